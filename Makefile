@@ -1,0 +1,41 @@
+# Every target makes the virtual environment it needs; the second time that costs nothing.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# The networks here are tiny: one thread each is faster than two that wait for one another.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test test-slow lint format benchmark clean
+
+demo: $(READY)
+	$(BIN)/clinical-qkt demo --overwrite $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Query recall and forgetting over seeds. DATA=file.npz measures on real images.
+benchmark: $(READY)
+	$(BIN)/python -m clinical_qkt.benchmark $(if $(DATA),--data $(DATA)) $(ARGS)
+
+$(READY): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not on the PATH. Install Python 3.11, or name another: make PYTHON=python3 …"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

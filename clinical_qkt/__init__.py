@@ -1,0 +1,6 @@
+"""Clinical QKT: a hospital gains the classes it lacks from other hospitals' models.
+
+The method is Query-based Knowledge Transfer (QKT; Alballa et al., ICLR 2025, arXiv 2504.09205).
+"""
+
+__version__ = "0.1.0"

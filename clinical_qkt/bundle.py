@@ -1,0 +1,275 @@
+"""What the bundles' configs call. Everything here is reached from YAML as ``$qkt.…`` and is thin.
+
+An error that the user can fix is printed without a traceback, and the launcher ends with the error's exit
+code (see ``errors``).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+from ignite.engine import Engine
+from ignite.metrics import EpochMetric
+from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
+from torch import nn
+
+from clinical_qkt import metrics, stages
+from clinical_qkt.data.datalist import CheckedData, load_datalist
+from clinical_qkt.data.images import check_images
+from clinical_qkt.data.inputs import InputContract, contract_transforms
+from clinical_qkt.data.sources import SUFFIXES
+from clinical_qkt.errors import InputError, OutputError, QKTError, one_of
+from clinical_qkt.files import require_writable, sha256
+from clinical_qkt.handlers import EvaluationWriter, PredictionWriter, fingerprint
+from clinical_qkt.labels import LabelSpace
+from clinical_qkt.packages import networks, store
+from clinical_qkt.sites import Site, check_site
+from clinical_qkt.transfer import TransferSettings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_embedded = False
+
+
+def _plain_errors(function: Callable[P, R]) -> Callable[P, R]:
+    """Print a ``QKTError`` as it is meant to be read, instead of MONAI's trace of the whole config."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except QKTError as e:
+            if _embedded:
+                raise
+            print(f"error: {e}", file=sys.stderr)
+            raise SystemExit(e.exit_code) from e
+
+    return wrapper
+
+
+def run(config_files: Sequence[Path], **overrides: Any) -> ConfigWorkflow:
+    """Run a bundle in this process, as ``python -m monai.bundle run`` does in its own.
+
+    Raises:
+        QKTError: as the bundle's parts raise it.
+    """
+    global _embedded
+    _embedded, before = True, _embedded
+    logging.disable(logging.WARNING)  # MONAI's notes on configs from several folders
+    try:
+        workflow = ConfigWorkflow(
+            [str(f) for f in config_files], logging_file=False, workflow_type=None, **overrides
+        )
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+    except RuntimeError as e:
+        cause: BaseException | None = e
+        while cause is not None and not isinstance(cause, QKTError):
+            cause = cause.__cause__
+        raise cause or e from None
+    finally:
+        _embedded = before
+        logging.disable(logging.NOTSET)
+    return workflow
+
+
+@_plain_errors
+def check() -> Site:
+    """Check every key of the config that is being run, and what it says of the site.
+
+    MONAI ignores a top-level key that it does not know, whether it comes from a site's YAML or from the
+    command line. Here a key must stand in one of the bundle's own config files or describe a site; one that
+    starts with an underscore is free.
+
+    Raises:
+        InputError: names the key and the likeliest right one; or all of the site's fields that are wrong.
+    """
+    workflow = _running_workflow()
+    parser = workflow.parser
+    known = set(Site.model_fields) | set(DEFAULT_MLFLOW_SETTINGS["configs"])
+    for file in sorted(Path(workflow.config_root_path).glob("*.yaml")):
+        known |= {k.lstrip("+") for k in ConfigParser.load_config_file(file)}
+    for key in parser.get():
+        if key not in known and not key.startswith("_"):
+            raise InputError(
+                f"unknown key '{key}'",
+                where="the site's YAML or the command line",
+                fix=one_of(key, sorted(known)),
+            )
+    site = check_site(
+        {k: parser.get_parsed_content(k) for k in Site.model_fields if k in parser},
+        f"site '{parser['site']}'",
+    )
+    for key, value in (("query", site.query), ("teachers", site.teachers)):
+        if parser["command"] == "transfer" and not value:
+            raise InputError(
+                "is empty", where=f"site '{site.site}': {key}", fix=f"list at least one under '{key}'"
+            )
+    return site
+
+
+@_plain_errors
+def claim(path: str | Path, overwrite: bool) -> Path:
+    """A place for results that holds none yet, or may be overwritten.
+
+    Raises:
+        OutputError: it holds an earlier run's results, or cannot be written to.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise OutputError(
+            "holds the result of an earlier run",
+            where=str(path),
+            fix="name another place, or give --overwrite true",
+        )
+    require_writable(path.parent)
+    return path
+
+
+@_plain_errors
+def load_data(site: Site, *need: Any) -> CheckedData:
+    """The site's datalist with every image opened; what cannot be read is named on standard error."""
+    data = load_datalist(
+        site.data,
+        site.labels,
+        site.queried if site.query else None,
+        allow_mixed_sizes=site.allow_mixed_sizes,
+        need=need,
+    )
+    if data.channels != site.channels:
+        raise InputError(
+            f"images have {data.channels} channels, the site's model takes {site.channels}",
+            where=f"{site.data.name}: image",
+            fix=f"set 'channels: {data.channels}' in the site's YAML, or convert the images",
+        )
+    stages.warn_skipped(data.skipped)
+    return data
+
+
+@_plain_errors
+def contract(values: dict[str, Any]) -> InputContract:
+    """The input contract of the site's model."""
+    try:
+        return InputContract.model_validate(values)
+    except ValueError as e:
+        raise InputError(str(e), where="input", fix="correct channels, spatial_size and ranges") from None
+
+
+prepare = contract_transforms
+
+
+@_plain_errors
+def network_spec(architecture: str, channels: int, spatial_dims: int = 2) -> networks.NetworkSpec:
+    """The network that a short name stands for."""
+    return networks.preset(architecture, channels, spatial_dims)
+
+
+@_plain_errors
+def load_model(folder: str | Path) -> store.Model:
+    """A model folder, verified; see ``packages.store``."""
+    return store.load_model(folder)
+
+
+def unfinished(site: Site, stage: str, *facts: Any) -> Path:
+    """The folder where a stage keeps what it needs to go on after a crash."""
+    return stages.unfinished(site, stage, fingerprint(site.seed, sha256(site.data), *facts))
+
+
+@_plain_errors
+def finish_training(
+    site: Site, task: str, network: nn.Module, spec: Any, given: Any, data: CheckedData
+) -> None:
+    """Write the trained model with its card and drop the checkpoints."""
+    stages.finish_training(site, task, network, spec, given, data)
+
+
+@_plain_errors
+def share(site: Site, loaded: store.Model, data: CheckedData, read: list[Any], device: torch.device) -> None:
+    """Write the teacher package."""
+    stages.share(site, loaded, data, read, device)
+
+
+@_plain_errors
+def transfer(site: Site, settings: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+    """Gain the queried classes; see ``stages.transfer``."""
+    try:
+        chosen = TransferSettings.model_validate(settings)
+    except ValueError as e:
+        raise InputError(str(e), where="settings", fix="correct the section 'settings'") from None
+    stages.transfer(site, chosen, *args, **kwargs)
+
+
+def test_items(data: CheckedData, labels: LabelSpace) -> list[dict[str, Any]]:
+    """The test images of the classes that a model has, with labels in its order."""
+    place = {i: labels.find(c) for i, c in enumerate(data.labels)}
+    return [
+        {**item, "label": place[item["label"]]}
+        for item in data.items["test"]
+        if place[item["label"]] is not None
+    ]
+
+
+@_plain_errors
+def image_items(folder: str | Path) -> list[dict[str, Any]]:
+    """The images below a folder, each opened once; what cannot be read is named and left out."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError("there is no such folder", where=f"images: {folder}", fix="give --images FOLDER")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise InputError(
+            "holds no images", where=str(folder), fix=f"files may end in {', '.join(sorted(SUFFIXES))}"
+        )
+    check = check_images(paths, str(folder), allow_mixed_sizes=True)
+    stages.warn_skipped(check.skipped)
+    return [{"image": str(p)} for p, ok in zip(paths, check.readable, strict=True) if ok]
+
+
+def per_class_metric(labels: LabelSpace) -> EpochMetric:
+    """``metrics.per_class`` as an ignite metric, for evaluators whose output has ``pred`` and ``label``."""
+
+    def compute(logits: torch.Tensor, truth: torch.Tensor) -> dict[str, Any]:
+        return metrics.per_class(logits.softmax(1).numpy(), truth.numpy(), labels.names)
+
+    return EpochMetric(compute, pred_and_label, check_compute_fn=False, device="cpu")
+
+
+def pred_and_label(output: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """An engine's output as ``(logits (B, C), labels (B,))``; for ignite's metrics."""
+    return output["pred"].float(), output["label"].long().flatten()
+
+
+def save_evaluation(path: str | Path, site: Site, task: str, loaded: store.Model) -> Callable[[Engine], None]:
+    """A handler that writes ``evaluation.json`` and the same figures to MLflow."""
+    return EvaluationWriter(Path(path), site, task, loaded)
+
+
+def save_predictions(
+    path: str | Path, items: list[dict[str, Any]], labels: LabelSpace
+) -> Callable[[Engine], None]:
+    """A handler that writes one line an image: file, class, probability of each class."""
+    return PredictionWriter(Path(path), [Path(i["image"]).name for i in items], labels)
+
+
+def _running_workflow() -> ConfigWorkflow:
+    """The workflow that is evaluating this very expression.
+
+    MONAI hands an expression nothing but the items it refers to, and an unknown key is referred to by none.
+    So that the stock launcher stays, the workflow is looked up among the callers.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, ConfigWorkflow):
+            return caller
+        frame = frame.f_back
+    raise InputError("no bundle is being run", fix="use `python -m monai.bundle run`")

@@ -1,0 +1,127 @@
+"""The command line. Exit codes: 0 done, 1 a bug, 2 bad input, 3 package refused, 4 query refused, 5 output."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+# One thread serves networks of this size best; whoever has larger ones sets the variable.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import typer
+from rich.console import Console
+
+from clinical_qkt import __version__
+from clinical_qkt.errors import QKTError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A hospital gains the classes it lacks from other hospitals' models. No image leaves a hospital.",
+)
+console = Console()
+
+
+@app.command()
+def demo(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="An .npz file, a folder with one sub-folder per class, or a datalist. Default: phantoms."
+        ),
+    ] = None,
+    sites: Annotated[int, typer.Option(min=2, help="Number of simulated hospitals.")] = 4,
+    classes_per_site: Annotated[
+        int | None, typer.Option(help="Classes at each. Default: three fifths.")
+    ] = None,
+    student: Annotated[str | None, typer.Option(help="The hospital that asks, e.g. hospital_1.")] = None,
+    query: Annotated[list[str] | None, typer.Option(help="A class it asks for; can be given again.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path("runs/demo"),
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier demo in that folder.")] = False,
+    max_per_class: Annotated[
+        int, typer.Option(min=20, help="Training images used of each class, at most.")
+    ] = 2500,
+    max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each training.")] = None,
+    allow_mixed_sizes: Annotated[bool, typer.Option(help="Images may differ in size.")] = False,
+) -> None:
+    """Simulate hospitals and let one gain a class that it has never seen."""
+    from clinical_qkt.demo import DemoSettings, run_demo
+
+    settings = DemoSettings(
+        data=data,
+        sites=sites,
+        classes_per_site=classes_per_site,
+        student=student,
+        query=tuple(query or ()),
+        seed=seed,
+        max_per_class=max_per_class,
+        max_epochs=max_epochs,
+        allow_mixed_sizes=allow_mixed_sizes,
+    )
+    run_demo(settings, out, overwrite=overwrite, console=console)
+
+
+@app.command()
+def prepare(
+    source: Annotated[
+        Path, typer.Argument(help="An .npz file, a folder with one sub-folder per class, a datalist.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="New folder for datalist.json, site.yaml and, from an npz, the images.")
+    ],
+    site: Annotated[str, typer.Option(help="The site's pseudonym.")] = "my_hospital",
+    seed: Annotated[int, typer.Option(min=0, help="Of the split, where the source has none.")] = 0,
+    allow_mixed_sizes: Annotated[bool, typer.Option(help="Images may differ in size.")] = False,
+) -> None:
+    """Make a datalist and a site's YAML from your own images."""
+    from clinical_qkt.prepare import run_prepare
+
+    run_prepare(source, out, site, seed, allow_mixed_sizes=allow_mixed_sizes, console=console)
+
+
+@app.command()
+def phantoms(
+    out: Annotated[Path, typer.Argument(help="Folder for one picture of each kind.")], seed: int = 0
+) -> None:
+    """Draw one phantom of each kind of blood cell."""
+    from clinical_qkt.data.phantoms import write_examples
+
+    for path in write_examples(out, seed):
+        console.print(str(path))
+
+
+@app.command()
+def verify(package: Annotated[Path, typer.Argument(help="Folder of a teacher package.")]) -> None:
+    """Check a teacher package, and say what its card says."""
+    from clinical_qkt.packages.store import load_model
+
+    model = load_model(package)
+    console.print(f"whole and well-formed, {model.bytes:,} bytes (signatures are not checked yet)")
+    console.print_json(data=model.card.facts())
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    console.print(__version__)
+
+
+def main() -> None:
+    """Entry point: one clear message and an exit code for what the user can fix."""
+
+    def stop(signum: int, _: Any) -> None:
+        raise SystemExit(128 + signum)
+
+    signal.signal(signal.SIGTERM, stop)
+    warnings.simplefilter("ignore")
+    try:
+        app()
+    except QKTError as e:
+        print(f"error: {e}", file=sys.stderr)
+        raise SystemExit(e.exit_code) from None

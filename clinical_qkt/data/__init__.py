@@ -1,0 +1,1 @@
+"""Datalists, the data that a federation is dealt from, generated images."""

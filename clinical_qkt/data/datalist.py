@@ -1,0 +1,188 @@
+"""The datalist: which image has which label and belongs to which split. One JSON file a site.
+
+It has MONAI's sections (``training``, ``validation``, ``test``), each a list of ``{"image", "label"}``;
+paths are relative to the file, labels are class names::
+
+    {"name": "ward 3", "generated": false, "classes": ["monocyte", "platelet"],
+     "training": [{"image": "images/0001.png", "label": "monocyte"}], "validation": [], "test": []}
+
+With a ``classes`` list a label may also be a position in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from clinical_qkt.data.images import check_images
+from clinical_qkt.errors import InputError, one_of
+from clinical_qkt.labels import LabelSpace
+
+Section = Literal["training", "validation", "test"]
+SECTIONS: tuple[Section, ...] = ("training", "validation", "test")
+
+
+class Entry(BaseModel):
+    """One image and its label."""
+
+    model_config = ConfigDict(extra="allow")
+    image: Path
+    label: str | int
+
+
+class Datalist(BaseModel):
+    """The file's content, see the module's docstring.
+
+    ``generated`` marks images that show no patient; ``left_out`` names images, with the reason, that could
+    not be read when the list was made.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    name: str = ""
+    generated: bool = False
+    classes: list[Any] | None = None
+    left_out: list[tuple[str, str]] = []
+    training: list[Entry] = []
+    validation: list[Entry] = []
+    test: list[Entry] = []
+
+
+@dataclass
+class CheckedData:
+    """A datalist whose images were all opened.
+
+    Attributes:
+        labels: the site's classes, then the queried ones.
+        items: per section ``[{"image": path, "label": position}]``, as MONAI's datasets take them.
+        channels, spatial_size: what all images have in common; the size is None if sizes differ and may.
+        skipped: images that were left out, now or when the list was made, ``(file name, reason)``.
+    """
+
+    name: str
+    generated: bool
+    labels: LabelSpace
+    items: dict[Section, list[dict[str, Any]]]
+    channels: int = 0
+    spatial_size: tuple[int, ...] | None = None
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def counts(self, section: Section) -> dict[str, int]:
+        """Images per class in a section."""
+        found = Counter(item["label"] for item in self.items[section])
+        return {name: found[i] for i, name in enumerate(self.labels.names)}
+
+
+def parse_datalist(path: Path) -> Datalist:
+    """Read a datalist file; images are not looked at.
+
+    Raises:
+        InputError: the file is missing, not JSON, or has a wrong field, which is named.
+    """
+    try:
+        return Datalist.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as e:
+        raise InputError(
+            f"the datalist cannot be read ({e.strerror})",
+            where=str(path),
+            fix="make one with `clinical-qkt prepare`",
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as e:
+        raise InputError(
+            f"not a JSON file ({e})", where=str(path), fix="mend the file at that place"
+        ) from None
+    except ValidationError as e:
+        problem = e.errors()[0]
+        at = ".".join(str(p) for p in problem["loc"]) or "the whole file"
+        raise InputError(
+            f"field '{at}': {problem['msg']}",
+            where=str(path),
+            fix="see the example in docs/getting-started.md",
+        ) from None
+
+
+def load_datalist(
+    path: str | Path,
+    classes: LabelSpace,
+    query: LabelSpace | None = None,
+    *,
+    allow_mixed_sizes: bool = False,
+    need: tuple[Section, ...] = SECTIONS,
+) -> CheckedData:
+    """Read a site's datalist and open every image of it.
+
+    Unreadable images are left out and listed; everything else that is wrong is an error. Images of a queried
+    class serve as test images only: none is used in training or validation.
+
+    Args:
+        path: the JSON file.
+        classes: the site's label space. Each class needs training and validation images.
+        query: the queried classes.
+        allow_mixed_sizes: images may differ in size, since the bundle resizes them anyway.
+        need: the sections that may not be empty.
+
+    Raises:
+        InputError: names the file and the field.
+    """
+    path = Path(path)
+    content = parse_datalist(path)
+    labels = classes if query is None else classes.extended(query)
+    own = LabelSpace(content.classes, where=f"{path}: classes") if content.classes else None
+    data = CheckedData(
+        content.name, content.generated, labels, {s: [] for s in SECTIONS}, skipped=[*content.left_out]
+    )
+    found: list[tuple[Section, dict[str, Any]]] = []
+    for section in SECTIONS:
+        for k, entry in enumerate(getattr(content, section)):
+            label = _position(entry.label, labels, own, f"{path}: {section}[{k}].label")
+            if label >= len(classes) and section != "test":
+                data.skipped.append((entry.image.name, f"shows a queried class, in the {section} section"))
+            else:
+                found.append((section, {"image": str(path.parent / entry.image), "label": label}))
+    check = check_images([Path(i["image"]) for _, i in found], str(path), allow_mixed_sizes=allow_mixed_sizes)
+    for (section, item), readable in zip(found, check.readable, strict=True):
+        if readable:
+            data.items[section].append(item)
+    data.skipped += check.skipped
+    data.channels, data.spatial_size = check.channels, check.spatial_size
+    _refuse_empty(data, classes, path, need)
+    return data
+
+
+def _position(label: str | int, labels: LabelSpace, own: LabelSpace | None, at: str) -> int:
+    if isinstance(label, int):
+        if own is None or not 0 <= label < len(own):
+            raise InputError(
+                f"label {label} is not a position in the file's list 'classes'",
+                where=at,
+                fix="use class names as labels, or add the list 'classes'",
+            )
+        named = own[label]
+    else:
+        named = next((c for c in own or () if c.name == label), None) or _class(label, at)
+    found = labels.find(named)
+    if found is None:
+        raise InputError(
+            f"'{named.name}' is not one of the site's classes", where=at, fix=one_of(named.name, labels.names)
+        )
+    return found
+
+
+def _class(label: str, at: str) -> Any:
+    return LabelSpace([label], where=at)[0]
+
+
+def _refuse_empty(data: CheckedData, classes: LabelSpace, path: Path, need: tuple[Section, ...]) -> None:
+    for section in need:
+        counts = data.counts(section)
+        empty = [n for n in classes.names if counts[n] == 0] if section != "test" else []
+        if empty or not data.items[section]:
+            raise InputError(
+                f"class '{empty[0]}' has no images" if empty else "there are no images",
+                where=f"{path}: {section}",
+                fix="add images, or take the class out of the site's list 'classes'",
+            )

@@ -1,0 +1,56 @@
+"""The input contract: what a network expects of an image, stated on its card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from monai.transforms import Compose, EnsureTyped, Resized, ScaleIntensityRanged
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class InputContract(BaseModel):
+    """Raw intensities in ``intensity_range`` become ``value_range``, linearly and clipped.
+
+    Attributes:
+        channels: 1 for grey, 3 for colour.
+        spatial_size: pixels or voxels along each axis; images are resized to it.
+        intensity_range: of the raw image, e.g. 0 to 255.
+        value_range: of the network's input.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    channels: int = Field(ge=1, le=16)
+    spatial_size: list[int] = Field(min_length=2, max_length=3)
+    intensity_range: tuple[float, float] = (0.0, 255.0)
+    value_range: tuple[float, float] = (-1.0, 1.0)
+
+    @model_validator(mode="after")
+    def _sensible(self) -> InputContract:
+        if any(not 8 <= s <= 1024 for s in self.spatial_size):
+            raise ValueError("spatial_size must be 8 to 1024 along each axis")
+        for low, high in (self.intensity_range, self.value_range):
+            if not low < high:
+                raise ValueError("a range needs its lower value first")
+        return self
+
+
+def contract_transforms(contract: InputContract, key: str = "image") -> list[Any]:
+    """The transforms that turn a raw channel-first image into what the contract asks for.
+
+    Returns:
+        MONAI dictionary transforms, for use after reading; their output is a plain float32 tensor
+        ``(channels, *spatial_size)`` within ``value_range``.
+    """
+    low, high = contract.intensity_range
+    return [
+        Resized(key, spatial_size=contract.spatial_size, mode="area"),
+        ScaleIntensityRanged(key, low, high, *contract.value_range, clip=True),
+        EnsureTyped(key, dtype=torch.float32, track_meta=False),
+    ]
+
+
+def adapter(read: list[Any], contract: InputContract) -> Compose:
+    """Own images, read as usual and then prepared as another site's contract asks."""
+    return Compose([*read, *contract_transforms(contract)])

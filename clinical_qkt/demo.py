@@ -1,0 +1,244 @@
+"""The main job in one go: simulate hospitals, train, share, transfer, evaluate, report.
+
+Each simulated site is described by a YAML file like a real one's, and from there on every stage is the
+bundle's own: what the demo does can be repeated by hand with ``python -m monai.bundle run``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from clinical_qkt import bundle, report, stages
+from clinical_qkt.data.datalist import Section
+from clinical_qkt.data.export import write_datalist, write_images
+from clinical_qkt.data.phantoms import phantom_source
+from clinical_qkt.data.sources import Source, open_source
+from clinical_qkt.errors import InputError, OutputError, one_of
+from clinical_qkt.files import require_writable, write_json
+from clinical_qkt.handlers import fingerprint
+from clinical_qkt.packages.store import is_model
+from clinical_qkt.sites import Ask, choose_query, pathological, write_site
+
+BUNDLE = "blood_cell_classification"
+MARK = "demo.json"
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What decides the demo's figures.
+
+    Attributes:
+        data: as for ``sources.open_source``; phantoms if None.
+        sites, classes_per_site: of the simulated federation; by default three fifths of the classes.
+        student, query: who asks for what; chosen by ``sites.choose_query`` if None or empty.
+        max_per_class: training images that are used of each class, at most.
+        max_epochs: of each training; by default 8, more for small data.
+    """
+
+    data: Path | None = None
+    sites: int = 4
+    classes_per_site: int | None = None
+    student: str | None = None
+    query: tuple[str, ...] = ()
+    seed: int = 0
+    max_per_class: int = 2500
+    max_epochs: int | None = None
+    allow_mixed_sizes: bool = False
+
+
+def bundle_folder(name: str = BUNDLE) -> Path:
+    """A bundle's folder: in the checkout, or inside the installed package."""
+    here = Path(__file__).parent
+    found = next((p for p in (here.parent / "bundles" / name, here / "bundles" / name) if p.is_dir()), None)
+    if found is None:
+        raise InputError(f"the bundle '{name}' is not installed", fix="install clinical-qkt again")
+    return found
+
+
+def run_demo(settings: DemoSettings, out: Path, *, overwrite: bool, console: Console) -> dict[str, Any]:
+    """Run what is not done yet, print the result, give the summary.
+
+    Raises:
+        QKTError: bad input or output; nothing is written if it can be told beforehand.
+    """
+    started = time.perf_counter()
+    source = _read(settings)
+    per_site = settings.classes_per_site or max(2, round(0.6 * len(source.classes)))
+    dealt = pathological(len(source.classes), settings.sites, per_site, settings.seed)
+    ask = _ask(settings, source, dealt)
+    mark = fingerprint(asdict(settings), source.name, source.labels.tolist())
+    continued = _claim(out, mark, overwrite)
+    console.print(
+        f"[bold]{source.name}[/]: {len(source.labels)} images, {len(source.classes)} classes, {settings.sites} hospitals"
+        + (" - generated images, no patients" if source.generated else "")
+        + (" - continuing the run that was cut off" if continued else "")
+    )
+    stages.warn_skipped(source.left_out)
+    for note in source.notes:
+        console.print(f"note: {note}")
+    sites = _write_federation(out, source, dealt, ask, settings)
+    for site in sites:
+        _stage(
+            console,
+            f"train {site}",
+            is_model(out / "hospitals" / site / "model"),
+            lambda s=site: _run(out, "train", s),
+        )
+        _stage(
+            console, f"share {site}", is_model(out / "packages" / site), lambda s=site: _run(out, "share", s)
+        )
+    student = sites[ask.student]
+    _stage(
+        console,
+        f"transfer to {student}",
+        (out / "summary.json").is_file(),
+        lambda: _run(out, "transfer", student),
+    )
+    write_json(out / MARK, {"mark": mark, "finished": True})
+    summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    console.print()
+    report.print_transfer(console, summary)
+    console.print(f"\n{time.perf_counter() - started:.0f} seconds. Read the report:  {out / 'report.html'}")
+    console.print(
+        f"Compare runs in MLflow:  mlflow ui --backend-store-uri sqlite:///{out / 'mlflow.db'}",
+        soft_wrap=True,
+    )
+    return summary
+
+
+def _read(settings: DemoSettings) -> Source:
+    if settings.data is None:
+        return phantom_source(seed=settings.seed)
+    source = open_source(settings.data, settings.seed, allow_mixed_sizes=settings.allow_mixed_sizes)
+    return source.limited(settings.max_per_class, settings.seed)
+
+
+def _ask(settings: DemoSettings, source: Source, dealt: list[list[int]]) -> Ask:
+    sites = [f"hospital_{i + 1}" for i in range(len(dealt))]
+    if settings.student is not None and settings.student not in sites:
+        raise InputError(
+            f"there is no site '{settings.student}'", where="--student", fix=one_of(settings.student, sites)
+        )
+    student = None if settings.student is None else sites.index(settings.student)
+    wanted = []
+    for name in settings.query:
+        found = source.classes.find(name)
+        if found is None:
+            raise InputError(
+                f"the data has no class '{name}'", where="--query", fix=one_of(name, source.classes.names)
+            )
+        wanted.append(found)
+    return choose_query(dealt, student, wanted)
+
+
+def _claim(out: Path, mark: str, overwrite: bool) -> bool:
+    """Make the folder ours; True if an unfinished run of the same settings is to be continued."""
+    continued = False
+    if out.exists() and not out.is_dir():
+        raise OutputError("is not a folder", where=str(out), fix="name another with --out")
+    if out.is_dir() and any(out.iterdir()):
+        try:
+            earlier = json.loads((out / MARK).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise OutputError(
+                "holds files that are not a demo's",
+                where=str(out),
+                fix="name an empty or new folder with --out",
+            ) from None
+        continued = earlier.get("mark") == mark and not earlier.get("finished")
+        if not continued and not overwrite:
+            raise OutputError(
+                "holds an earlier run",
+                where=str(out),
+                fix="name another folder with --out, or give --overwrite",
+            )
+        if not continued:
+            shutil.rmtree(out)
+    require_writable(out, where="--out")
+    write_json(out / MARK, {"mark": mark, "finished": False})
+    return continued
+
+
+def _write_federation(
+    out: Path, source: Source, dealt: list[list[int]], ask: Ask, settings: DemoSettings
+) -> list[str]:
+    """Deal the images to the sites and write each site's datalist and YAML.
+
+    Training and validation images of a class are shared out among the sites that have it. All sites are
+    tested on the same test images of their classes; the student's test images show the queried classes too,
+    which a real hospital would seldom have.
+    """
+    files, root = write_images(source, out / "data" / "images"), out.absolute()
+    rng = np.random.default_rng([settings.seed, 1])
+    shares: list[dict[Section, list[int]]] = [{"training": [], "validation": [], "test": []} for _ in dealt]
+    for c in range(len(source.classes)):
+        holders = [i for i, mine in enumerate(dealt) if c in mine]
+        for section, positions in source.splits.items():
+            of_class = positions[source.labels[positions] == c]
+            if section == "test":
+                for i, mine in enumerate(dealt):
+                    if c in mine or (i == ask.student and c in ask.classes):
+                        shares[i][section] += of_class.tolist()
+            else:
+                for i, part in zip(
+                    holders, np.array_split(rng.permutation(of_class), len(holders)), strict=True
+                ):
+                    shares[i][section] += sorted(part.tolist())
+    names, sites = source.classes.names, [f"hospital_{i + 1}" for i in range(len(dealt))]
+    grey = not isinstance(source.images, list) and source.images.ndim == 3
+    channels = 1 if grey else _channels(files[int(source.splits["training"][0])])
+    for i, site in enumerate(sites):
+        write_datalist(root / "data" / f"{site}.json", source, files, shares[i])
+        values = {
+            "site": site,
+            "data": str(root / "data" / f"{site}.json"),
+            "classes": [names[c] for c in dealt[i]],
+            "output_dir": str(root / "hospitals" / site),
+            "package_dir": str(root / "packages" / site),
+            "mlflow": f"sqlite:///{root / 'mlflow.db'}",
+            "channels": channels,
+            "max_epochs": settings.max_epochs
+            or int(np.clip(round(12_000 / len(shares[i]["training"])), 8, 30)),
+            "allow_mixed_sizes": settings.allow_mixed_sizes,
+            "seed": settings.seed,
+        }
+        if i == ask.student:
+            values |= {
+                "query": [names[c] for c in ask.classes],
+                "teachers": [str(root / "packages" / other) for j, other in enumerate(sites) if j != i],
+                "transfer_dir": str(root),
+            }
+        write_site(root / "sites" / f"{site}.yaml", values)
+    return sites
+
+
+def _channels(path: Path) -> int:
+    from clinical_qkt.data.images import image_shape
+
+    return image_shape(path)[0]
+
+
+def _run(out: Path, command: str, site: str) -> None:
+    configs = bundle_folder() / "configs"
+    overlay = [] if command == "train" else [configs / f"{command}.yaml"]
+    bundle.run(
+        [configs / "train.yaml", *overlay, out / "sites" / f"{site}.yaml"], bundle_root=str(configs.parent)
+    )
+
+
+def _stage(console: Console, what: str, done: bool, run: Callable[[], None]) -> None:
+    if done:
+        console.print(f"{what}: done already")
+        return
+    start = time.perf_counter()
+    run()
+    console.print(f"{what}: {time.perf_counter() - start:.1f} s")

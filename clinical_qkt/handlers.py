@@ -1,0 +1,212 @@
+"""Small ignite handlers: repeatable epochs, and epochs in MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.data.utils import set_rnd
+from monai.handlers import CheckpointLoader, CheckpointSaver
+from monai.utils import set_determinism
+
+from clinical_qkt.budget import retained_recall
+from clinical_qkt.targets import answer
+from clinical_qkt.tracking import Tracker
+
+
+class SeedEachEpoch:
+    """Seed everything anew at the start of each epoch.
+
+    Shuffling and augmentation of epoch n then depend on the seed and n alone, so that a run continued from a
+    checkpoint ends with the same figures as one that was never cut off.
+
+    Args:
+        seed: of the run.
+        dataset: whose random transforms are to be seeded too.
+    """
+
+    def __init__(self, seed: int, dataset: Any) -> None:
+        self.seed, self.dataset = seed, dataset
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        seed = (self.seed * 1_000_003 + engine.state.epoch) % 2**31
+        set_determinism(seed)
+        set_rnd(self.dataset, seed)
+
+
+class TrackTraining:
+    """A training run in MLflow: opened at the start, one batch of metrics an epoch, closed in any case.
+
+    Args:
+        uri, experiment: see ``tracking.Tracker``.
+        name: of the run.
+        tags: e.g. ``{"site": …}``.
+        metrics: called with the trainer after each epoch, gives what is logged.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        experiment: str,
+        name: str,
+        tags: dict[str, str],
+        metrics: Callable[[Engine], dict[str, float]],
+    ) -> None:
+        self.uri, self.experiment, self.name, self.tags, self.metrics = uri, experiment, name, tags, metrics
+        self._open = ExitStack()
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self.fail)
+
+    def start(self, engine: Engine) -> None:
+        self.tracker = Tracker(self.uri, self.experiment)
+        self.run = self._open.enter_context(self.tracker.run(self.name, self.tags))
+
+    def epoch(self, engine: Engine) -> None:
+        self.tracker.log(self.run, self.metrics(engine), step=engine.state.epoch)
+
+    def finish(self, engine: Engine) -> None:
+        self._open.close()
+
+    def fail(self, engine: Engine, error: BaseException) -> None:
+        self._open.__exit__(type(error), error, error.__traceback__)
+        raise error
+
+
+class Resume:
+    """Save everything that training needs after each epoch, and go on from there after a crash.
+
+    MONAI's ``CheckpointSaver`` and ``CheckpointLoader``, on one folder.
+
+    Args:
+        folder: for the checkpoint; it should be named after what is trained on what, see ``fingerprint``.
+        objects: with ``state_dict`` and ``load_state_dict``: network, optimizer, scheduler.
+        device: where the tensors are loaded to.
+    """
+
+    def __init__(self, folder: str | Path, objects: dict[str, Any], device: torch.device) -> None:
+        self.folder, self.objects, self.device = Path(folder), objects, device
+
+    def attach(self, engine: Engine) -> None:
+        everything = {**self.objects, "trainer": engine}
+        earlier = sorted(self.folder.glob("*.pt"), key=lambda p: p.stat().st_mtime)
+        if earlier:
+            CheckpointLoader(str(earlier[-1]), everything, map_location=self.device).attach(engine)
+        CheckpointSaver(str(self.folder), everything, save_interval=1, n_saved=1).attach(engine)
+
+
+class ValidationCurves:
+    """After each epoch of a transfer, on own validation images: what is kept, and what is called queried.
+
+    Puts ``val/retained_recall`` and ``val/false_alarms`` (the share called a queried class) into
+    ``engine.state.metrics``.
+
+    Args:
+        validation: ``{"image", "label"}``, none of a queried class.
+        local, query: the columns of the local and of the queried classes.
+    """
+
+    def __init__(
+        self, validation: Sequence[Any], local: Sequence[int], query: Sequence[int], device: torch.device
+    ) -> None:
+        self.validation, self.local, self.device = validation, list(local), device
+        self.query = torch.tensor(list(query))
+        self.labels = torch.tensor([int(item["label"]) for item in validation])
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        network = engine.network
+        logits = answer(network, self.validation, self.device)
+        network.train()
+        engine.state.metrics["val/retained_recall"] = retained_recall(logits, self.labels, self.local)
+        engine.state.metrics["val/false_alarms"] = float(
+            torch.isin(logits.argmax(1), self.query).float().mean()
+        )
+
+
+class LogEpochs:
+    """An engine's loss and metrics into a run that somebody else opened and closes, one batch an epoch."""
+
+    def __init__(self, tracker: Tracker, run: Run) -> None:
+        self.tracker, self.run = tracker, run
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        curves = {"loss": float(engine.state.output["loss"]), **engine.state.metrics}
+        self.tracker.log(self.run, curves, step=engine.state.epoch)
+
+
+class EvaluationWriter:
+    """Handler of the bundle's ``evaluate``: ``evaluation.json`` and an MLflow run with the same figures."""
+
+    def __init__(self, path: Path, site: Site, task: str, model: Model) -> None:
+        self.path, self.site, self.task, self.model = path, site, task, model
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        rows = engine.state.metrics["per_class"]
+        names = self.model.card.labels.names
+        content = {
+            "schema": "clinical-qkt/evaluation/1",
+            "command": "evaluate",
+            "version": __version__,
+            "site": self.site.site,
+            "model": {"weights_sha256": self.model.card.weights_sha256, "classes": names},
+            "per_class": {name: rows[name] for name in names},
+            "recall": metrics.macro_recall(rows, names),
+        }
+        write_json(self.path, content)
+        tracker = Tracker(self.site.tracking_uri, self.task)
+        with tracker.run(f"evaluate {self.site.site}", {"site": self.site.site}) as run:
+            tracker.log(
+                run, {"recall": content["recall"], **{f"recall/{n}": rows[n]["recall"] for n in names}}
+            )
+        report.print_per_class(rows, f"{self.site.site}: {self.path}")
+
+
+class PredictionWriter:
+    """Handler of the bundle's ``inference``: a CSV with one line an image."""
+
+    def __init__(self, path: Path, files: list[str], labels: LabelSpace) -> None:
+        self.path, self.files, self.labels = path, files, labels
+        self.parts: list[torch.Tensor] = []
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def collect(self, engine: Engine) -> None:
+        self.parts.append(engine.state.output["pred"].float().softmax(1).cpu())
+
+    def write(self, engine: Engine) -> None:
+        probabilities = torch.cat(self.parts).numpy()
+        text = io.StringIO()
+        lines = csv.writer(text)
+        lines.writerow(["file", "class", *(f"probability of {n}" for n in self.labels.names)])
+        for file, row in zip(self.files, probabilities, strict=True):
+            lines.writerow([file, self.labels[int(row.argmax())].name, *(f"{p:.4f}" for p in row)])
+        write_text(self.path, text.getvalue())
+        print(f"{len(self.files)} images classified: {self.path}")
+
+
+def fingerprint(*facts: Any) -> str:
+    """Twelve digits that change with anything that decides a result; names a folder for unfinished work."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -1,0 +1,115 @@
+"""Per-class, query and forgetting metrics: pure functions over predictions.
+
+Definitions, since people argue about them:
+
+* recall of class c: of the test images of c, the share that the model calls c;
+* query recall / retained recall: the unweighted mean of the recalls of the queried / the retained classes;
+* forgetting of class c: recall right before the transfer minus recall after it, on the same test images;
+  mean and worst over the retained classes. Negative means that the class got better.
+
+Shares are in ``[0, 1]``; points, in reports and budgets, are shares times 100.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+
+Array = NDArray[Any]
+
+
+def bootstrap_recall_interval(
+    correct: int, support: int, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> list[float] | None:
+    """Bootstrap interval of a class's recall.
+
+    Drawing ``support`` test images with replacement and counting the correct ones is a binomial draw, so the
+    resamples are drawn as such: the same distribution, at once.
+
+    Returns:
+        ``[low, high]``, or None without test images.
+    """
+    if support == 0:
+        return None
+    draws = np.random.default_rng(seed).binomial(support, correct / support, resamples) / support
+    tail = (1 - level) / 2
+    return [float(q) for q in np.quantile(draws, [tail, 1 - tail])]
+
+
+def per_class(
+    probabilities: Array, labels: Array, names: Sequence[str], *, seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """What a model does on each class.
+
+    Args:
+        probabilities: ``(N, C)``, columns in the order of ``names``.
+        labels: ``(N,)``, positions in ``names``.
+        names: the label space.
+        seed: of the bootstrap.
+
+    Returns:
+        ``{class: {recall, precision, f1, auroc, support, recall_ci95}}``. What cannot be known (no test image
+        of a class, or nothing but that class) is None, never 0.
+    """
+    predicted = probabilities.argmax(1)
+    positions = list(range(len(names)))
+    precision, recall, f1, support = precision_recall_fscore_support(
+        labels, predicted, labels=positions, average=None, zero_division=np.nan
+    )
+    rows = {}
+    for c, name in enumerate(names):
+        seen, mine = int(support[c]), labels == c
+        rows[name] = {
+            "recall": _known(recall[c]) if seen else None,
+            "precision": _known(precision[c]),
+            "f1": _known(f1[c]) if seen else None,
+            "auroc": float(roc_auc_score(mine, probabilities[:, c])) if 0 < seen < len(labels) else None,
+            "support": seen,
+            "recall_ci95": bootstrap_recall_interval(int((predicted[mine] == c).sum()), seen, seed=seed + c),
+        }
+    return rows
+
+
+def confusion(probabilities: Array, labels: Array, classes: int) -> Array:
+    """``(C, C)`` counts: rows are the true classes, columns the predicted ones."""
+    return confusion_matrix(labels, probabilities.argmax(1), labels=list(range(classes)))
+
+
+def macro_recall(rows: dict[str, dict[str, Any]], names: Sequence[str]) -> float | None:
+    """Unweighted mean recall over the named classes; None if one of them is unknown.
+
+    >>> macro_recall({"a": {"recall": 1.0}, "b": {"recall": 0.5}}, ["a", "b"])
+    0.75
+    """
+    values = [rows[n]["recall"] if n in rows else None for n in names]
+    return None if not values or any(v is None for v in values) else float(np.mean(values))  # type: ignore[arg-type]
+
+
+def forgetting(
+    before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]], retained: Sequence[str]
+) -> dict[str, Any]:
+    """Recall before minus recall after for each retained class, their mean and the worst.
+
+    Returns:
+        ``{per_class: {class: share or None}, mean, worst}``; mean and worst are over the classes with test
+        images, None if there are none.
+    """
+    each: dict[str, float | None] = {}
+    for name in retained:
+        b, a = before[name]["recall"], after[name]["recall"]
+        each[name] = None if b is None or a is None else b - a
+    values = [v for v in each.values() if v is not None]
+    return {
+        "per_class": each,
+        "mean": float(np.mean(values)) if values else None,
+        "worst": max(values) if values else None,
+    }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,1 @@
+"""What sites exchange: models in folders, as data and never as code."""

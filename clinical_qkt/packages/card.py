@@ -1,0 +1,70 @@
+"""The card of a model: what it is, what it expects, what it knows. Data that a schema checks, nothing else."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from clinical_qkt import __version__
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.labels import ClassLabel, LabelSpace
+from clinical_qkt.packages.networks import NetworkSpec
+
+PSEUDONYM = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$"
+
+
+class KnowledgeMask(BaseModel):
+    """What noise probes said, class by class; publishing it is the sender's choice."""
+
+    model_config = ConfigDict(extra="forbid")
+    scores: dict[str, float]
+    threshold: float
+
+
+class Card(BaseModel):
+    """What accompanies a model's weights.
+
+    Attributes:
+        site: a pseudonym, never a name that identifies patients.
+        task: what is classified, e.g. ``blood_cell_classification``.
+        label_space: one class a row of the head, in its order.
+        network, head, input: how to build it, where its head is, what it expects.
+        weights_sha256: of ``model.safetensors``.
+        recall: on the sender's own test images, by class, rounded to whole percents.
+        knowledge_mask: optional.
+        generated_data: trained on generated images, not on patients.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["clinical-qkt/model/1"] = "clinical-qkt/model/1"
+    software: str = f"clinical-qkt {__version__}"
+    created: str = Field(default_factory=lambda: datetime.date.today().isoformat(), max_length=10)
+    site: str = Field(pattern=PSEUDONYM)
+    task: str = Field(pattern=PSEUDONYM)
+    label_space: list[ClassLabel] = Field(min_length=1, max_length=1000)
+    network: NetworkSpec
+    head: str = Field(max_length=200)
+    input: InputContract
+    weights_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    recall: dict[str, float] = {}
+    knowledge_mask: KnowledgeMask | None = None
+    generated_data: bool = False
+    licence: str = Field(default="all rights reserved by the sending site", max_length=200)
+    intended_use: str = Field(default="research; not a medical device", max_length=1000)
+
+    @field_validator("label_space", mode="after")
+    @classmethod
+    def _no_class_twice(cls, classes: list[ClassLabel]) -> list[ClassLabel]:
+        LabelSpace(classes, where="label_space")
+        return classes
+
+    @property
+    def labels(self) -> LabelSpace:
+        return LabelSpace(self.label_space, where=f"card of {self.site}: label_space")
+
+    def facts(self) -> dict[str, Any]:
+        """The card as plain JSON data."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,227 @@
+"""A site's description, validated; and simulated federations of such sites."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from clinical_qkt.errors import InputError, QueryError, one_of
+from clinical_qkt.files import write_text
+from clinical_qkt.labels import ClassLabel, LabelSpace
+from clinical_qkt.packages.card import PSEUDONYM
+from clinical_qkt.packages.networks import PRESETS
+
+
+class Site(BaseModel):
+    """One hospital: what its YAML file may say. The file is merged over a bundle's configs.
+
+    Paths are absolute or relative to the folder in which the command is run.
+
+    Attributes:
+        site: a pseudonym; it stands on the card of every package that leaves.
+        data: the datalist JSON.
+        classes: the label space: names, or mappings with name, system and code.
+        query: the classes that the site asks for.
+        teachers: folders of teacher packages from other sites.
+        forgetting_budget: how many points of recall on its own classes the site is willing to lose.
+        mlflow: tracking URI; sqlite beside the results if empty.
+        output_dir: where the site's own model and results go.
+        package_dir: where ``share`` writes; ``transfer_dir``: where ``transfer`` writes.
+        licence: under which the site shares its model.
+        publish_mask: whether the card tells the knowledge mask.
+        architecture, channels, spatial_size: of the site's model; see ``networks.PRESETS``.
+        max_epochs, batch_size, learning_rate: of the site's own training.
+        allow_mixed_sizes: images may differ in size.
+        seed: the same seed gives the same figures.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    site: str = Field(pattern=PSEUDONYM)
+    data: Path
+    classes: list[ClassLabel] = Field(min_length=1)
+    query: list[ClassLabel] = []
+    teachers: list[Path] = []
+    forgetting_budget: float = Field(default=2.0, ge=0, le=100)
+    mlflow: str = ""
+    output_dir: Path
+    package_dir: Path
+    transfer_dir: Path
+    licence: str = Field(default="all rights reserved by the sending site", max_length=200)
+    publish_mask: bool = False
+    architecture: str = "resnet_small"
+    channels: int = Field(default=3, ge=1, le=16)
+    spatial_size: list[int] = Field(default=[28, 28], min_length=2, max_length=3)
+    max_epochs: int = Field(default=8, ge=1)
+    batch_size: int = Field(default=64, ge=2)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    allow_mixed_sizes: bool = False
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Site:
+        if self.architecture not in PRESETS:
+            known = one_of(self.architecture, list(PRESETS))
+            raise ValueError(f"architecture: '{self.architecture}' is not on the list; {known}")
+        try:
+            own = self.labels
+            already = [q.name for q in self.query if own.find(q) is not None]
+            if self.query and not already:
+                own.extended(self.query)
+        except InputError as e:
+            raise ValueError(f"{e.where}: {e.problem}") from None
+        if already:
+            raise ValueError(
+                f"query: the site knows '{already[0]}' already; ask only for classes that are not in 'classes'"
+            )
+        return self
+
+    @property
+    def labels(self) -> LabelSpace:
+        return LabelSpace(self.classes, where="classes")
+
+    @property
+    def queried(self) -> LabelSpace:
+        return LabelSpace(self.query, where="query")
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow logs; a database beside the results unless the site says otherwise."""
+        return self.mlflow or f"sqlite:///{(self.transfer_dir / 'mlflow.db').absolute()}"
+
+
+def check_site(values: dict[str, Any], where: str) -> Site:
+    """Validate a site's description.
+
+    Raises:
+        InputError: all problems at once, each with its key.
+    """
+    unknown = [k for k in values if k not in Site.model_fields]
+    if unknown:
+        raise InputError(
+            f"unknown key '{unknown[0]}'", where=where, fix=one_of(unknown[0], list(Site.model_fields))
+        )
+    try:
+        return Site.model_validate(values)
+    except ValidationError as e:
+        raise InputError(
+            "; ".join(_problem(p) for p in e.errors()),
+            where=where,
+            fix="correct the site's YAML, see docs/reference/site-yaml.md",
+        ) from None
+
+
+def read_site(path: Path) -> dict[str, Any]:
+    """A site's YAML file as plain values, not yet validated.
+
+    Raises:
+        InputError: the file is missing or not a YAML mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise InputError(f"cannot be read ({e.strerror})", where=str(path), fix="check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        at = getattr(e, "problem_mark", None)
+        line = f" in line {at.line + 1}" if at else ""
+        raise InputError(f"is not YAML{line}", where=str(path), fix="mend the file at that place") from None
+    if not isinstance(values, dict):
+        raise InputError("holds no keys", where=str(path), fix="start from configs/sites/example.yaml")
+    return values
+
+
+def write_site(path: Path, values: dict[str, Any]) -> None:
+    """Write a site's YAML file."""
+    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+def pathological(classes: int, sites: int, per_site: int, seed: int) -> list[list[int]]:
+    """Deal classes to sites: each site has ``per_site`` of them, each class is at one site or more.
+
+    The partition is "pathological" in the sense of McMahan et al. (2017): sites see only some classes.
+
+    Returns:
+        Per site the sorted positions of its classes.
+
+    Raises:
+        InputError: the numbers do not fit.
+    """
+    if not 2 <= per_site < classes:
+        raise InputError(
+            f"a site cannot have {per_site} of {classes} classes",
+            where="--classes-per-site",
+            fix=f"give 2 to {classes - 1}; a federation needs at least three classes",
+        )
+    if sites < 2 or sites * per_site < classes:
+        raise InputError(
+            f"{sites} sites with {per_site} classes each cannot hold {classes} classes",
+            where="--sites",
+            fix="simulate more sites or give each more classes",
+        )
+    rng = np.random.default_rng(seed)
+    dealt: list[set[int]] = [set() for _ in range(sites)]
+    for i, c in enumerate(rng.permutation(classes)):
+        dealt[i % sites].add(int(c))
+    for mine in dealt:
+        others = [c for c in range(classes) if c not in mine]
+        mine.update(rng.choice(others, per_site - len(mine), replace=False).tolist())
+    return [sorted(mine) for mine in dealt]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Who asks for what: a student site's position and the positions of the queried classes."""
+
+    student: int
+    classes: tuple[int, ...]
+
+
+def choose_query(
+    dealt: Sequence[Sequence[int]], student: int | None = None, wanted: Sequence[int] | None = None
+) -> Ask:
+    """The query that most sites can teach.
+
+    Among the classes that a site lacks: the one that most other sites have, and of these the one whose
+    holders share most classes with the student. It looks at class lists alone, never at images or results.
+
+    Args:
+        dealt: each site's classes, as from ``pathological``.
+        student: only this site asks.
+        wanted: only these classes are asked for, together.
+
+    Raises:
+        QueryError: no site lacks what is wanted and another has.
+    """
+    best: tuple[tuple[int, float], Ask] | None = None
+    for s, mine in enumerate(dealt):
+        lacking = sorted({c for other in dealt for c in other} - set(mine))
+        asks = [tuple(wanted)] if wanted else [(c,) for c in lacking]
+        for ask in asks:
+            if (student is not None and s != student) or set(ask) & set(mine):
+                continue
+            holders = [[other for other in dealt if c in other] for c in ask]
+            shared = float(np.mean([len(set(t) & set(mine)) for teachers in holders for t in teachers]))
+            score = (min(len(teachers) for teachers in holders), shared)
+            if best is None or score > best[0]:
+                best = (score, Ask(s, ask))
+    if best is None:
+        raise QueryError(
+            "the site knows a queried class already" if wanted else "no site lacks a class that another has",
+            where="--query",
+            fix="ask for a class that the student lacks, or choose another student",
+        )
+    return best[1]
+
+
+def _problem(error: Any) -> str:
+    at = ".".join(str(p) for p in error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    if error["input"] is None:
+        message = "is missing"
+    return f"{at}: {message}" if at else message

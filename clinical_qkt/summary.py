@@ -1,0 +1,115 @@
+"""``summary.json``: a transfer's figures under stable keys, and the decision that follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from clinical_qkt import __version__, metrics
+from clinical_qkt.budget import BudgetFit
+from clinical_qkt.data.datalist import CheckedData
+from clinical_qkt.files import sha256
+from clinical_qkt.labels import LabelSpace
+from clinical_qkt.sites import Site
+from clinical_qkt.teachers import Teacher
+from clinical_qkt.transfer import TransferSettings
+
+SCHEMA = "clinical-qkt/transfer-summary/1"
+
+
+def summarise(
+    site: Site,
+    settings: TransferSettings,
+    data: CheckedData,
+    device: torch.device,
+    teachers: Sequence[Teacher],
+    chosen: Sequence[Teacher],
+    started_from: str,
+    fit: BudgetFit,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """Everything that a reader of the transfer may want to know, as plain JSON data without any path."""
+    lost = metrics.forgetting(before["per_class"], after["per_class"], site.labels.names)
+    return {
+        "schema": SCHEMA,
+        "command": "transfer",
+        "version": __version__,
+        "seed": site.seed,
+        "device": device.type,
+        "data": {
+            "name": data.name,
+            "generated": data.generated,
+            "sha256": sha256(site.data),
+            "skipped": len(data.skipped),
+            "skipped_files": [f"{name}: {reason}" for name, reason in data.skipped[:20]],
+        },
+        "student": {
+            "site": site.site,
+            "classes": site.labels.names,
+            "query": site.queried.names,
+            "images": {s: len(items) for s, items in data.items.items()},
+        },
+        "teachers": [_teacher_facts(t, chosen) for t in teachers],
+        "method": {**settings.model_dump(), "started_from": started_from, "fit": _fit_facts(fit)},
+        "before": before,
+        "after": after,
+        "forgetting": lost,
+        **decision(after, lost, site.forgetting_budget),
+        "bytes_received": sum(t.model.bytes for t in teachers),
+        "seconds": seconds,
+    }
+
+
+def evaluation(
+    probabilities: Any, images: Sequence[Any], labels: LabelSpace, query: Sequence[int]
+) -> dict[str, Any]:
+    """The part ``before`` or ``after`` of the summary."""
+    rows = metrics.per_class(probabilities, truth, labels.names)
+    queried = [labels[q].name for q in query]
+    return {
+        "per_class": rows,
+        "query_recall": metrics.macro_recall(rows, queried),
+        "retained_recall": metrics.macro_recall(rows, [n for n in labels.names if n not in queried]),
+    }
+
+
+def decision(after: dict[str, Any], lost: dict[str, Any], budget: float) -> dict[str, Any]:
+    """Whether the model keeps what was promised, on test images, and why not."""
+    against = []
+    if after["query_recall"] is None:
+        against.append("there are no test images of a queried class, so what was gained is unknown")
+    elif after["query_recall"] == 0:
+        against.append("no test image of the queried classes is recognised")
+    if lost["mean"] is None:
+        against.append("there are no test images of the retained classes, so what was lost is unknown")
+    elif 100 * lost["mean"] > budget:
+        against.append(
+            f"{100 * lost['mean']:.1f} points of recall were lost on average, {budget:g} were allowed"
+        )
+    return {"accepted": not against, "against": against, "budget": {"forgetting": budget}}
+
+
+def _teacher_facts(teacher: Teacher, chosen: Sequence[Teacher]) -> dict[str, Any]:
+    names = teacher.model.card.labels.names
+    return {
+        "site": teacher.site,
+        "classes": names,
+        "mask": {n: round(float(s), 4) for n, s in zip(names, teacher.scores, strict=True)},
+        "known": [n for n, k in zip(names, teacher.known, strict=True) if k],
+        "relevant": any(t is teacher for t in chosen),
+        "weights_sha256": teacher.model.card.weights_sha256,
+        "bytes": teacher.model.bytes,
+    }
+
+
+def _fit_facts(fit: BudgetFit) -> dict[str, Any]:
+    return {
+        "bias": [round(b, 4) for b in fit.bias],
+        "val_false_alarms": round(fit.false_alarms, 4),
+        "val_points_spent": round(fit.spent, 3),
+        "val_within_budget": fit.kept,
+    }

@@ -1,0 +1,106 @@
+"""The teachers' answers on the student's own images: computed once, then carried in the batch like a label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.data import DataLoader, Dataset
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from clinical_qkt.errors import PackageError
+from clinical_qkt.files import write_whole
+
+
+@torch.no_grad()
+def answer(
+    network: nn.Module,
+    images: Sequence[Any],
+    device: torch.device,
+    *,
+    batch_size: int = 256,
+    what: str = "answers",
+) -> Tensor:
+    """A network's logits on a list of images.
+
+    Args:
+        network: takes ``(B, channels, *spatial_size)``.
+        images: ``{"image": tensor}`` as MONAI's datasets give them.
+        device: where it runs.
+        what: named in the progress bar.
+
+    Returns:
+        ``(N, classes)`` float32 on the CPU.
+    """
+    network = network.to(device).eval()
+    loader = DataLoader(images, batch_size=batch_size, num_workers=0)
+    quiet = True if len(images) < 1000 else None
+    parts = [
+        network(batch["image"].to(device)).float().cpu()
+        for batch in tqdm(loader, what, leave=False, disable=quiet)
+    ]
+    return torch.cat(parts)
+
+
+def aligned(logits: Tensor, columns: dict[int, int], known: Sequence[bool], width: int) -> Tensor:
+    """A teacher's logits in the student's columns; NaN where it has no such class or does not know it.
+
+    Args:
+        logits: ``(N, teacher's classes)``.
+        columns: ``{teacher's column: student's column}`` as from ``labels.align``.
+        known: the knowledge mask over the teacher's classes.
+        width: the student's classes.
+
+    Returns:
+        ``(N, width)``.
+    """
+    out = torch.full((len(logits), width), torch.nan)
+    for source, target in columns.items():
+        if known[source]:
+            out[:, target] = logits[:, source]
+    return out
+
+
+def require_finite(logits: Tensor, site: str) -> None:
+    """Refuse a teacher whose answers hold NaN or infinity.
+
+    Raises:
+        PackageError: names the site.
+    """
+    if not torch.isfinite(logits).all():
+        raise PackageError(
+            "the model gives NaN or infinity on this site's images",
+            where=f"package of {site}",
+            fix="take the package out of 'teachers' and tell the sending site",
+        )
+
+
+def kept(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors from a file; if it is absent or damaged they are made and kept there for the next start."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError):
+        tensors = make()
+        write_whole(path, lambda part: save_file({k: v.contiguous() for k, v in tensors.items()}, part))
+        return tensors
+
+
+def with_targets(items: Sequence[Any], answers: Tensor, own: Tensor) -> Dataset:
+    """The student's images with what everybody said about them.
+
+    Args:
+        items: ``{"image", "label"}``.
+        answers: ``(N, T, C)`` of the relevant teachers, aligned.
+        own: ``(N, local)``, the student's own earlier logits.
+    """
+    return Dataset(
+        [
+            {"image": item["image"], "label": int(item["label"]), "answers": answers[i], "own": own[i]}
+            for i, item in enumerate(items)
+        ]
+    )

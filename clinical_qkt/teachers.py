@@ -1,0 +1,107 @@
+"""Teachers: other sites' models, verified, aligned to the student's classes, and probed for what they know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from clinical_qkt import masks
+from clinical_qkt.errors import PackageError, QueryError
+from clinical_qkt.labels import LabelSpace, align
+from clinical_qkt.packages.networks import reshape_head
+from clinical_qkt.packages.store import Model, load_model
+
+
+@dataclass
+class Teacher:
+    """Another site's model, seen from the student.
+
+    Attributes:
+        columns: ``{teacher's column: student's column}``.
+        scores: ``(teacher's classes,)`` from the noise probes.
+        known: the knowledge mask over the teacher's classes.
+    """
+
+    model: Model
+    columns: dict[int, int]
+    scores: Tensor = field(default_factory=lambda: torch.empty(0))
+    known: list[bool] = field(default_factory=list)
+
+    @property
+    def site(self) -> str:
+        return self.model.card.site
+
+    @property
+    def known_columns(self) -> set[int]:
+        """The student's columns that this teacher really knows."""
+        return {to for source, to in self.columns.items() if self.known[source]}
+
+
+def read_teachers(folders: Sequence[Path], labels: LabelSpace) -> list[Teacher]:
+    """Verify the packages and align their label spaces to the student's.
+
+    Raises:
+        PackageError: a package is refused, or two come from the same site.
+    """
+    teachers: dict[str, Teacher] = {}
+    for folder in folders:
+        model = load_model(folder)
+        if model.card.site in teachers:
+            raise PackageError(
+                f"a second package of the site '{model.card.site}'",
+                where=str(folder),
+                fix="list each site's package once under 'teachers'",
+            )
+        teachers[model.card.site] = Teacher(model, align(model.card.labels, labels))
+    return list(teachers.values())
+
+
+def probe(teacher: Teacher, threshold: float, count: int, seed: int, device: torch.device) -> None:
+    """Find out with ``count`` noise images which classes a teacher knows, see ``masks``."""
+    expects = teacher.model.card.input
+    teacher.scores = masks.knowledge_scores(
+        teacher.model.network,
+        expects.channels,
+        expects.spatial_size,
+        *expects.value_range,
+        count=count,
+        seed=seed,
+        device=device,
+    )
+    teacher.known = masks.knowledge_mask(teacher.scores, threshold).tolist()
+
+
+def relevant_teachers(teachers: Sequence[Teacher], labels: LabelSpace, query: Sequence[int]) -> list[Teacher]:
+    """The teachers that know a queried class.
+
+    Raises:
+        QueryError: names the queried classes that nobody knows.
+    """
+    unknown = [labels[q].name for q in query if not any(q in t.known_columns for t in teachers)]
+    if unknown:
+        raise QueryError(
+            f"no teacher knows {', '.join(repr(n) for n in unknown)}",
+            where="query",
+            fix="add packages of sites that do under 'teachers', or ask for other classes",
+        )
+    return [t for t in teachers if t.known_columns & set(query)]
+
+
+def starting_point(
+    own: Model, teachers: Sequence[Teacher], labels: LabelSpace, query: Sequence[int], *, from_own: bool
+) -> tuple[nn.Module, Model]:
+    """The network that phase 1 starts from, with a head for all the student's classes, and whose it was.
+
+    A teacher can be the start only if it expects the same input as the student's model.
+    """
+    fitting = [t for t in teachers if t.model.card.input == own.card.input]
+    if from_own or not fitting:
+        rows = {c: c for c in range(len(own.card.label_space))}
+        return reshape_head(own.network, rows, len(labels)), own
+    best = max(fitting, key=lambda t: (len(t.known_columns & set(query)), len(t.known_columns)))
+    rows = {to: source for source, to in best.columns.items() if best.known[source]}
+    return reshape_head(best.model.network, rows, len(labels)), best.model
