@@ -58,24 +58,22 @@ def fit_query_bias(
         steps: how many rates of false alarms are tried.
 
     Returns:
-        The fit. If even without a single false alarm more is lost than the budget, that one, not ``kept``.
+        The fit. If every rate costs more than the budget, the largest of those that cost least, not ``kept``.
     """
     local = [c for c in range(logits.shape[1]) if c not in set(query)]
     # How much must be added to a queried logit to make it win on an image.
     needed = logits[:, local].amax(1, keepdim=True) - logits[:, list(query)]
-    best: BudgetFit | None = None
+    fits = []
     for step in range(steps + 1):
-        rate = 0.5 * step / steps
-        bias = _below_quantile(needed, rate)
+        bias = _below_quantile(needed, 0.5 * step / steps)
         raised = logits.clone()
         raised[:, list(query)] += bias
         spent = 100 * (recall_before - retained_recall(raised, labels, local))
         alarms = float(torch.isin(raised.argmax(1), torch.tensor(list(query))).float().mean())
-        fit = BudgetFit(bias.tolist(), alarms, spent, spent <= budget + 1e-9)
-        if best is None or fit.kept:
-            best = fit
-    assert best is not None
-    return best
+        fits.append(BudgetFit(bias.tolist(), alarms, spent, spent <= budget + 1e-9))
+    within = [fit for fit in fits if fit.kept]
+    least = min(fit.spent for fit in fits)
+    return (within or [fit for fit in fits if fit.spent == least])[-1]
 
 
 def _below_quantile(needed: Tensor, rate: float) -> Tensor:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-from ignite.engine import Engine
 from ignite.metrics import EpochMetric
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
@@ -23,20 +22,22 @@ from torch import nn
 
 from clinical_qkt import metrics, stages
 from clinical_qkt.data.datalist import CheckedData, load_datalist
-from clinical_qkt.data.images import check_images
+from clinical_qkt.data.images import check_images, warn_skipped
 from clinical_qkt.data.inputs import InputContract, contract_transforms
 from clinical_qkt.data.sources import SUFFIXES
 from clinical_qkt.errors import InputError, OutputError, QKTError, one_of
-from clinical_qkt.files import require_writable, sha256
-from clinical_qkt.handlers import EvaluationWriter, PredictionWriter, fingerprint
+from clinical_qkt.files import fingerprint, require_writable, sha256
+from clinical_qkt.handlers import EvaluationWriter, PredictionWriter
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages import networks, store
+from clinical_qkt.phases import TransferSettings
 from clinical_qkt.sites import Site, check_site
-from clinical_qkt.transfer import TransferSettings
+from clinical_qkt.transfer import Transfer
 
 P = ParamSpec("P")
 R = TypeVar("R")
 _embedded = False
+_TRACKING: Any = DEFAULT_MLFLOW_SETTINGS
 
 
 def _plain_errors(function: Callable[P, R]) -> Callable[P, R]:
@@ -95,10 +96,10 @@ def check() -> Site:
     """
     workflow = _running_workflow()
     parser = workflow.parser
-    known = set(Site.model_fields) | set(DEFAULT_MLFLOW_SETTINGS["configs"])
+    known: set[str] = set(Site.model_fields) | set(_TRACKING["configs"])
     for file in sorted(Path(workflow.config_root_path).glob("*.yaml")):
         known |= {k.lstrip("+") for k in ConfigParser.load_config_file(file)}
-    for key in parser.get():
+    for key in parser.get(""):
         if key not in known and not key.startswith("_"):
             raise InputError(
                 f"unknown key '{key}'",
@@ -151,7 +152,7 @@ def load_data(site: Site, *need: Any) -> CheckedData:
             where=f"{site.data.name}: image",
             fix=f"set 'channels: {data.channels}' in the site's YAML, or convert the images",
         )
-    stages.warn_skipped(data.skipped)
+    warn_skipped(data.skipped)
     return data
 
 
@@ -181,7 +182,7 @@ def load_model(folder: str | Path) -> store.Model:
 
 def unfinished(site: Site, stage: str, *facts: Any) -> Path:
     """The folder where a stage keeps what it needs to go on after a crash."""
-    return stages.unfinished(site, stage, fingerprint(site.seed, sha256(site.data), *facts))
+    return site.output_dir / "unfinished" / f"{stage}-{fingerprint(site.seed, sha256(site.data), *facts)}"
 
 
 @_plain_errors
@@ -195,17 +196,17 @@ def finish_training(
 @_plain_errors
 def share(site: Site, loaded: store.Model, data: CheckedData, read: list[Any], device: torch.device) -> None:
     """Write the teacher package."""
-    stages.share(site, loaded, data, read, device)
+    stages.share(site, loaded, test_items(data, loaded.card.labels), read, device)
 
 
 @_plain_errors
 def transfer(site: Site, settings: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-    """Gain the queried classes; see ``stages.transfer``."""
+    """Gain the queried classes; see ``transfer.Transfer`` for the arguments."""
     try:
         chosen = TransferSettings.model_validate(settings)
     except ValueError as e:
         raise InputError(str(e), where="settings", fix="correct the section 'settings'") from None
-    stages.transfer(site, chosen, *args, **kwargs)
+    Transfer(site, chosen, *args, **kwargs).run()
 
 
 def test_items(data: CheckedData, labels: LabelSpace) -> list[dict[str, Any]]:
@@ -230,14 +231,14 @@ def image_items(folder: str | Path) -> list[dict[str, Any]]:
             "holds no images", where=str(folder), fix=f"files may end in {', '.join(sorted(SUFFIXES))}"
         )
     check = check_images(paths, str(folder), allow_mixed_sizes=True)
-    stages.warn_skipped(check.skipped)
+    warn_skipped(check.skipped)
     return [{"image": str(p)} for p, ok in zip(paths, check.readable, strict=True) if ok]
 
 
 def per_class_metric(labels: LabelSpace) -> EpochMetric:
     """``metrics.per_class`` as an ignite metric, for evaluators whose output has ``pred`` and ``label``."""
 
-    def compute(logits: torch.Tensor, truth: torch.Tensor) -> dict[str, Any]:
+    def compute(logits: torch.Tensor, truth: torch.Tensor) -> Any:
         return metrics.per_class(logits.softmax(1).numpy(), truth.numpy(), labels.names)
 
     return EpochMetric(compute, pred_and_label, check_compute_fn=False, device="cpu")
@@ -248,14 +249,12 @@ def pred_and_label(output: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return output["pred"].float(), output["label"].long().flatten()
 
 
-def save_evaluation(path: str | Path, site: Site, task: str, loaded: store.Model) -> Callable[[Engine], None]:
+def save_evaluation(path: str | Path, site: Site, task: str, loaded: store.Model) -> EvaluationWriter:
     """A handler that writes ``evaluation.json`` and the same figures to MLflow."""
     return EvaluationWriter(Path(path), site, task, loaded)
 
 
-def save_predictions(
-    path: str | Path, items: list[dict[str, Any]], labels: LabelSpace
-) -> Callable[[Engine], None]:
+def save_predictions(path: str | Path, items: list[dict[str, Any]], labels: LabelSpace) -> PredictionWriter:
     """A handler that writes one line an image: file, class, probability of each class."""
     return PredictionWriter(Path(path), [Path(i["image"]).name for i in items], labels)
 

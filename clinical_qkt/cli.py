@@ -1,4 +1,7 @@
-"""The command line. Exit codes: 0 done, 1 a bug, 2 bad input, 3 package refused, 4 query refused, 5 output."""
+"""The command line.
+
+Exit codes: 0 done, 1 a bug, 2 bad input, 3 package refused, 4 query refused, 5 output folder unusable.
+"""
 
 from __future__ import annotations
 

@@ -11,20 +11,21 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from clinical_qkt import bundle, report, stages
+from clinical_qkt import bundle, report
 from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.export import write_datalist, write_images
+from clinical_qkt.data.images import image_shape, warn_skipped
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.errors import InputError, OutputError, one_of
-from clinical_qkt.files import require_writable, write_json
-from clinical_qkt.handlers import fingerprint
+from clinical_qkt.files import fingerprint, require_writable, write_json
 from clinical_qkt.packages.store import is_model
 from clinical_qkt.sites import Ask, choose_query, pathological, write_site
 
@@ -78,11 +79,12 @@ def run_demo(settings: DemoSettings, out: Path, *, overwrite: bool, console: Con
     mark = fingerprint(asdict(settings), source.name, source.labels.tolist())
     continued = _claim(out, mark, overwrite)
     console.print(
-        f"[bold]{source.name}[/]: {len(source.labels)} images, {len(source.classes)} classes, {settings.sites} hospitals"
+        f"[bold]{source.name}[/]: {len(source.labels)} images, {len(source.classes)} classes, "
+        f"{settings.sites} hospitals"
         + (" - generated images, no patients" if source.generated else "")
         + (" - continuing the run that was cut off" if continued else "")
     )
-    stages.warn_skipped(source.left_out)
+    warn_skipped(source.left_out)
     for note in source.notes:
         console.print(f"note: {note}")
     sites = _write_federation(out, source, dealt, ask, settings)
@@ -91,11 +93,9 @@ def run_demo(settings: DemoSettings, out: Path, *, overwrite: bool, console: Con
             console,
             f"train {site}",
             is_model(out / "hospitals" / site / "model"),
-            lambda s=site: _run(out, "train", s),
+            partial(_run, out, "train", site),
         )
-        _stage(
-            console, f"share {site}", is_model(out / "packages" / site), lambda s=site: _run(out, "share", s)
-        )
+        _stage(console, f"share {site}", is_model(out / "packages" / site), partial(_run, out, "share", site))
     student = sites[ask.student]
     _stage(
         console,
@@ -222,8 +222,6 @@ def _write_federation(
 
 
 def _channels(path: Path) -> int:
-    from clinical_qkt.data.images import image_shape
-
     return image_shape(path)[0]
 
 

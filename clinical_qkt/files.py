@@ -46,6 +46,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
+def fingerprint(*facts: Any) -> str:
+    """Twelve digits that change with anything that decides a result; names a folder for unfinished work."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
 def require_writable(folder: Path, *, where: str = "output folder") -> None:
     """Make the folder and try it out.
 

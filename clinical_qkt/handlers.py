@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import csv
+import io
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,12 +11,18 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from mlflow.entities import Run
 from monai.data.utils import set_rnd
 from monai.handlers import CheckpointLoader, CheckpointSaver
 from monai.utils import set_determinism
 
+from clinical_qkt import __version__, metrics, report
 from clinical_qkt.budget import retained_recall
-from clinical_qkt.targets import answer
+from clinical_qkt.files import write_json, write_text
+from clinical_qkt.labels import LabelSpace
+from clinical_qkt.packages.store import Model
+from clinical_qkt.sites import Site
+from clinical_qkt.targets import Images, answer, labels_of
 from clinical_qkt.tracking import Tracker
 
 
@@ -91,7 +97,7 @@ class Resume:
     MONAI's ``CheckpointSaver`` and ``CheckpointLoader``, on one folder.
 
     Args:
-        folder: for the checkpoint; it should be named after what is trained on what, see ``fingerprint``.
+        folder: for the checkpoint, named after what is trained on what, see ``files.fingerprint``.
         objects: with ``state_dict`` and ``load_state_dict``: network, optimizer, scheduler.
         device: where the tensors are loaded to.
     """
@@ -103,7 +109,8 @@ class Resume:
         everything = {**self.objects, "trainer": engine}
         earlier = sorted(self.folder.glob("*.pt"), key=lambda p: p.stat().st_mtime)
         if earlier:
-            CheckpointLoader(str(earlier[-1]), everything, map_location=self.device).attach(engine)
+            onto: Any = self.device  # torch.load takes a device, MONAI's annotation a mapping
+            CheckpointLoader(str(earlier[-1]), everything, map_location=onto).attach(engine)
         CheckpointSaver(str(self.folder), everything, save_interval=1, n_saved=1).attach(engine)
 
 
@@ -119,17 +126,17 @@ class ValidationCurves:
     """
 
     def __init__(
-        self, validation: Sequence[Any], local: Sequence[int], query: Sequence[int], device: torch.device
+        self, validation: Images, local: Sequence[int], query: Sequence[int], device: torch.device
     ) -> None:
         self.validation, self.local, self.device = validation, list(local), device
         self.query = torch.tensor(list(query))
-        self.labels = torch.tensor([int(item["label"]) for item in validation])
+        self.labels = labels_of(validation)
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        network = engine.network
+        network: Any = engine.network  # type: ignore[attr-defined]
         logits = answer(network, self.validation, self.device)
         network.train()
         engine.state.metrics["val/retained_recall"] = retained_recall(logits, self.labels, self.local)
@@ -148,7 +155,8 @@ class LogEpochs:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        curves = {"loss": float(engine.state.output["loss"]), **engine.state.metrics}
+        output: Any = engine.state.output
+        curves = {"loss": float(output["loss"]), **engine.state.metrics}
         self.tracker.log(self.run, curves, step=engine.state.epoch)
 
 
@@ -164,6 +172,7 @@ class EvaluationWriter:
     def __call__(self, engine: Engine) -> None:
         rows = engine.state.metrics["per_class"]
         names = self.model.card.labels.names
+        overall = metrics.macro_recall(rows, names)
         content = {
             "schema": "clinical-qkt/evaluation/1",
             "command": "evaluate",
@@ -171,14 +180,13 @@ class EvaluationWriter:
             "site": self.site.site,
             "model": {"weights_sha256": self.model.card.weights_sha256, "classes": names},
             "per_class": {name: rows[name] for name in names},
-            "recall": metrics.macro_recall(rows, names),
+            "recall": overall,
         }
         write_json(self.path, content)
+        recalls = {"recall": overall, **{f"recall/{n}": rows[n]["recall"] for n in names}}
         tracker = Tracker(self.site.tracking_uri, self.task)
         with tracker.run(f"evaluate {self.site.site}", {"site": self.site.site}) as run:
-            tracker.log(
-                run, {"recall": content["recall"], **{f"recall/{n}": rows[n]["recall"] for n in names}}
-            )
+            tracker.log(run, recalls)
         report.print_per_class(rows, f"{self.site.site}: {self.path}")
 
 
@@ -194,7 +202,8 @@ class PredictionWriter:
         engine.add_event_handler(Events.COMPLETED, self.write)
 
     def collect(self, engine: Engine) -> None:
-        self.parts.append(engine.state.output["pred"].float().softmax(1).cpu())
+        output: Any = engine.state.output
+        self.parts.append(output["pred"].float().softmax(1).cpu())
 
     def write(self, engine: Engine) -> None:
         probabilities = torch.cat(self.parts).numpy()
@@ -205,8 +214,3 @@ class PredictionWriter:
             lines.writerow([file, self.labels[int(row.argmax())].name, *(f"{p:.4f}" for p in row)])
         write_text(self.path, text.getvalue())
         print(f"{len(self.files)} images classified: {self.path}")
-
-
-def fingerprint(*facts: Any) -> str:
-    """Twelve digits that change with anything that decides a result; names a folder for unfinished work."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -10,11 +10,11 @@ from rich.table import Table
 
 from clinical_qkt.data.datalist import SECTIONS, load_datalist
 from clinical_qkt.data.export import write_datalist, write_images
+from clinical_qkt.data.images import warn_skipped
 from clinical_qkt.data.sources import open_source
 from clinical_qkt.errors import OutputError
 from clinical_qkt.files import require_writable
 from clinical_qkt.sites import write_site
-from clinical_qkt.stages import warn_skipped
 
 
 def run_prepare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def write(folder: Path, summary: dict[str, Any], confusions: tuple[Any, Any]) ->
     pictures = {}
     for name, figure in drawn.items():
         path = folder / "figures" / f"{name}.png"
-        write_whole(path, lambda part, f=figure: f.savefig(part, dpi=130, metadata={"Software": None}))
+        write_whole(path, partial(figure.savefig, dpi=130, metadata={"Software": None}))
         plt.close(figure)
         pictures[name] = base64.b64encode(path.read_bytes()).decode("ascii")
     environment = jinja2.Environment(
@@ -68,11 +69,14 @@ def answer_sentence(summary: dict[str, Any]) -> str:
     )
     tested = sum(summary["after"]["per_class"][n]["support"] for n in summary["student"]["query"])
     if gained is None:
-        first = f"The model was taught {query}. How well it recognises it is unknown: there are no test images of it."
+        first = (
+            f"The model was taught {query}. How well it recognises that is unknown: "
+            "there are no test images of it."
+        )
     else:
         first = (
             f"The model now recognises {query} in {100 * gained:.0f} of 100 cases "
-            f"(before: {100 * (summary['before']['query_recall'] or 0):.0f}), measured on {tested} test images."
+            f"(before: {100 * summary['before']['query_recall']:.0f}), measured on {tested} test images."
         )
     if lost is None:
         second = "What it forgot is unknown."

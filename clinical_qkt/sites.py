@@ -78,7 +78,7 @@ class Site(BaseModel):
             raise ValueError(f"{e.where}: {e.problem}") from None
         if already:
             raise ValueError(
-                f"query: the site knows '{already[0]}' already; ask only for classes that are not in 'classes'"
+                f"query: the site knows '{already[0]}' already; ask for classes that are not in 'classes'"
             )
         return self
 

@@ -12,9 +12,9 @@ from clinical_qkt.budget import BudgetFit
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.files import sha256
 from clinical_qkt.labels import LabelSpace
+from clinical_qkt.phases import TransferSettings
 from clinical_qkt.sites import Site
 from clinical_qkt.teachers import Teacher
-from clinical_qkt.transfer import TransferSettings
 
 SCHEMA = "clinical-qkt/transfer-summary/1"
 
@@ -64,9 +64,7 @@ def summarise(
     }
 
 
-def evaluation(
-    probabilities: Any, images: Sequence[Any], labels: LabelSpace, query: Sequence[int]
-) -> dict[str, Any]:
+def evaluation(probabilities: Any, truth: Any, labels: LabelSpace, query: Sequence[int]) -> dict[str, Any]:
     """The part ``before`` or ``after`` of the summary."""
     rows = metrics.per_class(probabilities, truth, labels.names)
     queried = [labels[q].name for q in query]

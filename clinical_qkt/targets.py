@@ -1,10 +1,10 @@
-"""The teachers' answers on the student's own images: computed once, then carried in the batch like a label."""
+"""The teachers' answers on the student's images: computed once, then carried in the batch like a label."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from monai.data import DataLoader, Dataset
@@ -17,10 +17,22 @@ from clinical_qkt.errors import PackageError
 from clinical_qkt.files import write_whole
 
 
+class Images(Protocol):
+    """Images in order, as MONAI's datasets and lists give them: ``{"image": tensor, …}``."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+def labels_of(images: Images) -> Tensor:
+    """``(N,)`` label positions."""
+    return torch.tensor([int(images[i]["label"]) for i in range(len(images))], dtype=torch.int64)
+
+
 @torch.no_grad()
 def answer(
     network: nn.Module,
-    images: Sequence[Any],
+    images: Images,
     device: torch.device,
     *,
     batch_size: int = 256,
@@ -38,7 +50,7 @@ def answer(
         ``(N, classes)`` float32 on the CPU.
     """
     network = network.to(device).eval()
-    loader = DataLoader(images, batch_size=batch_size, num_workers=0)
+    loader = DataLoader(images, batch_size=batch_size, num_workers=0)  # type: ignore[arg-type]
     quiet = True if len(images) < 1000 else None
     parts = [
         network(batch["image"].to(device)).float().cpu()
@@ -90,7 +102,7 @@ def kept(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]
         return tensors
 
 
-def with_targets(items: Sequence[Any], answers: Tensor, own: Tensor) -> Dataset:
+def with_targets(items: Images, answers: Tensor, own: Tensor) -> Dataset:
     """The student's images with what everybody said about them.
 
     Args:
@@ -98,9 +110,10 @@ def with_targets(items: Sequence[Any], answers: Tensor, own: Tensor) -> Dataset:
         answers: ``(N, T, C)`` of the relevant teachers, aligned.
         own: ``(N, local)``, the student's own earlier logits.
     """
+    labels = labels_of(items)
     return Dataset(
         [
-            {"image": item["image"], "label": int(item["label"]), "answers": answers[i], "own": own[i]}
-            for i, item in enumerate(items)
+            {"image": items[i]["image"], "label": labels[i], "answers": answers[i], "own": own[i]}
+            for i in range(len(items))
         ]
     )

@@ -1,4 +1,4 @@
-"""Teachers: other sites' models, verified, aligned to the student's classes, and probed for what they know."""
+"""Teachers: other sites' models, verified, aligned to the student's classes, probed for what they know."""
 
 from __future__ import annotations
 

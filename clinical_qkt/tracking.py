@@ -51,14 +51,18 @@ class Tracker:
     def run(
         self, name: str, tags: Mapping[str, str] | None = None, *, parent: Run | None = None
     ) -> Iterator[Run]:
-        """Open a run, or take up the one of this name and parent that was cut off; close it in any case."""
+        """Open a run, or take up one that was cut off; close it in any case.
+
+        A parent run that was cut off still counts as running. Its child of the same name is taken up even if
+        it had ended, so that a phase stands there once.
+        """
         wanted = {
             "mlflow.runName": name,
             **({"mlflow.parentRunId": parent.info.run_id} if parent else {}),
             **(tags or {}),
         }
-        cut_off = self._cut_off(wanted)
-        run = cut_off or self.client.create_run(self.experiment_id, tags=wanted, run_name=name)
+        earlier = self._earlier(wanted, unfinished_only=parent is None)
+        run = earlier or self.client.create_run(self.experiment_id, tags=wanted, run_name=name)
         status = RunStatus.FAILED
         try:
             yield run
@@ -87,11 +91,10 @@ class Tracker:
         else:
             self.client.log_artifact(run.info.run_id, str(path), folder)
 
-    def _cut_off(self, tags: Mapping[str, str]) -> Run | None:
+    def _earlier(self, tags: Mapping[str, str], *, unfinished_only: bool) -> Run | None:
         where = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
-        found = self.client.search_runs(
-            [self.experiment_id], f"attributes.status = 'RUNNING' and {where}", max_results=1
-        )
+        where = f"attributes.status = 'RUNNING' and {where}" if unfinished_only else where
+        found = self.client.search_runs([self.experiment_id], where, max_results=1)
         return found[0] if found else None
 
 

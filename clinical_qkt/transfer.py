@@ -1,209 +1,270 @@
-"""The two phases of a transfer: distillation from the relevant teachers, refinement of the head.
+"""The transfer: a student gains queried classes from teachers' models and its own images.
 
-What comes before (teachers, masks, the choice of the relevant ones) is in ``teachers``, their answers on the
-student's images in ``targets``.
-
-QKT (Alballa et al., ICLR 2025, arXiv 2504.09205) with our additions, which docs/explanation/method.md keeps
-apart from the paper. Nothing here reads a queried image.
+QKT (Alballa et al., ICLR 2025, arXiv 2504.09205) with our additions; docs/explanation/method.md keeps the two
+apart. ``Transfer.run`` is the method, a line a step; the steps' mathematics are in ``masks``, ``teachers``,
+``targets``, ``losses``, ``phases`` and ``budget``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
 import torch
-from ignite.handlers import ProgressBar
-from monai.data import DataLoader, Dataset
-from monai.engines import SupervisedTrainer
-from monai.handlers import LrScheduleHandler
-from monai.transforms import Compose
-from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
+from mlflow.entities import Run
+from monai.data import Dataset
+from torch import nn
 
-from clinical_qkt import masks
-from clinical_qkt.budget import BudgetFit, fit_query_bias
-from clinical_qkt.handlers import Resume, SeedEachEpoch, ValidationCurves
-from clinical_qkt.losses import Divergence, TransferLoss
+from clinical_qkt import metrics, phases, report, tracking
+from clinical_qkt.budget import BudgetFit, retained_recall
+from clinical_qkt.data.datalist import CheckedData, Section
+from clinical_qkt.data.inputs import InputContract, cached
+from clinical_qkt.files import fingerprint, sha256, write_json
+from clinical_qkt.handlers import LogEpochs
 from clinical_qkt.packages.networks import find_head
-from clinical_qkt.targets import answer
+from clinical_qkt.packages.store import Model, save_model
+from clinical_qkt.phases import TransferSettings
+from clinical_qkt.sites import Site
+from clinical_qkt.summary import evaluation, summarise
+from clinical_qkt.targets import Images, aligned, answer, kept, labels_of, require_finite, with_targets
+from clinical_qkt.teachers import Teacher, probe, read_teachers, relevant_teachers, starting_point
+from clinical_qkt.tracking import Tracker
 
 
-class TransferSettings(BaseModel):
-    """Every choice of the method; the section ``settings`` of a bundle's ``transfer.yaml``.
-
-    Attributes:
-        variant: a name for this set of choices, logged with the results.
-        start_from: ``teacher``: phase 1 starts from the network of the relevant teacher that shares most
-            classes with the student (ours); ``own``: from the student's.
-        divergence: from the teachers' answers: ``evidence``, ``logit`` (ours) or ``kl``; see ``losses``.
-        divergence_weight, self_weight: of that, and of keeping the student's own earlier logits.
-        temperature: of ``kl``.
-        max_epochs, learning_rate, batch_size: of phase 1.
-        refine_epochs, refine_learning_rate: of the head's retraining in phase 2.
-        reserve: the share of the forgetting budget that is not spent on validation images, because other
-            images will not behave exactly alike.
-        mask_threshold, probes: least mean probability of a known class; number of noise images.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    variant: str = "distil"
-    start_from: Literal["teacher", "own"] = "teacher"
-    divergence: Divergence = "logit"
-    divergence_weight: float = Field(default=0.3, ge=0)
-    self_weight: float = Field(default=0.0, ge=0)
-    temperature: float = Field(default=2.0, gt=0)
-    max_epochs: int = Field(default=8, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
-    batch_size: int = Field(default=64, ge=2)
-    refine_epochs: int = Field(default=0, ge=0)
-    refine_learning_rate: float = Field(default=1e-2, gt=0)
-    reserve: float = Field(default=0.25, ge=0, lt=1)
-    mask_threshold: float = Field(default=masks.THRESHOLD, gt=0, lt=1)
-    probes: int = Field(default=512, ge=8)
-
-
-def distil(
-    network: nn.Module,
-    images: Dataset,
-    augment: Sequence[Any],
-    validation: Sequence[Any],
-    query: Sequence[int],
-    settings: TransferSettings,
-    seed: int,
-    device: torch.device,
-    work: Path,
-    handlers: Sequence[Any] = (),
-) -> nn.Module:
-    """Phase 1: query-focused distillation on the student's own images.
+class Transfer:
+    """One transfer at a student site.
 
     Args:
-        network: the starting point, with a row a class.
-        images: with targets, as from ``targets.with_targets``.
-        augment: MONAI transforms for the images; the answers stay those to the plain image.
-        validation: own images that no gradient sees, for the curves only.
-        query: the columns of the queried classes.
-        work: folder for checkpoints.
-        handlers: further ignite handlers; ``engine.state.metrics`` holds the curves.
+        site: the student.
+        settings: the method's choices.
+        task: the bundle's; names the MLflow experiment.
+        own: the site's own model, as ``train`` left it.
+        data: its images; ``data.labels`` is its classes, then the queried ones.
+        read: MONAI transforms from a file to a raw channel-first image.
+        augment: MONAI transforms that change a prepared image at random.
+        device: where networks run.
     """
-    network = network.to(device).train()
-    local = [c for c in range(_rows(network)) if c not in set(query)]
-    loss = _loss(local, query, settings)
-    loader = DataLoader(
-        Dataset(images.data, Compose(list(augment))),
-        batch_size=settings.batch_size,
-        shuffle=True,
-        num_workers=0,
-    )
-    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=1e-4)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.max_epochs * len(loader)
-    )
-    trainer = SupervisedTrainer(
-        device=device,
-        max_epochs=settings.max_epochs,
-        train_data_loader=loader,
-        network=network,
-        optimizer=optimizer,
-        loss_function=loss,
-        prepare_batch=prepare_batch,
-        decollate=False,
-        amp=device.type == "cuda",
-        train_handlers=[
-            SeedEachEpoch(seed, loader.dataset),
-            LrScheduleHandler(scheduler, print_lr=False, epoch_level=False),
-            ValidationCurves(validation, local, query, device),
-            *handlers,
-            Resume(work, {"network": network, "optimizer": optimizer, "scheduler": scheduler}, device),
-            ProgressBar(desc="phase 1", persist=False, disable=None),
-        ],
-    )
-    trainer.run()
-    return network.eval()
 
+    def __init__(
+        self,
+        site: Site,
+        settings: TransferSettings,
+        task: str,
+        own: Model,
+        data: CheckedData,
+        read: list[Any],
+        augment: list[Any],
+        device: torch.device,
+    ) -> None:
+        self.site, self.settings, self.own, self.data = site, settings, own, data
+        self.read, self.augment, self.device = read, augment, device
+        self.labels = data.labels
+        self.local = list(range(len(site.classes)))
+        self.query = list(range(len(site.classes), len(self.labels)))
+        self.tracker = Tracker(site.tracking_uri, task)
+        self.tags = {
+            "site": site.site,
+            "query": ", ".join(site.queried.names),
+            "method": f"qkt {settings.variant}",
+        }
+        self.seconds: dict[str, float] = {}
 
-def refine_head(
-    network: nn.Module,
-    images: Dataset,
-    validation: Sequence[Any],
-    query: Sequence[int],
-    recall_before: float,
-    budget: float,
-    settings: TransferSettings,
-    seed: int,
-    device: torch.device,
-) -> BudgetFit:
-    """Phase 2: retrain the head on frozen features, then spend the forgetting budget on the queried biases.
+    def run(self) -> dict[str, Any]:
+        """From packages to report.
 
-    Args:
-        network: after phase 1; its head is changed in place.
-        recall_before: retained recall on ``validation`` before the transfer, as a share.
-        budget: points of retained recall that the site is willing to lose.
-    """
-    rows = _rows(network)
-    local = [c for c in range(rows) if c not in set(query)]
-    head = network.get_submodule(find_head(network))
-    if settings.refine_epochs:
-        seen = head_inputs(network, images.data, device)
-        batches = [
-            {"image": seen[i], **{k: item[k] for k in ("label", "answers", "own")}}
-            for i, item in enumerate(images.data)
-        ]
-        torch.manual_seed(seed)
-        SupervisedTrainer(
-            device=device,
-            max_epochs=settings.refine_epochs,
-            train_data_loader=DataLoader(Dataset(batches), batch_size=256, shuffle=True, num_workers=0),
-            network=head,
-            optimizer=torch.optim.Adam(head.parameters(), settings.refine_learning_rate),
-            loss_function=_loss(local, query, settings),
-            prepare_batch=prepare_batch,
-            decollate=False,
-            train_handlers=[ProgressBar(desc="phase 2", persist=False, disable=None)],
-        ).run()
-    logits = answer(network, validation, device, what="validation images")
-    labels = torch.tensor([int(item["label"]) for item in validation])
-    fit = fit_query_bias(logits, labels, query, recall_before, budget * (1 - settings.reserve))
-    with torch.no_grad():
-        head.bias[list(query)] += torch.tensor(fit.bias, device=head.bias.device)
-    return fit
+        Returns:
+            The summary. It is also written to ``summary.json`` in the site's ``transfer_dir``, last of all,
+            beside ``report.html``, ``figures/`` and ``model/``.
 
+        Raises:
+            PackageError: a package is refused.
+            QueryError: nobody knows a queried class.
+        """
+        with self.tracker.run(f"transfer to {self.site.site}", self.tags) as run:
+            self.tracker.params(run, {**self.settings.model_dump(), "seed": self.site.seed})
+            self.tracker.params(run, {"forgetting_budget": self.site.forgetting_budget})
+            teachers = self.verified_teachers()
+            relevant = self.relevant(teachers)
+            own_probabilities, before = self.evaluated("before", self.own.network, run)
+            images = self.images_with_targets(relevant)
+            network, start = starting_point(
+                self.own, relevant, self.labels, self.query, from_own=self.settings.start_from == "own"
+            )
+            network = self.distilled(network, images, relevant, run)
+            fit = self.refined(network, images, run)
+            probabilities, after = self.evaluated("after", network, run)
+            self.save(network, start)
+            summary = summarise(
+                self.site,
+                self.settings,
+                self.data,
+                self.device,
+                teachers,
+                relevant,
+                start.card.site,
+                fit,
+                before,
+                after,
+                self.seconds,
+            )
+            self.report(summary, own_probabilities, probabilities, run)
+        write_json(self.site.transfer_dir / "summary.json", summary)
+        shutil.rmtree(self.site.output_dir / "unfinished", ignore_errors=True)
+        return summary
 
-@torch.no_grad()
-def head_inputs(network: nn.Module, images: Sequence[Any], device: torch.device) -> Tensor:
-    """The frozen features: what arrives at the head, ``(N, features)``, on the CPU."""
-    caught: list[Tensor] = []
-    head = network.get_submodule(find_head(network))
-    hook = head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float().cpu()))
-    try:
-        answer(network, images, device, what="features")
-    finally:
-        hook.remove()
-    return torch.cat(caught)
+    def verified_teachers(self) -> list[Teacher]:
+        """Packages checked, label spaces aligned, knowledge probed with noise."""
+        with self.timed("packages"):
+            teachers = read_teachers(self.site.teachers, self.labels)
+        with self.timed("masks"):
+            for teacher in teachers:
+                probe(
+                    teacher, self.settings.mask_threshold, self.settings.probes, self.site.seed, self.device
+                )
+        return teachers
 
+    def relevant(self, teachers: Sequence[Teacher]) -> list[Teacher]:
+        """The teachers that know a queried class; none for one of them ends the transfer."""
+        return relevant_teachers(teachers, self.labels, self.query)
 
-def prepare_batch(
-    batch: dict[str, Any], device: torch.device, non_blocking: bool = False, **_: Any
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Targets ride in the batch like a label: ``(image, {label, answers, own})``."""
-    targets = {k: batch[k].to(device, non_blocking=non_blocking) for k in ("label", "answers", "own")}
-    return batch["image"].to(device, non_blocking=non_blocking), targets
+    def evaluated(self, when: str, network: nn.Module, parent: Run) -> tuple[Any, dict[str, Any]]:
+        """A model on the test images: ``(N, C)`` probabilities and the summary's part ``when``.
 
+        Before the transfer the model has no row for the queried classes: it never names them.
+        """
+        with self.timed(when), self.tracker.run(when, self.tags, parent=parent) as child:
+            probabilities = answer(network, self.images["test"], self.device).softmax(1).numpy()
+            probabilities = np.pad(probabilities, ((0, 0), (0, len(self.labels) - probabilities.shape[1])))
+            truth = labels_of(self.images["test"]).numpy()
+            part = evaluation(probabilities, truth, self.labels, self.query)
+            self.tracker.log(child, tracking.evaluation_figures(when, part))
+        return probabilities, part
 
-def _loss(local: Sequence[int], query: Sequence[int], settings: TransferSettings) -> TransferLoss:
-    return TransferLoss(
-        local,
-        query,
-        kind=settings.divergence,
-        divergence_weight=settings.divergence_weight,
-        self_weight=settings.self_weight,
-        temperature=settings.temperature,
-    )
+    def images_with_targets(self, relevant: Sequence[Teacher]) -> Dataset:
+        """Own training images with what the relevant teachers and the own model say of them, once.
 
+        Each teacher sees the images as its card asks for them, prepared from the raw intensities.
+        """
+        training = self.images["training"]
 
-def _rows(network: nn.Module) -> int:
-    head = network.get_submodule(find_head(network))
-    assert isinstance(head, nn.Linear)
-    return head.out_features
+        def collect() -> dict[str, torch.Tensor]:
+            answers = []
+            for teacher in relevant:
+                logits = answer(
+                    teacher.model.network,
+                    self.seen_by(teacher),
+                    self.device,
+                    what=f"answers of {teacher.site}",
+                )
+                require_finite(logits, teacher.site)
+                answers.append(aligned(logits, teacher.columns, teacher.known, len(self.labels)))
+            return {
+                "answers": torch.stack(answers, 1),
+                "own": answer(self.own.network, training, self.device),
+            }
+
+        with self.timed("targets"):
+            targets = kept(self.unfinished(relevant) / "targets.safetensors", collect)
+            return with_targets(training, targets["answers"], targets["own"])
+
+    def distilled(
+        self, network: nn.Module, images: Dataset, relevant: Sequence[Teacher], parent: Run
+    ) -> nn.Module:
+        """Phase 1."""
+        with (
+            self.timed("phase 1"),
+            self.tracker.run("phase 1: distillation", self.tags, parent=parent) as child,
+        ):
+            return phases.distil(
+                network,
+                images,
+                self.augment,
+                self.images["validation"],
+                self.query,
+                self.settings,
+                self.site.seed,
+                self.device,
+                self.unfinished(relevant),
+                [LogEpochs(self.tracker, child)],
+            )
+
+    def refined(self, network: nn.Module, images: Dataset, parent: Run) -> BudgetFit:
+        """Phase 2, within the forgetting budget."""
+        held_out = self.images["validation"]
+        name = "phase 2: head refinement"
+        with self.timed("phase 2"), self.tracker.run(name, self.tags, parent=parent) as child:
+            logits = answer(self.own.network, held_out, self.device)
+            recall_before = retained_recall(logits, labels_of(held_out), self.local)
+            fit = phases.refine_head(
+                network,
+                images,
+                held_out,
+                self.query,
+                recall_before,
+                self.site.forgetting_budget,
+                self.settings,
+                self.site.seed,
+                self.device,
+            )
+            self.tracker.log(child, {"val/points_spent": fit.spent, "val/false_alarms": fit.false_alarms})
+        return fit
+
+    def save(self, network: nn.Module, start: Model) -> None:
+        """The new model with its card, ready for the bundle's ``evaluate`` and ``inference``."""
+        about: dict[str, Any] = {
+            "site": self.site.site,
+            "label_space": list(self.labels),
+            "head": find_head(network),
+            "recall": {},
+            "knowledge_mask": None,
+            "licence": self.site.licence,
+            "generated_data": self.data.generated or start.card.generated_data,
+        }
+        save_model(self.site.transfer_dir / "model", network, start.card.model_copy(update=about))
+
+    def report(self, summary: dict[str, Any], before: Any, after: Any, run: Run) -> None:
+        """Figures, report and MLflow, from the same summary."""
+        truth = labels_of(self.images["test"]).numpy()
+        width = len(self.labels)
+        confusions = metrics.confusion(before, truth, width), metrics.confusion(after, truth, width)
+        with self.timed("report"):
+            report.write(self.site.transfer_dir, summary, confusions)
+        self.tracker.log(run, tracking.figures(summary))
+        self.tracker.client.log_dict(run.info.run_id, summary, "summary.json")
+        self.tracker.artifact(run, self.site.transfer_dir / "report.html")
+        self.tracker.artifact(run, self.site.transfer_dir / "figures", "figures")
+
+    @cached_property
+    def images(self) -> dict[Section, Images]:
+        """The site's images per section, read once and prepared for its own model."""
+        with self.timed("images"):
+            return {s: self._cached(s, self.own.card.input) for s in ("training", "validation", "test")}
+
+    def seen_by(self, teacher: Teacher) -> Images:
+        """Own training images as a teacher's card asks for them."""
+        expects = teacher.model.card.input
+        return (
+            self.images["training"] if expects == self.own.card.input else self._cached("training", expects)
+        )
+
+    def unfinished(self, relevant: Sequence[Teacher]) -> Path:
+        """Where targets and checkpoints are kept until the end: a folder named after what decides them."""
+        weights = [self.own.card.weights_sha256, *(t.model.card.weights_sha256 for t in relevant)]
+        facts = fingerprint(self.site.seed, self.settings.model_dump(), sha256(self.site.data), weights)
+        return self.site.output_dir / "unfinished" / f"transfer-{facts}"
+
+    def _cached(self, section: Section, contract: InputContract) -> Images:
+        return cached(self.data.items[section], self.read, contract, f"{section} images")
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds that a stage takes."""
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,7 @@ def write_images(source: Source, folder: Path) -> list[Path]:
     wanted = sorted(int(i) for positions in source.splits.values() for i in positions)
     for i in tqdm(wanted, "writing images", leave=False, disable=None):
         if not paths[i].exists():
-            picture = Image.fromarray(source.images[i])
-            write_whole(paths[i], lambda part, p=picture: p.save(part, format="PNG"))
+            write_whole(paths[i], partial(Image.fromarray(source.images[i]).save, format="PNG"))
     return paths
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
@@ -83,9 +82,12 @@ def check_images(paths: Sequence[Path], where: str, *, allow_mixed_sizes: bool =
     return check
 
 
-def to_picture(image: np.ndarray[Any, Any]) -> Image.Image:
-    """An array ``(H, W)`` or ``(H, W, 3)`` of 0 to 255 as a picture."""
-    return Image.fromarray(image)
+def warn_skipped(skipped: Sequence[tuple[str, str]]) -> None:
+    """Name the images that are left out on standard error: the first ten, and how many more."""
+    for name, reason in skipped[:10]:
+        print(f"warning: left out '{name}': {reason}", file=sys.stderr)
+    if len(skipped) > 10:
+        print(f"warning: left out {len(skipped) - 10} more images; summary.json counts them", file=sys.stderr)
 
 
 def _refuse_mixed(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
+from monai.data import CacheDataset
 from monai.transforms import Compose, EnsureTyped, Resized, ScaleIntensityRanged
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -54,3 +56,17 @@ def contract_transforms(contract: InputContract, key: str = "image") -> list[Any
 def adapter(read: list[Any], contract: InputContract) -> Compose:
     """Own images, read as usual and then prepared as another site's contract asks."""
     return Compose([*read, *contract_transforms(contract)])
+
+
+def cached(items: list[dict[str, Any]], read: list[Any], contract: InputContract, what: str) -> CacheDataset:
+    """Images read once and prepared for a network, in memory."""
+    if show_progress():
+        print(f"reading {len(items)} {what}", file=sys.stderr)
+    return CacheDataset(
+        items, adapter(read, contract), num_workers=0, copy_cache=False, progress=show_progress()
+    )
+
+
+def show_progress() -> bool:
+    """Whether somebody is watching: progress bars would only clutter a log file."""
+    return sys.stderr.isatty()

@@ -90,7 +90,7 @@ def open_source(path: Path, seed: int = 0, *, allow_mixed_sizes: bool = False) -
 
 
 def from_npz(path: Path, seed: int = 0) -> Source:
-    """A MedMNIST-style file: ``train_images``, ``train_labels``, … or ``images``, ``labels`` without splits."""
+    """A MedMNIST-style file: ``train_images``, ``train_labels``, …; or ``images``, ``labels``, unsplit."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             content = {k: archive[k] for k in archive.files if not k.endswith("_files")}

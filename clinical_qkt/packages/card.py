@@ -1,4 +1,4 @@
-"""The card of a model: what it is, what it expects, what it knows. Data that a schema checks, nothing else."""
+"""The card of a model: what it is, what it expects, what it knows. Data that a schema checks."""
 
 from __future__ import annotations
 

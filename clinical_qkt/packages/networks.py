@@ -46,7 +46,7 @@ ALLOWED: dict[str, _Allowed] = {
     "SEResNet50": _Allowed(channels="in_channels", classes="num_classes", others=frozenset()),
 }
 
-_STEM = {"block": "basic", "conv1_t_size": 3, "conv1_t_stride": 1}
+_STEM: dict[str, Literal] = {"block": "basic", "conv1_t_size": 3, "conv1_t_stride": 1}
 PRESETS: dict[str, tuple[str, dict[str, Literal]]] = {
     # 0.31 M parameters; for pictures of 28 to 64 pixels
     "resnet_small": (

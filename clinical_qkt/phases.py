@@ -1,0 +1,208 @@
+"""The two phases of a transfer: distillation from the relevant teachers, refinement of the head.
+
+What comes before (teachers, masks, the choice of the relevant ones) is in ``teachers``, their answers on the
+student's images in ``targets``.
+
+QKT (Alballa et al., ICLR 2025, arXiv 2504.09205) with our additions, which docs/explanation/method.md keeps
+apart from the paper. Nothing here reads a queried image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from ignite.handlers import ProgressBar
+from monai.data import DataLoader, Dataset
+from monai.engines import SupervisedTrainer
+from monai.handlers import LrScheduleHandler
+from monai.transforms import Compose
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from clinical_qkt import masks
+from clinical_qkt.budget import BudgetFit, fit_query_bias
+from clinical_qkt.handlers import Resume, SeedEachEpoch, ValidationCurves
+from clinical_qkt.losses import Divergence, TransferLoss
+from clinical_qkt.packages.networks import find_head
+from clinical_qkt.targets import Images, answer, labels_of
+
+
+class TransferSettings(BaseModel):
+    """Every choice of the method; the section ``settings`` of a bundle's ``transfer.yaml``.
+
+    Attributes:
+        variant: a name for this set of choices, logged with the results.
+        start_from: ``teacher``: phase 1 starts from the network of the relevant teacher that shares most
+            classes with the student (ours); ``own``: from the student's.
+        divergence: from the teachers' answers: ``evidence``, ``logit`` (ours) or ``kl``; see ``losses``.
+        divergence_weight, self_weight: of that, and of keeping the student's own earlier logits.
+        temperature: of ``kl``.
+        max_epochs, learning_rate, batch_size: of phase 1.
+        refine_epochs, refine_learning_rate: of the head's retraining in phase 2.
+        reserve: the share of the forgetting budget that is not spent on validation images, because other
+            images will not behave exactly alike.
+        mask_threshold, probes: least mean probability of a known class; number of noise images.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    variant: str = "distil"
+    start_from: Literal["teacher", "own"] = "teacher"
+    divergence: Divergence = "evidence"
+    divergence_weight: float = Field(default=0.1, ge=0)
+    self_weight: float = Field(default=0.0, ge=0)
+    temperature: float = Field(default=2.0, gt=0)
+    max_epochs: int = Field(default=8, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    batch_size: int = Field(default=64, ge=2)
+    refine_epochs: int = Field(default=0, ge=0)
+    refine_learning_rate: float = Field(default=1e-2, gt=0)
+    reserve: float = Field(default=0.25, ge=0, lt=1)
+    mask_threshold: float = Field(default=masks.THRESHOLD, gt=0, lt=1)
+    probes: int = Field(default=512, ge=8)
+
+
+def distil(
+    network: nn.Module,
+    images: Dataset,
+    augment: Sequence[Any],
+    validation: Images,
+    query: Sequence[int],
+    settings: TransferSettings,
+    seed: int,
+    device: torch.device,
+    work: Path,
+    handlers: Sequence[Any] = (),
+) -> nn.Module:
+    """Phase 1: query-focused distillation on the student's own images.
+
+    Args:
+        network: the starting point, with a row a class.
+        images: with targets, as from ``targets.with_targets``.
+        augment: MONAI transforms for the images; the answers stay those to the plain image.
+        validation: own images that no gradient sees, for the curves only.
+        query: the columns of the queried classes.
+        work: folder for checkpoints.
+        handlers: further ignite handlers; ``engine.state.metrics`` holds the curves.
+    """
+    network = network.to(device).train()
+    local = [c for c in range(_head(network).out_features) if c not in set(query)]
+    loss = _loss(local, query, settings)
+    loader = DataLoader(
+        Dataset(images.data, Compose(list(augment))),
+        batch_size=settings.batch_size,
+        shuffle=True,
+        num_workers=0,
+    )
+    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=1e-4)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=settings.max_epochs * len(loader)
+    )
+    trainer = SupervisedTrainer(
+        device=device,
+        max_epochs=settings.max_epochs,
+        train_data_loader=loader,
+        network=network,
+        optimizer=optimizer,
+        loss_function=loss,
+        prepare_batch=prepare_batch,
+        decollate=False,
+        amp=device.type == "cuda",
+        train_handlers=[
+            SeedEachEpoch(seed, loader.dataset),
+            LrScheduleHandler(scheduler, print_lr=False, epoch_level=False),  # type: ignore[arg-type]
+            ValidationCurves(validation, local, query, device),
+            *handlers,
+            Resume(work, {"network": network, "optimizer": optimizer, "scheduler": scheduler}, device),
+            ProgressBar(desc="phase 1", persist=False, disable=None),
+        ],
+    )
+    trainer.run()
+    return network.eval()
+
+
+def refine_head(
+    network: nn.Module,
+    images: Dataset,
+    validation: Images,
+    query: Sequence[int],
+    recall_before: float,
+    budget: float,
+    settings: TransferSettings,
+    seed: int,
+    device: torch.device,
+) -> BudgetFit:
+    """Phase 2: retrain the head on frozen features, then spend the forgetting budget on the queried biases.
+
+    Args:
+        network: after phase 1; its head is changed in place.
+        recall_before: retained recall on ``validation`` before the transfer, as a share.
+        budget: points of retained recall that the site is willing to lose.
+    """
+    head = _head(network)
+    local = [c for c in range(head.out_features) if c not in set(query)]
+    if settings.refine_epochs:
+        seen = head_inputs(network, images.data, device)
+        batches = [
+            {"image": seen[i], **{k: item[k] for k in ("label", "answers", "own")}}
+            for i, item in enumerate(images.data)
+        ]
+        torch.manual_seed(seed)
+        SupervisedTrainer(
+            device=device,
+            max_epochs=settings.refine_epochs,
+            train_data_loader=DataLoader(Dataset(batches), batch_size=256, shuffle=True, num_workers=0),
+            network=head,
+            optimizer=torch.optim.Adam(head.parameters(), settings.refine_learning_rate),
+            loss_function=_loss(local, query, settings),
+            prepare_batch=prepare_batch,
+            decollate=False,
+            train_handlers=[ProgressBar(desc="phase 2", persist=False, disable=None)],
+        ).run()
+    logits = answer(network, validation, device, what="validation images")
+    labels = labels_of(validation)
+    fit = fit_query_bias(logits, labels, query, recall_before, budget * (1 - settings.reserve))
+    with torch.no_grad():
+        head.bias[list(query)] += torch.tensor(fit.bias, device=head.bias.device)
+    return fit
+
+
+@torch.no_grad()
+def head_inputs(network: nn.Module, images: Images, device: torch.device) -> Tensor:
+    """The frozen features: what arrives at the head, ``(N, features)``, on the CPU."""
+    caught: list[Tensor] = []
+    head = network.get_submodule(find_head(network))
+    hook = head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float().cpu()))
+    try:
+        answer(network, images, device, what="features")
+    finally:
+        hook.remove()
+    return torch.cat(caught)
+
+
+def prepare_batch(
+    batch: dict[str, Any], device: torch.device, non_blocking: bool = False, **_: Any
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Targets ride in the batch like a label: ``(image, {label, answers, own})``."""
+    targets = {k: batch[k].to(device, non_blocking=non_blocking) for k in ("label", "answers", "own")}
+    return batch["image"].to(device, non_blocking=non_blocking), targets
+
+
+def _loss(local: Sequence[int], query: Sequence[int], settings: TransferSettings) -> TransferLoss:
+    return TransferLoss(
+        local,
+        query,
+        kind=settings.divergence,
+        divergence_weight=settings.divergence_weight,
+        self_weight=settings.self_weight,
+        temperature=settings.temperature,
+    )
+
+
+def _head(network: nn.Module) -> nn.Linear:
+    head = network.get_submodule(find_head(network))
+    assert isinstance(head, nn.Linear)
+    return head
