@@ -29,15 +29,21 @@ def bootstrap_recall_interval(
     """Bootstrap interval of a class's recall.
 
     Drawing ``support`` test images with replacement and counting the correct ones is a binomial draw, so the
-    resamples are drawn as such: the same distribution, at once.
+    resamples are drawn as such: the same distribution, at once. Where every image is right, or every one
+    wrong, resampling cannot see that another image might differ; there the exact bound stands in (Clopper
+    and Pearson, Biometrika 1934).
 
     Returns:
         ``[low, high]``, or None without test images.
     """
     if support == 0:
         return None
-    draws = np.random.default_rng(seed).binomial(support, correct / support, resamples) / support
     tail = (1 - level) / 2
+    if correct == support:
+        return [tail ** (1 / support), 1.0]
+    if correct == 0:
+        return [0.0, 1 - tail ** (1 / support)]
+    draws = np.random.default_rng(seed).binomial(support, correct / support, resamples) / support
     return [float(q) for q in np.quantile(draws, [tail, 1 - tail])]
 
 

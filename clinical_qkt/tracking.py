@@ -61,7 +61,7 @@ class Tracker:
             **({"mlflow.parentRunId": parent.info.run_id} if parent else {}),
             **(tags or {}),
         }
-        earlier = self._earlier(wanted, unfinished_only=parent is None)
+        earlier = self._earlier(wanted)
         run = earlier or self.client.create_run(self.experiment_id, tags=wanted, run_name=name)
         status = RunStatus.FAILED
         try:
@@ -91,11 +91,11 @@ class Tracker:
         else:
             self.client.log_artifact(run.info.run_id, str(path), folder)
 
-    def _earlier(self, tags: Mapping[str, str], *, unfinished_only: bool) -> Run | None:
-        where = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
-        where = f"attributes.status = 'RUNNING' and {where}" if unfinished_only else where
-        found = self.client.search_runs([self.experiment_id], where, max_results=1)
-        return found[0] if found else None
+    def _earlier(self, tags: Mapping[str, str]) -> Run | None:
+        parent = tags.get("mlflow.parentRunId")
+        where = f"tags.`mlflow.parentRunId` = '{parent}'" if parent else "attributes.status = 'RUNNING'"
+        found = self.client.search_runs([self.experiment_id], where)
+        return next((run for run in found if tags.items() <= run.data.tags.items()), None)
 
 
 def metric_name(name: str) -> str:

@@ -1,0 +1,87 @@
+"""Shared material: tiny coloured pictures that a network learns in seconds, and a federation made of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from clinical_qkt.cli import main
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = ROOT / "bundles" / "blood_cell_classification" / "configs"
+COLOURS = {
+    "red": (200, 40, 40),
+    "green": (40, 180, 60),
+    "blue": (40, 60, 200),
+    "yellow": (210, 200, 40),
+    "violet": (150, 50, 190),
+}
+
+
+def square(kind: str, seed: int, size: int = 20) -> np.ndarray:
+    """A coloured square on grey, with noise."""
+    rng = np.random.default_rng([seed, list(COLOURS).index(kind)])
+    picture = np.full((size, size, 3), 128.0)
+    x, y = rng.integers(1, size // 2, 2)
+    picture[y : y + size // 2, x : x + size // 2] = COLOURS[kind]
+    return (picture + rng.normal(0, 12, picture.shape)).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A MedMNIST-style file of 5 classes with all splits."""
+    path = tmp_path_factory.mktemp("npz") / "squares.npz"
+    content: dict[str, np.ndarray] = {"classes": np.array(list(COLOURS))}
+    for split, count, start in (("train", 40, 0), ("val", 16, 1000), ("test", 12, 2000)):
+        content[f"{split}_images"] = np.stack([square(k, start + i) for k in COLOURS for i in range(count)])
+        content[f"{split}_labels"] = np.repeat(np.arange(len(COLOURS)), count)[:, None]
+    np.savez(path, **content)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with one sub-folder of 12 images per class."""
+    for kind in COLOURS:
+        (tmp_path / "images" / kind).mkdir(parents=True)
+        for i in range(12):
+            Image.fromarray(square(kind, i)).save(tmp_path / "images" / kind / f"{i:02d}.png")
+    return tmp_path / "images"
+
+
+DEMO = ("--sites", "3", "--classes-per-site", "3", "--max-epochs", "6", "--seed", "1")
+
+
+@pytest.fixture(scope="session")
+def demo(npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished demo on the squares; treat it as read-only."""
+    out = tmp_path_factory.mktemp("runs") / "demo"
+    assert run("demo", "--data", str(npz), "--out", str(out), *DEMO) == 0
+    return out
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(quiet=True)
+
+
+def run(*arguments: str) -> int:
+    """The command line in this process; its exit code."""
+    import sys
+
+    before = sys.argv
+    sys.argv = ["clinical-qkt", *arguments]
+    try:
+        main()
+    except SystemExit as e:
+        return int(e.code or 0)
+    finally:
+        sys.argv = before
+    return 0

@@ -1,0 +1,119 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import square
+from PIL import Image
+
+from clinical_qkt.data.datalist import load_datalist, parse_datalist
+from clinical_qkt.errors import InputError
+from clinical_qkt.labels import LabelSpace
+
+CLASSES = LabelSpace(["red", "green"])
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A datalist of two classes, and a function that changes it."""
+    sections = {"training": 12, "validation": 3, "test": 3}
+    content = {"name": "squares", **{s: [] for s in sections}}
+    for section, count in sections.items():
+        for kind in CLASSES.names:
+            for i in range(count):
+                file = f"{section}_{kind}_{i}.png"
+                Image.fromarray(square(kind, i)).save(tmp_path / file)
+                content[section].append({"image": file, "label": kind})
+
+    def write(**changes):
+        (tmp_path / "datalist.json").write_text(json.dumps({**content, **changes}))
+        return tmp_path / "datalist.json"
+
+    write.content, write.folder = content, tmp_path
+    return write
+
+
+def test_reads_items_counts_and_shape(site):
+    data = load_datalist(site(), CLASSES)
+    assert data.counts("training") == {"red": 12, "green": 12}
+    assert (data.channels, data.spatial_size, data.skipped) == (3, (20, 20), [])
+    assert data.items["test"][0]["label"] == 0 and data.items["test"][0]["image"].endswith("test_red_0.png")
+
+
+def test_labels_may_be_positions_in_the_files_own_list(site):
+    numbered = [
+        {"image": e["image"], "label": ["green", "red"].index(e["label"])} for e in site.content["test"]
+    ]
+    data = load_datalist(site(classes=["green", "red"], test=numbered), CLASSES)
+    assert data.counts("test") == {"red": 3, "green": 3}
+
+
+def test_a_missing_file_and_a_file_that_is_no_json_are_named(site, tmp_path):
+    with pytest.raises(InputError, match="absent.json: the datalist cannot be read"):
+        load_datalist(tmp_path / "absent.json", CLASSES)
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(InputError, match="bad.json: not a JSON file"):
+        parse_datalist(tmp_path / "bad.json")
+
+
+def test_a_wrong_field_is_named(site):
+    with pytest.raises(InputError, match=r"field 'training.0.image'"):
+        load_datalist(site(training=[{"label": "red"}]), CLASSES)
+
+
+def test_a_label_outside_the_class_list_is_refused_with_its_place(site):
+    broken = [*site.content["test"][:2], {**site.content["test"][2], "label": "gren"}]
+    with pytest.raises(InputError, match=r"test\[2\].label: 'gren' is not one of the site's classes") as e:
+        load_datalist(site(test=broken), CLASSES)
+    assert "did you mean 'green'" in str(e.value)
+    with pytest.raises(InputError, match="label 7 is not a position"):
+        load_datalist(site(test=[{**site.content["test"][0], "label": 7}]), CLASSES)
+
+
+def test_an_empty_class_is_refused(site):
+    only_red = [e for e in site.content["validation"] if e["label"] == "red"]
+    with pytest.raises(InputError, match="validation: class 'green' has no images"):
+        load_datalist(site(validation=only_red), CLASSES)
+
+
+def test_one_bad_image_among_good_ones_is_left_out_and_named(site):
+    whole = (site.folder / "training_red_0.png").read_bytes()
+    (site.folder / "training_red_0.png").write_bytes(whole[: len(whole) // 2])
+    (site.folder / "training_red_1.png").write_text("not a picture")
+    (site.folder / "test_red_0.png").unlink()
+    data = load_datalist(site(left_out=[["earlier.png", "damaged"]]), CLASSES)
+    assert data.skipped == [
+        ("earlier.png", "damaged"),
+        ("training_red_0.png", "truncated or damaged"),
+        ("training_red_1.png", "not an image"),
+        ("test_red_0.png", "missing"),
+    ]
+    assert data.counts("training")["red"] == 10
+
+
+def test_mostly_bad_images_are_an_error(site):
+    for path in site.folder.glob("training_*.png"):
+        path.write_text("not a picture")
+    with pytest.raises(InputError, match="24 of 36 images cannot be read; the first is 'training_red_0.png'"):
+        load_datalist(site(), CLASSES)
+
+
+def test_other_sizes_are_refused_unless_allowed(site):
+    Image.fromarray(square("red", 0, size=30)).save(site.folder / "test_red_0.png")
+    with pytest.raises(InputError, match="differ in size: 'test_red_0.png' is 30x30, most are 20x20"):
+        load_datalist(site(), CLASSES)
+    assert load_datalist(site(), CLASSES, allow_mixed_sizes=True).spatial_size is None
+
+
+def test_other_channels_are_always_refused(site):
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(site.folder / "test_red_0.png")
+    with pytest.raises(InputError, match="differ in channels: 'test_red_0.png' has 1, most have 3"):
+        load_datalist(site(), CLASSES, allow_mixed_sizes=True)
+
+
+def test_queried_images_serve_as_test_images_only(site):
+    Image.fromarray(square("blue", 0)).save(site.folder / "blue.png")
+    blue = {"image": "blue.png", "label": "blue"}
+    content = {s: [*site.content[s], blue] for s in ("training", "test")}
+    data = load_datalist(site(**content), CLASSES, LabelSpace(["blue"]))
+    assert data.counts("training") == {"red": 12, "green": 12, "blue": 0} and data.counts("test")["blue"] == 1
+    assert data.skipped == [("blue.png", "shows a queried class, in the training section")]

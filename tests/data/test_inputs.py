@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+import torch
+from conftest import square
+from monai.transforms import EnsureChannelFirstd, LoadImaged
+from PIL import Image
+
+from clinical_qkt.data.inputs import InputContract, adapter
+
+READ = [LoadImaged("image", reader="PILReader", image_only=True), EnsureChannelFirstd("image")]
+
+
+@pytest.mark.parametrize("size", [[28, 28], [64, 64], [10, 16]])
+def test_an_image_is_prepared_as_the_contract_says(tmp_path, size):
+    Image.fromarray(square("red", 0)).save(tmp_path / "a.png")
+    contract = InputContract(channels=3, spatial_size=size, intensity_range=(0, 255), value_range=(0, 2))
+    image = adapter(READ, contract)({"image": str(tmp_path / "a.png")})["image"]
+    assert image.shape == (3, *size) and image.dtype == torch.float32
+    assert 0 <= image.min() and image.max() <= 2
+
+
+def test_intensities_map_linearly_and_are_clipped(tmp_path):
+    Image.fromarray(np.array([[0, 50], [100, 255]], np.uint8).repeat(8, 0).repeat(8, 1)).save(
+        tmp_path / "a.png"
+    )
+    contract = InputContract(
+        channels=1, spatial_size=[16, 16], intensity_range=(50, 150), value_range=(-1, 1)
+    )
+    image = adapter(READ, contract)({"image": str(tmp_path / "a.png")})["image"]
+    assert sorted(set(image.flatten().tolist())) == [-1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"channels": 0},
+        {"spatial_size": [4, 28]},
+        {"spatial_size": [28]},
+        {"value_range": (1, 1)},
+        {"mean": 0.5},
+    ],
+)
+def test_a_senseless_contract_is_refused(wrong):
+    with pytest.raises(ValueError, match="."):
+        InputContract.model_validate({"channels": 3, "spatial_size": [28, 28], **wrong})

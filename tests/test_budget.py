@@ -1,0 +1,46 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clinical_qkt.budget import fit_query_bias, retained_recall
+
+
+def made(seed: int, count: int = 300, local: int = 4, query: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    labels = torch.randint(local, (count,), generator=g)
+    logits = torch.randn(count, local + query, generator=g)
+    logits[torch.arange(count), labels] += 3
+    return logits, labels
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0, 20), st.integers(1, 3))
+def test_what_is_spent_stays_within_the_budget_and_is_what_the_bias_costs(seed, budget, queried):
+    logits, labels = made(seed, query=queried)
+    local, query = list(range(4)), list(range(4, 4 + queried))
+    before = retained_recall(logits[:, :4], labels, local)
+    fit = fit_query_bias(logits, labels, query, before, budget)
+    raised = logits.clone()
+    raised[:, query] += torch.tensor(fit.bias)
+    assert 100 * (before - retained_recall(raised, labels, local)) == pytest.approx(fit.spent, abs=1e-4)
+    assert fit.kept and fit.spent <= budget + 1e-6
+
+
+def test_a_larger_budget_gives_a_larger_bias():
+    logits, labels = made(1)
+    before = retained_recall(logits[:, :4], labels, range(4))
+    biases = [fit_query_bias(logits, labels, [4], before, b).bias[0] for b in (0, 1, 5, 20)]
+    assert biases == sorted(biases) and biases[0] < biases[-1]
+
+
+def test_a_budget_that_cannot_be_kept_costs_as_little_as_possible_and_says_so():
+    logits, labels = made(2)
+    fit = fit_query_bias(logits, labels, [4], recall_before=1.0, budget=0.0)
+    assert not fit.kept and fit.spent > 0
+    assert fit.spent == pytest.approx(100 * (1 - retained_recall(logits[:, :4], labels, range(4))), abs=0.5)
+
+
+def test_retained_recall_is_the_mean_over_the_classes_that_occur():
+    logits = torch.eye(3)[torch.tensor([0, 0, 1, 1])]
+    assert retained_recall(logits, torch.tensor([0, 0, 1, 0]), [0, 1, 2]) == pytest.approx((2 / 3 + 1) / 2)

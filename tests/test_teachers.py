@@ -1,0 +1,78 @@
+import pytest
+import torch
+
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.errors import PackageError, QueryError
+from clinical_qkt.labels import LabelSpace
+from clinical_qkt.packages.card import Card
+from clinical_qkt.packages.networks import find_head, preset
+from clinical_qkt.packages.store import load_model, save_model
+from clinical_qkt.teachers import probe, read_teachers, relevant_teachers, starting_point
+
+LABELS, QUERY = LabelSpace(["a", "b", "c", "q"]), [3]
+
+
+def package(folder, site, classes, known=None, size=28):
+    """A package whose model says, whatever it sees, one of the known classes."""
+    spec = preset("resnet_small", 3)
+    network = spec.build(len(classes))
+    with torch.no_grad():
+        network.fc.weight *= 0.01
+        network.fc.bias.copy_(torch.tensor([0.0 if known is None or c in known else -20.0 for c in classes]))
+    card = Card(
+        site=site, task="t", label_space=classes, network=spec, head=find_head(network),
+        input=InputContract(channels=3, spatial_size=[size, size]),
+    )  # fmt: skip
+    save_model(folder / site, network, card)
+    return folder / site
+
+
+@pytest.fixture
+def teachers(tmp_path):
+    folders = [
+        package(tmp_path, "one", ["q", "a"]),
+        package(tmp_path, "two", ["B", "c", "Q"]),
+        package(tmp_path, "claims", ["a", "b", "q"], known=["a", "b"]),
+        package(tmp_path, "other", ["x", "a"]),
+    ]
+    found = read_teachers(folders, LABELS)
+    for teacher in found:
+        probe(teacher, threshold=0.005, count=32, seed=0, device=torch.device("cpu"))
+    return found
+
+
+def test_columns_are_aligned_by_name_and_knowledge_is_probed(teachers):
+    assert [t.columns for t in teachers] == [{0: 3, 1: 0}, {0: 1, 1: 2, 2: 3}, {0: 0, 1: 1, 2: 3}, {1: 0}]
+    assert [t.known_columns for t in teachers] == [{3, 0}, {1, 2, 3}, {0, 1}, {0}]
+
+
+def test_relevant_is_who_knows_a_queried_class_and_not_who_claims_it(teachers):
+    assert [t.site for t in relevant_teachers(teachers, LABELS, QUERY)] == ["one", "two"]
+
+
+def test_a_class_that_nobody_knows_ends_the_transfer_by_name(teachers):
+    with pytest.raises(QueryError, match="no teacher knows 'q'"):
+        relevant_teachers(teachers[2:], LABELS, QUERY)
+
+
+def test_a_site_that_is_listed_twice_is_refused(tmp_path):
+    folder = package(tmp_path, "one", ["q", "a"])
+    with pytest.raises(PackageError, match="a second package of the site 'one'"):
+        read_teachers([folder, folder], LABELS)
+
+
+def test_the_start_is_the_teacher_that_shares_most_classes_or_the_own_model(teachers, tmp_path):
+    own = load_model(package(tmp_path, "student", ["a", "b", "c"]))
+    chosen = relevant_teachers(teachers, LABELS, QUERY)
+    network, start = starting_point(own, chosen, LABELS, QUERY, from_own=False)
+    assert start.card.site == "two"
+    old = start.network.fc.bias.detach()
+    assert torch.equal(network.fc.bias, torch.tensor([0.0, old[0], old[1], old[2]]))
+    network, start = starting_point(own, chosen, LABELS, QUERY, from_own=True)
+    assert start is own and network.fc.out_features == 4
+    assert torch.equal(network.fc.weight[:3], own.network.fc.weight)
+
+
+def test_a_teacher_with_another_input_is_no_start(teachers, tmp_path):
+    own = load_model(package(tmp_path, "student", ["a", "b", "c"], size=32))
+    assert starting_point(own, teachers[:2], LABELS, QUERY, from_own=False)[1] is own

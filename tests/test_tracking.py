@@ -1,0 +1,72 @@
+import pytest
+
+from clinical_qkt.errors import InputError
+from clinical_qkt.tracking import Tracker, metric_name
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory):
+    return Tracker(f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'm.db'}", "task")
+
+
+def status(tracker, run):
+    return tracker.client.get_run(run.info.run_id).info.status
+
+
+def test_a_run_is_closed_finished_or_failed(tracker):
+    with tracker.run("good", {"site": "a"}) as good:
+        tracker.log(good, {"after/recall/x": 0.5, "unknown": None}, step=2)
+    data = tracker.client.get_run(good.info.run_id).data
+    assert status(tracker, good) == "FINISHED" and data.metrics == {"after/recall/x": 0.5}
+    with pytest.raises(ZeroDivisionError), tracker.run("bad") as bad:
+        1 / 0  # noqa: B018
+    assert status(tracker, bad) == "FAILED"
+    with pytest.raises(SystemExit), tracker.run("stopped") as stopped:
+        raise SystemExit(143)
+    assert status(tracker, stopped) == "FAILED"
+
+
+def test_a_run_that_was_cut_off_is_taken_up_and_a_finished_one_is_not(tracker):
+    cut = tracker.client.create_run(
+        tracker.experiment_id, tags={"mlflow.runName": "job", "site": "a"}, run_name="job"
+    )
+    with tracker.run("job", {"site": "b"}) as other:
+        assert other.info.run_id != cut.info.run_id
+    with tracker.run("job", {"site": "a"}) as again:
+        assert again.info.run_id == cut.info.run_id
+        tracker.params(again, {"seed": 1})
+        tracker.params(again, {"seed": 1})
+    with tracker.run("job", {"site": "a"}) as new:
+        assert new.info.run_id != cut.info.run_id
+
+
+def test_a_phase_stands_once_below_its_parent(tracker):
+    with tracker.run("parent") as parent:
+        with tracker.run("before", parent=parent) as first:
+            pass
+        with tracker.run("before", parent=parent) as second:
+            assert second.info.run_id == first.info.run_id
+    assert tracker.client.get_run(first.info.run_id).data.tags["mlflow.parentRunId"] == parent.info.run_id
+
+
+def test_quotes_in_a_tag_do_no_harm(tracker):
+    with tracker.run("job", {"query": "Howell's body"}) as run:
+        pass
+    assert tracker.client.get_run(run.info.run_id).data.tags["query"] == "Howell's body"
+
+
+def test_artifacts_lie_beside_the_database(tracker, tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    with tracker.run("files") as run:
+        tracker.artifact(run, tmp_path / "a.txt")
+    assert [f.path for f in tracker.client.list_artifacts(run.info.run_id)] == ["a.txt"]
+
+
+def test_names_that_mlflow_refuses_are_changed():
+    assert metric_name("recall/T-cell (CD8+), 50 %") == "recall/T-cell _CD8___ 50 _"
+
+
+def test_an_address_that_cannot_be_used_is_named(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="mlflow: sqlite:///"):
+        Tracker(f"sqlite:///{tmp_path / 'file' / 'm.db'}", "task")
