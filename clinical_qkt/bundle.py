@@ -77,7 +77,9 @@ def run(config_files: Sequence[Path], **overrides: Any) -> ConfigWorkflow:
         cause: BaseException | None = e
         while cause is not None and not isinstance(cause, QKTError):
             cause = cause.__cause__
-        raise cause or e from None
+        if cause is None:
+            raise
+        raise cause from None
     finally:
         _embedded = before
         logging.disable(logging.NOTSET)

@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from ignite.handlers import Checkpoint, DiskSaver
 from mlflow.entities import Run
 from monai.data.utils import set_rnd
-from monai.handlers import CheckpointLoader, CheckpointSaver
+from monai.handlers import CheckpointLoader
 from monai.utils import set_determinism
 
 from clinical_qkt import __version__, metrics, report
@@ -94,7 +95,7 @@ class TrackTraining:
 class Resume:
     """Save everything that training needs after each epoch, and go on from there after a crash.
 
-    MONAI's ``CheckpointSaver`` and ``CheckpointLoader``, on one folder.
+    ignite's ``Checkpoint`` and MONAI's ``CheckpointLoader``, on one folder.
 
     Args:
         folder: for the checkpoint, named after what is trained on what, see ``files.fingerprint``.
@@ -111,7 +112,10 @@ class Resume:
         if earlier:
             onto: Any = self.device  # torch.load takes a device, MONAI's annotation a mapping
             CheckpointLoader(str(earlier[-1]), everything, map_location=onto).attach(engine)
-        CheckpointSaver(str(self.folder), everything, save_interval=1, n_saved=1).attach(engine)
+        # MONAI's CheckpointSaver does not write atomically: a kill could leave half a checkpoint.
+        disk = DiskSaver(str(self.folder), atomic=True, create_dir=True, require_empty=False)
+        save = Checkpoint(everything, disk, n_saved=2, global_step_transform=lambda e, _: e.state.epoch)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, save)
 
 
 class ValidationCurves:

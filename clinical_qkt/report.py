@@ -147,8 +147,7 @@ def draw_masks(summary: dict[str, Any]) -> Figure:
     figure, axes = plt.subplots(
         figsize=(0.85 * len(classes) + 2.4, 0.5 * len(teachers) + 2.4), layout="constrained"
     )
-    colours = plt.get_cmap("Blues").copy()
-    colours.set_bad("#eeeeee")
+    colours = plt.get_cmap("Blues").with_extremes(bad="#eeeeee")
     image = axes.imshow(scores, cmap=colours, vmin=0, vmax=max(0.5, float(np.nanmax(scores))), aspect="auto")
     for i, t in enumerate(teachers):
         for j, c in enumerate(classes):

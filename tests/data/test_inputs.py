@@ -16,7 +16,7 @@ def test_an_image_is_prepared_as_the_contract_says(tmp_path, size):
     contract = InputContract(channels=3, spatial_size=size, intensity_range=(0, 255), value_range=(0, 2))
     image = adapter(READ, contract)({"image": str(tmp_path / "a.png")})["image"]
     assert image.shape == (3, *size) and image.dtype == torch.float32
-    assert 0 <= image.min() and image.max() <= 2
+    assert image.min() >= 0 and image.max() <= 2
 
 
 def test_intensities_map_linearly_and_are_clipped(tmp_path):

@@ -1,0 +1,6 @@
+"""``python -m clinical_qkt`` is ``clinical-qkt``."""
+
+from clinical_qkt.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""The bundle's real configs, run as a site runs them, on a few generated images."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import CONFIGS, ROOT
+from ignite.engine import Events
+from monai.bundle import ConfigWorkflow, verify_metadata, verify_net_in_out
+
+from clinical_qkt.packages.store import load_model
+
+
+@pytest.fixture
+def site(demo: Path, tmp_path: Path) -> Path:
+    """The demo's student, with its own folders for results and its models at hand."""
+    values = yaml.safe_load(next(demo.glob("sites/*.yaml")).read_text())
+    student = next(
+        p for p in sorted(demo.glob("sites/*.yaml")) if "teachers" in yaml.safe_load(p.read_text())
+    )
+    values = yaml.safe_load(student.read_text())
+    values |= {"output_dir": str(tmp_path / "out"), "max_epochs": 1, "mlflow": f"sqlite:///{tmp_path}/m.db"}
+    del values["package_dir"], values["transfer_dir"]
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump(values))
+    return tmp_path / "site.yaml"
+
+
+def launch(site: Path, *overlays: str, **overrides: str) -> subprocess.CompletedProcess:
+    """The stock launcher in a process of its own, as the README shows it."""
+    files = [CONFIGS / "train.yaml", *(CONFIGS / f"{o}.yaml" for o in overlays), site]
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str([str(f) for f in files])]
+    for key, value in overrides.items():
+        command += [f"--{key}", value]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
+
+
+def last_error(done: subprocess.CompletedProcess) -> str:
+    return done.stderr[done.stderr.index("error: ") :]
+
+
+def test_each_stage_runs_with_the_stock_launcher(site, demo, tmp_path):
+    done = launch(site)
+    assert done.returncode == 0, done.stderr
+    model = load_model(tmp_path / "out" / "model")
+    classes = yaml.safe_load(site.read_text())["classes"]
+    assert model.card.labels.names == classes
+
+    assert launch(site, "evaluate").returncode == 0
+    evaluation = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert set(evaluation["per_class"]) == set(classes) and 0 <= evaluation["recall"] <= 1
+
+    assert launch(site, "share", publish_mask="true").returncode == 0
+    card = load_model(tmp_path / "out" / "package").card
+    assert set(card.recall) == set(classes) and set(card.knowledge_mask.scores) == set(classes)
+
+    done = launch(site, "transfer")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "out" / "transfer" / "summary.json").read_text())
+    assert summary["before"]["query_recall"] == 0
+    after = load_model(tmp_path / "out" / "transfer" / "model")
+    assert after.card.labels.names == [*classes, *summary["student"]["query"]]
+
+    done = launch(
+        site,
+        "inference",
+        images=str(demo / "data" / "images"),
+        model=str(tmp_path / "out" / "transfer" / "model"),
+    )
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "out" / "predictions.csv").open() as f:
+        rows = list(csv.DictReader(f))
+    assert len(rows) == len(list((demo / "data" / "images").glob("*.png")))
+    assert {r["class"] for r in rows} <= set(after.card.labels.names)
+    assert sum(float(rows[0][f"probability of {n}"]) for n in after.card.labels.names) == pytest.approx(
+        1, abs=1e-3
+    )
+
+    again = launch(site)
+    assert again.returncode == 5 and "holds the result of an earlier run" in last_error(again)
+
+
+def test_a_misspelt_key_in_the_yaml_is_refused_by_name(site):
+    values = yaml.safe_load(site.read_text())
+    site.write_text(yaml.safe_dump({**values, "forgeting_budget": 3}))
+    done = launch(site)
+    assert done.returncode == 2
+    assert "unknown key 'forgeting_budget'" in last_error(done)
+    assert "did you mean 'forgetting_budget'?" in last_error(done)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_override_on_the_command_line_is_refused_by_name(site):
+    done = launch(site, max_epoch="3")
+    assert done.returncode == 2
+    assert "unknown key 'max_epoch'" in last_error(done) and "did you mean 'max_epochs'?" in last_error(done)
+
+
+def workflow(site: Path, *overlays: str, kind: str = "train", **overrides) -> ConfigWorkflow:
+    files = [CONFIGS / "train.yaml", *(CONFIGS / f"{o}.yaml" for o in overlays), site]
+    made = ConfigWorkflow([str(f) for f in files], logging_file=False, workflow_type=kind, **overrides)
+    made.initialize()
+    return made
+
+
+def test_check_properties_is_empty_for_training(site):
+    made = workflow(site)
+    assert made.check_properties() == []
+    assert made.max_epochs == 1 and len(made.train_dataset) > 0
+
+
+@pytest.mark.parametrize("overlay", ["evaluate", "inference"])
+def test_check_properties_is_empty_for_the_others(site, demo, overlay):
+    model = str(next(demo.glob("hospitals/*/model")))
+    folder = {"images": str(demo / "data" / "images")} if overlay == "inference" else {}
+    made = workflow(site, overlay, kind="infer", model=model, result=str(site.parent / "r"), **folder)
+    assert made.check_properties() == []
+
+
+def test_the_network_takes_and_gives_what_the_metadata_says():
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(CONFIGS / "metadata.json"),
+        config_file=str(CONFIGS / "train.yaml"),
+        device="cpu",
+    )
+
+
+def test_the_metadata_is_verified_offline_and_a_wrong_one_is_not(tmp_path):
+    schema = ROOT / "configs" / "schemas" / "bundle_metadata.json"
+    verify_metadata(meta_file=str(CONFIGS / "metadata.json"), filepath=str(schema))
+    wrong = json.loads((CONFIGS / "metadata.json").read_text())
+    del wrong["network_data_format"]["outputs"]["pred"]["channel_def"]
+    (tmp_path / "metadata.json").write_text(json.dumps(wrong))
+    with pytest.raises(ValueError, match="channel_def"):
+        verify_metadata(meta_file=str(tmp_path / "metadata.json"), filepath=str(schema))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size"), [("resnet_small", [64, 64]), ("resnet18", [28, 28]), ("densenet121", [64, 64])]
+)
+def test_another_network_or_size_is_one_value_away(site, architecture, size):
+    made = workflow(site, architecture=architecture, spatial_size=size, batch_size=4)
+    network, item = made.parser.get_parsed_content("network"), made.val_dataset[0]
+    assert item["image"].shape == (3, *size)
+    assert network.eval()(item["image"][None].to(made.device)).shape == (1, 3)
+
+
+def test_training_that_was_cut_off_goes_on_and_ends_with_the_same_weights(site, tmp_path):
+    few = {"max_epochs": 3, "batch_size": 16}
+    workflow(site, output_dir=str(tmp_path / "whole"), **few).run()
+
+    first = workflow(site, output_dir=str(tmp_path / "cut"), **few)
+
+    def cut(engine):
+        if engine.state.epoch == 2 and engine.state.iteration == engine.state.epoch_length + 2:
+            raise KeyboardInterrupt
+
+    first.trainer.add_event_handler(Events.ITERATION_COMPLETED, cut)
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    assert [p.name for p in (tmp_path / "cut" / "unfinished").rglob("*.pt")] == ["checkpoint_1.pt"]
+    torch.manual_seed(12345)  # another process has another state
+    workflow(site, output_dir=str(tmp_path / "cut"), **few).run()
+    a, b = (load_model(tmp_path / n / "model").card.weights_sha256 for n in ("whole", "cut"))
+    assert a == b
+    assert not (tmp_path / "cut" / "unfinished").exists()

@@ -1,0 +1,149 @@
+"""The main job in one go, on tiny pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import yaml
+from conftest import COLOURS, DEMO, run, square
+from PIL import Image
+
+from clinical_qkt.packages.store import load_model
+
+
+def summary(out: Path) -> dict:
+    return json.loads((out / "summary.json").read_text())
+
+
+def timeless(out: Path) -> dict:
+    return {k: v for k, v in summary(out).items() if k != "seconds"}
+
+
+def test_everything_that_was_promised_is_there(demo):
+    s = summary(demo)
+    assert (demo / "report.html").stat().st_size > 50_000 and (demo / "mlflow.db").is_file()
+    assert {p.name for p in (demo / "figures").iterdir()} == {"recall.png", "confusion.png", "masks.png"}
+    for site in ("hospital_1", "hospital_2", "hospital_3"):
+        assert load_model(demo / "packages" / site).card.site == site
+        assert yaml.safe_load((demo / "sites" / f"{site}.yaml").read_text())["site"] == site
+    assert load_model(demo / "model").card.labels.names == s["student"]["classes"] + s["student"]["query"]
+    assert not list(demo.rglob("unfinished"))
+
+
+def test_the_summary_has_the_stable_keys_and_adds_up(demo):
+    s = summary(demo)
+    assert set(s) == {
+        "schema", "command", "version", "seed", "device", "data", "student", "teachers", "method", "before",
+        "after", "forgetting", "accepted", "against", "budget", "bytes_received", "seconds",
+    }  # fmt: skip
+    assert set(s["teachers"][0]) == {
+        "site",
+        "classes",
+        "mask",
+        "known",
+        "relevant",
+        "weights_sha256",
+        "bytes",
+    }
+    assert set(s["after"]) == {"per_class", "query_recall", "retained_recall"}
+    row = s["after"]["per_class"][s["student"]["query"][0]]
+    assert set(row) == {"recall", "precision", "f1", "auroc", "support", "recall_ci95"}
+    assert s["before"]["query_recall"] == 0
+    assert s["after"]["query_recall"] == pytest.approx(
+        np.mean([s["after"]["per_class"][n]["recall"] for n in s["student"]["query"]])
+    )
+    for name, lost in s["forgetting"]["per_class"].items():
+        before, after = (s[w]["per_class"][name]["recall"] for w in ("before", "after"))
+        assert lost == pytest.approx(before - after)
+    assert s["bytes_received"] == sum(t["bytes"] for t in s["teachers"])
+
+
+def test_the_class_is_gained(demo):
+    assert summary(demo)["after"]["query_recall"] >= 0.5
+
+
+def test_mlflow_has_one_finished_parent_with_its_phases_and_the_same_figures(demo):
+    client, s = mlflow.MlflowClient(f"sqlite:///{demo / 'mlflow.db'}"), summary(demo)
+    experiment = client.get_experiment_by_name("blood_cell_classification")
+    runs = client.search_runs([experiment.experiment_id])
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    parent = next(r for r in runs if r.info.run_name.startswith("transfer to"))
+    children = [r.info.run_name for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert sorted(children) == ["after", "before", "phase 1: distillation", "phase 2: head refinement"]
+    assert parent.data.tags["site"] == s["student"]["site"] and parent.data.tags["method"] == "qkt distil"
+    assert parent.data.metrics["after/query_recall"] == pytest.approx(s["after"]["query_recall"])
+    assert parent.data.metrics["forgetting/worst"] == pytest.approx(s["forgetting"]["worst"])
+    for name in s["student"]["query"]:
+        assert f"after/recall/{name}" in parent.data.metrics
+    assert {f.path for f in client.list_artifacts(parent.info.run_id)} == {
+        "figures",
+        "report.html",
+        "summary.json",
+    }
+
+
+def test_no_path_and_no_file_name_leaves(demo, npz):
+    words = (str(demo), str(npz), ".png")
+    sent = [*demo.glob("packages/*/card.json"), demo / "summary.json", demo / "report.html"]
+    for file in [*sent, *(p for p in (demo / "mlartifacts").rglob("*") if p.suffix in {".json", ".html"})]:
+        assert not [w for w in words if w in file.read_text()], file
+    client = mlflow.MlflowClient(f"sqlite:///{demo / 'mlflow.db'}")
+    for found in client.search_runs([e.experiment_id for e in client.search_experiments()]):
+        tags = {k: v for k, v in found.data.tags.items() if not k.startswith("mlflow.")}
+        assert not [w for w in words if w in f"{found.data.params} {tags}"]
+
+
+def test_the_report_is_one_file_without_the_network(demo):
+    page = (demo / "report.html").read_text()
+    assert "http://" not in page and "https://" not in page and "<script" not in page
+    assert page.count("data:image/png;base64,") == 3 and page.count('alt="') == 3
+
+
+def test_the_same_seed_gives_the_same_figures(demo, npz, tmp_path):
+    assert run("demo", "--data", str(npz), "--out", str(tmp_path / "again"), *DEMO) == 0
+    assert timeless(tmp_path / "again") == timeless(demo)
+
+
+def test_a_demo_that_was_killed_goes_on_and_ends_with_the_same_figures(demo, npz, tmp_path):
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "clinical_qkt", "demo", "--data", str(npz), "--out", str(out), *DEMO]
+    for until in ("packages/hospital_2/card.json", "hospitals/*/unfinished/transfer-*/checkpoint*.pt"):
+        process = subprocess.Popen(
+            command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL
+        )
+        for _ in range(3000):
+            if list(out.glob(until)) or process.poll() is not None:
+                break
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (out / "summary.json").exists()
+    assert run(*command[3:]) == 0
+    assert timeless(out) == timeless(demo)
+    client = mlflow.MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    assert sum(r.info.run_name.startswith("transfer to") for r in runs) == 1
+
+
+def test_a_folder_with_a_damaged_image_works_with_a_warning_and_a_count(tmp_path, capfd):
+    for kind in COLOURS:
+        (tmp_path / "images" / kind).mkdir(parents=True)
+        for i in range(30):
+            Image.fromarray(square(kind, i)).save(tmp_path / "images" / kind / f"{kind}_{i:02d}.png")
+    whole = (tmp_path / "images" / "red" / "red_03.png").read_bytes()
+    (tmp_path / "images" / "red" / "red_03.png").write_bytes(whole[: len(whole) // 2])
+    out = tmp_path / "out"
+    assert run("demo", "--data", str(tmp_path / "images"), "--out", str(out), *DEMO) == 0
+    assert "left out 'red_03.png': truncated or damaged" in capfd.readouterr().err
+    assert summary(out)["data"]["skipped"] == 1
+    assert summary(out)["data"]["skipped_because"] == {"truncated or damaged": 1}
