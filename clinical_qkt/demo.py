@@ -206,8 +206,7 @@ def _write_federation(
             "package_dir": str(root / "packages" / site),
             "mlflow": f"sqlite:///{root / 'mlflow.db'}",
             "channels": channels,
-            "max_epochs": settings.max_epochs
-            or int(np.clip(round(12_000 / len(shares[i]["training"])), 8, 30)),
+            "max_epochs": settings.max_epochs or _epochs(len(shares[i]["training"])),
             "allow_mixed_sizes": settings.allow_mixed_sizes,
             "seed": settings.seed,
         }
@@ -219,6 +218,11 @@ def _write_federation(
             }
         write_site(root / "sites" / f"{site}.yaml", values)
     return sites
+
+
+def _epochs(images: int) -> int:
+    """Eight for thousands of images, up to 25 for hundreds, which would else be seen too seldom."""
+    return int(np.clip(round(9000 / images), 8, 25))
 
 
 def _channels(path: Path) -> int:
