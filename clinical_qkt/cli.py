@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -116,15 +117,20 @@ def version() -> None:
 
 
 def main() -> None:
-    """Entry point: one clear message and an exit code for what the user can fix."""
+    """Entry point of ``clinical-qkt``."""
+    exit_codes(app)
+
+
+def exit_codes(command: Callable[[], Any]) -> None:
+    """Run a command; what the user can fix becomes one clear message and its exit code."""
 
     def stop(signum: int, _: Any) -> None:
-        raise SystemExit(128 + signum)
+        raise SystemExit(128 + signum)  # so that MLflow runs are closed
 
     signal.signal(signal.SIGTERM, stop)
     warnings.simplefilter("ignore")
     try:
-        app()
+        command()
     except QKTError as e:
         print(f"error: {e}", file=sys.stderr)
         raise SystemExit(e.exit_code) from None

@@ -65,8 +65,17 @@ def bundle_folder(name: str = BUNDLE) -> Path:
     return found
 
 
-def run_demo(settings: DemoSettings, out: Path, *, overwrite: bool, console: Console) -> dict[str, Any]:
+def run_demo(
+    settings: DemoSettings, out: Path, *, overwrite: bool, keep: bool = False, console: Console
+) -> dict[str, Any]:
     """Run what is not done yet, print the result, give the summary.
+
+    Args:
+        settings: what decides the figures.
+        out: the folder for everything.
+        overwrite: replace an earlier run of the demo.
+        keep: take a finished run of the same settings as it is.
+        console: for the people who watch.
 
     Raises:
         QKTError: bad input or output; nothing is written if it can be told beforehand.
@@ -77,12 +86,12 @@ def run_demo(settings: DemoSettings, out: Path, *, overwrite: bool, console: Con
     dealt = pathological(len(source.classes), settings.sites, per_site, settings.seed)
     ask = _ask(settings, source, dealt)
     mark = fingerprint(asdict(settings), source.name, source.labels.tolist())
-    continued = _claim(out, mark, overwrite)
+    continued = _claim(out, mark, overwrite, keep)
     console.print(
         f"[bold]{source.name}[/]: {len(source.labels)} images, {len(source.classes)} classes, "
         f"{settings.sites} hospitals"
         + (" - generated images, no patients" if source.generated else "")
-        + (" - continuing the run that was cut off" if continued else "")
+        + (" - going on with what is there" if continued else "")
     )
     warn_skipped(source.left_out)
     for note in source.notes:
@@ -140,8 +149,8 @@ def _ask(settings: DemoSettings, source: Source, dealt: list[list[int]]) -> Ask:
     return choose_query(dealt, student, wanted)
 
 
-def _claim(out: Path, mark: str, overwrite: bool) -> bool:
-    """Make the folder ours; True if an unfinished run of the same settings is to be continued."""
+def _claim(out: Path, mark: str, overwrite: bool, keep: bool) -> bool:
+    """Make the folder ours; True if an earlier run of the same settings is to be continued."""
     continued = False
     if out.exists() and not out.is_dir():
         raise OutputError("is not a folder", where=str(out), fix="name another with --out")
@@ -154,7 +163,7 @@ def _claim(out: Path, mark: str, overwrite: bool) -> bool:
                 where=str(out),
                 fix="name an empty or new folder with --out",
             ) from None
-        continued = earlier.get("mark") == mark and not earlier.get("finished")
+        continued = earlier.get("mark") == mark and (keep or not earlier.get("finished"))
         if not continued and not overwrite:
             raise OutputError(
                 "holds an earlier run",

@@ -1,0 +1,123 @@
+"""The main job over several seeds: query recall and forgetting, before and after, with intervals.
+
+    python -m clinical_qkt.benchmark [--data FILE] [--seeds 0,1,2] [--out DIR]
+
+Each seed deals the classes to the hospitals anew and asks for another class. A seed that is done is not run
+again, so that a benchmark that was cut off goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Annotated, Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+
+from clinical_qkt import __version__
+from clinical_qkt.cli import exit_codes
+from clinical_qkt.demo import DemoSettings, run_demo
+from clinical_qkt.errors import InputError
+from clinical_qkt.files import write_json, write_text
+
+
+def run(data: Path | None, seeds: list[int], out: Path, console: Console) -> dict[str, Any]:
+    """Run the demo for each seed and write ``results.json`` and ``results.md``."""
+    rows = []
+    for seed in seeds:
+        folder = out / f"seed_{seed}"
+        summary = run_demo(
+            DemoSettings(data=data, seed=seed), folder, overwrite=False, keep=True, console=console
+        )
+        rows.append(
+            {
+                "seed": seed,
+                "student": summary["student"]["site"],
+                "query": summary["student"]["query"],
+                "relevant_teachers": sum(t["relevant"] for t in summary["teachers"]),
+                "query_recall_before": summary["before"]["query_recall"],
+                "query_recall": summary["after"]["query_recall"],
+                "retained_recall": summary["after"]["retained_recall"],
+                "forgetting_mean": summary["forgetting"]["mean"],
+                "forgetting_worst": summary["forgetting"]["worst"],
+                "accepted": summary["accepted"],
+                "bytes_received": summary["bytes_received"],
+                "transfer_seconds": round(sum(summary["seconds"].values()), 1),
+            }
+        )
+    content = {
+        "data": summary["data"]["name"],
+        "generated": summary["data"]["generated"],
+        "rows": rows,
+        "mean": {
+            k: interval([r[k] for r in rows]) for k in ("query_recall", "forgetting_mean", "forgetting_worst")
+        },
+        "environment": {
+            "clinical_qkt": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "device": summary["device"],
+        },
+    }
+    write_json(out / "results.json", content)
+    write_text(out / "results.md", table(content))
+    return content
+
+
+def interval(values: list[float], resamples: int = 2000) -> dict[str, float]:
+    """Mean and 95 % bootstrap interval over the queries."""
+    drawn = np.random.default_rng(0).choice(values, (resamples, len(values))).mean(1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return {"mean": float(np.mean(values)), "low": float(low), "high": float(high)}
+
+
+def table(content: dict[str, Any]) -> str:
+    """The results as a Markdown table; recall and forgetting in points."""
+    heads = (
+        "| seed | student asks for | teachers used | query recall before | after | forgetting, mean | worst |"
+    )
+    lines = [
+        f"Data: {content['data']}{', generated' if content['generated'] else ''}.",
+        "",
+        heads,
+        "| --- " * 7 + "|",
+    ]
+    for r in content["rows"]:
+        figures = (r["query_recall_before"], r["query_recall"], r["forgetting_mean"], r["forgetting_worst"])
+        asked = f"{r['student']}: {', '.join(r['query'])}"
+        lines.append(
+            f"| {r['seed']} | {asked} | {r['relevant_teachers']} | "
+            + " | ".join(f"{100 * f:.1f}" for f in figures)
+            + " |"
+        )
+    for key, m in content["mean"].items():
+        text = " to ".join(f"{100 * m[k]:.1f}" for k in ("low", "high"))
+        lines.append(
+            f"\n{key.replace('_', ' ')}: mean {100 * m['mean']:.1f}, 95 % interval over queries {text}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(
+    data: Annotated[Path | None, typer.Option(help="As for `clinical-qkt demo`.")] = None,
+    seeds: Annotated[str, typer.Option(help="Separated by commas.")] = "0,1,2",
+    out: Annotated[Path, typer.Option()] = Path("runs/benchmark"),
+) -> None:
+    """Query recall and forgetting of the main job over seeds."""
+    if not all(s.strip().isdigit() for s in seeds.split(",")):
+        raise InputError(
+            f"'{seeds}' is not a list of numbers", where="--seeds", fix="write e.g. --seeds 0,1,2"
+        )
+    console = Console()
+    content = run(data, [int(s) for s in seeds.split(",")], out, console)
+    console.print(table(content), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    exit_codes(lambda: typer.run(main))
