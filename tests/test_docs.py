@@ -1,0 +1,107 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import CONFIGS, ROOT
+
+from clinical_qkt.sites import Site
+from clinical_qkt.summary import SCHEMA
+
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("bundles/*/docs/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_and_named_files_exist(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", text):
+        assert (page.parent / target).exists(), target
+    for named in re.findall(r"\b((?:bundles|configs|docs)/[\w/.-]+\.(?:ya?ml|json|md|svg))", text):
+        assert (ROOT / named).exists() or "SITE" in named, named
+
+
+def test_every_key_of_a_site_is_in_the_reference_and_no_other():
+    table = (ROOT / "docs/reference/site-yaml.md").read_text().split("## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {key for row in rows for key in re.findall(r"`(\w+)`", row)} == set(Site.model_fields)
+
+
+def test_the_bundle_offers_every_key_of_a_site():
+    assert set(Site.model_fields) <= set(yaml.safe_load((CONFIGS / "train.yaml").read_text()))
+
+
+def test_the_example_site_is_valid():
+    example = yaml.safe_load((ROOT / "configs/sites/example.yaml").read_text())
+    Site.model_validate({**example, "package_dir": "p", "transfer_dir": "t"})
+
+
+def test_the_summarys_keys_are_in_the_reference(demo):
+    import json
+
+    text = (ROOT / "docs/reference/summary.md").read_text()
+    summary = json.loads((demo / "summary.json").read_text())
+    assert SCHEMA in text and not [k for k in summary if f"`{k}`" not in text]
+
+
+def commands(page: Path) -> list[str]:
+    return [
+        line.strip() for line in page.read_text().splitlines() if line.strip().startswith("python -m monai")
+    ]
+
+
+def shell(command: str, cwd: Path = ROOT) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": path},
+        timeout=300,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+def test_the_stages_by_hand_run_as_getting_started_says(demo, tmp_path):
+    text = (ROOT / "docs/getting-started.md").read_text()
+    section = text.split("## Every stage by hand")[1].split("\n## ")[0]
+    lines = [line.strip() for line in section.splitlines() if line.startswith("    ")]
+    script = "; ".join(["set -e", *(line for line in lines if not line.startswith("source"))])
+    student = next(p for p in demo.glob("sites/*.yaml") if "teachers:" in p.read_text()).stem
+    script = (
+        script.replace("runs/demo", str(demo))
+        .replace("hospital_3", student)
+        .replace("runs/budget_4", str(tmp_path / "b"))
+    )
+    # the demo of the tests is shared: results go elsewhere
+    script = script.replace("--model", f"--output_dir {tmp_path} --model")
+    assert script.count("python -m monai.bundle run") == 3
+    shell(script)
+    assert (tmp_path / "evaluation.json").is_file() and (tmp_path / "predictions.csv").is_file()
+    assert (tmp_path / "b" / "report.html").is_file()
+
+
+def test_the_bundles_checks_run_as_its_readme_says():
+    checks = [
+        c for c in commands(ROOT / "bundles/blood_cell_classification/docs/README.md") if " verify_" in c
+    ]
+    assert len(checks) == 2
+    for command in checks:
+        shell(command)
+
+
+def test_the_papers_variant_runs(demo, tmp_path):
+    student = next(p for p in demo.glob("sites/*.yaml") if "teachers:" in p.read_text())
+    files = [str(CONFIGS / f"{n}.yaml") for n in ("train", "transfer", "transfer_paper")] + [str(student)]
+    shell(
+        f'python -m monai.bundle run --config_file "{files}" --transfer_dir {tmp_path / "t"} --max_epochs 1'
+    )
+    summary = (tmp_path / "t" / "summary.json").read_text()
+    assert '"variant": "paper"' in summary and '"started_from": "' + student.stem in summary
