@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -117,9 +118,11 @@ def run_demo(
     console.print()
     report.print_transfer(console, summary)
     console.print(f"\n{time.perf_counter() - started:.0f} seconds. Read the report:  {out / 'report.html'}")
+    mlflow = Path(sys.executable).parent / "mlflow"
+    mlflow = mlflow.relative_to(Path.cwd()) if mlflow.is_relative_to(Path.cwd()) else mlflow
+    database = (out / "mlflow.db").absolute()
     console.print(
-        f"Compare runs in MLflow:  mlflow ui --backend-store-uri sqlite:///{out / 'mlflow.db'}",
-        soft_wrap=True,
+        f"Compare runs in MLflow:  {mlflow} ui --backend-store-uri sqlite:///{database}", soft_wrap=True
     )
     return summary
 

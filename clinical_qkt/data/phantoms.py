@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+from tqdm import tqdm
 
 from clinical_qkt.data.datalist import SECTIONS, Section
 from clinical_qkt.data.sources import Source
@@ -116,7 +117,7 @@ def phantom_source(per_class: int = 320, seed: int = 0) -> Source:
     """
     images = np.empty((per_class * len(CLASSES), SIZE, SIZE, 3), dtype=np.uint8)
     labels = np.repeat(np.arange(len(CLASSES)), per_class)
-    for i, label in enumerate(labels):
+    for i, label in enumerate(tqdm(labels, "drawing phantoms", leave=False, disable=None)):
         images[i] = draw_cell(CLASSES[int(label)].name, np.random.default_rng([seed, i]))
     first, second = round(0.55 * per_class), round(0.8 * per_class)
     bounds: dict[Section, tuple[int, int]] = {
