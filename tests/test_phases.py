@@ -1,0 +1,94 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from conftest import COLOURS, square
+from monai.data import Dataset
+from monai.transforms import RandFlipd
+
+from clinical_qkt.budget import retained_recall
+from clinical_qkt.packages.networks import preset
+from clinical_qkt.phases import TransferSettings, distil, head_inputs, prepare_batch, refine_head
+from clinical_qkt.targets import answer, labels_of
+
+CPU, QUERY = torch.device("cpu"), [2]
+
+
+def items(start: int, count: int) -> list[dict]:
+    """Red and green squares with targets: a teacher to whom red looks more like the queried class."""
+    made = []
+    for i in range(count):
+        label = i % 2
+        pixels = np.moveaxis(square(list(COLOURS)[label], start + i, size=28), -1, 0)
+        image = torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1)
+        known = torch.tensor([float(label == 0), float(label == 1), 3.0 * (label == 0)])
+        made.append({"image": image, "label": label, "answers": known[None], "own": known[:2] * 3})
+    return made
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return preset("resnet_small", 3).build(3)
+
+
+def test_targets_ride_in_the_batch_like_a_label():
+    batch = {
+        "image": torch.zeros(2, 3, 8, 8),
+        "label": torch.zeros(2),
+        "answers": torch.ones(2, 1, 3),
+        "own": torch.ones(2, 2),
+    }
+    image, targets = prepare_batch(batch, CPU)
+    assert image.shape == (2, 3, 8, 8) and set(targets) == {"label", "answers", "own"}
+
+
+def test_phase_1_learns_the_labels_and_the_teachers_evidence(network, tmp_path):
+    training, held_out = Dataset(items(0, 64)), items(500, 32)
+    settings = TransferSettings(max_epochs=8, batch_size=16, divergence_weight=1.0)
+    before = copy.deepcopy(network.state_dict())
+    learnt = distil(
+        network, training, [RandFlipd("image", prob=0.5)], held_out, QUERY, settings, 0, CPU, tmp_path
+    )
+    logits = answer(learnt, held_out, CPU)
+    assert retained_recall(logits, labels_of(held_out), [0, 1]) > 0.9
+    wanted = torch.stack([i["answers"][0] for i in held_out])
+    evidence = [z[:, 2] - z[:, :2].mean(1) for z in (logits, wanted)]
+    assert torch.corrcoef(torch.stack(evidence))[0, 1] > 0.7
+    assert any(not torch.equal(before[k], v) for k, v in learnt.state_dict().items())
+
+
+def test_phase_2_changes_the_head_alone_and_keeps_the_budget(network):
+    training, held_out = Dataset(items(0, 64)), items(500, 40)
+    before = copy.deepcopy(network.state_dict())
+    settings = TransferSettings(refine_epochs=3, reserve=0.0)
+    fit = refine_head(network, training, held_out, QUERY, 0.9, 30.0, settings, 0, CPU)
+    changed = {k for k, v in network.state_dict().items() if not torch.equal(before[k], v)}
+    assert changed == {"fc.weight", "fc.bias"}
+    spent = 100 * (0.9 - retained_recall(answer(network, held_out, CPU), labels_of(held_out), [0, 1]))
+    assert spent == pytest.approx(fit.spent, abs=1e-3) and (spent <= 30 or not fit.kept)
+
+
+def test_the_reserve_leaves_a_part_of_the_budget_unspent(network):
+    held_out = items(500, 40)
+    recall = retained_recall(answer(network, held_out, CPU)[:, :2], labels_of(held_out), [0, 1])
+    fits = []
+    for reserve in (0.0, 0.9):
+        settings = TransferSettings(reserve=reserve)
+        fits.append(
+            refine_head(copy.deepcopy(network), Dataset([]), held_out, QUERY, recall, 40.0, settings, 0, CPU)
+        )
+    assert fits[1].spent <= 4.0 + 1e-6 and fits[1].spent <= fits[0].spent <= 40.0 + 1e-6
+
+
+def test_head_inputs_are_what_the_head_sees(network):
+    made = items(0, 5)
+    seen = head_inputs(network, made, CPU)
+    assert seen.shape == (5, 128)
+    assert torch.allclose(network.fc(seen), answer(network, made, CPU), atol=1e-5)
+
+
+def test_a_misspelt_setting_is_refused():
+    with pytest.raises(ValueError, match="divergnce"):
+        TransferSettings.model_validate({"divergnce": "kl"})

@@ -1,0 +1,52 @@
+import copy
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from clinical_qkt import report
+
+
+@pytest.fixture
+def summary(demo):
+    return json.loads((demo / "summary.json").read_text())
+
+
+def test_the_answer_says_what_was_gained_lost_and_on_how_many_images(summary):
+    summary["before"]["query_recall"], summary["after"]["query_recall"] = 0.0, 0.914
+    summary["forgetting"]["mean"] = 0.013
+    answer = report.answer_sentence(summary)
+    assert "in 91 of 100 cases (before: 0), measured on 12 test images" in answer
+    assert "lost 1.3 points of recall on average (2 were allowed)" in answer
+    summary["forgetting"]["mean"] = -0.01
+    assert "lost nothing" in report.answer_sentence(summary)
+
+
+def test_the_unknown_is_called_unknown(summary):
+    summary["after"]["query_recall"] = summary["forgetting"]["mean"] = None
+    answer = report.answer_sentence(summary)
+    assert "is unknown" in answer and "What it forgot is unknown" in answer and "None" not in answer
+
+
+def test_names_cannot_smuggle_markup_into_the_report(summary, tmp_path):
+    hostile = copy.deepcopy(summary)
+    hostile["teachers"][0]["site"] = "<script>alert(1)</script>"
+    classes = len(summary["student"]["classes"]) + 1
+    report.write(tmp_path, hostile, (np.eye(classes, dtype=int), np.eye(classes, dtype=int)))
+    page = (tmp_path / "report.html").read_text()
+    assert "<script" not in page and "&lt;script&gt;alert(1)" in page
+
+
+def test_the_table_marks_the_queried_class_and_what_speaks_against(summary):
+    console = Console(record=True, width=110)
+    summary |= {"accepted": False, "against": ["3.0 points of recall were lost on average, 2 were allowed"]}
+    report.print_transfer(console, summary)
+    text = console.export_text()
+    assert f"{summary['student']['query'][0]} (queried)" in text and "Not accepted: 3.0 points" in text
+
+
+def test_points_and_percents():
+    assert (report.percent(0.125), report.percent(None), report.points(-0.0781), report.points(None)) == (
+        "12", "–", "-7.8", "–",
+    )  # fmt: skip
