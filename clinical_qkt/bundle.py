@@ -25,6 +25,7 @@ from clinical_qkt.data.datalist import CheckedData, load_datalist
 from clinical_qkt.data.images import check_images, warn_skipped
 from clinical_qkt.data.inputs import InputContract, contract_transforms
 from clinical_qkt.data.inputs import show_progress as show_progress
+from clinical_qkt.data.inputs import symmetries as symmetries
 from clinical_qkt.data.sources import SUFFIXES
 from clinical_qkt.errors import InputError, OutputError, QKTError, one_of
 from clinical_qkt.files import fingerprint, require_writable, sha256

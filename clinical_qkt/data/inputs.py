@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from monai.data import CacheDataset
-from monai.transforms import Compose, EnsureTyped, Resized, ScaleIntensityRanged
+from monai.transforms import (
+    Compose,
+    EnsureTyped,
+    RandFlipd,
+    RandRotate90d,
+    Resized,
+    ScaleIntensityRanged,
+)
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
@@ -16,7 +24,8 @@ class InputContract(BaseModel):
 
     Attributes:
         channels: 1 for grey, 3 for colour.
-        spatial_size: pixels or voxels along each axis; images are resized to it.
+        spatial_size: pixels or voxels along each axis, in MONAI's order: width and height for pictures;
+            images are resized to it.
         intensity_range: of the raw image, e.g. 0 to 255.
         value_range: of the network's input.
     """
@@ -51,6 +60,16 @@ def contract_transforms(contract: InputContract, key: str = "image") -> list[Any
         ScaleIntensityRanged(key, low, high, *contract.value_range, clip=True),
         EnsureTyped(key, dtype=torch.float32, track_meta=False),
     ]
+
+
+def symmetries(spatial_size: Sequence[int], key: str = "image") -> list[Any]:
+    """Random changes that leave a cell a cell: flips and, where the image is square, quarter turns.
+
+    For a square picture one flip and 0 to 3 quarter turns make each of its eight symmetries equally likely.
+    """
+    if len(spatial_size) == 2 and spatial_size[0] == spatial_size[1]:
+        return [RandFlipd(key, prob=0.5, spatial_axis=0), RandRotate90d(key, prob=0.75, max_k=3)]
+    return [RandFlipd(key, prob=0.5, spatial_axis=axis) for axis in range(len(spatial_size))]
 
 
 def adapter(read: list[Any], contract: InputContract) -> Compose:

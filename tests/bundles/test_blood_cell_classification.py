@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import pytest
 import torch
 import yaml
@@ -174,8 +175,14 @@ def test_training_that_was_cut_off_goes_on_and_ends_with_the_same_weights(site, 
     with pytest.raises(KeyboardInterrupt):
         first.run()
     assert [p.name for p in (tmp_path / "cut" / "unfinished").rglob("*.pt")] == ["checkpoint_1.pt"]
+    assert statuses(tmp_path) == {"FAILED", "FINISHED"}
     torch.manual_seed(12345)  # another process has another state
     workflow(site, output_dir=str(tmp_path / "cut"), **few).run()
     a, b = (load_model(tmp_path / n / "model").card.weights_sha256 for n in ("whole", "cut"))
     assert a == b
     assert not (tmp_path / "cut" / "unfinished").exists()
+
+
+def statuses(folder: Path) -> set[str]:
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/m.db")
+    return {r.info.status for r in client.search_runs([e.experiment_id for e in client.search_experiments()])}

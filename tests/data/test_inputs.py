@@ -1,11 +1,13 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
 from conftest import square
-from monai.transforms import EnsureChannelFirstd, LoadImaged
+from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 from PIL import Image
 
-from clinical_qkt.data.inputs import InputContract, adapter
+from clinical_qkt.data.inputs import InputContract, adapter, symmetries
 
 READ = [LoadImaged("image", reader="PILReader", image_only=True), EnsureChannelFirstd("image")]
 
@@ -43,3 +45,15 @@ def test_intensities_map_linearly_and_are_clipped(tmp_path):
 def test_a_senseless_contract_is_refused(wrong):
     with pytest.raises(ValueError, match="."):
         InputContract.model_validate({"channels": 3, "spatial_size": [28, 28], **wrong})
+
+
+def test_a_square_has_eight_symmetries_equally_likely_and_an_oblong_four():
+    for size, shape in (([2, 2], (1, 2, 2)), ([2, 3], (1, 2, 3))):
+        image = torch.arange(float(np.prod(shape))).reshape(shape)
+        change, seen = Compose(symmetries(size)).set_random_state(0), Counter()
+        for _ in range(800):
+            changed = change({"image": image})["image"]
+            assert changed.shape == shape
+            seen[tuple(changed.flatten().tolist())] += 1
+        expected = 8 if size[0] == size[1] else 4
+        assert len(seen) == expected and min(seen.values()) > 0.6 * 800 / expected

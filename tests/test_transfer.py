@@ -1,0 +1,89 @@
+"""The steps of a transfer together, at sites that differ from the student."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import CONFIGS, DEMO, run
+
+from clinical_qkt import bundle
+from clinical_qkt.packages.store import load_model
+
+
+def student_of(demo: Path) -> tuple[Path, dict]:
+    file = next(p for p in sorted(demo.glob("sites/*.yaml")) if "teachers:" in p.read_text())
+    return file, yaml.safe_load(file.read_text())
+
+
+def test_a_teacher_with_another_network_and_input_size_can_teach(demo, tmp_path):
+    file, values = student_of(demo)
+    asked = values["query"][0]
+    teacher = next(
+        p
+        for p in sorted(demo.glob("sites/*.yaml"))
+        if p != file and asked in yaml.safe_load(p.read_text())["classes"]
+    )
+    elsewhere = {
+        "output_dir": str(tmp_path / "other"),
+        "mlflow": f"sqlite:///{tmp_path}/m.db",
+        "max_epochs": 4,
+    }
+    different = {"architecture": "resnet18", "spatial_size": [36, 32]}
+    bundle.run([CONFIGS / "train.yaml", teacher], **elsewhere, **different)
+    package = {"package_dir": str(tmp_path / "package")}
+    bundle.run([CONFIGS / "train.yaml", CONFIGS / "share.yaml", teacher], **elsewhere, **package)
+    assert load_model(tmp_path / "package").card.input.spatial_size == [36, 32]
+
+    where = {
+        "transfer_dir": str(tmp_path / "t"),
+        "mlflow": elsewhere["mlflow"],
+        "teachers": [str(tmp_path / "package")],
+    }
+    bundle.run([CONFIGS / "train.yaml", CONFIGS / "transfer.yaml", file], **where)
+    summary = json.loads((tmp_path / "t" / "summary.json").read_text())
+    # the student keeps its own network, since the teacher's expects another input
+    assert summary["method"]["started_from"] == values["site"]
+    after = load_model(tmp_path / "t" / "model").card
+    assert after.network == load_model(Path(values["output_dir"]) / "model").card.network
+    assert after.labels.names == [*values["classes"], asked]
+
+
+def test_two_classes_can_be_asked_for_at_once(npz, tmp_path):
+    out = tmp_path / "two"
+    assert run("demo", "--data", str(npz), "--out", str(out), *DEMO, "--student", "hospital_1") == 0
+    summary = json.loads((out / "summary.json").read_text())
+    lacking = sorted({"red", "green", "blue", "yellow", "violet"} - set(summary["student"]["classes"]))
+    both = tmp_path / "both"
+    options = [word for name in lacking for word in ("--query", name)]
+    assert (
+        run("demo", "--data", str(npz), "--out", str(both), *DEMO, "--student", "hospital_1", *options) == 0
+    )
+    summary = json.loads((both / "summary.json").read_text())
+    assert sorted(summary["student"]["query"]) == lacking and len(lacking) == 2
+    recalls = [summary["after"]["per_class"][n]["recall"] for n in lacking]
+    assert summary["after"]["query_recall"] == pytest.approx(sum(recalls) / 2)
+    assert len(summary["method"]["fit"]["bias"]) == 2
+
+
+def test_a_package_that_was_changed_is_refused_and_nothing_is_left(demo, tmp_path):
+    file, values = student_of(demo)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    source = Path(values["teachers"][0])
+    for part in source.iterdir():
+        content = bytearray(part.read_bytes())
+        if part.suffix == ".safetensors":
+            content[-1] ^= 1
+        (broken / part.name).write_bytes(content)
+    with pytest.raises(bundle.QKTError, match="model.safetensors: does not match its digest") as e:
+        bundle.run(
+            [CONFIGS / "train.yaml", CONFIGS / "transfer.yaml", file],
+            transfer_dir=str(tmp_path / "t"),
+            mlflow=f"sqlite:///{tmp_path}/m.db",
+            teachers=[str(broken)],
+        )
+    assert e.value.exit_code == 3
+    assert not (tmp_path / "t" / "model").exists() and not (tmp_path / "t" / "summary.json").exists()
