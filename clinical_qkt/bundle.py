@@ -110,6 +110,13 @@ def check() -> Site:
                 where="the site's YAML or the command line",
                 fix=one_of(key, sorted(known)),
             )
+    missing = [k for k in ("site", "data") if parser[k] is None]
+    if missing:
+        raise InputError(
+            "is missing",
+            where=f"site: {' and '.join(missing)}",
+            fix="give a site's YAML last in --config_file",
+        )
     site = check_site(
         {k: parser.get_parsed_content(k) for k in Site.model_fields if k in parser},
         f"site '{parser['site']}'",

@@ -152,11 +152,17 @@ def pathological(classes: int, sites: int, per_site: int, seed: int) -> list[lis
     Raises:
         InputError: the numbers do not fit.
     """
+    if classes < 3:
+        raise InputError(
+            f"there are {classes} classes; a federation needs at least three",
+            where="--data",
+            fix="use data with more classes: two at each site, and one to ask for",
+        )
     if not 2 <= per_site < classes:
         raise InputError(
             f"a site cannot have {per_site} of {classes} classes",
             where="--classes-per-site",
-            fix=f"give 2 to {classes - 1}; a federation needs at least three classes",
+            fix=f"give 2 to {classes - 1}",
         )
     if sites < 2 or sites * per_site < classes:
         raise InputError(

@@ -71,6 +71,11 @@ def test_each_site_has_its_number_of_classes_and_each_class_a_site(classes, site
     assert dealt == pathological(classes, sites, per_site, seed)
 
 
+def test_two_classes_are_too_few():
+    with pytest.raises(InputError, match="at least three"):
+        pathological(2, 4, 2, 0)
+
+
 @pytest.mark.parametrize("per_site", [1, 3, 9])
 def test_impossible_numbers_of_classes_are_refused(per_site):
     with pytest.raises(InputError, match="--classes-per-site"):

@@ -111,6 +111,14 @@ def test_a_misspelt_override_on_the_command_line_is_refused_by_name(site):
     assert "unknown key 'max_epoch'" in last_error(done) and "did you mean 'max_epochs'?" in last_error(done)
 
 
+def test_a_config_without_a_site_says_so():
+    files = [str(CONFIGS / "train.yaml")]
+    made = ConfigWorkflow(files, logging_file=False, workflow_type="train")
+    with pytest.raises(SystemExit) as e:
+        made.initialize()
+    assert e.value.code == 2 and "give a site's YAML last" in str(e.value.__cause__)
+
+
 def workflow(site: Path, *overlays: str, kind: str = "train", **overrides) -> ConfigWorkflow:
     files = [CONFIGS / "train.yaml", *(CONFIGS / f"{o}.yaml" for o in overlays), site]
     made = ConfigWorkflow([str(f) for f in files], logging_file=False, workflow_type=kind, **overrides)
