@@ -44,7 +44,8 @@ class TransferSettings(BaseModel):
         refine_epochs, refine_learning_rate: of the head's retraining in phase 2.
         reserve: the share of the forgetting budget that is not spent on validation images, because other
             images will not behave exactly alike.
-        mask_threshold, probes: least mean probability of a known class; number of noise images.
+        mask_statistic, mask_threshold, probes: which score on probes, what a known class reaches at least,
+            number of probes; see ``masks``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,8 +62,9 @@ class TransferSettings(BaseModel):
     refine_epochs: int = Field(default=0, ge=0)
     refine_learning_rate: float = Field(default=1e-2, gt=0)
     reserve: float = Field(default=0.25, ge=0, lt=1)
+    mask_statistic: masks.Statistic = "peak"
     mask_threshold: float = Field(default=masks.THRESHOLD, gt=0, lt=1)
-    probes: int = Field(default=512, ge=8)
+    probes: int = Field(default=2048, ge=8)
 
 
 def distil(

@@ -148,16 +148,16 @@ def draw_masks(summary: dict[str, Any]) -> Figure:
         figsize=(0.85 * len(classes) + 2.4, 0.5 * len(teachers) + 2.4), layout="constrained"
     )
     colours = plt.get_cmap("Blues").with_extremes(bad="#eeeeee")
-    image = axes.imshow(scores, cmap=colours, vmin=0, vmax=max(0.5, float(np.nanmax(scores))), aspect="auto")
+    image = axes.imshow(scores, cmap=colours, vmin=0, vmax=1, aspect="auto")
     for i, t in enumerate(teachers):
         for j, c in enumerate(classes):
             if c in t["mask"]:
                 mark = "knows" if c in t["known"] else "does not"
-                dark = scores[i, j] > 0.3
+                dark = scores[i, j] > 0.55
                 axes.text(
                     j,
                     i,
-                    f"{mark}\n{scores[i, j]:.3f}",
+                    f"{mark}\n{scores[i, j]:.2f}",
                     ha="center",
                     va="center",
                     fontsize=8,
@@ -169,7 +169,7 @@ def draw_masks(summary: dict[str, Any]) -> Figure:
     )
     axes.set_yticks(range(len(teachers)), [f"{t['site']}{' *' if t['relevant'] else ''}" for t in teachers])
     axes.set_title("grey: not in the label list; ?: queried; *: relevant teacher", fontsize=9)
-    figure.colorbar(image, label="mean probability on noise")
+    figure.colorbar(image, label="score on probes")
     return figure
 
 

@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from clinical_qkt import metrics
+from clinical_qkt import masks, metrics
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract, cached
 from clinical_qkt.packages.card import Card, KnowledgeMask
 from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.store import Model, save_model
-from clinical_qkt.phases import TransferSettings
 from clinical_qkt.sites import Site
 from clinical_qkt.targets import answer, labels_of
 from clinical_qkt.teachers import Teacher, probe
@@ -63,9 +62,8 @@ def share(
     mask = None
     if site.publish_mask:
         teacher = Teacher(model, {})
-        settings = TransferSettings()
-        probe(teacher, settings.mask_threshold, settings.probes, site.seed, device)
+        probe(teacher, seed=site.seed, device=device)
         scores = dict(zip(model.card.labels.names, map(float, teacher.scores.numpy().round(4)), strict=True))
-        mask = KnowledgeMask(scores=scores, threshold=settings.mask_threshold)
+        mask = KnowledgeMask(scores=scores, threshold=masks.THRESHOLD)
     card = model.card.model_copy(update={"recall": recall, "knowledge_mask": mask, "licence": site.licence})
     return save_model(site.package_dir, model.network, card)

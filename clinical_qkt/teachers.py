@@ -60,14 +60,23 @@ def read_teachers(folders: Sequence[Path], labels: LabelSpace) -> list[Teacher]:
     return list(teachers.values())
 
 
-def probe(teacher: Teacher, threshold: float, count: int, seed: int, device: torch.device) -> None:
-    """Find out with ``count`` noise images which classes a teacher knows, see ``masks``."""
+def probe(
+    teacher: Teacher,
+    *,
+    seed: int,
+    device: torch.device,
+    threshold: float = masks.THRESHOLD,
+    statistic: masks.Statistic = "peak",
+    count: int = 2048,
+) -> None:
+    """Find out with ``count`` probes which classes a teacher knows, see ``masks``."""
     expects = teacher.model.card.input
     teacher.scores = masks.knowledge_scores(
         teacher.model.network,
         expects.channels,
         expects.spatial_size,
         *expects.value_range,
+        statistic=statistic,
         count=count,
         seed=seed,
         device=device,

@@ -125,7 +125,12 @@ class Transfer:
         with self.timed("masks"):
             for teacher in teachers:
                 probe(
-                    teacher, self.settings.mask_threshold, self.settings.probes, self.site.seed, self.device
+                    teacher,
+                    seed=self.site.seed,
+                    device=self.device,
+                    threshold=self.settings.mask_threshold,
+                    statistic=self.settings.mask_statistic,
+                    count=self.settings.probes,
                 )
         return teachers
 

@@ -1,10 +1,13 @@
+import numpy as np
 import pytest
 import torch
+from conftest import COLOURS, square
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from clinical_qkt.masks import knowledge_mask, knowledge_scores, multiscale_noise
+from clinical_qkt.masks import knowledge_mask, knowledge_scores, multiscale_noise, random_shapes
+from clinical_qkt.packages.networks import preset
 
 
 @settings(max_examples=25, deadline=None)
@@ -40,9 +43,48 @@ class Knows(nn.Module):
         return self.logits + 0.1 * x.mean((1, 2, 3))[:, None]
 
 
-def test_scores_are_the_mean_softmax_and_the_mask_its_threshold():
-    scores = knowledge_scores(Knows([4.0, 3.0, -9.0]), 3, (8, 8), -1, 1, count=40)
-    assert scores.sum() == pytest.approx(1)
-    assert torch.allclose(scores, torch.tensor([4.0, 3.0, -9.0]).softmax(0), atol=1e-5)
-    assert knowledge_mask(scores, 0.005).tolist() == [True, True, False]
-    assert knowledge_mask(scores, 0.5).tolist() == [True, False, False]
+def test_scores_are_the_mean_or_the_peak_of_the_softmax():
+    network = Knows([4.0, 3.0, -9.0])
+    mean = knowledge_scores(network, 3, (8, 8), -1, 1, count=40, statistic="mean")
+    assert mean.sum() == pytest.approx(1)
+    assert torch.allclose(mean, torch.tensor([4.0, 3.0, -9.0]).softmax(0), atol=1e-5)
+    assert torch.allclose(knowledge_scores(network, 3, (8, 8), -1, 1, count=40), mean, atol=1e-5)
+    assert knowledge_mask(mean, 0.2).tolist() == [True, True, False]
+    assert knowledge_mask(mean, 0.5).tolist() == [True, False, False]
+
+
+class Seldom(nn.Module):
+    """Names its second class only for images that are dark all over."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        dark = (x.amax((1, 2, 3)) < 0).float()
+        return torch.stack([4 - 9 * dark, 9 * dark - 4, torch.full_like(dark, -9)], 1)
+
+
+def test_the_peak_finds_a_class_that_the_mean_overlooks():
+    found = {s: knowledge_scores(Seldom(), 1, (16, 16), -1, 1, statistic=s) for s in ("mean", "peak")}
+    assert found["mean"][1] < 0.2 < 0.9 < found["peak"][1] and found["peak"][2] < 0.01
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 3), st.lists(st.integers(5, 20), min_size=2, max_size=3))
+def test_shapes_fit_the_contract_and_are_repeatable(count, channels, size):
+    a, b = (random_shapes(count, channels, size, -1, 2, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert a.shape == (count, channels, *size) and torch.equal(a, b)
+    assert a.min() >= -1 and a.max() <= 2
+
+
+def test_a_trained_network_knows_what_it_was_trained_on_and_not_its_empty_rows():
+    torch.manual_seed(0)
+    known, network = [0, 2, 3], preset("resnet_small", 3).build(5)
+    pictures = np.stack([square(list(COLOURS)[c], i, size=28) for i in range(40) for c in known])
+    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    y = torch.tensor(known * 40)
+    optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
+    for _ in range(12):
+        for batch in torch.randperm(len(x)).split(30):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(x[batch]), y[batch]).backward()
+            optimizer.step()
+    scores = knowledge_scores(network, 3, (28, 28), -1, 1)
+    assert knowledge_mask(scores).tolist() == [c in known for c in range(5)], scores
