@@ -44,6 +44,7 @@ class TransferSettings(BaseModel):
         refine_epochs, refine_learning_rate: of the head's retraining in phase 2.
         reserve: the share of the forgetting budget that is not spent on validation images, because other
             images will not behave exactly alike.
+        worst_factor: a single class may lose this many times what is spent on average.
         mask_statistic, mask_threshold, probes: which score on probes, what a known class reaches at least,
             number of probes; see ``masks``.
     """
@@ -62,6 +63,7 @@ class TransferSettings(BaseModel):
     refine_epochs: int = Field(default=0, ge=0)
     refine_learning_rate: float = Field(default=1e-2, gt=0)
     reserve: float = Field(default=0.25, ge=0, lt=1)
+    worst_factor: float = Field(default=2.5, ge=1)
     mask_statistic: masks.Statistic = "peak"
     mask_threshold: float = Field(default=masks.THRESHOLD, gt=0, lt=1)
     probes: int = Field(default=2048, ge=8)
@@ -131,7 +133,7 @@ def refine_head(
     images: Dataset,
     validation: Images,
     query: Sequence[int],
-    recall_before: float,
+    before: Tensor,
     budget: float,
     settings: TransferSettings,
     seed: int,
@@ -141,7 +143,7 @@ def refine_head(
 
     Args:
         network: after phase 1; its head is changed in place.
-        recall_before: retained recall on ``validation`` before the transfer, as a share.
+        before: recall of each local class on ``validation`` before, see ``budget.class_recalls``.
         budget: points of retained recall that the site is willing to lose.
     """
     head = _head(network)
@@ -166,7 +168,8 @@ def refine_head(
         ).run()
     logits = answer(network, validation, device, what="validation images")
     labels = labels_of(validation)
-    fit = fit_query_bias(logits, labels, query, recall_before, budget * (1 - settings.reserve))
+    spend = budget * (1 - settings.reserve)
+    fit = fit_query_bias(logits, labels, query, before, spend, spend * settings.worst_factor)
     with torch.no_grad():
         head.bias[list(query)] += torch.tensor(fit.bias, device=head.bias.device)
     return fit

@@ -111,5 +111,6 @@ def _fit_facts(fit: BudgetFit) -> dict[str, Any]:
         "bias": [round(b, 4) for b in fit.bias],
         "val_false_alarms": round(fit.false_alarms, 4),
         "val_points_spent": round(fit.spent, 3),
+        "val_points_worst": round(fit.worst, 3),
         "val_within_budget": fit.kept,
     }

@@ -22,7 +22,7 @@ from monai.data import Dataset
 from torch import nn
 
 from clinical_qkt import metrics, phases, report, tracking
-from clinical_qkt.budget import BudgetFit, retained_recall
+from clinical_qkt.budget import BudgetFit, class_recalls
 from clinical_qkt.data.datalist import CheckedData, Section
 from clinical_qkt.data.inputs import InputContract, cached
 from clinical_qkt.files import fingerprint, sha256, write_json
@@ -205,19 +205,26 @@ class Transfer:
         name = "phase 2: head refinement"
         with self.timed("phase 2"), self.tracker.run(name, self.tags, parent=parent) as child:
             logits = answer(self.own.network, held_out, self.device)
-            recall_before = retained_recall(logits, labels_of(held_out), self.local)
+            before = class_recalls(logits, labels_of(held_out), self.local)
             fit = phases.refine_head(
                 network,
                 images,
                 held_out,
                 self.query,
-                recall_before,
+                before,
                 self.site.forgetting_budget,
                 self.settings,
                 self.site.seed,
                 self.device,
             )
-            self.tracker.log(child, {"val/points_spent": fit.spent, "val/false_alarms": fit.false_alarms})
+            self.tracker.log(
+                child,
+                {
+                    "val/points_spent": fit.spent,
+                    "val/points_worst": fit.worst,
+                    "val/false_alarms": fit.false_alarms,
+                },
+            )
         return fit
 
     def save(self, network: nn.Module, start: Model) -> None:

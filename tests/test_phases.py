@@ -7,7 +7,7 @@ from conftest import COLOURS, square
 from monai.data import Dataset
 from monai.transforms import RandFlipd
 
-from clinical_qkt.budget import retained_recall
+from clinical_qkt.budget import class_recalls, retained_recall
 from clinical_qkt.packages.networks import preset
 from clinical_qkt.phases import TransferSettings, distil, head_inputs, prepare_batch, refine_head
 from clinical_qkt.targets import answer, labels_of
@@ -63,7 +63,7 @@ def test_phase_2_changes_the_head_alone_and_keeps_the_budget(network):
     training, held_out = Dataset(items(0, 64)), items(500, 40)
     before = copy.deepcopy(network.state_dict())
     settings = TransferSettings(refine_epochs=3, reserve=0.0)
-    fit = refine_head(network, training, held_out, QUERY, 0.9, 30.0, settings, 0, CPU)
+    fit = refine_head(network, training, held_out, QUERY, torch.tensor([0.9, 0.9]), 30.0, settings, 0, CPU)
     changed = {k for k, v in network.state_dict().items() if not torch.equal(before[k], v)}
     assert changed == {"fc.weight", "fc.bias"}
     spent = 100 * (0.9 - retained_recall(answer(network, held_out, CPU), labels_of(held_out), [0, 1]))
@@ -72,7 +72,7 @@ def test_phase_2_changes_the_head_alone_and_keeps_the_budget(network):
 
 def test_the_reserve_leaves_a_part_of_the_budget_unspent(network):
     held_out = items(500, 40)
-    recall = retained_recall(answer(network, held_out, CPU)[:, :2], labels_of(held_out), [0, 1])
+    recall = class_recalls(answer(network, held_out, CPU)[:, :2], labels_of(held_out), [0, 1])
     fits = []
     for reserve in (0.0, 0.9):
         settings = TransferSettings(reserve=reserve)
