@@ -198,10 +198,10 @@ def unfinished(site: Site, stage: str, *facts: Any) -> Path:
 
 @_plain_errors
 def finish_training(
-    site: Site, task: str, network: nn.Module, spec: Any, given: Any, data: CheckedData
+    site: Site, task: str, network: nn.Module, spec: Any, given: Any, data: CheckedData, checkpoints: Path
 ) -> None:
     """Write the trained model with its card and drop the checkpoints."""
-    stages.finish_training(site, task, network, spec, given, data)
+    stages.finish_training(site, task, network, spec, given, data, checkpoints)
 
 
 @_plain_errors

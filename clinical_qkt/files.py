@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +51,13 @@ def sha256(path: Path) -> str:
 def fingerprint(*facts: Any) -> str:
     """Twelve digits that change with anything that decides a result; names a folder for unfinished work."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def drop_unfinished(folder: Path) -> None:
+    """Remove a stage's unfinished work once its result is in place; other stages keep theirs."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.parent.rmdir()
 
 
 def require_writable(folder: Path, *, where: str = "output folder") -> None:

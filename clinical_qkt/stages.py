@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import nn
 from clinical_qkt import masks, metrics
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract, cached
+from clinical_qkt.files import drop_unfinished
 from clinical_qkt.packages.card import Card, KnowledgeMask
 from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.store import Model, save_model
@@ -26,7 +26,13 @@ def model_folder(site: Site) -> Path:
 
 
 def finish_training(
-    site: Site, task: str, network: nn.Module, spec: NetworkSpec, given: InputContract, data: CheckedData
+    site: Site,
+    task: str,
+    network: nn.Module,
+    spec: NetworkSpec,
+    given: InputContract,
+    data: CheckedData,
+    checkpoints: Path,
 ) -> Card:
     """Write the trained model with its card, then drop the checkpoints."""
     card = Card(
@@ -40,7 +46,7 @@ def finish_training(
         licence=site.licence,
     )
     card = save_model(model_folder(site), network, card)
-    shutil.rmtree(site.output_dir / "unfinished", ignore_errors=True)
+    drop_unfinished(checkpoints)
     return card
 
 

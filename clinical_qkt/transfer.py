@@ -7,7 +7,6 @@ apart. ``Transfer.run`` is the method, a line a step; the steps' mathematics are
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from clinical_qkt import metrics, phases, report, tracking
 from clinical_qkt.budget import BudgetFit, class_recalls
 from clinical_qkt.data.datalist import CheckedData, Section
 from clinical_qkt.data.inputs import InputContract, cached
-from clinical_qkt.files import fingerprint, sha256, write_json
+from clinical_qkt.files import drop_unfinished, fingerprint, sha256, write_json
 from clinical_qkt.handlers import LogEpochs
 from clinical_qkt.packages.networks import find_head
 from clinical_qkt.packages.store import Model, save_model
@@ -115,7 +114,7 @@ class Transfer:
             )
             self.report(summary, own_probabilities, probabilities, run)
         write_json(self.site.transfer_dir / "summary.json", summary)
-        shutil.rmtree(self.site.output_dir / "unfinished", ignore_errors=True)
+        drop_unfinished(self.unfinished(relevant))
         return summary
 
     def verified_teachers(self) -> list[Teacher]:
