@@ -24,6 +24,7 @@ from clinical_qkt import metrics, phases, report, tracking
 from clinical_qkt.budget import BudgetFit, class_recalls
 from clinical_qkt.data.datalist import CheckedData, Section
 from clinical_qkt.data.inputs import InputContract, cached
+from clinical_qkt.errors import PackageError
 from clinical_qkt.files import drop_unfinished, fingerprint, sha256, write_json
 from clinical_qkt.handlers import LogEpochs
 from clinical_qkt.packages.networks import find_head
@@ -258,11 +259,20 @@ class Transfer:
             return {s: self._cached(s, self.own.card.input) for s in ("training", "validation", "test")}
 
     def seen_by(self, teacher: Teacher) -> Images:
-        """Own training images as a teacher's card asks for them."""
-        expects = teacher.model.card.input
-        return (
-            self.images["training"] if expects == self.own.card.input else self._cached("training", expects)
-        )
+        """Own training images as a teacher's card asks for them.
+
+        Raises:
+            PackageError: it asks for what cannot be made of them without guessing.
+        """
+        expects, given = teacher.model.card.input, self.own.card.input
+        if (expects.channels, len(expects.spatial_size)) != (given.channels, len(given.spatial_size)):
+            raise PackageError(
+                f"expects images with {expects.channels} channels in {len(expects.spatial_size)} dimensions, "
+                f"this site's have {given.channels} in {len(given.spatial_size)}",
+                where=f"package of {teacher.site}",
+                fix="take it out of 'teachers', or ask for a model of such images",
+            )
+        return self.images["training"] if expects == given else self._cached("training", expects)
 
     def unfinished(self, relevant: Sequence[Teacher]) -> Path:
         """Where targets and checkpoints are kept until the end: a folder named after what decides them."""

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from conftest import CONFIGS, DEMO, run
 
 from clinical_qkt import bundle
-from clinical_qkt.packages.store import load_model
+from clinical_qkt.packages.store import load_model, save_model
 
 
 def student_of(demo: Path) -> tuple[Path, dict]:
@@ -87,3 +88,22 @@ def test_a_package_that_was_changed_is_refused_and_nothing_is_left(demo, tmp_pat
         )
     assert e.value.exit_code == 3
     assert not (tmp_path / "t" / "model").exists() and not (tmp_path / "t" / "summary.json").exists()
+
+
+def test_a_teacher_for_grey_images_cannot_teach_a_colour_site(demo, tmp_path):
+    file, values = student_of(demo)
+    original = load_model(Path(values["teachers"][0]))
+    spec = original.card.network.model_copy(update={"in_channels": 1})
+    card = original.card.model_copy(
+        update={"network": spec, "input": original.card.input.model_copy(update={"channels": 1})}
+    )
+    torch.manual_seed(0)
+    save_model(tmp_path / "grey", spec.build(len(card.label_space)), card)
+    with pytest.raises(bundle.QKTError, match="expects images with 1 channels in 2 dimensions") as e:
+        bundle.run(
+            [CONFIGS / "train.yaml", CONFIGS / "transfer.yaml", file],
+            transfer_dir=str(tmp_path / "t"),
+            mlflow=f"sqlite:///{tmp_path}/m.db",
+            teachers=[str(tmp_path / "grey")],
+        )
+    assert e.value.exit_code == 3
