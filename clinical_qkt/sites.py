@@ -117,25 +117,6 @@ def check_site(values: dict[str, Any], where: str) -> Site:
         ) from None
 
 
-def read_site(path: Path) -> dict[str, Any]:
-    """A site's YAML file as plain values, not yet validated.
-
-    Raises:
-        InputError: the file is missing or not a YAML mapping.
-    """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise InputError(f"cannot be read ({e.strerror})", where=str(path), fix="check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
-        at = getattr(e, "problem_mark", None)
-        line = f" in line {at.line + 1}" if at else ""
-        raise InputError(f"is not YAML{line}", where=str(path), fix="mend the file at that place") from None
-    if not isinstance(values, dict):
-        raise InputError("holds no keys", where=str(path), fix="start from configs/sites/example.yaml")
-    return values
-
-
 def write_site(path: Path, values: dict[str, Any]) -> None:
     """Write a site's YAML file."""
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))

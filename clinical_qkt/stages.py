@@ -20,11 +20,6 @@ from clinical_qkt.targets import answer, labels_of
 from clinical_qkt.teachers import Teacher, probe
 
 
-def model_folder(site: Site) -> Path:
-    """Where ``train`` leaves the site's own model."""
-    return site.output_dir / "model"
-
-
 def finish_training(
     site: Site,
     task: str,
@@ -45,7 +40,7 @@ def finish_training(
         generated_data=data.generated,
         licence=site.licence,
     )
-    card = save_model(model_folder(site), network, card)
+    card = save_model(site.output_dir / "model", network, card)
     drop_unfinished(checkpoints)
     return card
 

@@ -7,6 +7,7 @@ apart. ``Transfer.run`` is the method, a line a step; the steps' mathematics are
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -228,14 +229,17 @@ class Transfer:
         return fit
 
     def save(self, network: nn.Module, start: Model) -> None:
-        """The new model with its card, ready for the bundle's ``evaluate`` and ``inference``."""
+        """The new model with its card, ready for the bundle's ``evaluate`` and ``inference``.
+
+        The licence stays that of the model that phase 1 started from, since the weights derive from it.
+        """
         about: dict[str, Any] = {
             "site": self.site.site,
             "label_space": list(self.labels),
             "head": find_head(network),
             "recall": {},
             "knowledge_mask": None,
-            "licence": self.site.licence,
+            "created": datetime.date.today().isoformat(),
             "generated_data": self.data.generated or start.card.generated_data,
         }
         save_model(self.site.transfer_dir / "model", network, start.card.model_copy(update=about))

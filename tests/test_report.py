@@ -29,6 +29,14 @@ def test_the_unknown_is_called_unknown(summary):
     assert "is unknown" in answer and "What it forgot is unknown" in answer and "None" not in answer
 
 
+def test_a_budget_that_could_not_be_kept_is_told(summary, tmp_path):
+    counts = np.eye(len(summary["student"]["classes"]) + 1, dtype=int)
+    for kept in (True, False):
+        summary["method"]["fit"]["val_within_budget"] = kept
+        report.write(tmp_path, summary, (counts, counts))
+        assert ("cost more than the budget" in (tmp_path / "report.html").read_text()) is not kept
+
+
 def test_names_cannot_smuggle_markup_into_the_report(summary, tmp_path):
     hostile = copy.deepcopy(summary)
     hostile["teachers"][0]["site"] = "<script>alert(1)</script>"

@@ -52,6 +52,20 @@ def test_a_teacher_with_another_network_and_input_size_can_teach(demo, tmp_path)
     assert after.labels.names == [*values["classes"], asked]
 
 
+def test_the_new_model_keeps_the_licence_of_the_one_it_started_from(demo, tmp_path):
+    file, values = student_of(demo)
+    teacher = load_model(Path(values["teachers"][0]))
+    save_model(tmp_path / "p", teacher.network, teacher.card.model_copy(update={"licence": "CC BY-NC 4.0"}))
+    where = {"transfer_dir": str(tmp_path / "t"), "mlflow": f"sqlite:///{tmp_path}/m.db", "max_epochs": 1}
+    bundle.run(
+        [CONFIGS / "train.yaml", CONFIGS / "transfer.yaml", file], teachers=[str(tmp_path / "p")], **where
+    )
+    summary = json.loads((tmp_path / "t" / "summary.json").read_text())
+    assert summary["method"]["started_from"] == teacher.card.site
+    card = load_model(tmp_path / "t" / "model").card
+    assert card.licence == "CC BY-NC 4.0" and card.site == values["site"]
+
+
 def test_two_classes_can_be_asked_for_at_once(npz, tmp_path):
     out = tmp_path / "two"
     assert run("demo", "--data", str(npz), "--out", str(out), *DEMO, "--student", "hospital_1") == 0
