@@ -17,17 +17,16 @@ import torch
 from ignite.handlers import ProgressBar
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedTrainer
-from monai.handlers import LrScheduleHandler
-from monai.transforms import Compose
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from clinical_qkt import masks
 from clinical_qkt.budget import BudgetFit, fit_query_bias
-from clinical_qkt.handlers import Resume, SeedEachEpoch, ValidationCurves
+from clinical_qkt.handlers import ValidationCurves
 from clinical_qkt.losses import Divergence, TransferLoss
 from clinical_qkt.packages.networks import find_head
 from clinical_qkt.targets import Images, answer, labels_of
+from clinical_qkt.training import prepare_batch, train
 
 
 class TransferSettings(BaseModel):
@@ -37,10 +36,12 @@ class TransferSettings(BaseModel):
         variant: a name for this set of choices, logged with the results.
         start_from: ``teacher``: phase 1 starts from the network of the relevant teacher that shares most
             classes with the student (ours); ``own``: from the student's.
+        teachers_per_class: only so many relevant teachers a queried class, those with the highest scores on
+            probes; all if None.
         divergence: from the teachers' answers: ``evidence``, ``logit`` (ours) or ``kl``; see ``losses``.
         divergence_weight, self_weight: of that, and of keeping the student's own earlier logits.
         temperature: of ``kl``.
-        max_epochs, learning_rate, batch_size: of phase 1.
+        max_epochs, learning_rate, batch_size: of phase 1; 0 epochs leave it out.
         refine_epochs, refine_learning_rate: of the head's retraining in phase 2.
         reserve: the share of the forgetting budget that is not spent on validation images, because other
             images will not behave exactly alike.
@@ -53,11 +54,12 @@ class TransferSettings(BaseModel):
 
     variant: str = "distil"
     start_from: Literal["teacher", "own"] = "teacher"
+    teachers_per_class: int | None = Field(default=None, ge=1)
     divergence: Divergence = "evidence"
     divergence_weight: float = Field(default=0.1, ge=0)
     self_weight: float = Field(default=0.0, ge=0)
     temperature: float = Field(default=2.0, gt=0)
-    max_epochs: int = Field(default=8, ge=1)
+    max_epochs: int = Field(default=8, ge=0)
     learning_rate: float = Field(default=2e-3, gt=0)
     batch_size: int = Field(default=64, ge=2)
     refine_epochs: int = Field(default=0, ge=0)
@@ -92,84 +94,74 @@ def distil(
         work: folder for checkpoints.
         handlers: further ignite handlers; ``engine.state.metrics`` holds the curves.
     """
-    network = network.to(device).train()
     local = [c for c in range(_head(network).out_features) if c not in set(query)]
-    loss = _loss(local, query, settings)
-    loader = DataLoader(
-        Dataset(images.data, Compose(list(augment))),
-        batch_size=settings.batch_size,
-        shuffle=True,
-        num_workers=0,
-    )
-    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=1e-4)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.max_epochs * len(loader)
-    )
-    trainer = SupervisedTrainer(
-        device=device,
+    return train(
+        network,
+        images.data,
+        augment,
+        _loss(local, query, settings),
         max_epochs=settings.max_epochs,
-        train_data_loader=loader,
-        network=network,
-        optimizer=optimizer,
-        loss_function=loss,
-        prepare_batch=prepare_batch,
-        decollate=False,
-        amp=device.type == "cuda",
-        train_handlers=[
-            SeedEachEpoch(seed, loader.dataset),
-            LrScheduleHandler(scheduler, print_lr=False, epoch_level=False),  # type: ignore[arg-type]
-            ValidationCurves(validation, local, query, device),
-            *handlers,
-            Resume(work, {"network": network, "optimizer": optimizer, "scheduler": scheduler}, device),
-            ProgressBar(desc="phase 1", persist=False, disable=None),
-        ],
+        learning_rate=settings.learning_rate,
+        batch_size=settings.batch_size,
+        seed=seed,
+        device=device,
+        what="phase 1",
+        handlers=[ValidationCurves(validation, local, query, device), *handlers],
+        work=work,
     )
-    trainer.run()
-    return network.eval()
 
 
-def refine_head(
+def retrain_head(
     network: nn.Module,
     images: Dataset,
+    query: Sequence[int],
+    settings: TransferSettings,
+    seed: int,
+    device: torch.device,
+) -> None:
+    """Phase 2: retrain the head on frozen features, ``settings.refine_epochs`` long; in place."""
+    if settings.refine_epochs == 0:
+        return
+    head = _head(network)
+    local = [c for c in range(head.out_features) if c not in set(query)]
+    seen = head_inputs(network, images.data, device)
+    batches = [
+        {"image": seen[i], **{k: item[k] for k in ("label", "answers", "own")}}
+        for i, item in enumerate(images.data)
+    ]
+    torch.manual_seed(seed)
+    SupervisedTrainer(
+        device=device,
+        max_epochs=settings.refine_epochs,
+        train_data_loader=DataLoader(Dataset(batches), batch_size=256, shuffle=True, num_workers=0),
+        network=head,
+        optimizer=torch.optim.Adam(head.parameters(), settings.refine_learning_rate),
+        loss_function=_loss(local, query, settings),
+        prepare_batch=prepare_batch,
+        decollate=False,
+        train_handlers=[ProgressBar(desc="phase 2", persist=False, disable=None)],
+    ).run()
+
+
+def spend_budget(
+    network: nn.Module,
     validation: Images,
     query: Sequence[int],
     before: Tensor,
     budget: float,
     settings: TransferSettings,
-    seed: int,
     device: torch.device,
 ) -> BudgetFit:
-    """Phase 2: retrain the head on frozen features, then spend the forgetting budget on the queried biases.
+    """Phase 2, its end: spend the forgetting budget on the queried classes' biases; in place.
 
     Args:
-        network: after phase 1; its head is changed in place.
         before: recall of each local class on ``validation`` before, see ``budget.class_recalls``.
         budget: points of retained recall that the site is willing to lose.
     """
-    head = _head(network)
-    local = [c for c in range(head.out_features) if c not in set(query)]
-    if settings.refine_epochs:
-        seen = head_inputs(network, images.data, device)
-        batches = [
-            {"image": seen[i], **{k: item[k] for k in ("label", "answers", "own")}}
-            for i, item in enumerate(images.data)
-        ]
-        torch.manual_seed(seed)
-        SupervisedTrainer(
-            device=device,
-            max_epochs=settings.refine_epochs,
-            train_data_loader=DataLoader(Dataset(batches), batch_size=256, shuffle=True, num_workers=0),
-            network=head,
-            optimizer=torch.optim.Adam(head.parameters(), settings.refine_learning_rate),
-            loss_function=_loss(local, query, settings),
-            prepare_batch=prepare_batch,
-            decollate=False,
-            train_handlers=[ProgressBar(desc="phase 2", persist=False, disable=None)],
-        ).run()
     logits = answer(network, validation, device, what="validation images")
-    labels = labels_of(validation)
     spend = budget * (1 - settings.reserve)
-    fit = fit_query_bias(logits, labels, query, before, spend, spend * settings.worst_factor)
+    fit = fit_query_bias(logits, labels_of(validation), query, before, spend, spend * settings.worst_factor)
+    head = _head(network)
     with torch.no_grad():
         head.bias[list(query)] += torch.tensor(fit.bias, device=head.bias.device)
     return fit
@@ -186,14 +178,6 @@ def head_inputs(network: nn.Module, images: Images, device: torch.device) -> Ten
     finally:
         hook.remove()
     return torch.cat(caught)
-
-
-def prepare_batch(
-    batch: dict[str, Any], device: torch.device, non_blocking: bool = False, **_: Any
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Targets ride in the batch like a label: ``(image, {label, answers, own})``."""
-    targets = {k: batch[k].to(device, non_blocking=non_blocking) for k in ("label", "answers", "own")}
-    return batch["image"].to(device, non_blocking=non_blocking), targets
 
 
 def _loss(local: Sequence[int], query: Sequence[int], settings: TransferSettings) -> TransferLoss:

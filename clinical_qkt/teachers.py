@@ -40,6 +40,10 @@ class Teacher:
         """The student's columns that this teacher really knows."""
         return {to for source, to in self.columns.items() if self.known[source]}
 
+    def score(self, column: int) -> float:
+        """What the probes say of one of the student's columns; 0 if the teacher has no such class."""
+        return max((float(self.scores[s]) for s, to in self.columns.items() if to == column), default=0.0)
+
 
 def read_teachers(folders: Sequence[Path], labels: LabelSpace) -> list[Teacher]:
     """Verify the packages and align their label spaces to the student's.
@@ -84,8 +88,13 @@ def probe(
     teacher.known = masks.knowledge_mask(teacher.scores, threshold).tolist()
 
 
-def relevant_teachers(teachers: Sequence[Teacher], labels: LabelSpace, query: Sequence[int]) -> list[Teacher]:
+def relevant_teachers(
+    teachers: Sequence[Teacher], labels: LabelSpace, query: Sequence[int], per_class: int | None = None
+) -> list[Teacher]:
     """The teachers that know a queried class.
+
+    Args:
+        per_class: keep so many for each queried class: those whose probe scores for it are highest.
 
     Raises:
         QueryError: names the queried classes that nobody knows.
@@ -97,7 +106,13 @@ def relevant_teachers(teachers: Sequence[Teacher], labels: LabelSpace, query: Se
             where="query",
             fix="add packages of sites that do under 'teachers', or ask for other classes",
         )
-    return [t for t in teachers if t.known_columns & set(query)]
+    if per_class is None:
+        return [t for t in teachers if t.known_columns & set(query)]
+    best: set[str] = set()
+    for q in query:
+        holders = [t for t in teachers if q in t.known_columns]
+        best |= {t.site for t in sorted(holders, key=lambda t: -t.score(q))[:per_class]}
+    return [t for t in teachers if t.site in best]
 
 
 def starting_point(

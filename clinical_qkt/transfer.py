@@ -137,7 +137,7 @@ class Transfer:
 
     def relevant(self, teachers: Sequence[Teacher]) -> list[Teacher]:
         """The teachers that know a queried class; none for one of them ends the transfer."""
-        return relevant_teachers(teachers, self.labels, self.query)
+        return relevant_teachers(teachers, self.labels, self.query, self.settings.teachers_per_class)
 
     def evaluated(self, when: str, network: nn.Module, parent: Run) -> tuple[Any, dict[str, Any]]:
         """A model on the test images: ``(N, C)`` probabilities and the summary's part ``when``.
@@ -207,15 +207,14 @@ class Transfer:
         with self.timed("phase 2"), self.tracker.run(name, self.tags, parent=parent) as child:
             logits = answer(self.own.network, held_out, self.device)
             before = class_recalls(logits, labels_of(held_out), self.local)
-            fit = phases.refine_head(
+            phases.retrain_head(network, images, self.query, self.settings, self.site.seed, self.device)
+            fit = phases.spend_budget(
                 network,
-                images,
                 held_out,
                 self.query,
                 before,
                 self.site.forgetting_budget,
                 self.settings,
-                self.site.seed,
                 self.device,
             )
             self.tracker.log(

@@ -9,8 +9,9 @@ from monai.transforms import RandFlipd
 
 from clinical_qkt.budget import class_recalls, retained_recall
 from clinical_qkt.packages.networks import preset
-from clinical_qkt.phases import TransferSettings, distil, head_inputs, prepare_batch, refine_head
+from clinical_qkt.phases import TransferSettings, distil, head_inputs, retrain_head, spend_budget
 from clinical_qkt.targets import answer, labels_of
+from clinical_qkt.training import prepare_batch
 
 CPU, QUERY = torch.device("cpu"), [2]
 
@@ -63,7 +64,8 @@ def test_phase_2_changes_the_head_alone_and_keeps_the_budget(network):
     training, held_out = Dataset(items(0, 64)), items(500, 40)
     before = copy.deepcopy(network.state_dict())
     settings = TransferSettings(refine_epochs=3, reserve=0.0)
-    fit = refine_head(network, training, held_out, QUERY, torch.tensor([0.9, 0.9]), 30.0, settings, 0, CPU)
+    retrain_head(network, training, QUERY, settings, 0, CPU)
+    fit = spend_budget(network, held_out, QUERY, torch.tensor([0.9, 0.9]), 30.0, settings, CPU)
     changed = {k for k, v in network.state_dict().items() if not torch.equal(before[k], v)}
     assert changed == {"fc.weight", "fc.bias"}
     spent = 100 * (0.9 - retained_recall(answer(network, held_out, CPU), labels_of(held_out), [0, 1]))
@@ -76,9 +78,7 @@ def test_the_reserve_leaves_a_part_of_the_budget_unspent(network):
     fits = []
     for reserve in (0.0, 0.9):
         settings = TransferSettings(reserve=reserve)
-        fits.append(
-            refine_head(copy.deepcopy(network), Dataset([]), held_out, QUERY, recall, 40.0, settings, 0, CPU)
-        )
+        fits.append(spend_budget(copy.deepcopy(network), held_out, QUERY, recall, 40.0, settings, CPU))
     assert fits[1].spent <= 4.0 + 1e-6 and fits[1].spent <= fits[0].spent <= 40.0 + 1e-6
 
 

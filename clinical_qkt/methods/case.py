@@ -1,0 +1,130 @@
+"""What every method is given, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from clinical_qkt.errors import InputError
+from clinical_qkt.labels import LabelSpace
+from clinical_qkt.packages.store import Model
+from clinical_qkt.targets import Images, answer
+from clinical_qkt.teachers import Teacher
+
+
+@dataclass(frozen=True)
+class Member:
+    """A site of a simulated federation as averaging methods need it: with its training images.
+
+    Only a simulation can hand these over; in the field each round would run at the sites.
+    """
+
+    model: Model
+    training: Images
+
+
+@dataclass(frozen=True)
+class Case:
+    """A student and its query. No test image is here, and no image of a queried class that it lacks.
+
+    Attributes:
+        own: the student's model.
+        labels: its classes, then the queried ones; ``query`` holds the columns of the latter.
+        training, validation: its images, prepared for ``own``, ``{"image", "label"}``.
+        teachers: all other sites' models, probed and aligned to ``labels``.
+        augment: MONAI transforms that change a prepared image at random.
+        federation: all sites with their training images, the student's first; for averaging methods.
+        shared: a folder for what is the same for every query of the federation (rounds of averaging).
+    """
+
+    own: Model
+    labels: LabelSpace
+    query: list[int]
+    training: Images
+    validation: Images
+    teachers: list[Teacher]
+    augment: list[Any]
+    seed: int
+    device: torch.device
+    shared: Path
+    federation: Callable[[], list[Member]] = field(default=list)
+
+    @property
+    def local(self) -> list[int]:
+        return [c for c in range(len(self.labels)) if c not in set(self.query)]
+
+    @cached_property
+    def answers(self) -> dict[str, Tensor]:
+        """Each teacher's logits on the training images, ``{site: (N, its classes)}``: computed once."""
+        return {t.site: answer(t.model.network, self.training, self.device) for t in self.teachers}
+
+    @cached_property
+    def own_answers(self) -> Tensor:
+        """The student's own logits on its training images, ``(N, local)``."""
+        return answer(self.own.network, self.training, self.device)
+
+    def require_one_architecture(self, method: str) -> None:
+        """
+        Raises:
+            InputError: if weights cannot be averaged, because a site's network differs from the student's.
+        """
+        for teacher in self.teachers:
+            if teacher.model.card.network != self.own.card.network:
+                raise InputError(
+                    f"weights of '{teacher.site}' ({teacher.model.card.network.name}) cannot be averaged "
+                    f"with the student's ({self.own.card.network.name})",
+                    where=f"method '{method}'",
+                    fix="leave the method out, or give all sites one architecture",
+                )
+
+
+class TrainingSettings(BaseModel):
+    """How long and how fast a method trains; the same for all, unless a config says otherwise."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_epochs: int = Field(default=8, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    batch_size: int = Field(default=64, ge=2)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a method came to.
+
+    Attributes:
+        predict: from images to ``(N, len(labels))`` logits, columns as in ``Case.labels``. The forgetting
+            budget is spent on them afterwards, in the same way for each method.
+        teachers_used: models of other sites that had a part in it.
+        bytes_received: what the student received from elsewhere.
+        seconds: spent on what is shared by several queries, to be added to the query's own time.
+    """
+
+    predict: Callable[[Images], Tensor]
+    teachers_used: int
+    bytes_received: int
+    seconds: float = 0.0
+
+
+def of_network(
+    case: Case, network: nn.Module, used: Sequence[Teacher], received: int | None = None
+) -> Outcome:
+    """The outcome of a method that ends with one network.
+
+    Args:
+        used: the teachers whose answers or weights had a part in it.
+        received: bytes; by default all teachers' packages, since all had to be there to be probed.
+    """
+    everything = sum(t.model.bytes for t in case.teachers)
+    return Outcome(
+        lambda images: answer(network, images, case.device),
+        len(used),
+        everything if received is None else received,
+    )

@@ -1,0 +1,112 @@
+"""One training loop for every method: MONAI's trainer, one optimiser, one schedule.
+
+What methods differ in is the loss, the starting point and what rides in the batch, so that a comparison of
+methods compares those and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.handlers import ProgressBar
+from monai.data import DataLoader, Dataset, set_track_meta
+from monai.data.meta_obj import get_track_meta
+from monai.engines import SupervisedTrainer
+from monai.handlers import LrScheduleHandler
+from monai.transforms import Compose
+from torch import Tensor, nn
+
+from clinical_qkt.handlers import Resume, SeedEachEpoch
+
+
+def train(
+    network: nn.Module,
+    items: Sequence[dict[str, Any]],
+    augment: Sequence[Any],
+    loss: Callable[[Any, dict[str, Tensor]], Tensor],
+    *,
+    max_epochs: int,
+    learning_rate: float,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+    what: str,
+    handlers: Sequence[Any] = (),
+    work: Path | None = None,
+) -> nn.Module:
+    """Train all of a network's weights that ask for gradients.
+
+    Args:
+        network: changed in place.
+        items: ``{"image": tensor, …}``; every other entry rides in the batch to the loss.
+        augment: MONAI transforms of the image.
+        loss: of the network's output and the batch's other entries.
+        max_epochs: none at all leaves the network as it is.
+        learning_rate: the highest of a one-cycle schedule.
+        what: named in the progress bar.
+        handlers: further ignite handlers.
+        work: folder for checkpoints, from which a run that was cut off goes on; none are kept without it.
+
+    Returns:
+        The network, ready for evaluation.
+    """
+    network = network.to(device).train()
+    if max_epochs == 0:
+        return network.eval()
+    data = Dataset(items, Compose(list(augment)))
+    # A batch of one image has no spread, so that batch normalisation cannot use it.
+    lonely = len(items) % batch_size == 1 and len(items) > 1
+    loader = DataLoader(data, batch_size=batch_size, shuffle=True, num_workers=0, drop_last=lonely)
+    weights = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(weights, learning_rate, weight_decay=1e-4)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, learning_rate, total_steps=max_epochs * len(loader)
+    )
+    state = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
+    with plain_tensors():
+        SupervisedTrainer(
+            device=device,
+            max_epochs=max_epochs,
+            train_data_loader=loader,
+            network=network,
+            optimizer=optimizer,
+            loss_function=loss,
+            prepare_batch=prepare_batch,
+            decollate=False,
+            amp=device.type == "cuda",
+            train_handlers=[
+                SeedEachEpoch(seed, data),
+                LrScheduleHandler(scheduler, print_lr=False, epoch_level=False),  # type: ignore[arg-type]
+                *handlers,
+                *([Resume(work, state, device)] if work else []),
+                ProgressBar(desc=what, persist=False, disable=None),
+            ],
+        ).run()
+    return network.eval()
+
+
+def prepare_batch(
+    batch: dict[str, Any], device: torch.device, non_blocking: bool = False, **_: Any
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Targets ride in the batch like a label: ``(image, {everything else})``."""
+    targets = {
+        k: v.to(device, non_blocking=non_blocking)
+        for k, v in batch.items()
+        if k != "image" and isinstance(v, Tensor)
+    }
+    return batch["image"].to(device, non_blocking=non_blocking), targets
+
+
+@contextmanager
+def plain_tensors() -> Iterator[None]:
+    """Random transforms without MetaTensor, whose bookkeeping costs three times the transforms' own work."""
+    before = get_track_meta()
+    set_track_meta(False)
+    try:
+        yield
+    finally:
+        set_track_meta(before)
