@@ -28,7 +28,7 @@ format: $(READY)
 
 # Query recall and forgetting over seeds. DATA=file.npz measures on real images.
 benchmark: $(READY)
-	$(BIN)/python -m clinical_qkt.benchmark $(if $(DATA),--data $(DATA)) $(ARGS)
+	$(BIN)/python -m clinical_qkt.benchmark.main_job $(if $(DATA),--data $(DATA)) $(ARGS)
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not on the PATH. Install Python 3.11, or name another: make PYTHON=python3 …"; exit 1; }

@@ -72,6 +72,28 @@ def demo(
 
 
 @app.command()
+def benchmark(
+    config: Annotated[Path, typer.Argument(help="A YAML file, e.g. configs/benchmarks/quick.yaml.")],
+    data: Annotated[Path | None, typer.Option(help="As for `demo`; replaces the config's.")] = None,
+    queries: Annotated[int | None, typer.Option(min=1, help="Queries a seed.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Separated by commas.")] = None,
+    methods: Annotated[str | None, typer.Option(help="Some of the config's, separated by commas.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for rows, site models and results.")] = Path(
+        "runs/comparison"
+    ),
+) -> None:
+    """Compare methods: query recall and forgetting over scenarios, seeds and queries."""
+    from clinical_qkt.benchmark.compare import compare
+    from clinical_qkt.benchmark.config import only, read_config
+
+    read = read_config(config, data=data, queries=queries, seeds=seeds.split(",") if seeds else None)
+    chosen = only(read, [m.strip() for m in methods.split(",")] if methods else None)
+    compare(chosen, out, console)
+    console.print((out / "results.md").read_text(encoding="utf-8"), soft_wrap=True)
+    console.print(f"Rows: {out / 'results.json'}  figures: {out / 'figures'}")
+
+
+@app.command()
 def prepare(
     source: Annotated[
         Path, typer.Argument(help="An .npz file, a folder with one sub-folder per class, a datalist.")

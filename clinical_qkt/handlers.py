@@ -50,6 +50,22 @@ class SeedEachEpoch:
         set_rnd(self.dataset, seed)
 
 
+class Progress:
+    """Tell a loss how far the training is: its ``progress`` grows with the epochs from above 0.3 to 1.
+
+    Linear, the plain form of TAID's schedule (Shing et al., arXiv 2501.16937).
+    """
+
+    def __init__(self, loss: Any) -> None:
+        self.loss = loss
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        self.loss.progress = min(1.0, 0.3 + 0.7 * engine.state.epoch / (engine.state.max_epochs or 1))
+
+
 class TrackTraining:
     """A training run in MLflow: opened at the start, one batch of metrics an epoch, closed in any case.
 

@@ -14,18 +14,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Divergence = Literal["evidence", "logit", "kl"]
+Divergence = Literal["evidence", "logit", "kl", "reverse_kl", "balanced", "interpolated"]
 
 
 def restricted_cross_entropy(logits: Tensor, labels: Tensor, local: Sequence[int]) -> Tensor:
-    """Cross-entropy with a softmax over the local classes only.
+    """Cross-entropy whose softmax leaves the queried classes out on images of local classes.
 
-    A plain softmax would push the queried class down on every local image, since none shows it.
+    A plain softmax would push the queried class down on every local image, since none shows it. An image of
+    a queried class, where the student has a few, is told from all the others: its softmax is over all columns.
 
     Args:
-        labels: ``(B,)``, positions within ``local``.
+        labels: ``(B,)``, columns of ``logits``.
     """
-    return F.cross_entropy(logits[:, list(local)], labels)
+    columns = torch.tensor(list(local), device=logits.device)
+    queried = torch.ones(logits.shape[1], dtype=torch.bool, device=logits.device)
+    queried[columns] = False
+    hidden = torch.isin(labels, columns)[:, None] & queried
+    return F.cross_entropy(logits.masked_fill(hidden, -torch.inf), labels)
 
 
 def masked_kl(logits: Tensor, answers: Tensor, temperature: float = 2.0) -> Tensor:
@@ -34,10 +39,59 @@ def masked_kl(logits: Tensor, answers: Tensor, temperature: float = 2.0) -> Tens
     This is the closest reading of the paper's distillation term (arXiv 2504.09205). Scaled by the square of
     the temperature, so that gradients keep their size (Hinton et al., arXiv 1503.02531).
     """
-    known = ~torch.isnan(answers[0])
-    student = F.log_softmax(logits[:, known] / temperature, 1)
-    teacher = F.log_softmax(answers[:, known] / temperature, 1)
+    student, teacher = _log_softmax_of_known(logits, answers, temperature)
     return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+
+def reverse_kl(logits: Tensor, answers: Tensor, temperature: float = 2.0) -> Tensor:
+    """KL divergence of a teacher from the student, over the classes that the teacher knows.
+
+    ``T² · mean_b Σ_c s_c (log s_c - log t_c)``, with ``s`` and ``t`` the student's and the teacher's softmax
+    at temperature ``T``. It seeks a mode: what the teacher holds possible may be left out, what it rules out
+    may not be added. In distillation since MiniLLM (Gu et al., arXiv 2306.08543).
+    """
+    student, teacher = _log_softmax_of_known(logits, answers, temperature)
+    return temperature**2 * _kl(student, teacher).mean()
+
+
+def balanced_kl(logits: Tensor, answers: Tensor, temperature: float = 2.0) -> Tensor:
+    """Both directions of KL, weighed image by image by who is less certain.
+
+    ``T² · mean_b [w_b KL(t_b ‖ s_b) + (1 - w_b) KL(s_b ‖ t_b)]``, ``w_b = sigmoid(H(s_b) - H(t_b))`` with
+    ``H`` the entropy at temperature ``T``; ``w`` passes no gradient. After BD-KD (Amara et al., arXiv
+    2212.12965), which weighs both directions for each sample by the gap between the entropies. The sigmoid
+    and the direction are our reading: where the student is less certain than the teacher, forward KL counts
+    more, where it is more certain, reverse KL.
+    """
+    student, teacher = _log_softmax_of_known(logits, answers, temperature)
+    gap = (teacher.exp() * teacher).sum(1) - (student.exp() * student).sum(1)  # H(s) - H(t)
+    forward = torch.sigmoid(gap).detach()
+    both = forward * _kl(teacher, student) + (1 - forward) * _kl(student, teacher)
+    return temperature**2 * both.mean()
+
+
+def interpolated_kl(logits: Tensor, answers: Tensor, progress: float, temperature: float = 2.0) -> Tensor:
+    """KL divergence of the student from a target that moves from itself to the teacher.
+
+    ``T² · mean_b KL(p_b ‖ s_b)``, ``p = softmax(((1 - progress) · student + progress · teacher) / T)`` over
+    the classes that the teacher knows; no gradient passes through ``p``. After TAID (Shing et al., arXiv
+    2501.16937), here with a linear schedule instead of its adaptive one.
+
+    Args:
+        progress: 0: the student itself, 1: the teacher, which is ``masked_kl``.
+    """
+    mixed = (1 - progress) * logits.detach() + progress * answers  # NaN stays where the teacher knows nothing
+    return masked_kl(logits, mixed, temperature)
+
+
+def _log_softmax_of_known(logits: Tensor, answers: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    known = ~torch.isnan(answers[0])
+    return F.log_softmax(logits[:, known] / temperature, 1), F.log_softmax(answers[:, known] / temperature, 1)
+
+
+def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """``KL(p ‖ q)`` of each row."""
+    return (log_p.exp() * (log_p - log_q)).sum(1)
 
 
 def logit_matching(logits: Tensor, answers: Tensor) -> Tensor:
@@ -81,14 +135,19 @@ def divergence(
     query: Sequence[int],
     local: Sequence[int],
     temperature: float,
+    progress: float = 1.0,
 ) -> Tensor:
     """The divergence named in the config, averaged over the relevant teachers.
 
     Args:
         answers: ``(B, T, C)``, one slice a relevant teacher.
+        progress: of the training, for ``interpolated``.
     """
     each = {
         "kl": lambda a: masked_kl(logits, a, temperature),
+        "reverse_kl": lambda a: reverse_kl(logits, a, temperature),
+        "balanced": lambda a: balanced_kl(logits, a, temperature),
+        "interpolated": lambda a: interpolated_kl(logits, a, progress, temperature),
         "logit": lambda a: logit_matching(logits, a),
         "evidence": lambda a: evidence_matching(logits, a, query, local),
     }[kind]
@@ -102,8 +161,13 @@ class TransferLoss(torch.nn.Module):
         local, query: the columns of the local and of the queried classes.
         kind: the divergence from the teachers.
         divergence_weight, self_weight: of the divergence, and of keeping the student's own earlier logits.
-        temperature: of the ``kl`` divergence.
+        temperature: of the divergences between softmaxes.
+
+    Attributes:
+        progress: of the training, for ``interpolated``; ``handlers.Progress`` sets it.
     """
+
+    progress: float = 1.0
 
     def __init__(
         self,
@@ -130,7 +194,8 @@ class TransferLoss(torch.nn.Module):
         """
         loss = restricted_cross_entropy(logits, targets["label"], self.local)
         if self.divergence_weight:
-            away = divergence(self.kind, logits, targets["answers"], self.query, self.local, self.temperature)
+            how = (self.query, self.local, self.temperature, self.progress)
+            away = divergence(self.kind, logits, targets["answers"], *how)
             loss = loss + self.divergence_weight * away
         if self.self_weight:
             loss = loss + self.self_weight * logit_matching(logits[:, self.local], targets["own"])

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from clinical_qkt import masks
 from clinical_qkt.budget import BudgetFit, fit_query_bias
-from clinical_qkt.handlers import ValidationCurves
+from clinical_qkt.handlers import Progress, ValidationCurves
 from clinical_qkt.losses import Divergence, TransferLoss
 from clinical_qkt.packages.networks import find_head
 from clinical_qkt.targets import Images, answer, labels_of
@@ -38,9 +38,10 @@ class TransferSettings(BaseModel):
             classes with the student (ours); ``own``: from the student's.
         teachers_per_class: only so many relevant teachers a queried class, those with the highest scores on
             probes; all if None.
-        divergence: from the teachers' answers: ``evidence``, ``logit`` (ours) or ``kl``; see ``losses``.
+        divergence: from the teachers' answers: ``evidence``, ``logit`` (ours), ``kl``, ``reverse_kl``,
+            ``balanced`` or ``interpolated``; see ``losses``.
         divergence_weight, self_weight: of that, and of keeping the student's own earlier logits.
-        temperature: of ``kl``.
+        temperature: of the divergences between softmaxes.
         max_epochs, learning_rate, batch_size: of phase 1; 0 epochs leave it out.
         refine_epochs, refine_learning_rate: of the head's retraining in phase 2.
         reserve: the share of the forgetting budget that is not spent on validation images, because other
@@ -60,8 +61,8 @@ class TransferSettings(BaseModel):
     self_weight: float = Field(default=0.0, ge=0)
     temperature: float = Field(default=2.0, gt=0)
     max_epochs: int = Field(default=8, ge=0)
-    learning_rate: float = Field(default=2e-3, gt=0)
-    batch_size: int = Field(default=64, ge=2)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    batch_size: int = Field(default=16, ge=2)
     refine_epochs: int = Field(default=0, ge=0)
     refine_learning_rate: float = Field(default=1e-2, gt=0)
     reserve: float = Field(default=0.25, ge=0, lt=1)
@@ -80,7 +81,7 @@ def distil(
     settings: TransferSettings,
     seed: int,
     device: torch.device,
-    work: Path,
+    work: Path | None = None,
     handlers: Sequence[Any] = (),
 ) -> nn.Module:
     """Phase 1: query-focused distillation on the student's own images.
@@ -91,22 +92,23 @@ def distil(
         augment: MONAI transforms for the images; the answers stay those to the plain image.
         validation: own images that no gradient sees, for the curves only.
         query: the columns of the queried classes.
-        work: folder for checkpoints.
+        work: folder for checkpoints; none are kept without it.
         handlers: further ignite handlers; ``engine.state.metrics`` holds the curves.
     """
     local = [c for c in range(_head(network).out_features) if c not in set(query)]
+    loss = _loss(local, query, settings)
     return train(
         network,
         images.data,
         augment,
-        _loss(local, query, settings),
+        loss,
         max_epochs=settings.max_epochs,
         learning_rate=settings.learning_rate,
         batch_size=settings.batch_size,
         seed=seed,
         device=device,
         what="phase 1",
-        handlers=[ValidationCurves(validation, local, query, device), *handlers],
+        handlers=[Progress(loss), ValidationCurves(validation, local, query, device), *handlers],
         work=work,
     )
 

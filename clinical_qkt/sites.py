@@ -122,8 +122,10 @@ def write_site(path: Path, values: dict[str, Any]) -> None:
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
-def pathological(classes: int, sites: int, per_site: int, seed: int) -> list[list[int]]:
+def pathological(classes: int, sites: int, per_site: int | Sequence[int], seed: int) -> list[list[int]]:
     """Deal classes to sites: each site has ``per_site`` of them, each class is at one site or more.
+
+    With several numbers they are given to the sites in turn.
 
     The partition is "pathological" in the sense of McMahan et al. (2017): sites see only some classes.
 
@@ -139,15 +141,18 @@ def pathological(classes: int, sites: int, per_site: int, seed: int) -> list[lis
             where="--data",
             fix="use data with more classes: two at each site, and one to ask for",
         )
-    if not 2 <= per_site < classes:
+    numbers = [per_site] if isinstance(per_site, int) else list(per_site)
+    wrong = next((n for n in numbers if not 2 <= n < classes), None)
+    if wrong is not None or not numbers:
         raise InputError(
-            f"a site cannot have {per_site} of {classes} classes",
+            f"a site cannot have {wrong or 0} of {classes} classes",
             where="--classes-per-site",
             fix=f"give 2 to {classes - 1}",
         )
-    if sites < 2 or sites * per_site < classes:
+    sizes = [numbers[i % len(numbers)] for i in range(sites)]
+    if sites < 2 or min(sizes) * sites < classes:
         raise InputError(
-            f"{sites} sites with {per_site} classes each cannot hold {classes} classes",
+            f"{sites} sites with {' or '.join(map(str, numbers))} classes each cannot hold {classes} classes",
             where="--sites",
             fix="simulate more sites or give each more classes",
         )
@@ -155,9 +160,9 @@ def pathological(classes: int, sites: int, per_site: int, seed: int) -> list[lis
     dealt: list[set[int]] = [set() for _ in range(sites)]
     for i, c in enumerate(rng.permutation(classes)):
         dealt[i % sites].add(int(c))
-    for mine in dealt:
+    for mine, size in zip(dealt, sizes, strict=True):
         others = [c for c in range(classes) if c not in mine]
-        mine.update(rng.choice(others, per_site - len(mine), replace=False).tolist())
+        mine.update(rng.choice(others, size - len(mine), replace=False).tolist())
     return [sorted(mine) for mine in dealt]
 
 

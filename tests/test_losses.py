@@ -1,8 +1,13 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from clinical_qkt import losses
+from clinical_qkt.handlers import Progress
 
 torch.manual_seed(0)
 LOCAL, QUERY = [0, 1, 2], [3]
@@ -17,7 +22,28 @@ def test_restricted_cross_entropy_does_not_touch_the_queried_class():
     assert loss.item() == pytest.approx(F.cross_entropy(logits[:, :3], torch.tensor([0, 1, 2, 0, 1])).item())
 
 
-@pytest.mark.parametrize("kind", ["kl", "logit", "evidence"])
+def test_an_image_of_a_queried_class_is_told_from_all_classes_and_leaves_the_others_as_they_were():
+    logits = torch.randn(4, 4, requires_grad=True)
+    labels = torch.tensor([0, 3, 2, 3])
+    loss = losses.restricted_cross_entropy(logits, labels, LOCAL)
+    loss.backward()
+    some, few = F.cross_entropy(logits[::2, :3], labels[::2]), F.cross_entropy(logits[1::2], labels[1::2])
+    assert loss.item() == pytest.approx((some.item() + few.item()) / 2)
+    assert torch.equal(logits.grad[::2, 3], torch.zeros(2))
+    assert (logits.grad[1::2, 3] < 0).all() and (logits.grad[1::2, :3] > 0).all()
+
+
+def test_local_columns_may_lie_anywhere():
+    logits = torch.randn(3, 4)
+    labels = torch.tensor([1, 3, 2])
+    found = losses.restricted_cross_entropy(logits, labels, [1, 3])
+    rows = torch.stack([logits[0, 1] - logits[0, [1, 3]].logsumexp(0),
+                        logits[1, 3] - logits[1, [1, 3]].logsumexp(0),
+                        logits[2, 2] - logits[2].logsumexp(0)])  # fmt: skip
+    assert found.item() == pytest.approx(-rows.mean().item())
+
+
+@pytest.mark.parametrize("kind", ["kl", "logit", "evidence", "reverse_kl", "balanced", "interpolated"])
 def test_each_divergence_is_zero_for_the_teachers_own_answer_and_ignores_what_it_does_not_know(kind):
     answers = torch.randn(6, 1, 4)
     answers[:, :, 1] = torch.nan
@@ -72,3 +98,73 @@ def test_the_transfer_loss_is_the_weighted_sum():
         + 0.2 * losses.logit_matching(logits[:, :3], targets["own"])
     )
     assert loss.item() == pytest.approx(expected.item())
+
+
+SOFTMAXES = {
+    "reverse_kl": losses.reverse_kl,
+    "balanced": losses.balanced_kl,
+    "interpolated": lambda logits, answers, t=2.0: losses.interpolated_kl(logits, answers, 0.7, t),
+}
+
+
+@pytest.mark.parametrize("kind", SOFTMAXES)
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10_000), temperature=st.floats(0.5, 5))
+def test_a_divergence_of_softmaxes_is_never_negative_and_its_gradient_leads_to_the_teacher(
+    kind, seed, temperature
+):
+    draw = torch.Generator().manual_seed(seed)
+    logits = torch.randn(5, 4, generator=draw, dtype=torch.float64, requires_grad=True)
+    answers = torch.randn(5, 4, generator=draw, dtype=torch.float64)
+    answers[:, 1] = torch.nan
+    loss = SOFTMAXES[kind](logits, answers, temperature)
+    loss.backward()
+    assert loss.item() >= 0
+    assert torch.equal(logits.grad[:, 1], torch.zeros(5, dtype=torch.float64))
+    assert torch.isfinite(logits.grad).all()
+    # a small step against the gradient brings the student closer
+    nearer = SOFTMAXES[kind]((logits - 1e-3 * logits.grad).detach(), answers, temperature)
+    # the interpolated target moves with the student: measured against the teacher
+    if kind == "interpolated":
+        loss = losses.masked_kl(logits, answers, temperature)
+        nearer = losses.masked_kl((logits - 1e-3 * logits.grad).detach(), answers, temperature)
+    assert nearer.item() <= loss.item()
+
+
+def test_reverse_kl_is_forward_kl_with_the_two_exchanged():
+    logits, answers = torch.randn(6, 4), torch.randn(6, 4)
+    swapped = losses.masked_kl(answers, logits, 2.0)
+    assert losses.reverse_kl(logits, answers, 2.0).item() == pytest.approx(swapped.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(("scale", "closer"), [(0.05, "forward"), (20.0, "reverse")])
+def test_balance_weighs_forward_kl_more_where_the_student_is_less_certain(scale, closer):
+    answers = torch.tensor([[2.0, 0.0, -1.0, 0.5]])
+    logits = scale * torch.tensor([[1.0, 0.0, -1.0, 0.0]])
+    forward = losses.masked_kl(logits, answers, 1.0).item()
+    reverse = losses.reverse_kl(logits, answers, 1.0).item()
+    weight = (losses.balanced_kl(logits, answers, 1.0).item() - reverse) / (forward - reverse)
+    assert 0 < weight < 1 and (weight > 0.5) == (closer == "forward")
+
+
+def test_the_interpolated_target_moves_from_the_student_to_the_teacher():
+    logits, answers = torch.randn(6, 4), torch.randn(6, 4)
+    way = [losses.interpolated_kl(logits, answers, t).item() for t in (0.0, 0.3, 0.6, 1.0)]
+    assert way[0] == pytest.approx(0, abs=1e-6) and way == sorted(way)
+    assert way[-1] == pytest.approx(losses.masked_kl(logits, answers).item())
+
+
+def test_the_progress_of_a_training_reaches_the_loss():
+    how = {"divergence_weight": 1.0, "self_weight": 0.0, "temperature": 2.0}
+    loss = losses.TransferLoss(LOCAL, QUERY, kind="interpolated", **how)
+    targets = {"label": torch.tensor([0, 1]), "answers": torch.randn(2, 1, 4)}
+    logits = torch.randn(2, 4)
+    assert loss.progress == 1.0
+    found = []
+    for epoch in (1, 5, 10):
+        Progress(loss)(SimpleNamespace(state=SimpleNamespace(epoch=epoch, max_epochs=10)))
+        found.append(loss(logits, targets).item())
+        own = losses.restricted_cross_entropy(logits, targets["label"], LOCAL)
+        away = losses.interpolated_kl(logits, targets["answers"][:, 0], 0.3 + 0.07 * epoch)
+        assert found[-1] == pytest.approx((own + away).item(), rel=1e-5)
+    assert loss.progress == 1.0 and found == sorted(found)

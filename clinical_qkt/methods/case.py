@@ -27,7 +27,7 @@ class Member:
     """
 
     model: Model
-    training: Images
+    training: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Case:
     own: Model
     labels: LabelSpace
     query: list[int]
-    training: Images
-    validation: Images
+    training: list[dict[str, Any]]
+    validation: list[dict[str, Any]]
     teachers: list[Teacher]
     augment: list[Any]
     seed: int
@@ -91,8 +91,8 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_epochs: int = Field(default=8, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
-    batch_size: int = Field(default=64, ge=2)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    batch_size: int = Field(default=16, ge=2)
 
 
 @dataclass(frozen=True)

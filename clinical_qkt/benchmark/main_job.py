@@ -1,6 +1,6 @@
 """The main job over several seeds: query recall and forgetting, before and after, with intervals.
 
-    python -m clinical_qkt.benchmark [--data FILE] [--seeds 0,1,2] [--out DIR]
+    python -m clinical_qkt.benchmark.main_job [--data FILE] [--seeds 0,1,2] [--out DIR]
 
 Each seed deals the classes to the hospitals anew and asks for another class. A seed that is done is not run
 again, so that a benchmark that was cut off goes on where it stopped.

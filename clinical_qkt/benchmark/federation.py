@@ -1,0 +1,250 @@
+"""Simulated federations for comparisons: partitions, site models trained once and kept, queries.
+
+The site models have a row for every class of the data, though each was trained on some: whether a model
+really knows a class has to be found out by masks, as in the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+from monai.data import CacheDataset
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from clinical_qkt.benchmark.config import Scenario
+from clinical_qkt.data.datalist import Section
+from clinical_qkt.data.inputs import InputContract, adapter, show_progress, symmetries
+from clinical_qkt.data.sources import Source
+from clinical_qkt.demo import bundle_folder
+from clinical_qkt.errors import InputError, QueryError
+from clinical_qkt.files import fingerprint
+from clinical_qkt.labels import LabelSpace, align
+from clinical_qkt.methods.case import Case, Member
+from clinical_qkt.packages.card import Card
+from clinical_qkt.packages.networks import find_head, preset, reshape_head
+from clinical_qkt.packages.store import Model, is_model, load_model, save_model
+from clinical_qkt.sites import Ask, pathological
+from clinical_qkt.teachers import Teacher, probe
+from clinical_qkt.training import train
+
+SITE_LEARNING_RATE = 3e-3
+LEAST_SHARE = 0.05
+"""A site with a smaller share of a class's images does without it: too few to train and validate on."""
+
+
+def dirichlet_shares(
+    classes: int, sites: int, alpha: float, seed: int, attempts: int = 1000
+) -> NDArray[np.float64]:
+    """``(sites, classes)``: which share of each class goes to which site; drawn, small ones set to 0.
+
+    Every site ends with at least two classes and lacks at least one.
+
+    Raises:
+        InputError: no such draw is found.
+    """
+    rng = np.random.default_rng(seed)
+    for _ in range(attempts):
+        shares = rng.dirichlet([alpha] * sites, classes).T
+        shares[shares < LEAST_SHARE] = 0
+        held = (shares > 0).sum(1)
+        if held.min() >= 2 and held.max() < classes and (shares > 0).any(0).all():
+            return shares / shares.sum(0)
+    raise InputError(
+        f"no partition of {classes} classes over {sites} sites with alpha {alpha:g} gives each site two",
+        where="scenario: alpha",
+        fix="raise alpha or lower the number of sites",
+    )
+
+
+class Federation:
+    """Sites with their data and models, for one scenario and seed.
+
+    Args:
+        source: all images.
+        folder: where the site models are kept.
+    """
+
+    def __init__(
+        self, source: Source, scenario: Scenario, seed: int, device: torch.device, folder: Path
+    ) -> None:
+        self.source, self.scenario, self.seed, self.device = source, scenario, seed, device
+        classes = len(source.classes)
+        if scenario.partition == "dirichlet":
+            shares = dirichlet_shares(classes, scenario.sites, scenario.alpha, seed)
+        else:
+            dealt = pathological(classes, scenario.sites, scenario.classes_per_site, seed)
+            shares = np.array([[float(c in mine) for c in range(classes)] for mine in dealt])
+            shares /= shares.sum(0)
+        self.classes = [np.flatnonzero(row).tolist() for row in shares]
+        self.positions = self._dealt(shares)
+        facts = fingerprint(
+            scenario.model_dump(exclude={"name", "query_size"}), seed, source.name, self.classes
+        )
+        self.folder = folder / f"sites-{facts}"
+        first = self.prepared[int(source.splits["training"][0])]["image"]
+        self.contract = _contract(first)
+        self.augment = symmetries(self.contract.spatial_size)
+        self.names = [f"hospital_{i + 1}" for i in range(scenario.sites)]
+
+    @cached_property
+    def prepared(self) -> dict[int, dict[str, Any]]:
+        """Every image that is used, prepared once: position -> ``{"image", "label"}``."""
+        return prepare(self.source)
+
+    @cached_property
+    def models(self) -> list[Model]:
+        """The sites' models, trained on first use and kept; a row for each class of the data."""
+        return [self._model(i) for i in range(self.scenario.sites)]
+
+    @cached_property
+    def probed(self) -> list[Teacher]:
+        """The models with what probes say of them."""
+        teachers = [Teacher(model, {}) for model in self.models]
+        for teacher in teachers:
+            probe(teacher, seed=self.seed, device=self.device)
+        return teachers
+
+    def queries(self, count: int) -> list[Ask]:
+        """A seeded sample of all queries that some other site can answer."""
+        asks = []
+        for s, mine in enumerate(self.classes):
+            others = {c for i, theirs in enumerate(self.classes) if i != s for c in theirs}
+            lacking = sorted(others - set(mine))
+            asks += [Ask(s, chosen) for chosen in combinations(lacking, self.scenario.query_size)]
+        if not asks:
+            raise QueryError(
+                f"no site lacks {self.scenario.query_size} classes",
+                where=f"scenario '{self.scenario.name}': query_size",
+                fix="ask for fewer classes at once, or give the sites fewer",
+            )
+        order = np.random.default_rng([self.seed, 7]).permutation(len(asks))
+        return [asks[i] for i in order[:count]]
+
+    def case(self, ask: Ask) -> Case:
+        """What a method is given."""
+        names = self.source.classes.names
+        mine = self.classes[ask.student]
+        own, labels = self._own(ask.student), LabelSpace([names[c] for c in (*mine, *ask.classes)])
+        extra = [int(i) for c in ask.classes for i in self.aside.get(c, ())]
+        return Case(
+            own=own,
+            labels=labels,
+            query=list(range(len(mine), len(labels))),
+            training=self._items([*self.positions[ask.student]["training"], *extra], labels),
+            validation=self._items(self.positions[ask.student]["validation"], labels),
+            teachers=[
+                Teacher(t.model, align(t.model.card.labels, labels), t.scores, t.known)
+                for i, t in enumerate(self.probed)
+                if i != ask.student
+            ],
+            augment=self.augment,
+            seed=self.seed,
+            device=self.device,
+            shared=self.folder / "shared",
+            federation=lambda: self._members(ask.student),
+        )
+
+    def test_items(self, ask: Ask) -> list[dict[str, Any]]:
+        """Test images of the student's and the queried classes, for scoring alone."""
+        names = self.source.classes.names
+        labels = LabelSpace([names[c] for c in (*self.classes[ask.student], *ask.classes)])
+        return self._items(self.source.splits["test"], labels)
+
+    def _dealt(self, shares: NDArray[np.float64]) -> list[dict[Section, list[int]]]:
+        rng = np.random.default_rng([self.seed, 1])
+        out: list[dict[Section, list[int]]] = [{"training": [], "validation": []} for _ in shares]
+        self.aside: dict[int, list[int]] = {}
+        for c in range(shares.shape[1]):
+            for section in ("training", "validation"):
+                of_class = self.source.splits[section]
+                of_class = rng.permutation(of_class[self.source.labels[of_class] == c])
+                if section == "training":
+                    few = self.scenario.queried_images
+                    self.aside[c], of_class = of_class[:few].tolist(), of_class[few:]
+                ends = np.round(np.cumsum(shares[:, c]) * len(of_class)).astype(int)
+                for mine, part in zip(out, np.split(of_class, ends[:-1]), strict=True):
+                    mine[section] += sorted(part.tolist())
+        return out
+
+    def _items(self, positions: Iterable[int], labels: LabelSpace) -> list[dict[str, Any]]:
+        place = {c: labels.find(name) for c, name in enumerate(self.source.classes.names)}
+        found = [self.prepared[int(i)] for i in positions]
+        return [{**item, "label": place[item["label"]]} for item in found if place[item["label"]] is not None]
+
+    def _members(self, student: int) -> list[Member]:
+        order = [student, *(i for i in range(len(self.names)) if i != student)]
+        return [
+            Member(own := self._own(i), self._items(self.positions[i]["training"], own.card.labels))
+            for i in order
+        ]
+
+    def _own(self, site: int) -> Model:
+        """A site's model with rows for its own classes alone, as the site itself uses it."""
+        model, mine = self.models[site], self.classes[site]
+        names = [self.source.classes[c] for c in mine]
+        network = reshape_head(model.network, dict(enumerate(mine)), len(mine)).eval()
+        return Model(network, model.card.model_copy(update={"label_space": names}), model.folder, model.bytes)
+
+    def _model(self, site: int) -> Model:
+        folder = self.folder / self.names[site]
+        if not is_model(folder):
+            spec = preset(self.scenario.architecture, self.contract.channels, len(self.contract.spatial_size))
+            torch.manual_seed(self.seed)
+            network = train(
+                spec.build(len(self.source.classes)),
+                self._items(self.positions[site]["training"], self.source.classes),
+                self.augment,
+                lambda logits, targets: F.cross_entropy(logits, targets["label"]),
+                max_epochs=self.scenario.max_epochs,
+                learning_rate=SITE_LEARNING_RATE,
+                batch_size=16,
+                seed=self.seed,
+                device=self.device,
+                what=f"train {self.names[site]}",
+            )
+            card = Card(
+                site=self.names[site],
+                task="benchmark",
+                label_space=list(self.source.classes),
+                network=spec,
+                head=find_head(network),
+                input=self.contract,
+                generated_data=self.source.generated,
+                licence="for this benchmark only",
+            )
+            save_model(folder, network, card)
+        return load_model(folder)
+
+
+def prepare(source: Source) -> dict[int, dict[str, Any]]:
+    """All images of a source's splits as a network gets them, in memory."""
+    positions = sorted(int(i) for part in source.splits.values() for i in part)
+    read: list[Any] = []
+    if isinstance(source.images, list):
+        parser = ConfigParser(ConfigParser.load_config_file(bundle_folder() / "configs" / "train.yaml"))
+        read = parser.get_parsed_content("read")
+    raw = [{"image": _channel_first(source.images[i]), "label": int(source.labels[i])} for i in positions]
+    first = adapter(read, _contract(raw[0]["image"]))
+    data = CacheDataset(raw, first, num_workers=0, copy_cache=False, progress=show_progress())
+    return dict(zip(positions, (data[i] for i in range(len(data))), strict=True))
+
+
+def _channel_first(image: Any) -> Any:
+    """``(H, W)`` or ``(H, W, C)`` pixels as MONAI's PILReader gives them: channels, width, height."""
+    if isinstance(image, Path):
+        return image
+    picture = image[..., None] if image.ndim == 2 else image
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 1, 0)))
+
+
+def _contract(image: Any) -> InputContract:
+    channels, *size = (3, 28, 28) if isinstance(image, Path) else image.shape
+    return InputContract(channels=channels, spatial_size=list(size))

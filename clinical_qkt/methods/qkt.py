@@ -1,0 +1,57 @@
+"""Query-based Knowledge Transfer, with the product's own steps: see ``transfer`` and ``phases``.
+
+The variants ``paper``, ``distil`` and ``light`` are settings, the same as in the bundles' configs.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import torch
+
+from clinical_qkt import phases
+from clinical_qkt.methods.case import Case, Outcome, of_network
+from clinical_qkt.phases import TransferSettings
+from clinical_qkt.targets import aligned, require_finite, with_targets
+from clinical_qkt.teachers import Teacher, relevant_teachers, starting_point
+
+
+class Settings(TransferSettings):
+    """
+    Attributes:
+        half_precision: teachers' weights come in 16 bits, half as many bytes.
+    """
+
+    half_precision: bool = False
+
+
+def run(case: Case, settings: Settings) -> Outcome:
+    """Relevant teachers, targets, phase 1, the head's retraining. The budget is spent by the caller."""
+    relevant = relevant_teachers(case.teachers, case.labels, case.query, settings.teachers_per_class)
+    received = None
+    if settings.teachers_per_class is not None:
+        # Chosen by the masks on the cards, so that no other package has to be sent.
+        received = sum(t.model.bytes for t in relevant)
+    if settings.half_precision:
+        relevant = [_halved(t) for t in relevant]
+        received = (sum(t.model.bytes for t in case.teachers) if received is None else received) // 2
+    for t in relevant:
+        require_finite(case.answers[t.site], t.site)
+    answers = torch.stack(
+        [aligned(case.answers[t.site], t.columns, t.known, len(case.labels)) for t in relevant], 1
+    )
+    images = with_targets(case.training, answers, case.own_answers)
+    network, _ = starting_point(
+        case.own, relevant, case.labels, case.query, from_own=settings.start_from == "own"
+    )
+    chosen = (case.query, settings, case.seed, case.device)
+    network = phases.distil(network, images, case.augment, case.validation, *chosen)
+    phases.retrain_head(network, images, *chosen)
+    return of_network(case, network, relevant, received)
+
+
+def _halved(teacher: Teacher) -> Teacher:
+    """The teacher as a package in half precision would bring it."""
+    network = copy.deepcopy(teacher.model.network).half().float()
+    return replace(teacher, model=replace(teacher.model, network=network))
