@@ -21,7 +21,7 @@ def restricted_cross_entropy(logits: Tensor, labels: Tensor, local: Sequence[int
     """Cross-entropy whose softmax leaves the queried classes out on images of local classes.
 
     A plain softmax would push the queried class down on every local image, since none shows it. An image of
-    a queried class, where the student has a few, is told from all the others: its softmax is over all columns.
+    a queried class, where the student has a few, is told from all others: its softmax is over all columns.
 
     Args:
         labels: ``(B,)``, columns of ``logits``.
@@ -162,12 +162,9 @@ class TransferLoss(torch.nn.Module):
         kind: the divergence from the teachers.
         divergence_weight, self_weight: of the divergence, and of keeping the student's own earlier logits.
         temperature: of the divergences between softmaxes.
-
-    Attributes:
-        progress: of the training, for ``interpolated``; ``handlers.Progress`` sets it.
     """
 
-    progress: float = 1.0
+    progress: float = 1.0  #: of the training, for ``interpolated``; ``handlers.Progress`` sets it
 
     def __init__(
         self,

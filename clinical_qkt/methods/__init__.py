@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from clinical_qkt.methods import distill, ensemble, fine_tune, local, pooled, qkt
+from clinical_qkt.methods import (
+    amalgamation,
+    distill,
+    ensemble,
+    fedavg,
+    fedsa,
+    fine_tune,
+    knfu,
+    local,
+    pooled,
+    qkt,
+)
 
-METHODS: dict[str, ModuleType] = {
-    module.__name__.rpartition(".")[2]: module
-    for module in (distill, ensemble, fine_tune, local, pooled, qkt)
-}
+_MODULES = (amalgamation, distill, ensemble, fedavg, fedsa, fine_tune, knfu, local, pooled, qkt)
+
+METHODS: dict[str, ModuleType] = {m.__name__.rpartition(".")[2]: m for m in _MODULES}

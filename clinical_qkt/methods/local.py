@@ -9,7 +9,7 @@ from torch import Tensor
 from clinical_qkt.methods.case import Case, Outcome
 from clinical_qkt.targets import Images, answer
 
-NEVER = -1e4
+NEVER = -30.0
 """The queried classes' logit. A forgetting budget may lift it: then "queried" is said of whatever no own class
 claims with a high logit, which is novelty detection and what can be had without any transfer."""
 

@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from clinical_qkt.benchmark.config import only, read_config
+from clinical_qkt.errors import InputError
+
+QUICK = ROOT / "configs" / "benchmarks" / "quick.yaml"
+
+
+def written(folder: Path, **changes) -> Path:
+    content = yaml.safe_load(QUICK.read_text()) | changes
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs" / "benchmarks").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_every_config_of_the_repository_is_valid(path):
+    assert read_config(path).methods
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": {"distil": {"method": "qtk"}}}, "unknown method 'qtk'.*qkt"),
+        ({"methods": {"fine_tune": {"max_epoch": 3}}}, "fine_tune: max_epoch"),
+        ({"scenarios": [{"name": "a", "site": 4}]}, "scenarios.0.site"),
+        ({"scenarios": [{"name": "a"}, {"name": "a"}]}, "same name"),
+        ({"scenarios": [{"name": "a", "architecture": "resnet_smal"}]}, "resnet_small"),
+        ({"quereis": 3}, "quereis"),
+        ({"seeds": ["x"]}, "seeds.0"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_field(tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        read_config(written(tmp_path, **changes))
+
+
+def test_a_file_that_is_no_config_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"none\.yaml"):
+        read_config(tmp_path / "none.yaml")
+    (tmp_path / "list.yaml").write_text("- a")
+    with pytest.raises(InputError, match="not a mapping"):
+        read_config(tmp_path / "list.yaml")
+
+
+def test_options_replace_fields_and_choose_methods():
+    config = read_config(QUICK, seeds=["7"], queries=1)
+    assert config.seeds == [7] and config.queries == 1
+    assert list(only(config, ["distil", "local"]).methods) == ["distil", "local"]
+    with pytest.raises(InputError, match="no method 'distill'"):
+        only(config, ["distill"])

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clinical_qkt.benchmark.config import Scenario
+from clinical_qkt.benchmark.federation import Federation, dirichlet_shares
+from clinical_qkt.data.sources import open_source
+from clinical_qkt.errors import InputError, QueryError
+
+CPU = torch.device("cpu")
+
+
+def federation(npz, folder, **scenario):
+    given = {"name": "squares", "sites": 3, "classes_per_site": [3], "max_epochs": 1} | scenario
+    return Federation(open_source(npz, 0), Scenario(**given), 1, CPU, folder)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(4, 12), st.integers(3, 8), st.floats(0.3, 5), st.integers(0, 1000))
+def test_dirichlet_shares_add_up_and_every_site_lacks_something(classes, sites, alpha, seed):
+    try:
+        shares = dirichlet_shares(classes, sites, alpha, seed)
+    except InputError:
+        return  # some numbers cannot be met; that is said
+    assert np.allclose(shares.sum(0), 1)
+    held = (shares > 0).sum(1)
+    assert held.min() >= 2 and held.max() < classes
+
+
+def test_no_image_is_dealt_twice_and_the_student_sees_no_queried_one(npz, tmp_path):
+    made = federation(npz, tmp_path)
+    for section in ("training", "validation"):
+        dealt = [i for mine in made.positions for i in mine[section]]
+        assert len(dealt) == len(set(dealt)) == len(made.source.splits[section])
+    for ask in made.queries(20):
+        case = made.case(ask)
+        for items in (case.training, case.validation):
+            assert {int(i["label"]) for i in items} <= set(case.local)
+        assert {int(i["label"]) for i in made.test_items(ask)} == set(range(len(case.labels)))
+
+
+def test_a_few_queried_images_come_to_the_student_and_to_no_teacher(npz, tmp_path):
+    made = federation(npz, tmp_path, queried_images=4)
+    ask = made.queries(1)[0]
+    case = made.case(ask)
+    assert sum(int(i["label"]) in case.query for i in case.training) == 4
+    taken = {i for c in ask.classes for i in made.aside[c]}
+    assert not taken & {i for mine in made.positions for i in mine["training"]}
+
+
+def test_site_models_are_trained_once_and_know_more_rows_than_classes(npz, tmp_path):
+    made = federation(npz, tmp_path)
+    weights = {p: p.stat().st_mtime_ns for p in made.models[0].folder.parent.rglob("*.safetensors")}
+    again = federation(npz, tmp_path)
+    assert [m.card.weights_sha256 for m in again.models] == [m.card.weights_sha256 for m in made.models]
+    assert weights == {p: p.stat().st_mtime_ns for p in weights}
+    assert len(made.models[0].card.label_space) == 5 and len(made.classes[0]) == 3
+
+
+def test_too_many_classes_at_once_are_refused(npz, tmp_path):
+    with pytest.raises(QueryError, match="query_size"):
+        federation(npz, tmp_path, query_size=4).queries(3)

@@ -1,0 +1,109 @@
+"""A federation of three sites on coloured squares, trained in seconds, as the methods see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import COLOURS, square
+
+from clinical_qkt.data.inputs import InputContract, symmetries
+from clinical_qkt.labels import LabelSpace, align
+from clinical_qkt.losses import restricted_cross_entropy
+from clinical_qkt.methods.case import Case, Member
+from clinical_qkt.packages.card import Card
+from clinical_qkt.packages.networks import find_head, preset
+from clinical_qkt.packages.store import Model, load_model, save_model
+from clinical_qkt.teachers import Teacher, probe
+from clinical_qkt.training import train
+
+CPU = torch.device("cpu")
+SITES = {
+    "A": ["red", "green", "blue"],
+    "B": ["red", "yellow", "violet"],
+    "C": ["green", "yellow", "blue"],
+}
+QUERIED = "yellow"
+
+
+def pictures(colours: list[str], start: int, count: int) -> list[dict[str, Any]]:
+    """``count`` prepared squares of each colour; labels are positions in ``colours``."""
+    made = []
+    for label, colour in enumerate(colours):
+        assert colour in COLOURS
+        for i in range(count):
+            pixels = np.moveaxis(square(colour, start + i, size=28), -1, 0).astype(np.float32)
+            made.append({"image": torch.from_numpy(pixels / 127.5 - 1), "label": label})
+    return made
+
+
+def trained(folder: Path, site: str, training: list[dict[str, Any]], name: str = "resnet_small") -> Model:
+    """A site's model as a package that was written and read."""
+    spec, classes = preset(name, 3), SITES[site]
+    torch.manual_seed(0)
+    network = train(
+        spec.build(len(classes)),
+        training,
+        symmetries([28, 28]),
+        lambda logits, targets: restricted_cross_entropy(logits, targets["label"], range(len(classes))),
+        max_epochs=5,
+        learning_rate=5e-3,
+        batch_size=32,
+        seed=0,
+        device=CPU,
+        what=f"site {site}",
+    )
+    card = Card(
+        site=site, task="squares", label_space=classes, network=spec, head=find_head(network),
+        input=InputContract(channels=3, spatial_size=[28, 28]),
+    )  # fmt: skip
+    save_model(folder / site, network, card)
+    return load_model(folder / site)
+
+
+@pytest.fixture(scope="session")
+def members(tmp_path_factory: pytest.TempPathFactory) -> list[Member]:
+    """The three sites with their images, the student first; treat them as read-only."""
+    folder = tmp_path_factory.mktemp("sites")
+    found = []
+    for number, (site, colours) in enumerate(SITES.items()):
+        training = pictures(colours, 10_000 * (number + 1), 60)
+        found.append(Member(trained(folder, site, training), training))
+    return found
+
+
+@pytest.fixture(scope="session")
+def teachers(members: list[Member]) -> list[Teacher]:
+    """Sites B and C, probed and aligned to the student's classes and its query; read-only."""
+    labels = LabelSpace([*SITES["A"], QUERIED])
+    found = [Teacher(m.model, align(m.model.card.labels, labels)) for m in members[1:]]
+    for teacher in found:
+        probe(teacher, seed=0, device=CPU, count=512)
+    return found
+
+
+@pytest.fixture
+def case(members: list[Member], teachers: list[Teacher], tmp_path: Path) -> Case:
+    """Site A asks for yellow."""
+    return Case(
+        own=members[0].model,
+        labels=LabelSpace([*SITES["A"], QUERIED]),
+        query=[3],
+        training=members[0].training,
+        validation=pictures(SITES["A"], 50_000, 16),
+        teachers=list(teachers),
+        augment=symmetries([28, 28]),
+        seed=0,
+        device=CPU,
+        shared=tmp_path / "shared",
+        federation=lambda: list(members),
+    )
+
+
+@pytest.fixture(scope="session")
+def held_out() -> list[dict[str, Any]]:
+    """Test images, of the queried class too; labels are positions in ``case.labels``."""
+    return pictures([*SITES["A"], QUERIED], 90_000, 20)

@@ -1,0 +1,117 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from clinical_qkt.errors import InputError, QueryError
+from clinical_qkt.labels import LabelSpace
+from clinical_qkt.methods import fedavg
+from clinical_qkt.methods.case import Member
+from clinical_qkt.packages.networks import preset
+from clinical_qkt.packages.store import Model
+from clinical_qkt.targets import labels_of
+from clinical_qkt.teachers import Teacher
+
+SHORT = fedavg.Settings(rounds=2, learning_rate=5e-3, batch_size=32)
+
+
+def file_of(folder):
+    return next(folder.glob("*.safetensors"))
+
+
+def weights_in(folder):
+    return fedavg._read(file_of(folder)).weights
+
+
+def test_the_average_is_weighted_by_images_and_leaves_counters_alone():
+    states = [
+        {"w": torch.tensor([0.0, 4.0]), "steps": torch.tensor(7)},
+        {"w": torch.tensor([4.0, 0.0]), "steps": torch.tensor(9)},
+    ]
+    mean = fedavg.average(states, [300, 100])
+    assert mean["w"].tolist() == [1.0, 3.0] and mean["steps"].item() == 7
+
+
+def test_the_union_has_each_class_once():
+    spaces = [LabelSpace(["red", "Light Blue"]), LabelSpace(["light_blue", "green"])]
+    assert fedavg.union(spaces).names == ["red", "Light Blue", "green"]
+
+
+def test_the_queried_class_is_learnt_from_the_sites_that_have_it(case, held_out):
+    outcome = fedavg.run(case, fedavg.Settings(rounds=4, learning_rate=5e-3, batch_size=32))
+    logits, labels = outcome.predict(held_out), labels_of(held_out)
+    right = logits.argmax(1) == labels
+    assert logits.shape == (len(held_out), 4)
+    assert right[labels == 3].float().mean() > 0.5 and right.float().mean() > 0.5
+    size = sum(4 * v.numel() for v in weights_in(case.shared).values())
+    assert (outcome.teachers_used, outcome.bytes_received) == (2, 4 * size)
+
+
+def test_a_second_query_and_another_student_share_the_rounds(case, members, monkeypatch):
+    first = fedavg.run(case, SHORT)
+    monkeypatch.setattr(fedavg, "train", lambda *a, **k: pytest.fail("trained again"))
+    other = replace(case, labels=LabelSpace(["red", "green", "blue", "violet"]))
+    again = fedavg.run(replace(other, federation=lambda: members[::-1]), SHORT)
+    assert again.seconds == first.seconds > 0
+
+
+def test_a_run_that_was_cut_off_ends_with_the_same_weights(case, tmp_path, monkeypatch):
+    fedavg.run(case, SHORT)
+    cut, calls, train = replace(case, shared=tmp_path / "cut"), [], fedavg.train
+
+    def killed(*args, **kwargs):
+        calls.append(kwargs["what"])
+        if len(calls) == 5:  # in the second round, at the second site
+            raise KeyboardInterrupt
+        return train(*args, **kwargs)
+
+    monkeypatch.setattr(fedavg, "train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        fedavg.run(cut, SHORT)
+    assert fedavg._read(file_of(cut.shared)).rounds == 1
+    fedavg.run(cut, SHORT)
+    assert calls[5:] == ["round 2, A", "round 2, B", "round 2, C"]
+    whole, resumed = weights_in(case.shared), weights_in(cut.shared)
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+
+
+def test_a_damaged_file_is_made_anew(case):
+    settings = SHORT.model_copy(update={"rounds": 1})
+    fedavg.run(case, settings)
+    path = file_of(case.shared)
+    before = weights_in(case.shared)
+    path.write_bytes(path.read_bytes()[:1000])
+    fedavg.run(case, settings)
+    assert all(torch.equal(v, before[k]) for k, v in weights_in(case.shared).items())
+
+
+def test_fedprox_stays_nearer_to_the_global_weights(case):
+    torch.manual_seed(case.seed)
+    start = dict(case.own.card.network.build(5).named_parameters())
+    ways = []
+    for proximal in (0.0, 100.0):
+        settings = SHORT.model_copy(update={"rounds": 1, "proximal": proximal})
+        fedavg.run(replace(case, shared=case.shared / str(proximal)), settings)
+        weights = weights_in(case.shared / str(proximal))
+        ways.append(sum(float((weights[k] - v.detach()).square().sum()) for k, v in start.items()))
+    assert ways[1] < 0.5 * ways[0]
+    assert file_of(case.shared / "100.0").name.startswith("fedprox-")
+
+
+def test_another_architecture_is_refused_by_the_sites_name(case):
+    model = case.teachers[1].model
+    other = Model(
+        model.network, model.card.model_copy(update={"network": preset("resnet18", 3)}), model.folder, 1
+    )
+    with pytest.raises(InputError, match="method 'fedavg': weights of 'C'"):
+        fedavg.run(replace(case, teachers=[case.teachers[0], Teacher(other, {})]), SHORT)
+
+
+def test_a_class_that_no_site_has_is_refused_by_name(case):
+    with pytest.raises(QueryError, match="no site of the federation has 'pink'"):
+        fedavg.run(replace(case, labels=LabelSpace(["red", "green", "blue", "pink"])), SHORT)
+
+
+def test_without_the_sites_images_there_is_no_averaging(case):
+    with pytest.raises(InputError, match="every site's training images"):
+        fedavg.run(replace(case, federation=lambda: list[Member]()), SHORT)

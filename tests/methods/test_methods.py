@@ -1,0 +1,70 @@
+"""What holds for every method; those with steps of their own have a test file of their own."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from clinical_qkt.errors import QueryError
+from clinical_qkt.labels import LabelSpace
+from clinical_qkt.methods import METHODS
+from clinical_qkt.targets import labels_of
+
+QUICK = {"max_epochs": 3, "batch_size": 32}
+CASES = {
+    "local": ("local", {}),
+    "ensemble": ("ensemble", {}),
+    "masked_ensemble": ("ensemble", {"masked": True}),
+    "fine_tune": ("fine_tune", QUICK),
+    "distill_all": ("distill", QUICK),
+    "distill_relevant": ("distill", {**QUICK, "relevant_only": True}),
+    "distil": ("qkt", QUICK),
+    "pooled": ("pooled", QUICK),
+}
+
+
+def outcome(name, case):
+    module, settings = CASES[name]
+    return METHODS[module].run(case, METHODS[module].Settings(**settings))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_method_gives_a_column_a_class_and_keeps_what_the_student_knew(name, case, held_out):
+    found = outcome(name, case)
+    logits = found.predict(held_out)
+    assert logits.shape == (len(held_out), 4) and torch.isfinite(logits).all()
+    truth = labels_of(held_out)
+    retained = truth != 3
+    assert (logits.argmax(1) == truth)[retained].float().mean() > 0.5
+    assert (found.bytes_received > 0) == (name not in ("local", "pooled"))
+
+
+@pytest.mark.parametrize("name", ["masked_ensemble", "distil", "pooled"])
+def test_the_evidence_for_the_queried_class_is_higher_on_its_images(name, case, held_out):
+    logits, truth = outcome(name, case).predict(held_out), labels_of(held_out)
+    evidence = logits[:, 3] - logits[:, :3].amax(1)
+    assert evidence[truth == 3].median() > evidence[truth != 3].median()
+
+
+def test_the_own_model_alone_never_names_the_queried_class(case, held_out):
+    assert (outcome("local", case).predict(held_out).argmax(1) != 3).all()
+
+
+def test_light_receives_one_package_in_half_precision(case):
+    method = METHODS["qkt"]
+    light = method.run(
+        case,
+        method.Settings(teachers_per_class=1, half_precision=True, max_epochs=0, refine_epochs=2),
+    )
+    full = sum(t.model.bytes for t in case.teachers)
+    assert light.teachers_used == 1 and light.bytes_received <= full / 4 + 1
+
+
+def test_a_class_that_no_teacher_knows_is_refused_by_name(case):
+    lost = replace(
+        case,
+        labels=LabelSpace(["red", "green", "blue", "pink"]),
+        teachers=[replace(t, columns={k: v for k, v in t.columns.items() if v != 3}) for t in case.teachers],
+    )
+    with pytest.raises(QueryError, match="'pink'"):
+        outcome("distil", lost)
