@@ -78,8 +78,8 @@ def tables(content: dict[str, Any]) -> str:
     """Everything as Markdown; recalls and forgetting in points, means with 95 % intervals over queries."""
     lines = [
         f"Data: {content['data']}{', generated' if content['generated'] else ''}. Means over the queries "
-        "with 95 % bootstrap intervals; recall and forgetting in points; 'at budget' with the queried classes' "
-        f"biases fitted to a budget of {content['config']['forgetting_budget']:g} points on validation "
+        "with 95 % bootstrap intervals; recall and forgetting in points; 'at budget' with the queried "
+        f"classes' biases fitted to a budget of {content['config']['forgetting_budget']:g} points on validation "
         "images of the student's own classes; 'kept' says for how many queries that was possible.",
     ]
     for scenario in _scenarios(content):

@@ -78,6 +78,7 @@ def run(case: Case, settings: Settings) -> Outcome:
 
     torch.manual_seed(case.seed)
     network = case.own.card.network.build(len(labels))
+    started = time.monotonic()
     done = _rounds(
         case, settings, network, members, labels, case.shared / _file(name, case, settings, members)
     )

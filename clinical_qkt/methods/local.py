@@ -10,8 +10,8 @@ from clinical_qkt.methods.case import Case, Outcome
 from clinical_qkt.targets import Images, answer
 
 NEVER = -30.0
-"""The queried classes' logit. A forgetting budget may lift it: then "queried" is said of whatever no own class
-claims with a high logit, which is novelty detection and what can be had without any transfer."""
+"""The queried classes' logit. A forgetting budget may lift it: then "queried" is said of whatever no own
+class claims with a high logit, which is novelty detection and what can be had without any transfer."""
 
 
 class Settings(BaseModel):
