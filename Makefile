@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # The networks here are tiny: one thread each is faster than two that wait for one another.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow lint format benchmark clean
+.PHONY: demo test test-slow lint format benchmark compare benchmark-speed clean
 
 demo: $(READY)
 	$(BIN)/clinical-qkt demo --overwrite $(ARGS)
@@ -29,6 +29,15 @@ format: $(READY)
 # Query recall and forgetting over seeds. DATA=file.npz measures on real images.
 benchmark: $(READY)
 	$(BIN)/python -m clinical_qkt.benchmark.main_job $(if $(DATA),--data $(DATA)) $(ARGS)
+
+# Methods against each other. CONFIG=file.yaml, DATA=file.npz.
+CONFIG ?= configs/benchmarks/quick.yaml
+compare: $(READY)
+	$(BIN)/clinical-qkt benchmark $(CONFIG) $(if $(DATA),--data $(DATA)) $(ARGS)
+
+# What a transfer costs against plain fine-tuning and a naive loop: ratios.
+benchmark-speed: $(READY)
+	$(BIN)/python -m clinical_qkt.benchmark.speed $(ARGS)
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not on the PATH. Install Python 3.11, or name another: make PYTHON=python3 …"; exit 1; }

@@ -148,14 +148,18 @@ def claim(path: str | Path, overwrite: bool) -> Path:
 
 
 @_plain_errors
-def load_data(site: Site, *need: Any) -> CheckedData:
-    """The site's datalist with every image opened; what cannot be read is named on standard error."""
+def load_data(site: Site, *need: Any, queried_in: Sequence[Any] = ("test",)) -> CheckedData:
+    """The site's datalist with every image opened; what cannot be read is named on standard error.
+
+    See ``datalist.load_datalist`` for the arguments.
+    """
     data = load_datalist(
         site.data,
         site.labels,
         site.queried if site.query else None,
         allow_mixed_sizes=site.allow_mixed_sizes,
         need=need,
+        queried_in=tuple(queried_in),
     )
     if data.channels != site.channels:
         raise InputError(

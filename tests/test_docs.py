@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 import yaml
 from conftest import CONFIGS, ROOT
 
+from clinical_qkt.benchmark.config import BenchmarkConfig, Scenario
+from clinical_qkt.benchmark.results import FIGURES
 from clinical_qkt.sites import Site
 from clinical_qkt.summary import SCHEMA
 
@@ -31,6 +34,12 @@ def test_every_key_of_a_site_is_in_the_reference_and_no_other():
     table = (ROOT / "docs/reference/site-yaml.md").read_text().split("## ")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     assert {key for row in rows for key in re.findall(r"`(\w+)`", row)} == set(Site.model_fields)
+
+
+def test_every_key_of_a_benchmark_and_its_rows_is_in_the_reference():
+    page = (ROOT / "docs/reference/benchmark.md").read_text()
+    named = set(re.findall(r"`(\w+)`", page))
+    assert set(BenchmarkConfig.model_fields) | set(Scenario.model_fields) | set(FIGURES) <= named
 
 
 def test_the_bundle_offers_every_key_of_a_site():
@@ -97,11 +106,16 @@ def test_the_bundles_checks_run_as_its_readme_says():
         shell(command)
 
 
-def test_the_papers_variant_runs(demo, tmp_path):
+@pytest.mark.parametrize("variant", ["paper", "light"])
+def test_the_variants_run_as_overlays(demo, tmp_path, variant):
     student = next(p for p in demo.glob("sites/*.yaml") if "teachers:" in p.read_text())
-    files = [str(CONFIGS / f"{n}.yaml") for n in ("train", "transfer", "transfer_paper")] + [str(student)]
+    files = [str(CONFIGS / f"{n}.yaml") for n in ("train", "transfer", f"transfer_{variant}")] + [
+        str(student)
+    ]
     shell(
         f'python -m monai.bundle run --config_file "{files}" --transfer_dir {tmp_path / "t"} --max_epochs 1'
     )
-    summary = (tmp_path / "t" / "summary.json").read_text()
-    assert '"variant": "paper"' in summary and '"started_from": "' + student.stem in summary
+    summary = json.loads((tmp_path / "t" / "summary.json").read_text())
+    assert summary["method"]["variant"] == variant
+    assert (summary["method"]["started_from"] == student.stem) == (variant == "paper")
+    assert variant == "paper" or sum(t["relevant"] for t in summary["teachers"]) == 1

@@ -79,8 +79,8 @@ def tables(content: dict[str, Any]) -> str:
     lines = [
         f"Data: {content['data']}{', generated' if content['generated'] else ''}. Means over the queries "
         "with 95 % bootstrap intervals; recall and forgetting in points; 'at budget' with the queried "
-        f"classes' biases fitted to a budget of {content['config']['forgetting_budget']:g} points on validation "
-        "images of the student's own classes; 'kept' says for how many queries that was possible.",
+        f"classes' biases fitted to a budget of {content['config']['forgetting_budget']:g} points on "
+        "validation images of the student's own classes; 'kept' says for how many queries that was possible.",
     ]
     for scenario in _scenarios(content):
         rows = [r for r in content["rows"] if r["scenario"] == scenario]

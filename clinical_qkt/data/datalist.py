@@ -112,11 +112,12 @@ def load_datalist(
     *,
     allow_mixed_sizes: bool = False,
     need: tuple[Section, ...] = SECTIONS,
+    queried_in: tuple[Section, ...] = ("test",),
 ) -> CheckedData:
     """Read a site's datalist and open every image of it.
 
     Unreadable images are left out and listed; everything else that is wrong is an error. Images of a queried
-    class serve as test images only: none is used in training or validation.
+    class are left out of every section but those in ``queried_in``.
 
     Args:
         path: the JSON file.
@@ -124,6 +125,8 @@ def load_datalist(
         query: the queried classes.
         allow_mixed_sizes: images may differ in size, since the bundle resizes them anyway.
         need: the sections that may not be empty.
+        queried_in: the sections in which images of queried classes are used: a transfer has a use for a few
+            of them in ``training``; ``validation`` measures what is retained and takes none.
 
     Raises:
         InputError: names the file and the field.
@@ -139,7 +142,7 @@ def load_datalist(
     for section in SECTIONS:
         for k, entry in enumerate(getattr(content, section)):
             label = _position(entry.label, labels, own, f"{path}: {section}[{k}].label")
-            if label >= len(classes) and section != "test":
+            if label >= len(classes) and section not in queried_in:
                 data.skipped.append((entry.image.name, f"shows a queried class, in the {section} section"))
             else:
                 found.append((section, {"image": str(path.parent / entry.image), "label": label}))

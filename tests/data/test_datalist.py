@@ -117,3 +117,12 @@ def test_queried_images_serve_as_test_images_only(site):
     data = load_datalist(site(**content), CLASSES, LabelSpace(["blue"]))
     assert data.counts("training") == {"red": 12, "green": 12, "blue": 0} and data.counts("test")["blue"] == 1
     assert data.skipped == [("blue.png", "shows a queried class, in the training section")]
+
+
+def test_a_transfer_takes_a_few_queried_images_for_training_but_none_for_validation(site):
+    Image.fromarray(square("blue", 0)).save(site.folder / "blue.png")
+    blue = {"image": "blue.png", "label": "blue"}
+    content = {s: [*site.content[s], blue] for s in ("training", "validation", "test")}
+    data = load_datalist(site(**content), CLASSES, LabelSpace(["blue"]), queried_in=("training", "test"))
+    assert [data.counts(s)["blue"] for s in ("training", "validation", "test")] == [1, 0, 1]
+    assert data.skipped == [("blue.png", "shows a queried class, in the validation section")]

@@ -1,0 +1,175 @@
+"""What a transfer costs, as ratios taken side by side in one run.
+
+    python -m clinical_qkt.benchmark.speed [--images 512] [--epochs 8] [--repeats 2] [--out FILE]
+
+Against plain supervised fine-tuning for as many steps, and against a loop that asks every teacher in every
+step; and with many sites of which few are relevant. Networks are untrained and images are noise: speed does
+not depend on what they show.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clinical_qkt import masks, phases
+from clinical_qkt.cli import exit_codes
+from clinical_qkt.data.inputs import InputContract, symmetries
+from clinical_qkt.files import write_json
+from clinical_qkt.labels import LabelSpace
+from clinical_qkt.losses import TransferLoss
+from clinical_qkt.packages.card import Card
+from clinical_qkt.packages.networks import preset
+from clinical_qkt.packages.store import Model
+from clinical_qkt.targets import aligned, answer, with_targets
+from clinical_qkt.teachers import Teacher, relevant_teachers
+from clinical_qkt.training import train
+
+CLASSES, QUERY = 5, [4]
+LOCAL = [c for c in range(CLASSES) if c not in QUERY]
+
+
+class Together(nn.Module):
+    """A student that takes its teachers along in every step, as a naive loop does."""
+
+    def __init__(self, student: nn.Module, teachers: list[nn.Module]) -> None:
+        super().__init__()
+        self.student, self.teachers = student, teachers  # a plain list: nothing of theirs is trained
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            said = torch.stack([t(images) for t in self.teachers], 1)
+        return self.student(images), said
+
+
+def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
+    """Seconds, the least of the repeats, of each way; the ways take turns within each repeat."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(0)
+    items = [{"image": torch.rand(3, 28, 28) * 2 - 1, "label": i % len(LOCAL)} for i in range(images)]
+    networks = [preset("resnet_small", 3).build(CLASSES).to(device).eval() for _ in range(16)]
+    labels = LabelSpace([f"class {c}" for c in range(CLASSES)])
+    settings = phases.TransferSettings(max_epochs=epochs)
+    chosen: dict[str, Any] = {
+        "max_epochs": epochs,
+        "learning_rate": settings.learning_rate,
+        "batch_size": settings.batch_size,
+        "seed": 0,
+        "device": device,
+        "what": "speed",
+    }
+
+    def plain() -> None:
+        loss = lambda logits, targets: F.cross_entropy(logits[:, LOCAL], targets["label"])  # noqa: E731
+        train(preset("resnet_small", 3).build(CLASSES), items, symmetries([28, 28]), loss, **chosen)
+
+    def transfer(relevant: int, sites: int) -> None:
+        found = relevant_teachers(_teachers(networks, relevant, sites), labels, QUERY)
+        said = [aligned(answer(t.model.network, items, device), t.columns, t.known, CLASSES) for t in found]
+        data = with_targets(items, torch.stack(said, 1), torch.zeros(images, len(LOCAL)))
+        student = preset("resnet_small", 3).build(CLASSES)
+        phases.distil(student, data, symmetries([28, 28]), items[:64], QUERY, settings, 0, device)
+
+    def probing() -> None:
+        masks.knowledge_scores(networks[0], 3, (28, 28), -1, 1, device=device)
+
+    def naive(relevant: int) -> None:
+        student = Together(preset("resnet_small", 3).build(CLASSES).to(device), networks[:relevant])
+        kind = TransferLoss(
+            LOCAL, QUERY, kind="evidence", divergence_weight=0.1, self_weight=0, temperature=2
+        )
+        train(
+            student,
+            items,
+            symmetries([28, 28]),
+            lambda both, targets: kind(both[0], {**targets, "answers": both[1]}),
+            **chosen,
+        )
+
+    ways: dict[str, Callable[[], None]] = {"plain fine-tuning": plain}
+    for relevant in (1, 4, 16):
+        ways[f"transfer, {relevant} relevant"] = lambda r=relevant: transfer(r, r)  # type: ignore[misc]
+        ways[f"naive loop, {relevant} relevant"] = lambda r=relevant: naive(r)  # type: ignore[misc]
+    ways["probing one model for its mask"] = probing
+    ways["transfer, 4 relevant of 8"] = lambda: transfer(4, 8)
+    ways["transfer, 4 relevant of 64"] = lambda: transfer(4, 64)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    todo = [name for _ in range(repeats) for name in ways]
+    for name in track(todo, "measuring", transient=True):
+        start = time.perf_counter()
+        ways[name]()
+        seconds[name].append(time.perf_counter() - start)
+    least = {name: min(values) for name, values in seconds.items()}
+    base = least["plain fine-tuning"]
+    ratios = {
+        f"{n} relevant teachers": {
+            "transfer / plain fine-tuning": least[f"transfer, {n} relevant"] / base,
+            "naive loop / transfer": least[f"naive loop, {n} relevant"] / least[f"transfer, {n} relevant"],
+        }
+        for n in (1, 4, 16)
+    }
+    sites = least["transfer, 4 relevant of 64"] / least["transfer, 4 relevant of 8"]
+    return {
+        "device": device.type,
+        "images": images,
+        "epochs": epochs,
+        "seconds": least,
+        "ratios": {
+            **ratios,
+            "64 sites against 8, 4 relevant, masks known": {"transfer / transfer": sites},
+            "probing one model": {
+                "probing / transfer of 4": least["probing one model for its mask"]
+                / least["transfer, 4 relevant"]
+            },
+        },
+    }
+
+
+def _teachers(networks: list[nn.Module], relevant: int, sites: int) -> list[Teacher]:
+    """Teachers of which the first know all classes, the others all but the queried one."""
+    columns = {c: c for c in range(CLASSES)}
+    found = []
+    for i in range(sites):
+        card = Card(
+            site=f"hospital_{i}",
+            task="speed",
+            label_space=[f"class {c}" for c in range(CLASSES)],
+            network=preset("resnet_small", 3),
+            head="fc",
+            input=InputContract(channels=3, spatial_size=[28, 28]),
+        )
+        model = Model(networks[i % len(networks)], card, Path(), 0)
+        known = [i < relevant or c not in QUERY for c in range(CLASSES)]
+        found.append(Teacher(model, columns, torch.ones(CLASSES), known))
+    return found
+
+
+def main(
+    images: Annotated[int, typer.Option(min=64)] = 512,
+    epochs: Annotated[int, typer.Option(min=1)] = 8,
+    repeats: Annotated[int, typer.Option(min=1)] = 2,
+    out: Annotated[Path, typer.Option()] = Path("runs/speed.json"),
+) -> None:
+    """Print what a transfer costs, as ratios."""
+    found = measure(images, epochs, repeats)
+    write_json(out, found)
+    console = Console()
+    for case, ratios in found["ratios"].items():
+        for what, ratio in ratios.items():
+            console.print(f"{case}: {what} = {ratio:.2f}", highlight=False)
+
+
+if __name__ == "__main__":
+    exit_codes(lambda: typer.run(main))
