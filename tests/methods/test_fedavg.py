@@ -52,7 +52,7 @@ def test_a_second_query_and_another_student_share_the_rounds(case, members, monk
     monkeypatch.setattr(fedavg, "train", lambda *a, **k: pytest.fail("trained again"))
     other = replace(case, labels=LabelSpace(["red", "green", "blue", "violet"]))
     again = fedavg.run(replace(other, federation=lambda: members[::-1]), SHORT)
-    assert again.seconds == first.seconds > 0
+    assert first.seconds == 0 < again.seconds  # the first has spent them itself
 
 
 def test_a_run_that_was_cut_off_ends_with_the_same_weights(case, tmp_path, monkeypatch):
