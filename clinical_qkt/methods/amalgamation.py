@@ -30,7 +30,6 @@ from clinical_qkt.packages.networks import find_head, reshape_head
 from clinical_qkt.phases import head_inputs
 from clinical_qkt.targets import aligned, answer
 from clinical_qkt.teachers import relevant_teachers
-from clinical_qkt.training import train
 
 OWN = ""  # in place of a site's name
 
@@ -211,18 +210,8 @@ def _learn(
         {"image": case.training[i]["image"], **{k: v[i] for k, v in targets.items()}}
         for i in range(len(case.training))
     ]
-    train(
-        learner,
-        items,
-        case.augment,
-        _loss(learner.adaptors, widths, settings),
-        max_epochs=epochs,
-        learning_rate=settings.learning_rate,
-        batch_size=settings.batch_size,
-        seed=case.seed,
-        device=case.device,
-        what=what,
-    )
+    loss = _loss(learner.adaptors, widths, settings)
+    case.train(learner, items, loss, settings, what, max_epochs=epochs)
     learner.hook.remove()
     return learner.network
 

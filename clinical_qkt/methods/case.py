@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.store import Model
 from clinical_qkt.targets import Images, answer
 from clinical_qkt.teachers import Teacher
+from clinical_qkt.training import train
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,30 @@ class Case:
         """The student's own logits on its training images, ``(N, local)``."""
         return answer(self.own.network, self.training, self.device)
 
+    def train(
+        self,
+        network: nn.Module,
+        items: Sequence[dict[str, Any]],
+        loss: Callable[[Any, dict[str, Tensor]], Tensor],
+        settings: TrainingSettings,
+        what: str,
+        **changes: Any,
+    ) -> nn.Module:
+        """``training.train`` with the case's augmentation, seed and device and a method's settings.
+
+        Args:
+            what: named in the progress bar.
+            changes: other arguments of ``training.train`` than those that settings and case give.
+        """
+        how = {
+            "max_epochs": settings.max_epochs,
+            "learning_rate": settings.learning_rate,
+            "batch_size": settings.batch_size,
+            "seed": self.seed,
+            **changes,
+        }
+        return train(network, items, self.augment, loss, device=self.device, what=what, **how)
+
     def require_one_architecture(self, method: str) -> None:
         """
         Raises:
@@ -93,6 +119,11 @@ class TrainingSettings(BaseModel):
     max_epochs: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=3e-3, gt=0)
     batch_size: int = Field(default=16, ge=2)
+
+
+def cross_entropy(logits: Tensor, targets: dict[str, Tensor]) -> Tensor:
+    """Plain supervised training, as a loss for ``Case.train``."""
+    return F.cross_entropy(logits, targets["label"])
 
 
 @dataclass(frozen=True)

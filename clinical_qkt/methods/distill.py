@@ -16,7 +16,6 @@ from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, of_networ
 from clinical_qkt.packages.networks import reshape_head
 from clinical_qkt.targets import aligned, with_targets
 from clinical_qkt.teachers import relevant_teachers
-from clinical_qkt.training import train
 
 
 class Settings(TrainingSettings):
@@ -48,16 +47,6 @@ def run(case: Case, settings: Settings) -> Outcome:
         ]
         return F.cross_entropy(logits, targets["label"]) + settings.weight * torch.stack(each).mean()
 
-    network = train(
-        reshape_head(case.own.network, {c: c for c in case.local}, width),
-        items,
-        case.augment,
-        loss,
-        max_epochs=settings.max_epochs,
-        learning_rate=settings.learning_rate,
-        batch_size=settings.batch_size,
-        seed=case.seed,
-        device=case.device,
-        what="distillation",
-    )
+    network = reshape_head(case.own.network, {c: c for c in case.local}, width)
+    network = case.train(network, items, loss, settings, "distillation")
     return of_network(case, network, teachers)

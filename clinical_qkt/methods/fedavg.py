@@ -28,7 +28,6 @@ from clinical_qkt.files import fingerprint, write_whole
 from clinical_qkt.labels import LabelSpace, align
 from clinical_qkt.methods.case import Case, Member, Outcome, TrainingSettings
 from clinical_qkt.targets import answer
-from clinical_qkt.training import train
 
 Weights = dict[str, Tensor]
 
@@ -158,18 +157,15 @@ def _rounds(
             local = copy.deepcopy(network)
             local.load_state_dict(progress.weights)
             local.to(case.device)
-            train(
+            case.train(
                 local,
                 items,
-                case.augment,
                 local_loss(local, settings.proximal),
+                settings,
+                f"round {r + 1}, {member.model.card.site}",
                 max_epochs=settings.local_epochs,
-                learning_rate=settings.learning_rate,
-                batch_size=settings.batch_size,
                 # Of the round and the site alone, so that a resumed run ends with the same weights.
                 seed=(case.seed * settings.rounds + r) * len(members) + number,
-                device=case.device,
-                what=f"round {r + 1}, {member.model.card.site}",
             )
             states.append(_state(local))
         took = progress.seconds + time.monotonic() - started

@@ -27,7 +27,6 @@ from clinical_qkt.packages.networks import find_head, reshape_head
 from clinical_qkt.phases import head_inputs
 from clinical_qkt.targets import aligned, labels_of, require_finite
 from clinical_qkt.teachers import Teacher, relevant_teachers
-from clinical_qkt.training import train
 
 
 class Settings(TrainingSettings):
@@ -92,18 +91,8 @@ def run(case: Case, settings: Settings) -> Outcome:
         copies = []
         for t in chosen:
             hinted = Hinted(copy.deepcopy(network), adaptors[t.site])
-            train(
-                hinted,
-                items[t.site],
-                case.augment,
-                loss,
-                max_epochs=settings.max_epochs,
-                learning_rate=settings.learning_rate,
-                batch_size=settings.batch_size,
-                seed=case.seed + turn,
-                device=case.device,
-                what=f"round {turn + 1}, {t.site}",
-            )
+            what = f"round {turn + 1}, {t.site}"
+            case.train(hinted, items[t.site], loss, settings, what, seed=case.seed + turn)
             copies.append(hinted.network)
         # In equal parts: every copy has seen the same images.
         network.load_state_dict(average([c.state_dict() for c in copies], [1] * len(copies)))

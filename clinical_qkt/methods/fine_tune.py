@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from torch.nn import functional as F
-
-from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, of_network
+from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, cross_entropy, of_network
 from clinical_qkt.teachers import relevant_teachers, starting_point
-from clinical_qkt.training import train
 
 
 class Settings(TrainingSettings):
@@ -17,14 +14,6 @@ def run(case: Case, settings: Settings) -> Outcome:
     """Plain cross-entropy over all classes, as one would fine-tune any classifier."""
     relevant = relevant_teachers(case.teachers, case.labels, case.query)
     network, start = starting_point(case.own, relevant, case.labels, case.query, from_own=False)
-    network = train(
-        network,
-        [{"image": i["image"], "label": i["label"]} for i in case.training],
-        case.augment,
-        lambda logits, targets: F.cross_entropy(logits, targets["label"]),
-        **settings.model_dump(),
-        seed=case.seed,
-        device=case.device,
-        what="fine-tuning",
-    )
+    items = [{"image": i["image"], "label": i["label"]} for i in case.training]
+    network = case.train(network, items, cross_entropy, settings, "fine-tuning")
     return of_network(case, network, [t for t in relevant if t.model is start])

@@ -24,7 +24,6 @@ from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, of_networ
 from clinical_qkt.packages.networks import reshape_head
 from clinical_qkt.targets import aligned, labels_of, require_finite
 from clinical_qkt.teachers import Teacher, relevant_teachers
-from clinical_qkt.training import train
 
 
 class Settings(TrainingSettings):
@@ -64,18 +63,8 @@ def run(case: Case, settings: Settings) -> Outcome:
         away = masked_kl(logits, batch["answers"], settings.temperature)
         return F.cross_entropy(logits, batch["label"]) + settings.weight * away
 
-    network = train(
-        reshape_head(case.own.network, {c: c for c in case.local}, width),
-        items,
-        case.augment,
-        loss,
-        max_epochs=settings.max_epochs,
-        learning_rate=settings.learning_rate,
-        batch_size=settings.batch_size,
-        seed=case.seed,
-        device=case.device,
-        what="effective knowledge fusion",
-    )
+    network = reshape_head(case.own.network, {c: c for c in case.local}, width)
+    network = case.train(network, items, loss, settings, "effective knowledge fusion")
     return of_network(case, network, chosen)
 
 

@@ -5,12 +5,9 @@ No transfer can do this, since no image may leave a hospital; a benchmark can, t
 
 from __future__ import annotations
 
-from torch.nn import functional as F
-
-from clinical_qkt.methods.case import Case, Outcome, TrainingSettings
+from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, cross_entropy
 from clinical_qkt.packages.networks import reshape_head
 from clinical_qkt.targets import answer
-from clinical_qkt.training import train
 
 
 class Settings(TrainingSettings):
@@ -27,14 +24,6 @@ def run(case: Case, settings: Settings) -> Outcome:
             for i in member.training
             if place[int(i["label"])] in case.query
         ]
-    network = train(
-        reshape_head(case.own.network, {c: c for c in case.local}, len(case.labels)),
-        items,
-        case.augment,
-        lambda logits, targets: F.cross_entropy(logits, targets["label"]),
-        **settings.model_dump(),
-        seed=case.seed,
-        device=case.device,
-        what="pooled images",
-    )
+    network = reshape_head(case.own.network, {c: c for c in case.local}, len(case.labels))
+    network = case.train(network, items, cross_entropy, settings, "pooled images")
     return Outcome(lambda images: answer(network, images, case.device), 0, 0)
