@@ -26,6 +26,7 @@ from clinical_qkt.handlers import Progress, ValidationCurves
 from clinical_qkt.losses import Divergence, TransferLoss
 from clinical_qkt.packages.networks import find_head
 from clinical_qkt.targets import Images, answer, labels_of
+from clinical_qkt.teachers import Start
 from clinical_qkt.training import prepare_batch, train
 
 
@@ -34,8 +35,9 @@ class TransferSettings(BaseModel):
 
     Attributes:
         variant: a name for this set of choices, logged with the results.
-        start_from: ``teacher``: phase 1 starts from the network of the relevant teacher that shares most
-            classes with the student (ours); ``own``: from the student's.
+        ask: which teachers take part: ``relevant``, those that know a queried class, or ``all``.
+        start_from: ``committee``: all models that take part, as one network (ours); ``teacher``: the network
+            of the relevant teacher that shares most classes with the student (ours); ``own``: the student's.
         teachers_per_class: only so many relevant teachers a queried class, those with the highest scores on
             probes; all if None.
         divergence: from the teachers' answers: ``evidence``, ``logit`` (ours), ``kl``, ``reverse_kl``,
@@ -54,7 +56,8 @@ class TransferSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     variant: str = "distil"
-    start_from: Literal["teacher", "own"] = "teacher"
+    ask: Literal["all", "relevant"] = "relevant"
+    start_from: Start = "teacher"
     teachers_per_class: int | None = Field(default=None, ge=1)
     divergence: Divergence = "evidence"
     divergence_weight: float = Field(default=0.1, ge=0)

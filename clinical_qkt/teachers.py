@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,11 @@ from torch import Tensor, nn
 from clinical_qkt import masks
 from clinical_qkt.errors import PackageError, QueryError
 from clinical_qkt.labels import LabelSpace, align
-from clinical_qkt.packages.networks import reshape_head
+from clinical_qkt.packages.committee import Committee, CommitteeSpec, Seat
+from clinical_qkt.packages.networks import NetworkSpec, reshape_head
 from clinical_qkt.packages.store import Model, load_model
+
+Start = Literal["committee", "teacher", "own"]
 
 
 @dataclass
@@ -116,16 +120,73 @@ def relevant_teachers(
 
 
 def starting_point(
-    own: Model, teachers: Sequence[Teacher], labels: LabelSpace, query: Sequence[int], *, from_own: bool
+    own: Model, teachers: Sequence[Teacher], labels: LabelSpace, query: Sequence[int], start_from: Start
 ) -> tuple[nn.Module, Model]:
     """The network that phase 1 starts from, with a head for all the student's classes, and whose it was.
 
-    A teacher can be the start only if it expects the same input as the student's model.
+    A teacher can be the start only if it knows a queried class and expects the same input as the student's
+    model.
+
+    Raises:
+        PackageError: a model cannot sit in a committee.
     """
-    fitting = [t for t in teachers if t.model.card.input == own.card.input]
-    if from_own or not fitting:
+    if start_from == "committee":
+        joined = committee(own, teachers, labels)
+        return joined.network, joined
+    fitting = [t for t in teachers if t.model.card.input == own.card.input and t.known_columns & set(query)]
+    if start_from == "own" or not fitting:
         rows = {c: c for c in range(len(own.card.label_space))}
         return reshape_head(own.network, rows, len(labels)), own
     best = max(fitting, key=lambda t: (len(t.known_columns & set(query)), len(t.known_columns)))
     rows = {to: source for source, to in best.columns.items() if best.known[source]}
     return reshape_head(best.model.network, rows, len(labels)), best.model
+
+
+def committee(own: Model, teachers: Sequence[Teacher], labels: LabelSpace) -> Model:
+    """The student's model and its teachers' as one network; see ``packages.committee``.
+
+    All teachers take part, whether they know a queried class or not: two models that share no class are
+    compared through a third. Each speaks only for the classes that its knowledge mask covers.
+
+    Args:
+        labels: the student's classes, then the queried ones: the rows of the head.
+
+    Returns:
+        The network with its card; ``folder`` and ``bytes`` are the student's.
+
+    Raises:
+        PackageError: a model cannot sit in a committee.
+    """
+    everyone = labels
+    for teacher in teachers:
+        classes = zip(teacher.model.card.labels, teacher.known, strict=True)
+        everyone = everyone.extended([c for c, known in classes if known and everyone.find(c) is None])
+    seats, networks = [], []
+    mine = {row: row for row in range(len(own.card.label_space))}
+    for model, columns in [(own, mine), *((t.model, _known_rows(t, everyone)) for t in teachers)]:
+        card = model.card
+        if not isinstance(card.network, NetworkSpec) or not card.input.same_kind(own.card.input):
+            raise PackageError(
+                "is itself a committee, or expects images of other channels or axes",
+                where=f"package of {card.site}",
+                fix="take it out of 'teachers', or ask the site for the model that it trained itself",
+            )
+        if columns:
+            seats.append(Seat(network=card.network, input=card.input, columns=list(columns.values())))
+            rows = dict(enumerate(columns))
+            networks.append(reshape_head(model.network, rows, len(rows)))
+    spec = CommitteeSpec(input=own.card.input, members=seats, width=len(everyone))
+    cards = [own.card, *(t.model.card for t in teachers)]
+    about = {
+        "network": spec,
+        "licence": "; ".join(dict.fromkeys(c.licence for c in cards)),
+        "generated_data": any(c.generated_data for c in cards),
+    }
+    network = Committee(spec, networks, len(labels)).eval()
+    return Model(network, own.card.model_copy(update=about), own.folder, own.bytes)
+
+
+def _known_rows(teacher: Teacher, labels: LabelSpace) -> dict[int, int]:
+    """``{row of the teacher's head: column of labels}`` of the classes that it knows."""
+    pairs = align(teacher.model.card.labels, labels)
+    return {row: column for row, column in pairs.items() if teacher.known[row]}

@@ -95,7 +95,7 @@ class Transfer:
             own_probabilities, before = self.evaluated("before", self.own.network, run)
             images = self.images_with_targets(relevant)
             network, start = starting_point(
-                self.own, relevant, self.labels, self.query, from_own=self.settings.start_from == "own"
+                self.own, relevant, self.labels, self.query, self.settings.start_from
             )
             network = self.distilled(network, images, relevant, run)
             fit = self.refined(network, images, run)

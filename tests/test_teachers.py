@@ -7,7 +7,7 @@ from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import load_model, save_model
-from clinical_qkt.teachers import probe, read_teachers, relevant_teachers, starting_point
+from clinical_qkt.teachers import committee, probe, read_teachers, relevant_teachers, starting_point
 
 LABELS, QUERY = LabelSpace(["a", "b", "c", "q"]), [3]
 
@@ -64,15 +64,43 @@ def test_a_site_that_is_listed_twice_is_refused(tmp_path):
 def test_the_start_is_the_teacher_that_shares_most_classes_or_the_own_model(teachers, tmp_path):
     own = load_model(package(tmp_path, "student", ["a", "b", "c"]))
     chosen = relevant_teachers(teachers, LABELS, QUERY)
-    network, start = starting_point(own, chosen, LABELS, QUERY, from_own=False)
+    network, start = starting_point(own, chosen, LABELS, QUERY, "teacher")
     assert start.card.site == "two"
     old = start.network.fc.bias.detach()
     assert torch.equal(network.fc.bias, torch.tensor([0.0, old[0], old[1], old[2]]))
-    network, start = starting_point(own, chosen, LABELS, QUERY, from_own=True)
+    network, start = starting_point(own, chosen, LABELS, QUERY, "own")
     assert start is own and network.fc.out_features == 4
     assert torch.equal(network.fc.weight[:3], own.network.fc.weight)
 
 
 def test_a_teacher_with_another_input_is_no_start(teachers, tmp_path):
     own = load_model(package(tmp_path, "student", ["a", "b", "c"], size=32))
-    assert starting_point(own, teachers[:2], LABELS, QUERY, from_own=False)[1] is own
+    assert starting_point(own, teachers[:2], LABELS, QUERY, "teacher")[1] is own
+
+
+def test_a_committee_speaks_for_all_that_its_members_know(teachers, tmp_path):
+    own = load_model(package(tmp_path, "student", ["a", "b", "c"]))
+    joined = committee(own, teachers, LABELS)
+    spec = joined.card.network
+    # 'claims' does not know its q; 'other' brings the class x, which nobody asked for
+    assert [seat.columns for seat in spec.members] == [[0, 1, 2], [3, 0], [1, 2, 3], [0, 1], [4, 0]]
+    assert spec.width == 5 and joined.network.head.out_features == 4
+    assert joined.card.label_space == own.card.label_space
+    logits = joined.network(torch.rand(2, 3, 28, 28))
+    assert logits.shape == (2, 4) and torch.isfinite(logits).all()
+
+
+def test_a_committee_keeps_every_licence_and_tells_of_generated_data(teachers, tmp_path):
+    own = load_model(package(tmp_path, "student", ["a", "b", "c"]))
+    teachers[1].model.card = teachers[1].model.card.model_copy(
+        update={"licence": "CC-BY-NC-4.0", "generated_data": True}
+    )
+    card = committee(own, teachers, LABELS).card
+    assert card.licence == f"{own.card.licence}; CC-BY-NC-4.0" and card.generated_data
+
+
+def test_a_committee_does_not_sit_in_a_committee(teachers, tmp_path):
+    own = load_model(package(tmp_path, "student", ["a", "b", "c"]))
+    teachers[0].model, teachers[0].known = committee(own, teachers[1:], LABELS), [True] * 3
+    with pytest.raises(PackageError, match=r"package of student.*is itself a committee"):
+        committee(own, teachers[:1], LABELS)

@@ -17,6 +17,8 @@ from monai.transforms import (
     ScaleIntensityRanged,
 )
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+from torch.nn import functional as F
 
 
 class InputContract(BaseModel):
@@ -36,6 +38,10 @@ class InputContract(BaseModel):
     spatial_size: list[int] = Field(min_length=2, max_length=3)
     intensity_range: tuple[float, float] = (0.0, 255.0)
     value_range: tuple[float, float] = (-1.0, 1.0)
+
+    def same_kind(self, other: InputContract) -> bool:
+        """Whether the one's images can become the other's: same channels, same number of axes."""
+        return self.channels == other.channels and len(self.spatial_size) == len(other.spatial_size)
 
     @model_validator(mode="after")
     def _sensible(self) -> InputContract:
@@ -60,6 +66,30 @@ def contract_transforms(contract: InputContract, key: str = "image") -> list[Any
         ScaleIntensityRanged(key, low, high, *contract.value_range, clip=True),
         EnsureTyped(key, dtype=torch.float32, track_meta=False),
     ]
+
+
+def converted(image: Tensor, given: InputContract, wanted: InputContract) -> Tensor:
+    """Images prepared for one contract as another asks for them, for networks that answer side by side.
+
+    What the first preparation has clipped or averaged away does not come back.
+
+    Args:
+        image: ``(B, channels, *given.spatial_size)`` within ``given.value_range``.
+
+    Returns:
+        ``(B, channels, *wanted.spatial_size)`` within ``wanted.value_range``.
+    """
+    if given == wanted:
+        return image
+    if given.spatial_size != wanted.spatial_size:
+        image = F.interpolate(image, size=tuple(wanted.spatial_size), mode="area")
+    for here, there in (
+        (given.value_range, given.intensity_range),
+        (wanted.intensity_range, wanted.value_range),
+    ):
+        scale = (there[1] - there[0]) / (here[1] - here[0])
+        image = (image - here[0]) * scale + there[0]
+    return image.clamp(*wanted.value_range)
 
 
 def symmetries(spatial_size: Sequence[int], key: str = "image") -> list[Any]:

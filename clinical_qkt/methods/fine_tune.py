@@ -13,7 +13,7 @@ class Settings(TrainingSettings):
 def run(case: Case, settings: Settings) -> Outcome:
     """Plain cross-entropy over all classes, as one would fine-tune any classifier."""
     relevant = relevant_teachers(case.teachers, case.labels, case.query)
-    network, start = starting_point(case.own, relevant, case.labels, case.query, from_own=False)
+    network, start = starting_point(case.own, relevant, case.labels, case.query, "teacher")
     items = [{"image": i["image"], "label": i["label"]} for i in case.training]
     network = case.train(network, items, cross_entropy, settings, "fine-tuning")
     return of_network(case, network, [t for t in relevant if t.model is start])

@@ -28,27 +28,27 @@ class Settings(TransferSettings):
 
 def run(case: Case, settings: Settings) -> Outcome:
     """Relevant teachers, targets, phase 1, the head's retraining. The budget is spent by the caller."""
-    relevant = relevant_teachers(case.teachers, case.labels, case.query, settings.teachers_per_class)
+    asked = relevant_teachers(case.teachers, case.labels, case.query, settings.teachers_per_class)
+    if settings.ask == "all":
+        asked = case.teachers
     received = None
     if settings.teachers_per_class is not None:
         # Chosen by the masks on the cards, so that no other package has to be sent.
-        received = sum(t.model.bytes for t in relevant)
+        received = sum(t.model.bytes for t in asked)
     if settings.half_precision:
-        relevant = [_halved(t) for t in relevant]
+        asked = [_halved(t) for t in asked]
         received = (sum(t.model.bytes for t in case.teachers) if received is None else received) // 2
-    for t in relevant:
+    for t in asked:
         require_finite(case.answers[t.site], t.site)
     answers = torch.stack(
-        [aligned(case.answers[t.site], t.columns, t.known, len(case.labels)) for t in relevant], 1
+        [aligned(case.answers[t.site], t.columns, t.known, len(case.labels)) for t in asked], 1
     )
     images = with_targets(case.training, answers, case.own_answers)
-    network, _ = starting_point(
-        case.own, relevant, case.labels, case.query, from_own=settings.start_from == "own"
-    )
+    network, _ = starting_point(case.own, asked, case.labels, case.query, settings.start_from)
     chosen = (case.query, settings, case.seed, case.device)
     network = phases.distil(network, images, case.augment, case.validation, *chosen)
     phases.retrain_head(network, images, *chosen)
-    return of_network(case, network, relevant, received)
+    return of_network(case, network, asked, received)
 
 
 def _halved(teacher: Teacher) -> Teacher:

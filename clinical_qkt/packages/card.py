@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
 from clinical_qkt import __version__
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.labels import ClassLabel, LabelSpace
+from clinical_qkt.packages.committee import CommitteeSpec
 from clinical_qkt.packages.networks import NetworkSpec
 
 PSEUDONYM = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$"
+
+
+def _kind_of_network(value: Any) -> str:
+    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+    return "committee" if name == "Committee" else "network"
+
+
+AnyNetwork = Annotated[
+    Annotated[NetworkSpec, Tag("network")] | Annotated[CommitteeSpec, Tag("committee")],
+    Discriminator(_kind_of_network),
+]
+"""One network, or a committee of them."""
 
 
 class KnowledgeMask(BaseModel):
@@ -45,14 +58,14 @@ class Card(BaseModel):
     site: str = Field(pattern=PSEUDONYM)
     task: str = Field(pattern=PSEUDONYM)
     label_space: list[ClassLabel] = Field(min_length=1, max_length=1000)
-    network: NetworkSpec
+    network: AnyNetwork
     head: str = Field(max_length=200)
     input: InputContract
     weights_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     recall: dict[str, float] = {}
     knowledge_mask: KnowledgeMask | None = None
     generated_data: bool = False
-    licence: str = Field(default="all rights reserved by the sending site", max_length=200)
+    licence: str = Field(default="all rights reserved by the sending site", max_length=20_000)
     intended_use: str = Field(default="research; not a medical device", max_length=1000)
 
     @field_validator("label_space", mode="after")

@@ -7,7 +7,7 @@ from conftest import square
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 from PIL import Image
 
-from clinical_qkt.data.inputs import InputContract, adapter, symmetries
+from clinical_qkt.data.inputs import InputContract, adapter, converted, symmetries
 
 READ = [LoadImaged("image", reader="PILReader", image_only=True), EnsureChannelFirstd("image")]
 
@@ -57,3 +57,17 @@ def test_a_square_has_eight_symmetries_equally_likely_and_an_oblong_four():
             seen[tuple(changed.flatten().tolist())] += 1
         expected = 8 if size[0] == size[1] else 4
         assert len(seen) == expected and min(seen.values()) > 0.6 * 800 / expected
+
+
+@pytest.mark.parametrize("size", [28, 14])
+def test_an_image_prepared_for_one_contract_becomes_what_another_asks_for(size):
+    raw = {"image": torch.from_numpy(np.moveaxis(square("red", 1, size=28), -1, 0))}
+    mine = InputContract(channels=3, spatial_size=[28, 28])
+    theirs = InputContract(
+        channels=3, spatial_size=[size, size], intensity_range=(50, 200), value_range=(0, 1)
+    )
+    here, there = (adapter([], c)(raw)["image"][None] for c in (mine, theirs))
+    # What is clipped before or after averaging differs where a pixel of a block leaves the range.
+    difference = (converted(here, mine, theirs) - there).abs()
+    assert difference.median() < 1e-3 and difference.max() < 0.2
+    assert torch.equal(converted(here, mine, mine), here)

@@ -4,11 +4,11 @@ import shutil
 
 import pytest
 import torch
+from conftest import reseal
 from safetensors.torch import load_file, save_file
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import PackageError
-from clinical_qkt.files import sha256
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import CARD, SUMS, WEIGHTS, is_model, load_model, save_model
@@ -28,14 +28,6 @@ def package(tmp_path):
     )
     save_model(tmp_path / "p", network, card)
     return tmp_path / "p"
-
-
-def reseal(package) -> None:
-    """What somebody would do who changes a package on purpose: the digests fit again."""
-    card = json.loads((package / CARD).read_text())
-    card["weights_sha256"] = sha256(package / WEIGHTS)
-    (package / CARD).write_text(json.dumps(card))
-    (package / SUMS).write_text("".join(f"{sha256(package / f)}  {f}\n" for f in (CARD, WEIGHTS)))
 
 
 def change_card(package, **changes) -> None:

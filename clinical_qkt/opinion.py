@@ -1,0 +1,60 @@
+"""What several models that know different classes hold of an image together.
+
+A model tells apart only the classes that it knows; what it says is right for images of those alone. Sought is
+one opinion over all classes that agrees with each model as far as that model's classes go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+STEPS = 25
+"""Newton steps: enough for gradients below 1e-3, see tests/test_opinion.py."""
+RIDGE = 1e-3
+"""Weight of ``|z|² / 2``. It keeps logits finite where models are certain, and decides what none of them does:
+how classes compare that no chain of models connects."""
+
+
+def joint_opinion(logits: Sequence[Tensor], columns: Sequence[Sequence[int]], width: int) -> Tensor:
+    """The logits over all classes that diverge least from what each model says of its own.
+
+    ``argmin_z Σ_m KL(softmax(z_m) ‖ softmax(z[S_m]))``, image by image, with ``z_m`` the logits of model
+    ``m`` and ``S_m`` the classes that it knows. This is how Vongkulbhisal et al. (CVPR 2019, arXiv
+    1904.06062) unify heterogeneous classifiers by cross-entropy; with two classes a model it is the pairwise
+    coupling of Hastie and Tibshirani (1998). Convex; solved with damped Newton steps.
+
+    Models that do not know a class of interest count, too: two models that share no class are compared
+    through a third that knows one of each.
+
+    Args:
+        logits: ``(B, len(columns[m]))`` of each model, for the classes that it knows.
+        columns: where these stand among all classes.
+        width: how many classes there are in all.
+
+    Returns:
+        ``(B, width)``, with a mean of zero in each row as far as models connect the classes.
+    """
+    said = [given.softmax(1) for given in logits]
+    places = [torch.tensor(list(c), device=said[0].device) for c in columns]
+    z = said[0].new_zeros(len(said[0]), width)
+    for _ in range(STEPS):
+        gradient, curvature = _derivatives(z, said, places)
+        # Where all are certain the curvature vanishes: steps are damped and held small.
+        damped = curvature + 0.01 * torch.eye(width, device=z.device)
+        z = z - torch.linalg.solve(damped, gradient).clamp(-2, 2)
+    return z
+
+
+def _derivatives(z: Tensor, said: Sequence[Tensor], places: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Gradient ``(B, width)`` and Hessian ``(B, width, width)`` of the sum of divergences."""
+    width = z.shape[1]
+    gradient = RIDGE * z
+    curvature = (RIDGE * torch.eye(width, device=z.device)).repeat(len(z), 1, 1)
+    for p, place in zip(said, places, strict=True):
+        s = z[:, place].softmax(1)
+        gradient[:, place] += s - p
+        curvature[:, place[:, None], place[None, :]] += torch.diag_embed(s) - s[:, :, None] * s[:, None, :]
+    return gradient, curvature

@@ -1,0 +1,101 @@
+"""Several sites' models as one network: a committee, which answers with their joint opinion.
+
+Kept in a model folder like any other network: the card says which networks sit in it and what they know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from clinical_qkt.data.inputs import InputContract, converted
+from clinical_qkt.opinion import joint_opinion
+from clinical_qkt.packages.networks import NetworkSpec
+
+
+class Committee(nn.Module):
+    """Networks that see the same image, their joint opinion, and a head.
+
+    The head is linear in the joint opinion. At first it passes the classes that are asked for on as they are.
+
+    Args:
+        spec: who sits in it.
+        members: their networks, each with one row for each class that it knows.
+        classes: rows of the head.
+    """
+
+    def __init__(self, spec: CommitteeSpec, members: Sequence[nn.Module], classes: int) -> None:
+        super().__init__()
+        self.spec, self.members = spec, nn.ModuleList(members)
+        self.head = nn.Linear(spec.width, classes)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.eye(classes, spec.width))
+            self.head.bias.zero_()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """``(B, channels, *spatial_size)``, as ``spec.input`` says, to ``(B, classes)`` logits."""
+        said = [
+            member(converted(image, self.spec.input, seat.input))
+            for member, seat in zip(self.members, self.spec.members, strict=True)
+        ]
+        return self.head(joint_opinion(said, [seat.columns for seat in self.spec.members], self.spec.width))
+
+
+Column = Annotated[int, Field(ge=0, lt=1000)]
+
+
+class Seat(BaseModel):
+    """One member on a card.
+
+    Attributes:
+        network, input: what it is and what it expects.
+        columns: for each row of its head where that class stands among all members' classes.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    network: NetworkSpec
+    input: InputContract
+    columns: list[Column] = Field(min_length=1, max_length=1000)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Seat:
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError("columns: two rows of a member stand for the same class")
+        return self
+
+
+class CommitteeSpec(BaseModel):
+    """A committee as a card describes it; the counterpart of ``networks.NetworkSpec``.
+
+    Attributes:
+        input: of the images that it is given.
+        width: classes that its members know in all.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal["Committee"] = "Committee"
+    input: InputContract
+    members: list[Seat] = Field(min_length=1, max_length=64)
+    width: int = Field(ge=1, le=1000)
+
+    @model_validator(mode="after")
+    def _within(self) -> CommitteeSpec:
+        if any(c >= self.width for seat in self.members for c in seat.columns):
+            raise ValueError("members: a column lies beyond 'width'")
+        if not all(self.input.same_kind(seat.input) for seat in self.members):
+            raise ValueError("members: one expects images of other channels or axes")
+        return self
+
+    def build(self, classes: int) -> Committee:
+        """The committee with random weights and a head of ``classes`` rows.
+
+        Raises:
+            InputError: if MONAI refuses a member's arguments.
+        """
+        return Committee(self, [seat.network.build(len(seat.columns)) for seat in self.members], classes)

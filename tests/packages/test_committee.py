@@ -1,0 +1,91 @@
+import json
+
+import pytest
+import torch
+from conftest import reseal
+from pydantic import ValidationError
+
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.errors import PackageError
+from clinical_qkt.opinion import joint_opinion
+from clinical_qkt.packages.card import Card
+from clinical_qkt.packages.committee import CommitteeSpec, Seat
+from clinical_qkt.packages.networks import find_head, preset, reshape_head
+from clinical_qkt.packages.store import CARD, load_model, save_model
+
+HERE = InputContract(channels=3, spatial_size=[28, 28])
+LARGER = InputContract(channels=3, spatial_size=[32, 32], value_range=(0.0, 1.0))
+
+
+def spec(**changes):
+    small = preset("resnet_small", 3)
+    seats = [
+        Seat(network=small, input=HERE, columns=[0, 1]),
+        Seat(network=small, input=LARGER, columns=[2, 0]),
+    ]
+    return CommitteeSpec(**{"input": HERE, "members": seats, "width": 4, **changes})
+
+
+@pytest.fixture
+def package(tmp_path):
+    network = spec().build(3)
+    card = Card(
+        site="hospital_a", task="t", label_space=["a", "b", "c"], network=network.spec,
+        head=find_head(network), input=HERE,
+    )  # fmt: skip
+    save_model(tmp_path / "p", network, card)
+    return tmp_path / "p"
+
+
+def test_a_committee_is_saved_and_loaded_like_any_model(package):
+    model = load_model(package)
+    x = torch.rand(2, 3, 28, 28) * 2 - 1
+    assert model.network(x).shape == (2, 3)
+    assert torch.equal(model.network(x), load_model(package).network(x))
+
+
+def test_it_answers_with_the_joint_opinion_of_what_each_member_sees(package):
+    network = load_model(package).network
+    x = torch.rand(2, 3, 28, 28) * 2 - 1
+    larger = torch.nn.functional.interpolate(x, size=(32, 32), mode="area") / 2 + 0.5
+    said = [network.members[0](x), network.members[1](larger)]
+    expected = joint_opinion(said, [[0, 1], [2, 0]], 4)[:, :3]
+    assert torch.allclose(network(x), expected, atol=1e-4)
+
+
+def test_its_head_grows_like_any_other(package):
+    network = load_model(package).network
+    x = torch.rand(2, 3, 28, 28)
+    grown = reshape_head(network, {0: 0, 1: 1, 2: 2}, 4)
+    assert torch.allclose(grown.eval()(x)[:, :3], network(x), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"width": 2}, "beyond 'width'"),
+        ({"members": []}, "at least 1"),
+        ({"input": InputContract(channels=1, spatial_size=[28, 28])}, "other channels"),
+    ],
+)
+def test_a_committee_that_does_not_fit_together_is_refused(change, says):
+    with pytest.raises(ValidationError, match=says):
+        spec(**change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"columns": [0, 0]},
+        {"columns": [-1, 1]},
+        {"columns": [0, 10**9]},
+        {"network": {"name": "Committee", "input": HERE.model_dump(), "members": [], "width": 2}},
+    ],
+)
+def test_a_card_with_a_strange_member_is_refused(package, change):
+    card = json.loads((package / CARD).read_text())
+    card["network"]["members"][0] |= change
+    (package / CARD).write_text(json.dumps(card))
+    reseal(package)
+    with pytest.raises(PackageError, match=r"network\.committee\.members\.0"):
+        load_model(package)
