@@ -160,7 +160,8 @@ class TransferLoss(torch.nn.Module):
     Args:
         local, query: the columns of the local and of the queried classes.
         kind: the divergence from the teachers.
-        divergence_weight, self_weight: of the divergence, and of keeping the student's own earlier logits.
+        label_weight, divergence_weight, self_weight: of the restricted cross-entropy, of the divergence, and
+            of keeping the student's own earlier logits.
         temperature: of the divergences between softmaxes.
     """
 
@@ -172,13 +173,15 @@ class TransferLoss(torch.nn.Module):
         query: Sequence[int],
         *,
         kind: Divergence,
+        label_weight: float = 1.0,
         divergence_weight: float,
         self_weight: float,
         temperature: float,
     ) -> None:
         super().__init__()
         self.local, self.query, self.kind, self.temperature = list(local), list(query), kind, temperature
-        self.divergence_weight, self.self_weight = divergence_weight, self_weight
+        self.label_weight, self.divergence_weight = label_weight, divergence_weight
+        self.self_weight = self_weight
 
     def forward(self, logits: Tensor, targets: dict[str, Tensor]) -> Tensor:
         """
@@ -189,7 +192,7 @@ class TransferLoss(torch.nn.Module):
         Returns:
             A scalar.
         """
-        loss = restricted_cross_entropy(logits, targets["label"], self.local)
+        loss = self.label_weight * restricted_cross_entropy(logits, targets["label"], self.local)
         if self.divergence_weight:
             how = (self.query, self.local, self.temperature, self.progress)
             away = divergence(self.kind, logits, targets["answers"], *how)

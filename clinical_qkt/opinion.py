@@ -14,8 +14,7 @@ from torch import Tensor
 STEPS = 25
 """Newton steps: enough for gradients below 1e-3, see tests/test_opinion.py."""
 RIDGE = 1e-3
-"""Weight of ``|z|² / 2``. It keeps logits finite where models are certain, and decides what none of them does:
-how classes compare that no chain of models connects."""
+"""Weight of ``|z|² / 2``: keeps logits finite where models are certain, and levels what they leave open."""
 
 
 def joint_opinion(logits: Sequence[Tensor], columns: Sequence[Sequence[int]], width: int) -> Tensor:

@@ -25,7 +25,7 @@ from clinical_qkt.budget import BudgetFit, fit_query_bias
 from clinical_qkt.handlers import Progress, ValidationCurves
 from clinical_qkt.losses import Divergence, TransferLoss
 from clinical_qkt.packages.networks import find_head
-from clinical_qkt.targets import Images, answer, labels_of
+from clinical_qkt.targets import Answers, Images, answer, labels_of
 from clinical_qkt.teachers import Start
 from clinical_qkt.training import prepare_batch, train
 
@@ -36,13 +36,16 @@ class TransferSettings(BaseModel):
     Attributes:
         variant: a name for this set of choices, logged with the results.
         ask: which teachers take part: ``relevant``, those that know a queried class, or ``all``.
+        answers: ``joint``: one opinion of all that are asked and the own model (ours); ``each``: one a
+            teacher, the divergences from which are averaged; see ``targets.asked``.
         start_from: ``committee``: all models that take part, as one network (ours); ``teacher``: the network
             of the relevant teacher that shares most classes with the student (ours); ``own``: the student's.
         teachers_per_class: only so many relevant teachers a queried class, those with the highest scores on
             probes; all if None.
         divergence: from the teachers' answers: ``evidence``, ``logit`` (ours), ``kl``, ``reverse_kl``,
             ``balanced`` or ``interpolated``; see ``losses``.
-        divergence_weight, self_weight: of that, and of keeping the student's own earlier logits.
+        label_weight, divergence_weight, self_weight: of the cross-entropy, of that, and of keeping the
+            student's own earlier logits.
         temperature: of the divergences between softmaxes.
         max_epochs, learning_rate, batch_size: of phase 1; 0 epochs leave it out.
         refine_epochs, refine_learning_rate: of the head's retraining in phase 2.
@@ -57,9 +60,11 @@ class TransferSettings(BaseModel):
 
     variant: str = "distil"
     ask: Literal["all", "relevant"] = "relevant"
+    answers: Answers = "each"
     start_from: Start = "teacher"
     teachers_per_class: int | None = Field(default=None, ge=1)
     divergence: Divergence = "evidence"
+    label_weight: float = Field(default=1.0, ge=0)
     divergence_weight: float = Field(default=0.1, ge=0)
     self_weight: float = Field(default=0.0, ge=0)
     temperature: float = Field(default=2.0, gt=0)
@@ -190,6 +195,7 @@ def _loss(local: Sequence[int], query: Sequence[int], settings: TransferSettings
         local,
         query,
         kind=settings.divergence,
+        label_weight=settings.label_weight,
         divergence_weight=settings.divergence_weight,
         self_weight=settings.self_weight,
         temperature=settings.temperature,

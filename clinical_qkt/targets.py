@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from monai.data import DataLoader, Dataset
@@ -15,6 +15,11 @@ from tqdm import tqdm
 
 from clinical_qkt.errors import PackageError
 from clinical_qkt.files import write_whole
+from clinical_qkt.labels import LabelSpace
+from clinical_qkt.opinion import joint_opinion
+from clinical_qkt.teachers import Teacher, all_classes
+
+Answers = Literal["joint", "each"]
 
 
 class Images(Protocol):
@@ -76,6 +81,37 @@ def aligned(logits: Tensor, columns: dict[int, int], known: Sequence[bool], widt
         if known[source]:
             out[:, target] = logits[:, source]
     return out
+
+
+def asked(
+    teachers: Sequence[Teacher], logits: Mapping[str, Tensor], own: Tensor, labels: LabelSpace, how: Answers
+) -> Tensor:
+    """What the teachers say of the student's images.
+
+    Args:
+        logits: each teacher's by site, ``(N, its classes)``.
+        own: the student's, ``(N, local)``.
+        labels: its classes, then the queried ones.
+        how: ``each``: one answer a teacher, over the classes that it knows; ``joint``: one for all of them
+            and the student's own model, see ``opinion``.
+
+    Returns:
+        ``(N, T, C)``, with T = 1 if joint; NaN where a teacher does not know the class.
+
+    Raises:
+        PackageError: a teacher's answers hold NaN or infinity.
+    """
+    for teacher in teachers:
+        require_finite(logits[teacher.site], teacher.site)
+    if how == "each":
+        return torch.stack([aligned(logits[t.site], t.columns, t.known, len(labels)) for t in teachers], 1)
+    everyone = all_classes(labels, teachers)
+    rows = {t.site: r for t in teachers if (r := t.known_rows(everyone))}
+    columns = [list(range(own.shape[1])), *(list(r.values()) for r in rows.values())]
+    said = [own, *(logits[site][:, list(r)] for site, r in rows.items())]
+    chunks = zip(*(s.split(4096) for s in said), strict=True)
+    opinions = torch.cat([joint_opinion(chunk, columns, len(everyone)) for chunk in chunks])
+    return opinions[:, None, : len(labels)]
 
 
 def require_finite(logits: Tensor, site: str) -> None:

@@ -44,6 +44,11 @@ class Teacher:
         """The student's columns that this teacher really knows."""
         return {to for source, to in self.columns.items() if self.known[source]}
 
+    def known_rows(self, labels: LabelSpace) -> dict[int, int]:
+        """``{row of its head: column of labels}`` of the classes that it knows."""
+        pairs = align(self.model.card.labels, labels)
+        return {row: column for row, column in pairs.items() if self.known[row]}
+
     def score(self, column: int) -> float:
         """What the probes say of one of the student's columns; 0 if the teacher has no such class."""
         return max((float(self.scores[s]) for s, to in self.columns.items() if to == column), default=0.0)
@@ -142,6 +147,14 @@ def starting_point(
     return reshape_head(best.model.network, rows, len(labels)), best.model
 
 
+def all_classes(labels: LabelSpace, teachers: Sequence[Teacher]) -> LabelSpace:
+    """The student's and the queried classes, then every other one that some teacher knows."""
+    for teacher in teachers:
+        classes = zip(teacher.model.card.labels, teacher.known, strict=True)
+        labels = labels.extended([c for c, known in classes if known and labels.find(c) is None])
+    return labels
+
+
 def committee(own: Model, teachers: Sequence[Teacher], labels: LabelSpace) -> Model:
     """The student's model and its teachers' as one network; see ``packages.committee``.
 
@@ -157,13 +170,10 @@ def committee(own: Model, teachers: Sequence[Teacher], labels: LabelSpace) -> Mo
     Raises:
         PackageError: a model cannot sit in a committee.
     """
-    everyone = labels
-    for teacher in teachers:
-        classes = zip(teacher.model.card.labels, teacher.known, strict=True)
-        everyone = everyone.extended([c for c, known in classes if known and everyone.find(c) is None])
+    everyone = all_classes(labels, teachers)
     seats, networks = [], []
     mine = {row: row for row in range(len(own.card.label_space))}
-    for model, columns in [(own, mine), *((t.model, _known_rows(t, everyone)) for t in teachers)]:
+    for model, columns in [(own, mine), *((t.model, t.known_rows(everyone)) for t in teachers)]:
         card = model.card
         if not isinstance(card.network, NetworkSpec) or not card.input.same_kind(own.card.input):
             raise PackageError(
@@ -184,9 +194,3 @@ def committee(own: Model, teachers: Sequence[Teacher], labels: LabelSpace) -> Mo
     }
     network = Committee(spec, networks, len(labels)).eval()
     return Model(network, own.card.model_copy(update=about), own.folder, own.bytes)
-
-
-def _known_rows(teacher: Teacher, labels: LabelSpace) -> dict[int, int]:
-    """``{row of the teacher's head: column of labels}`` of the classes that it knows."""
-    pairs = align(teacher.model.card.labels, labels)
-    return {row: column for row, column in pairs.items() if teacher.known[row]}

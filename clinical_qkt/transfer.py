@@ -21,7 +21,7 @@ from mlflow.entities import Run
 from monai.data import Dataset
 from torch import nn
 
-from clinical_qkt import metrics, phases, report, tracking
+from clinical_qkt import metrics, phases, report, targets, tracking
 from clinical_qkt.budget import BudgetFit, class_recalls
 from clinical_qkt.data.datalist import CheckedData, Section
 from clinical_qkt.data.inputs import InputContract, cached
@@ -33,7 +33,7 @@ from clinical_qkt.packages.store import Model, save_model
 from clinical_qkt.phases import TransferSettings
 from clinical_qkt.sites import Site
 from clinical_qkt.summary import evaluation, summarise
-from clinical_qkt.targets import Images, aligned, answer, kept, labels_of, require_finite, with_targets
+from clinical_qkt.targets import Images, answer, labels_of
 from clinical_qkt.teachers import Teacher, probe, read_teachers, relevant_teachers, starting_point
 from clinical_qkt.tracking import Tracker
 
@@ -93,11 +93,12 @@ class Transfer:
             teachers = self.verified_teachers()
             relevant = self.relevant(teachers)
             own_probabilities, before = self.evaluated("before", self.own.network, run)
-            images = self.images_with_targets(relevant)
+            asked = relevant if self.settings.ask == "relevant" else teachers
+            images = self.images_with_targets(asked)
             network, start = starting_point(
-                self.own, relevant, self.labels, self.query, self.settings.start_from
+                self.own, asked, self.labels, self.query, self.settings.start_from
             )
-            network = self.distilled(network, images, relevant, run)
+            network = self.distilled(network, images, asked, run)
             fit = self.refined(network, images, run)
             probabilities, after = self.evaluated("after", network, run)
             self.save(network, start)
@@ -116,7 +117,7 @@ class Transfer:
             )
             self.report(summary, own_probabilities, probabilities, run)
         write_json(self.site.transfer_dir / "summary.json", summary)
-        drop_unfinished(self.unfinished(relevant))
+        drop_unfinished(self.unfinished(asked))
         return summary
 
     def verified_teachers(self) -> list[Teacher]:
@@ -152,35 +153,28 @@ class Transfer:
             self.tracker.log(child, tracking.evaluation_figures(when, part))
         return probabilities, part
 
-    def images_with_targets(self, relevant: Sequence[Teacher]) -> Dataset:
-        """Own training images with what the relevant teachers and the own model say of them, once.
+    def images_with_targets(self, asked: Sequence[Teacher]) -> Dataset:
+        """Own training images with what the teachers and the own model say of them, once.
 
         Each teacher sees the images as its card asks for them, prepared from the raw intensities.
         """
         training = self.images["training"]
 
         def collect() -> dict[str, torch.Tensor]:
-            answers = []
-            for teacher in relevant:
-                logits = answer(
-                    teacher.model.network,
-                    self.seen_by(teacher),
-                    self.device,
-                    what=f"answers of {teacher.site}",
-                )
-                require_finite(logits, teacher.site)
-                answers.append(aligned(logits, teacher.columns, teacher.known, len(self.labels)))
-            return {
-                "answers": torch.stack(answers, 1),
-                "own": answer(self.own.network, training, self.device),
+            said = {
+                t.site: answer(t.model.network, self.seen_by(t), self.device, what=f"answers of {t.site}")
+                for t in asked
             }
+            own = answer(self.own.network, training, self.device)
+            how = self.settings.answers
+            return {"answers": targets.asked(asked, said, own, self.labels, how), "own": own}
 
         with self.timed("targets"):
-            targets = kept(self.unfinished(relevant) / "targets.safetensors", collect)
-            return with_targets(training, targets["answers"], targets["own"])
+            found = targets.kept(self.unfinished(asked) / "targets.safetensors", collect)
+            return targets.with_targets(training, found["answers"], found["own"])
 
     def distilled(
-        self, network: nn.Module, images: Dataset, relevant: Sequence[Teacher], parent: Run
+        self, network: nn.Module, images: Dataset, asked: Sequence[Teacher], parent: Run
     ) -> nn.Module:
         """Phase 1."""
         with (
@@ -196,7 +190,7 @@ class Transfer:
                 self.settings,
                 self.site.seed,
                 self.device,
-                self.unfinished(relevant),
+                self.unfinished(asked),
                 [LogEpochs(self.tracker, child)],
             )
 
@@ -277,9 +271,9 @@ class Transfer:
             )
         return self.images["training"] if expects == given else self._cached("training", expects)
 
-    def unfinished(self, relevant: Sequence[Teacher]) -> Path:
+    def unfinished(self, asked: Sequence[Teacher]) -> Path:
         """Where targets and checkpoints are kept until the end: a folder named after what decides them."""
-        weights = [self.own.card.weights_sha256, *(t.model.card.weights_sha256 for t in relevant)]
+        weights = [self.own.card.weights_sha256, *(t.model.card.weights_sha256 for t in asked)]
         facts = fingerprint(self.site.seed, self.settings.model_dump(), sha256(self.site.data), weights)
         return self.site.output_dir / "unfinished" / f"transfer-{facts}"
 

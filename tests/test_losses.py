@@ -90,10 +90,16 @@ def test_the_transfer_loss_is_the_weighted_sum():
         "own": torch.randn(5, 3),
     }
     loss = losses.TransferLoss(
-        LOCAL, QUERY, kind="evidence", divergence_weight=0.3, self_weight=0.2, temperature=1.0
+        LOCAL,
+        QUERY,
+        kind="evidence",
+        label_weight=0.5,
+        divergence_weight=0.3,
+        self_weight=0.2,
+        temperature=1.0,
     )(logits, targets)
     expected = (
-        losses.restricted_cross_entropy(logits, targets["label"], LOCAL)
+        0.5 * losses.restricted_cross_entropy(logits, targets["label"], LOCAL)
         + 0.3 * losses.divergence("evidence", logits, targets["answers"], QUERY, LOCAL, 1.0)
         + 0.2 * losses.logit_matching(logits[:, :3], targets["own"])
     )

@@ -8,12 +8,9 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
-import torch
-
-from clinical_qkt import phases
+from clinical_qkt import phases, targets
 from clinical_qkt.methods.case import Case, Outcome, of_network
 from clinical_qkt.phases import TransferSettings
-from clinical_qkt.targets import aligned, require_finite, with_targets
 from clinical_qkt.teachers import Teacher, relevant_teachers, starting_point
 
 
@@ -38,12 +35,8 @@ def run(case: Case, settings: Settings) -> Outcome:
     if settings.half_precision:
         asked = [_halved(t) for t in asked]
         received = (sum(t.model.bytes for t in case.teachers) if received is None else received) // 2
-    for t in asked:
-        require_finite(case.answers[t.site], t.site)
-    answers = torch.stack(
-        [aligned(case.answers[t.site], t.columns, t.known, len(case.labels)) for t in asked], 1
-    )
-    images = with_targets(case.training, answers, case.own_answers)
+    answers = targets.asked(asked, case.answers, case.own_answers, case.labels, settings.answers)
+    images = targets.with_targets(case.training, answers, case.own_answers)
     network, _ = starting_point(case.own, asked, case.labels, case.query, settings.start_from)
     chosen = (case.query, settings, case.seed, case.device)
     network = phases.distil(network, images, case.augment, case.validation, *chosen)
