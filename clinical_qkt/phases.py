@@ -40,8 +40,8 @@ class TransferSettings(BaseModel):
             teacher, the divergences from which are averaged; see ``targets.asked``.
         start_from: ``committee``: all models that take part, as one network (ours); ``teacher``: the network
             of the relevant teacher that shares most classes with the student (ours); ``own``: the student's.
-        teachers_per_class: only so many relevant teachers a queried class, those with the highest scores on
-            probes; all if None.
+        teachers_per_class: only so many relevant teachers a queried class, those that know most of the
+            student's classes; all if None.
         divergence: from the teachers' answers: ``evidence``, ``logit`` (ours), ``kl``, ``reverse_kl``,
             ``balanced`` or ``interpolated``; see ``losses``.
         label_weight, divergence_weight, self_weight: of the cross-entropy, of that, and of keeping the

@@ -26,7 +26,7 @@ def summarise(
     data: CheckedData,
     device: torch.device,
     teachers: Sequence[Teacher],
-    chosen: Sequence[Teacher],
+    asked: Sequence[Teacher],
     started_from: str,
     fit: BudgetFit,
     before: dict[str, Any],
@@ -55,7 +55,7 @@ def summarise(
             "query": site.queried.names,
             "images": {s: len(items) for s, items in data.items.items()},
         },
-        "teachers": [_teacher_facts(t, chosen) for t in teachers],
+        "teachers": [_teacher_facts(t, data.labels, site, asked) for t in teachers],
         "method": {**settings.model_dump(), "started_from": started_from, "fit": _fit_facts(fit)},
         "before": before,
         "after": after,
@@ -93,14 +93,18 @@ def decision(after: dict[str, Any], lost: dict[str, Any], budget: float) -> dict
     return {"accepted": not against, "against": against, "budget": {"forgetting": budget}}
 
 
-def _teacher_facts(teacher: Teacher, chosen: Sequence[Teacher]) -> dict[str, Any]:
+def _teacher_facts(
+    teacher: Teacher, labels: LabelSpace, site: Site, asked: Sequence[Teacher]
+) -> dict[str, Any]:
     names = teacher.model.card.labels.names
+    queried = set(range(len(site.classes), len(labels)))
     return {
         "site": teacher.site,
         "classes": names,
         "mask": {n: round(float(s), 4) for n, s in zip(names, teacher.scores, strict=True)},
         "known": [n for n, k in zip(names, teacher.known, strict=True) if k],
-        "relevant": any(t is teacher for t in chosen),
+        "relevant": bool(teacher.known_columns & queried),
+        "asked": any(t is teacher for t in asked),
         "weights_sha256": teacher.model.card.weights_sha256,
         "bytes": teacher.model.bytes,
     }

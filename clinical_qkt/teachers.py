@@ -103,7 +103,8 @@ def relevant_teachers(
     """The teachers that know a queried class.
 
     Args:
-        per_class: keep so many for each queried class: those whose probe scores for it are highest.
+        per_class: keep so many for each queried class: those that know most of the student's other classes,
+            then those whose probe scores for it are highest.
 
     Raises:
         QueryError: names the queried classes that nobody knows.
@@ -120,7 +121,8 @@ def relevant_teachers(
     best: set[str] = set()
     for q in query:
         holders = [t for t in teachers if q in t.known_columns]
-        best |= {t.site for t in sorted(holders, key=lambda t: -t.score(q))[:per_class]}
+        holders.sort(key=lambda t: (len(t.known_columns), t.score(q)), reverse=True)
+        best |= {t.site for t in holders[:per_class]}
     return [t for t in teachers if t.site in best]
 
 

@@ -108,7 +108,7 @@ class Transfer:
                 self.data,
                 self.device,
                 teachers,
-                relevant,
+                asked,
                 start.card.site,
                 fit,
                 before,

@@ -51,6 +51,7 @@ def test_the_summary_has_the_stable_keys_and_adds_up(demo):
         "mask",
         "known",
         "relevant",
+        "asked",
         "weights_sha256",
         "bytes",
     }

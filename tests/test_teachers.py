@@ -7,6 +7,7 @@ from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import load_model, save_model
+from clinical_qkt.targets import asked
 from clinical_qkt.teachers import committee, probe, read_teachers, relevant_teachers, starting_point
 
 LABELS, QUERY = LabelSpace(["a", "b", "c", "q"]), [3]
@@ -104,3 +105,19 @@ def test_a_committee_does_not_sit_in_a_committee(teachers, tmp_path):
     teachers[0].model, teachers[0].known = committee(own, teachers[1:], LABELS), [True] * 3
     with pytest.raises(PackageError, match=r"package of student.*is itself a committee"):
         committee(own, teachers[:1], LABELS)
+
+
+def test_asked_jointly_teachers_and_student_give_the_committees_answer(teachers, tmp_path):
+    own = load_model(package(tmp_path, "student", ["a", "b", "c"]))
+    images = torch.rand(3, 3, 28, 28)
+    logits = {t.site: t.model.network(images).detach() for t in teachers}
+    mine = own.network(images).detach()
+    joint = asked(teachers, logits, mine, LABELS, "joint")
+    expected = committee(own, teachers, LABELS).network(images)
+    assert torch.allclose(joint[:, 0], expected, atol=1e-4)
+    each = asked(teachers, logits, mine, LABELS, "each")
+    assert each.shape == (3, 4, 4) and torch.isnan(each[0, 0]).tolist() == [False, True, True, False]
+
+
+def test_few_teachers_are_those_that_know_most_of_the_students_classes(teachers):
+    assert [t.site for t in relevant_teachers(teachers, LABELS, QUERY, per_class=1)] == ["two"]
