@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from clinical_qkt import masks
 from clinical_qkt.budget import BudgetFit, fit_query_bias
+from clinical_qkt.errors import PackageError
 from clinical_qkt.handlers import Progress, ValidationCurves
 from clinical_qkt.losses import Divergence, TransferLoss
 from clinical_qkt.packages.networks import find_head
@@ -58,17 +59,17 @@ class TransferSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    variant: str = "distil"
-    ask: Literal["all", "relevant"] = "relevant"
-    answers: Answers = "each"
-    start_from: Start = "teacher"
+    variant: str = "committee"
+    ask: Literal["all", "relevant"] = "all"
+    answers: Answers = "joint"
+    start_from: Start = "committee"
     teachers_per_class: int | None = Field(default=None, ge=1)
     divergence: Divergence = "evidence"
     label_weight: float = Field(default=1.0, ge=0)
     divergence_weight: float = Field(default=0.1, ge=0)
     self_weight: float = Field(default=0.0, ge=0)
     temperature: float = Field(default=2.0, gt=0)
-    max_epochs: int = Field(default=8, ge=0)
+    max_epochs: int = Field(default=0, ge=0)
     learning_rate: float = Field(default=2e-3, gt=0)
     batch_size: int = Field(default=64, ge=2)
     refine_epochs: int = Field(default=0, ge=0)
@@ -78,6 +79,11 @@ class TransferSettings(BaseModel):
     mask_statistic: masks.Statistic = "peak"
     mask_threshold: float = Field(default=masks.THRESHOLD, gt=0, lt=1)
     probes: int = Field(default=2048, ge=8)
+
+    @property
+    def trains(self) -> bool:
+        """Whether any weight is trained, so that the teachers' answers on training images are needed."""
+        return self.max_epochs > 0 or self.refine_epochs > 0
 
 
 def distil(
@@ -167,8 +173,17 @@ def spend_budget(
     Args:
         before: recall of each local class on ``validation`` before, see ``budget.class_recalls``.
         budget: points of retained recall that the site is willing to lose.
+
+    Raises:
+        PackageError: the network gives NaN or infinity.
     """
     logits = answer(network, validation, device, what="validation images")
+    if not torch.isfinite(logits).all():
+        raise PackageError(
+            "gives NaN or infinity on this site's images",
+            where="the model that was gained",
+            fix="take packages out of 'teachers' one at a time, and tell the sending site",
+        )
     spend = budget * (1 - settings.reserve)
     fit = fit_query_bias(logits, labels_of(validation), query, before, spend, spend * settings.worst_factor)
     head = _head(network)

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from clinical_qkt import masks
+from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import PackageError, QueryError
 from clinical_qkt.labels import LabelSpace, align
+from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.committee import Committee, CommitteeSpec, Seat
 from clinical_qkt.packages.networks import NetworkSpec, reshape_head
 from clinical_qkt.packages.store import Model, load_model
@@ -149,6 +151,22 @@ def starting_point(
     return reshape_head(best.model.network, rows, len(labels)), best.model
 
 
+def require_same_kind(card: Card, given: InputContract) -> None:
+    """Refuse a model whose images could not be made of this site's without guessing.
+
+    Raises:
+        PackageError: it expects other channels or another number of dimensions.
+    """
+    expects = card.input
+    if not expects.same_kind(given):
+        raise PackageError(
+            f"expects images with {expects.channels} channels in {len(expects.spatial_size)} dimensions, "
+            f"this site's have {given.channels} in {len(given.spatial_size)}",
+            where=f"package of {card.site}",
+            fix="take it out of 'teachers', or ask for a model of such images",
+        )
+
+
 def all_classes(labels: LabelSpace, teachers: Sequence[Teacher]) -> LabelSpace:
     """The student's and the queried classes, then every other one that some teacher knows."""
     for teacher in teachers:
@@ -177,11 +195,12 @@ def committee(own: Model, teachers: Sequence[Teacher], labels: LabelSpace) -> Mo
     mine = {row: row for row in range(len(own.card.label_space))}
     for model, columns in [(own, mine), *((t.model, t.known_rows(everyone)) for t in teachers)]:
         card = model.card
-        if not isinstance(card.network, NetworkSpec) or not card.input.same_kind(own.card.input):
+        require_same_kind(card, own.card.input)
+        if not isinstance(card.network, NetworkSpec):
             raise PackageError(
-                "is itself a committee, or expects images of other channels or axes",
+                "is itself a committee",
                 where=f"package of {card.site}",
-                fix="take it out of 'teachers', or ask the site for the model that it trained itself",
+                fix="take it out of 'teachers', or ask for the model that the site trained itself",
             )
         if columns:
             seats.append(Seat(network=card.network, input=card.input, columns=list(columns.values())))

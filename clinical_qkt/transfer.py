@@ -25,7 +25,6 @@ from clinical_qkt import metrics, phases, report, targets, tracking
 from clinical_qkt.budget import BudgetFit, class_recalls
 from clinical_qkt.data.datalist import CheckedData, Section
 from clinical_qkt.data.inputs import InputContract, cached
-from clinical_qkt.errors import PackageError
 from clinical_qkt.files import drop_unfinished, fingerprint, sha256, write_json
 from clinical_qkt.handlers import LogEpochs
 from clinical_qkt.packages.networks import find_head
@@ -34,7 +33,14 @@ from clinical_qkt.phases import TransferSettings
 from clinical_qkt.sites import Site
 from clinical_qkt.summary import evaluation, summarise
 from clinical_qkt.targets import Images, answer, labels_of
-from clinical_qkt.teachers import Teacher, probe, read_teachers, relevant_teachers, starting_point
+from clinical_qkt.teachers import (
+    Teacher,
+    probe,
+    read_teachers,
+    relevant_teachers,
+    require_same_kind,
+    starting_point,
+)
 from clinical_qkt.tracking import Tracker
 
 
@@ -94,11 +100,12 @@ class Transfer:
             relevant = self.relevant(teachers)
             own_probabilities, before = self.evaluated("before", self.own.network, run)
             asked = relevant if self.settings.ask == "relevant" else teachers
-            images = self.images_with_targets(asked)
             network, start = starting_point(
                 self.own, asked, self.labels, self.query, self.settings.start_from
             )
-            network = self.distilled(network, images, asked, run)
+            images = self.images_with_targets(asked) if self.settings.trains else None
+            if images:
+                network = self.distilled(network, images, asked, run)
             fit = self.refined(network, images, run)
             probabilities, after = self.evaluated("after", network, run)
             self.save(network, start)
@@ -194,14 +201,15 @@ class Transfer:
                 [LogEpochs(self.tracker, child)],
             )
 
-    def refined(self, network: nn.Module, images: Dataset, parent: Run) -> BudgetFit:
+    def refined(self, network: nn.Module, images: Dataset | None, parent: Run) -> BudgetFit:
         """Phase 2, within the forgetting budget."""
         held_out = self.images["validation"]
         name = "phase 2: head refinement"
         with self.timed("phase 2"), self.tracker.run(name, self.tags, parent=parent) as child:
             logits = answer(self.own.network, held_out, self.device)
             before = class_recalls(logits, labels_of(held_out), self.local)
-            phases.retrain_head(network, images, self.query, self.settings, self.site.seed, self.device)
+            if images:
+                phases.retrain_head(network, images, self.query, self.settings, self.site.seed, self.device)
             fit = phases.spend_budget(
                 network,
                 held_out,
@@ -224,7 +232,7 @@ class Transfer:
     def save(self, network: nn.Module, start: Model) -> None:
         """The new model with its card, ready for the bundle's ``evaluate`` and ``inference``.
 
-        The licence stays that of the model that phase 1 started from, since the weights derive from it.
+        The licence stays that of the model, or of all the models, that the weights derive from.
         """
         about: dict[str, Any] = {
             "site": self.site.site,
@@ -261,15 +269,10 @@ class Transfer:
         Raises:
             PackageError: it asks for what cannot be made of them without guessing.
         """
-        expects, given = teacher.model.card.input, self.own.card.input
-        if (expects.channels, len(expects.spatial_size)) != (given.channels, len(given.spatial_size)):
-            raise PackageError(
-                f"expects images with {expects.channels} channels in {len(expects.spatial_size)} dimensions, "
-                f"this site's have {given.channels} in {len(given.spatial_size)}",
-                where=f"package of {teacher.site}",
-                fix="take it out of 'teachers', or ask for a model of such images",
-            )
-        return self.images["training"] if expects == given else self._cached("training", expects)
+        require_same_kind(teacher.model.card, self.own.card.input)
+        expects = teacher.model.card.input
+        same = expects == self.own.card.input
+        return self.images["training"] if same else self._cached("training", expects)
 
     def unfinished(self, asked: Sequence[Teacher]) -> Path:
         """Where targets and checkpoints are kept until the end: a folder named after what decides them."""

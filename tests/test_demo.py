@@ -79,8 +79,8 @@ def test_mlflow_has_one_finished_parent_with_its_phases_and_the_same_figures(dem
     assert {r.info.status for r in runs} == {"FINISHED"}
     parent = next(r for r in runs if r.info.run_name.startswith("transfer to"))
     children = [r.info.run_name for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert sorted(children) == ["after", "before", "phase 1: distillation", "phase 2: head refinement"]
-    assert parent.data.tags["site"] == s["student"]["site"] and parent.data.tags["method"] == "qkt distil"
+    assert sorted(children) == ["after", "before", "phase 2: head refinement"]
+    assert parent.data.tags["site"] == s["student"]["site"] and parent.data.tags["method"] == "qkt committee"
     assert parent.data.metrics["after/query_recall"] == pytest.approx(s["after"]["query_recall"])
     assert parent.data.metrics["forgetting/worst"] == pytest.approx(s["forgetting"]["worst"])
     for name in s["student"]["query"]:
@@ -117,7 +117,7 @@ def test_the_same_seed_gives_the_same_figures(demo, npz, tmp_path):
 def test_a_demo_that_was_killed_goes_on_and_ends_with_the_same_figures(demo, npz, tmp_path):
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "clinical_qkt", "demo", "--data", str(npz), "--out", str(out), *DEMO]
-    for until in ("packages/hospital_2/card.json", "hospitals/*/unfinished/transfer-*/checkpoint*.pt"):
+    for until in ("packages/hospital_2/card.json", "figures/*.png"):
         process = subprocess.Popen(
             command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL
         )

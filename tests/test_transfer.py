@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import mlflow
 import pytest
 import torch
 import yaml
@@ -12,6 +17,8 @@ from conftest import CONFIGS, DEMO, run
 
 from clinical_qkt import bundle
 from clinical_qkt.packages.store import load_model, save_model
+
+DISTIL = ("train.yaml", "transfer.yaml", "transfer_distil.yaml")
 
 
 def student_of(demo: Path) -> tuple[Path, dict]:
@@ -44,6 +51,10 @@ def test_a_teacher_with_another_network_and_input_size_can_teach(demo, tmp_path)
         "teachers": [str(tmp_path / "package")],
     }
     bundle.run([CONFIGS / "train.yaml", CONFIGS / "transfer.yaml", file], **where)
+    committee = load_model(tmp_path / "t" / "model").card.network
+    assert [seat.input.spatial_size for seat in committee.members] == [[28, 28], [36, 32]]
+
+    bundle.run([CONFIGS / n for n in DISTIL] + [file], **where, overwrite=True)
     summary = json.loads((tmp_path / "t" / "summary.json").read_text())
     # the student keeps its own network, since the teacher's expects another input
     assert summary["method"]["started_from"] == values["site"]
@@ -57,13 +68,39 @@ def test_the_new_model_keeps_the_licence_of_the_one_it_started_from(demo, tmp_pa
     teacher = load_model(Path(values["teachers"][0]))
     save_model(tmp_path / "p", teacher.network, teacher.card.model_copy(update={"licence": "CC BY-NC 4.0"}))
     where = {"transfer_dir": str(tmp_path / "t"), "mlflow": f"sqlite:///{tmp_path}/m.db", "max_epochs": 1}
-    bundle.run(
-        [CONFIGS / "train.yaml", CONFIGS / "transfer.yaml", file], teachers=[str(tmp_path / "p")], **where
-    )
+    bundle.run([CONFIGS / n for n in DISTIL] + [file], teachers=[str(tmp_path / "p")], **where)
     summary = json.loads((tmp_path / "t" / "summary.json").read_text())
     assert summary["method"]["started_from"] == teacher.card.site
     card = load_model(tmp_path / "t" / "model").card
     assert card.licence == "CC BY-NC 4.0" and card.site == values["site"]
+
+
+def test_a_distillation_that_was_killed_goes_on_and_ends_with_the_same_model(demo, tmp_path):
+    file, values = student_of(demo)
+    files = [str(CONFIGS / n) for n in DISTIL] + [str(file)]
+    where = {"mlflow": f"sqlite:///{tmp_path}/m.db", "max_epochs": 3, "batch_size": 16}
+    bundle.run(files, transfer_dir=str(tmp_path / "whole"), **where)
+
+    options = [w for k, v in where.items() for w in (f"--{k}", str(v))] + [
+        "--transfer_dir",
+        str(tmp_path / "cut"),
+    ]
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(files), *options]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    checkpoints = Path(values["output_dir"]) / "unfinished"
+    while process.poll() is None and not list(checkpoints.glob("transfer-*/checkpoint*.pt")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "cut" / "summary.json").exists()
+    bundle.run(files, transfer_dir=str(tmp_path / "cut"), **where)
+    a, b = (load_model(tmp_path / n / "model").card.weights_sha256 for n in ("whole", "cut"))
+    assert a == b and not checkpoints.exists()
+    client = mlflow.MlflowClient(where["mlflow"])
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    names = [r.info.run_name for r in runs]
+    # the run that was killed was taken up again, so that two transfers are there and no third
+    assert {r.info.status for r in runs} == {"FINISHED"} and names.count("phase 1: distillation") == 2
 
 
 def test_two_classes_can_be_asked_for_at_once(npz, tmp_path):

@@ -35,7 +35,10 @@ RIVALS = ("distill", "fedavg", "fedsa", "knfu", "amalgamation")
 """The modules of the distillation, averaging and amalgamation rivals, whose mean a margin is taken over."""
 
 SINGLE = (*RIVALS, "fine_tune")
-"""Those whose outcome is one model, as a student can keep it."""
+"""Those whose outcome is one model of the student's size."""
+
+OURS = ("committee", "distil")
+"""The variants of QKT that are held against the rivals."""
 
 
 def pool_masks(masks: list[dict[str, Any]], thresholds: list[float]) -> list[dict[str, Any]]:
@@ -112,7 +115,7 @@ def tables(content: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def margins(rows: list[dict[str, Any]], ours: str = "distil") -> list[str]:
+def margins(rows: list[dict[str, Any]]) -> list[str]:
     """Paired differences in query recall at the budget, query by query, in points."""
     by_query: dict[Any, dict[str, float]] = {}
     module = {}
@@ -122,18 +125,19 @@ def margins(rows: list[dict[str, Any]], ours: str = "distil") -> list[str]:
             by_query.setdefault(key, {})[r["variant"]] = 100 * r["query_recall_at_budget"]
             module[r["variant"]] = r["method"]
     whole = [q for q in by_query.values() if len(q) == len(module)]
-    if ours not in module or not whole:
-        return []
-    rivals = [v for v, m in module.items() if m in RIVALS]
-    single = [v for v, m in module.items() if m in SINGLE]
-    lines = [""]
-    if rivals:
-        gain = [q[ours] - float(np.mean([q[v] for v in rivals])) for q in whole]
-        lines.append(f"{ours} above the mean of {', '.join(rivals)}: {_points(gain)} points.")
-    if single:
-        best = max(single, key=lambda v: float(np.mean([q[v] for q in whole])))
-        gain = [q[ours] - q[best] for q in whole]
-        lines += ["", f"{ours} above the best single-model rival, {best}: {_points(gain)} points."]
+    kinds = {"single-model rival": SINGLE, "ensemble": ("ensemble",)}
+    lines = []
+    for ours in (v for v in OURS if v in module and whole):
+        rivals = [v for v, m in module.items() if m in RIVALS]
+        if rivals:
+            gain = [q[ours] - float(np.mean([q[v] for v in rivals])) for q in whole]
+            lines += ["", f"{ours} above the mean of {', '.join(rivals)}: {_points(gain)} points."]
+        for kind, modules in kinds.items():
+            some = [v for v, m in module.items() if m in modules]
+            if some:
+                best = max(some, key=lambda v: float(np.mean([q[v] for q in whole])))
+                gain = [q[ours] - q[best] for q in whole]
+                lines += ["", f"{ours} above the best {kind}, {best}: {_points(gain)} points."]
     return lines
 
 
