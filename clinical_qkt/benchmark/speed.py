@@ -31,10 +31,10 @@ from clinical_qkt.files import write_json
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.losses import TransferLoss
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.networks import preset
+from clinical_qkt.packages.networks import preset, reshape_head
 from clinical_qkt.packages.store import Model
 from clinical_qkt.targets import aligned, answer, with_targets
-from clinical_qkt.teachers import Teacher, relevant_teachers
+from clinical_qkt.teachers import Teacher, committee, relevant_teachers
 from clinical_qkt.training import train
 
 CLASSES, QUERY = 5, [4]
@@ -82,6 +82,12 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
         student = preset("resnet_small", 3).build(CLASSES)
         phases.distil(student, data, symmetries([28, 28]), items[:64], QUERY, settings, 0, device)
 
+    own = reshape_head(networks[-1], {c: c for c in LOCAL}, len(LOCAL))
+    together = committee(_model("student", own, len(LOCAL)), _teachers(networks, 4, 4), labels).network
+
+    def answers(network: nn.Module) -> None:
+        answer(network, items, device)
+
     def probing() -> None:
         masks.knowledge_scores(networks[0], 3, (28, 28), -1, 1, device=device)
 
@@ -103,6 +109,8 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
         ways[f"transfer, {relevant} relevant"] = lambda r=relevant: transfer(r, r)  # type: ignore[misc]
         ways[f"naive loop, {relevant} relevant"] = lambda r=relevant: naive(r)  # type: ignore[misc]
     ways["probing one model for its mask"] = probing
+    ways["one network answers"] = lambda: answers(networks[0])
+    ways["own model and 4 teachers answer"] = lambda: answers(together)
     ways["transfer, 4 relevant of 8"] = lambda: transfer(4, 8)
     ways["transfer, 4 relevant of 64"] = lambda: transfer(4, 64)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -129,6 +137,12 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
         "ratios": {
             **ratios,
             "64 sites against 8, 4 relevant, masks known": {"transfer / transfer": sites},
+            "a committee of 4 teachers": {
+                "its answers / one network's": least["own model and 4 teachers answer"]
+                / least["one network answers"],
+                "its answers / transfer of 4": least["own model and 4 teachers answer"]
+                / least["transfer, 4 relevant"],
+            },
             "probing one model": {
                 "probing / transfer of 4": least["probing one model for its mask"]
                 / least["transfer, 4 relevant"]
@@ -142,18 +156,22 @@ def _teachers(networks: list[nn.Module], relevant: int, sites: int) -> list[Teac
     columns = {c: c for c in range(CLASSES)}
     found = []
     for i in range(sites):
-        card = Card(
-            site=f"hospital_{i}",
-            task="speed",
-            label_space=[f"class {c}" for c in range(CLASSES)],
-            network=preset("resnet_small", 3),
-            head="fc",
-            input=InputContract(channels=3, spatial_size=[28, 28]),
-        )
-        model = Model(networks[i % len(networks)], card, Path(), 0)
+        model = _model(f"hospital_{i}", networks[i % len(networks)], CLASSES)
         known = [i < relevant or c not in QUERY for c in range(CLASSES)]
         found.append(Teacher(model, columns, torch.ones(CLASSES), known))
     return found
+
+
+def _model(site: str, network: nn.Module, classes: int) -> Model:
+    card = Card(
+        site=site,
+        task="speed",
+        label_space=[f"class {c}" for c in range(classes)],
+        network=preset("resnet_small", 3),
+        head="fc",
+        input=InputContract(channels=3, spatial_size=[28, 28]),
+    )
+    return Model(network, card, Path(), 0)
 
 
 def main(

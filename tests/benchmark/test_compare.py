@@ -27,7 +27,15 @@ def config(tmp_path, npz):
     content["methods"] = {
         "local": {},
         "masked_ensemble": {"method": "ensemble", "masked": True},
-        "distil": {"method": "qkt", "variant": "distil", "max_epochs": 4},
+        "distil": {
+            "method": "qkt",
+            "variant": "distil",
+            "ask": "relevant",
+            "answers": "each",
+            "start_from": "teacher",
+            "max_epochs": 4,
+        },
+        "committee": {"method": "qkt"},
     }
     content["queries"] = 1
     path = tmp_path / "config.yaml"
@@ -54,7 +62,7 @@ def test_a_comparison_writes_rows_tables_and_figures_and_goes_on_after_a_stop(
     monkeypatch.setattr(module, "_row", lambda *a: done.append(row(*a)) or done[-1])
     assert run("benchmark", str(config), "--data", str(npz), "--out", str(out)) == 0
     content = json.loads((out / "results.json").read_text())
-    assert content["rows"] == done and len(done) == 6  # none was made twice
+    assert content["rows"] == done and len(done) == 8  # none was made twice
     assert all(set(r) >= REQUIRED for r in done)
     assert {len(r["query"]) for r in done} == {1, 2}
     assert {"kind", "lambda", "precision", "recall", "f1"} <= set(content["masks"][0])

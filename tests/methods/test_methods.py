@@ -18,7 +18,9 @@ CASES = {
     "fine_tune": ("fine_tune", QUICK),
     "distill_all": ("distill", QUICK),
     "distill_relevant": ("distill", {**QUICK, "relevant_only": True}),
-    "distil": ("qkt", QUICK),
+    "distil": ("qkt", {**QUICK, "ask": "relevant", "answers": "each", "start_from": "teacher"}),
+    "joint_answers": ("qkt", {**QUICK, "start_from": "teacher", "divergence": "kl", "label_weight": 0}),
+    "committee": ("qkt", {}),
     "pooled": ("pooled", QUICK),
 }
 
@@ -39,7 +41,7 @@ def test_a_method_gives_a_column_a_class_and_keeps_what_the_student_knew(name, c
     assert (found.bytes_received > 0) == (name not in ("local", "pooled"))
 
 
-@pytest.mark.parametrize("name", ["masked_ensemble", "distil", "pooled"])
+@pytest.mark.parametrize("name", ["masked_ensemble", "distil", "joint_answers", "committee", "pooled"])
 def test_the_evidence_for_the_queried_class_is_higher_on_its_images(name, case, held_out):
     logits, truth = outcome(name, case).predict(held_out), labels_of(held_out)
     evidence = logits[:, 3] - logits[:, :3].amax(1)
@@ -54,7 +56,7 @@ def test_light_receives_one_package_in_half_precision(case):
     method = METHODS["qkt"]
     light = method.run(
         case,
-        method.Settings(teachers_per_class=1, half_precision=True, max_epochs=0, refine_epochs=2),
+        method.Settings(ask="relevant", teachers_per_class=1, half_precision=True),
     )
     full = sum(t.model.bytes for t in case.teachers)
     assert light.teachers_used == 1 and light.bytes_received <= full / 4 + 1
