@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from clinical_qkt import masks
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import PackageError, QueryError
+from clinical_qkt.errors import InputError, PackageError, QueryError
 from clinical_qkt.labels import LabelSpace, align
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.committee import Committee, CommitteeSpec, Seat
+from clinical_qkt.packages.committee import MAX_CLASSES, MAX_MEMBERS, Committee, CommitteeSpec, Seat
 from clinical_qkt.packages.networks import NetworkSpec, reshape_head
 from clinical_qkt.packages.store import Model, load_model
 
@@ -189,8 +189,15 @@ def committee(own: Model, teachers: Sequence[Teacher], labels: LabelSpace) -> Mo
 
     Raises:
         PackageError: a model cannot sit in a committee.
+        InputError: there are too many models or classes for one.
     """
     everyone = all_classes(labels, teachers)
+    if len(teachers) >= MAX_MEMBERS or len(everyone) > MAX_CLASSES:
+        raise InputError(
+            f"a committee of {1 + len(teachers)} models over {len(everyone)} classes is too large",
+            where="teachers",
+            fix=f"list fewer than {MAX_MEMBERS} with at most {MAX_CLASSES} classes, or ask only the relevant",
+        )
     seats, networks = [], []
     mine = {row: row for row in range(len(own.card.label_space))}
     for model, columns in [(own, mine), *((t.model, t.known_rows(everyone)) for t in teachers)]:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import PackageError, QueryError
+from clinical_qkt.errors import InputError, PackageError, QueryError
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset
@@ -121,3 +121,9 @@ def test_asked_jointly_teachers_and_student_give_the_committees_answer(teachers,
 
 def test_few_teachers_are_those_that_know_most_of_the_students_classes(teachers):
     assert [t.site for t in relevant_teachers(teachers, LABELS, QUERY, per_class=1)] == ["two"]
+
+
+def test_a_committee_that_is_too_large_is_refused_in_plain_words(teachers, tmp_path):
+    own = load_model(package(tmp_path, "student", ["a", "b", "c"]))
+    with pytest.raises(InputError, match="a committee of 129 models over 5 classes is too large"):
+        committee(own, teachers * 32, LABELS)

@@ -45,7 +45,10 @@ class Committee(nn.Module):
         return self.head(joint_opinion(said, [seat.columns for seat in self.spec.members], self.spec.width))
 
 
-Column = Annotated[int, Field(ge=0, lt=1000)]
+MAX_MEMBERS, MAX_CLASSES = 128, 512
+"""The joint opinion needs memory for the square of the classes, for every image of a batch."""
+
+Column = Annotated[int, Field(ge=0, lt=MAX_CLASSES)]
 
 
 class Seat(BaseModel):
@@ -60,7 +63,7 @@ class Seat(BaseModel):
 
     network: NetworkSpec
     input: InputContract
-    columns: list[Column] = Field(min_length=1, max_length=1000)
+    columns: list[Column] = Field(min_length=1, max_length=MAX_CLASSES)
 
     @model_validator(mode="after")
     def _each_once(self) -> Seat:
@@ -81,8 +84,8 @@ class CommitteeSpec(BaseModel):
 
     name: Literal["Committee"] = "Committee"
     input: InputContract
-    members: list[Seat] = Field(min_length=1, max_length=64)
-    width: int = Field(ge=1, le=1000)
+    members: list[Seat] = Field(min_length=1, max_length=MAX_MEMBERS)
+    width: int = Field(ge=1, le=MAX_CLASSES)
 
     @model_validator(mode="after")
     def _within(self) -> CommitteeSpec:
