@@ -58,3 +58,16 @@ def test_points_and_percents():
     assert (report.percent(0.125), report.percent(None), report.points(-0.0781), report.points(None)) == (
         "12", "–", "-7.8", "–",
     )  # fmt: skip
+
+
+def test_the_report_tells_of_whom_the_new_model_consists(summary, tmp_path):
+    counts = np.eye(len(summary["student"]["classes"]) + 1, dtype=int)
+    report.write(tmp_path / "c", summary, (counts, counts))
+    asked = [t["site"] for t in summary["teachers"] if t["asked"]]
+    page = " ".join((tmp_path / "c" / "report.html").read_text().split())
+    assert f"own model and those of {', '.join(asked)}, which answer together" in page
+    assert "nothing was trained" in page
+    summary["method"] |= {"start_from": "teacher", "max_epochs": 4, "started_from": "hospital_9"}
+    report.write(tmp_path / "d", summary, (counts, counts))
+    page = " ".join((tmp_path / "d" / "report.html").read_text().split())
+    assert "which started as that of hospital_9; trained on" in page and "nothing was" not in page
