@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from clinical_qkt.errors import QueryError
+from clinical_qkt.errors import PackageError, QueryError
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.methods import METHODS
 from clinical_qkt.targets import labels_of
@@ -70,3 +70,18 @@ def test_a_class_that_no_teacher_knows_is_refused_by_name(case):
     )
     with pytest.raises(QueryError, match="'pink'"):
         outcome("distil", lost)
+
+
+class Nothing(torch.nn.Module):
+    """A network of three classes that answers NaN."""
+
+    def forward(self, image):
+        return torch.full((len(image), 3), torch.nan)
+
+
+@pytest.mark.parametrize("name", ["committee", "distil"])
+def test_a_teacher_that_answers_nan_is_refused_by_name(name, case):
+    first, *others = case.teachers
+    broken = replace(first, model=replace(first.model, network=Nothing()))
+    with pytest.raises(PackageError, match=f"package of {first.site}: .*NaN"):
+        outcome(name, replace(case, teachers=[broken, *others]))
