@@ -8,6 +8,7 @@ from monai.data import Dataset
 from monai.transforms import RandFlipd
 
 from clinical_qkt.budget import class_recalls, retained_recall
+from clinical_qkt.errors import PackageError
 from clinical_qkt.packages.networks import preset
 from clinical_qkt.phases import TransferSettings, distil, head_inputs, retrain_head, spend_budget
 from clinical_qkt.targets import answer, labels_of
@@ -80,6 +81,14 @@ def test_the_reserve_leaves_a_part_of_the_budget_unspent(network):
         settings = TransferSettings(reserve=reserve)
         fits.append(spend_budget(copy.deepcopy(network), held_out, QUERY, recall, 40.0, settings, CPU))
     assert fits[1].spent <= 4.0 + 1e-6 and fits[1].spent <= fits[0].spent <= 40.0 + 1e-6
+
+
+def test_a_network_that_gives_nan_is_refused_before_a_budget_is_fitted(network):
+    with torch.no_grad():
+        network.fc.bias[0] = torch.nan
+    held_out = items(500, 4)
+    with pytest.raises(PackageError, match="NaN or infinity on this site's images"):
+        spend_budget(network, held_out, QUERY, torch.tensor([0.9, 0.9]), 2.0, TransferSettings(), CPU)
 
 
 def test_head_inputs_are_what_the_head_sees(network):
