@@ -5,6 +5,7 @@ import torch
 
 from clinical_qkt.errors import InputError, QueryError
 from clinical_qkt.labels import LabelSpace
+from clinical_qkt.methods import case as training_of_cases
 from clinical_qkt.methods import fedavg
 from clinical_qkt.methods.case import Member
 from clinical_qkt.packages.networks import preset
@@ -49,7 +50,7 @@ def test_the_queried_class_is_learnt_from_the_sites_that_have_it(case, held_out)
 
 def test_a_second_query_and_another_student_share_the_rounds(case, members, monkeypatch):
     first = fedavg.run(case, SHORT)
-    monkeypatch.setattr(fedavg, "train", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(training_of_cases, "train", lambda *a, **k: pytest.fail("trained again"))
     other = replace(case, labels=LabelSpace(["red", "green", "blue", "violet"]))
     again = fedavg.run(replace(other, federation=lambda: members[::-1]), SHORT)
     assert first.seconds == 0 < again.seconds  # the first has spent them itself
@@ -57,7 +58,7 @@ def test_a_second_query_and_another_student_share_the_rounds(case, members, monk
 
 def test_a_run_that_was_cut_off_ends_with_the_same_weights(case, tmp_path, monkeypatch):
     fedavg.run(case, SHORT)
-    cut, calls, train = replace(case, shared=tmp_path / "cut"), [], fedavg.train
+    cut, calls, train = replace(case, shared=tmp_path / "cut"), [], training_of_cases.train
 
     def killed(*args, **kwargs):
         calls.append(kwargs["what"])
@@ -65,7 +66,7 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(case, tmp_path, monke
             raise KeyboardInterrupt
         return train(*args, **kwargs)
 
-    monkeypatch.setattr(fedavg, "train", killed)
+    monkeypatch.setattr(training_of_cases, "train", killed)
     with pytest.raises(KeyboardInterrupt):
         fedavg.run(cut, SHORT)
     assert fedavg._read(file_of(cut.shared)).rounds == 1

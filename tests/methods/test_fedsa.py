@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from clinical_qkt.methods import case as training_of_cases
 from clinical_qkt.methods import fedsa
 from clinical_qkt.packages.networks import PRESETS, find_head, preset
 from clinical_qkt.targets import labels_of
@@ -90,7 +91,7 @@ def test_the_next_student_is_the_mean_of_the_copies(case, monkeypatch):
                 p += len(trained) + 1.0
         trained.append(network)
 
-    monkeypatch.setattr(fedsa, "train", add_one_more_each_time)
+    monkeypatch.setattr(training_of_cases, "train", add_one_more_each_time)
     results = []
     monkeypatch.setattr(fedsa, "of_network", lambda case, network, used: results.append((network, used)))
     fedsa.run(case, fedsa.Settings(rounds=1, keep=2, probe_images=4))
