@@ -198,7 +198,7 @@ def committee(own: Model, teachers: Sequence[Teacher], labels: LabelSpace) -> Mo
             where="teachers",
             fix=f"list fewer than {MAX_MEMBERS} with at most {MAX_CLASSES} classes, or ask only the relevant",
         )
-    seats, networks = [], []
+    seats, networks, cards = [], [], []
     mine = {row: row for row in range(len(own.card.label_space))}
     for model, columns in [(own, mine), *((t.model, t.known_rows(everyone)) for t in teachers)]:
         card = model.card
@@ -213,8 +213,8 @@ def committee(own: Model, teachers: Sequence[Teacher], labels: LabelSpace) -> Mo
             seats.append(Seat(network=card.network, input=card.input, columns=list(columns.values())))
             rows = dict(enumerate(columns))
             networks.append(reshape_head(model.network, rows, len(rows)))
+            cards.append(card)
     spec = CommitteeSpec(input=own.card.input, members=seats, width=len(everyone))
-    cards = [own.card, *(t.model.card for t in teachers)]
     about = {
         "network": spec,
         "licence": "; ".join(dict.fromkeys(c.licence for c in cards)),
