@@ -41,7 +41,7 @@ class TransferSettings(BaseModel):
             teacher, the divergences from which are averaged; see ``targets.asked``.
         start_from: ``committee``: all models that take part, as one network (ours); ``teacher``: the network
             of the relevant teacher that shares most classes with the student (ours); ``own``: the student's.
-        teachers_per_class: only so many relevant teachers a queried class, those that know most of the
+        teachers_per_class: with ``ask: relevant``, only so many a queried class, those that know most of the
             student's classes; all if None.
         divergence: from the teachers' answers: ``evidence``, ``logit`` (ours), ``kl``, ``reverse_kl``,
             ``balanced`` or ``interpolated``; see ``losses``.

@@ -1,6 +1,6 @@
 """Query-based Knowledge Transfer, with the product's own steps: see ``transfer`` and ``phases``.
 
-The variants ``paper``, ``distil`` and ``light`` are settings, the same as in the bundles' configs.
+The variants ``committee``, ``light``, ``distil`` and ``paper`` are settings, the same as in the bundles' configs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Settings(TransferSettings):
 
 
 def run(case: Case, settings: Settings) -> Outcome:
-    """Relevant teachers, targets, phase 1, the head's retraining. The budget is spent by the caller."""
+    """Teachers, targets, the start, phase 1, the head's retraining. The budget is spent by the caller."""
     asked = relevant_teachers(case.teachers, case.labels, case.query, settings.teachers_per_class)
     if settings.ask == "all":
         asked = case.teachers
