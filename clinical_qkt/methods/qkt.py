@@ -1,6 +1,6 @@
 """Query-based Knowledge Transfer, with the product's own steps: see ``transfer`` and ``phases``.
 
-The variants ``committee``, ``light``, ``distil`` and ``paper`` are settings, the same as in the bundles' configs.
+The variants ``committee``, ``light``, ``distil`` and ``paper`` are settings, as in the bundle's configs.
 """
 
 from __future__ import annotations
