@@ -15,7 +15,8 @@ from rich.console import Console
 
 from clinical_qkt.cli import main
 from clinical_qkt.files import sha256
-from clinical_qkt.packages.store import CARD, SUMS, WEIGHTS
+from clinical_qkt.packages.card import Card
+from clinical_qkt.packages.folder import CARD, SUMS
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "bundles" / "blood_cell_classification" / "configs"
@@ -40,9 +41,9 @@ def square(kind: str, seed: int, size: int = 20) -> np.ndarray:
 def reseal(package: Path) -> None:
     """What somebody would do who changes a package on purpose: the digests fit again."""
     card = json.loads((package / CARD).read_text())
-    card["weights_sha256"] = sha256(package / WEIGHTS)
+    card["weights_sha256"] = sha256(package / Card.TENSORS)
     (package / CARD).write_text(json.dumps(card))
-    (package / SUMS).write_text("".join(f"{sha256(package / f)}  {f}\n" for f in (CARD, WEIGHTS)))
+    (package / SUMS).write_text("".join(f"{sha256(package / f)}  {f}\n" for f in (CARD, Card.TENSORS)))
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,9 @@
-"""The card of a model: what it is, what it expects, what it knows. Data that a schema checks."""
+"""Cards: what a package holds, as data that a schema checks; and the card of a model."""
 
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
@@ -36,35 +36,50 @@ class KnowledgeMask(BaseModel):
     threshold: float
 
 
-class Card(BaseModel):
-    """What accompanies a model's weights.
+class PackageCard(BaseModel):
+    """What every package's card says.
 
     Attributes:
-        site: a pseudonym, never a name that identifies patients.
+        site: a pseudonym of the sender, never a name that identifies patients.
         task: what is classified, e.g. ``blood_cell_classification``.
-        label_space: one class a row of the head, in its order.
-        network, head, input: how to build it, where its head is, what it expects.
-        weights_sha256: of ``model.safetensors``.
-        recall: on the sender's own test images, by class, rounded to whole percents.
-        knowledge_mask: optional.
-        generated_data: trained on generated images, not on patients.
+        weights_sha256: of the tensors beside the card.
+        generated_data: made from generated images, not from patients.
     """
 
     model_config = ConfigDict(extra="forbid")
+    TENSORS: ClassVar[str]
 
-    format: Literal["clinical-qkt/model/1"] = "clinical-qkt/model/1"
     software: str = f"clinical-qkt {__version__}"
     created: str = Field(default_factory=lambda: datetime.date.today().isoformat(), max_length=10)
     site: str = Field(pattern=PSEUDONYM)
     task: str = Field(pattern=PSEUDONYM)
+    weights_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    generated_data: bool = False
+
+    def facts(self) -> dict[str, Any]:
+        """The card as plain JSON data."""
+        return self.model_dump(mode="json")
+
+
+class Card(PackageCard):
+    """What accompanies a model's weights.
+
+    Attributes:
+        label_space: one class a row of the head, in its order.
+        network, head, input: how to build it, where its head is, what it expects.
+        recall: on the sender's own test images, by class, rounded to whole percents.
+        knowledge_mask: optional.
+    """
+
+    TENSORS: ClassVar[str] = "model.safetensors"
+
+    format: Literal["clinical-qkt/model/1"] = "clinical-qkt/model/1"
     label_space: list[ClassLabel] = Field(min_length=1, max_length=1000)
     network: AnyNetwork
     head: str = Field(max_length=200)
     input: InputContract
-    weights_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     recall: dict[str, float] = {}
     knowledge_mask: KnowledgeMask | None = None
-    generated_data: bool = False
     licence: str = Field(default="all rights reserved by the sending site", max_length=20_000)
     intended_use: str = Field(default="research; not a medical device", max_length=1000)
 
@@ -77,7 +92,3 @@ class Card(BaseModel):
     @property
     def labels(self) -> LabelSpace:
         return LabelSpace(self.label_space, where=f"card of {self.site}: label_space")
-
-    def facts(self) -> dict[str, Any]:
-        """The card as plain JSON data."""
-        return self.model_dump(mode="json")

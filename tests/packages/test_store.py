@@ -11,7 +11,8 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import PackageError
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset
-from clinical_qkt.packages.store import CARD, SUMS, WEIGHTS, is_model, load_model, save_model
+from clinical_qkt.packages.folder import CARD, SUMS
+from clinical_qkt.packages.store import is_model, load_model, save_model
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_saving_again_replaces_the_whole_and_leaves_nothing_behind(package):
     assert {p.name for p in package.parent.iterdir()} == {"p"}
 
 
-@pytest.mark.parametrize("name", [CARD, WEIGHTS])
+@pytest.mark.parametrize("name", [CARD, Card.TENSORS])
 def test_one_flipped_bit_is_refused_and_the_file_named(package, name):
     content = bytearray((package / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -60,7 +61,7 @@ def test_one_flipped_bit_is_refused_and_the_file_named(package, name):
         load_model(package)
 
 
-@pytest.mark.parametrize("name", [CARD, WEIGHTS, SUMS])
+@pytest.mark.parametrize("name", [CARD, Card.TENSORS, SUMS])
 def test_a_missing_file_an_extra_file_and_a_link_are_refused(package, name):
     copy = package.with_name("copy")
     shutil.copytree(package, copy)
@@ -131,7 +132,7 @@ def test_a_card_that_says_something_else_is_refused(package, changes, message):
     ],
 )
 def test_wrong_tensors_are_refused_even_if_the_digests_fit(package, mutate, message):
-    save_file(mutate(load_file(package / WEIGHTS)), package / WEIGHTS)
+    save_file(mutate(load_file(package / Card.TENSORS)), package / Card.TENSORS)
     reseal(package)
     with pytest.raises(PackageError, match=message):
         load_model(package)
@@ -142,7 +143,7 @@ def test_a_pickle_under_the_name_of_safetensors_is_never_unpickled(package, tmp_
         def __reduce__(self):
             return (open, (str(tmp_path / "canary"), "w"))
 
-    (package / WEIGHTS).write_bytes(pickle.dumps(Harm()))
+    (package / Card.TENSORS).write_bytes(pickle.dumps(Harm()))
     reseal(package)
     with pytest.raises(PackageError, match="not a safetensors file"):
         load_model(package)
