@@ -16,6 +16,7 @@ from clinical_qkt.files import write_text
 from clinical_qkt.labels import ClassLabel, LabelSpace
 from clinical_qkt.packages.card import PSEUDONYM
 from clinical_qkt.packages.networks import PRESETS
+from clinical_qkt.policy import Policy
 
 
 class Site(BaseModel):
@@ -29,10 +30,13 @@ class Site(BaseModel):
         classes: the label space: names, or mappings with name, system and code.
         query: the classes that the site asks for.
         teachers: folders of teacher packages from other sites.
+        answers: folders of answer packages to the site's query.
         forgetting_budget: how many points of recall on its own classes the site is willing to lose.
         mlflow: tracking URI; sqlite beside the results if empty.
         output_dir: where the site's own model and results go.
-        package_dir: where ``share`` writes; ``transfer_dir``: where ``transfer`` writes.
+        package_dir, query_dir, transfer_dir: where ``share``, ``query`` and ``transfer`` write.
+        policy: which answers the site gives to others' queries.
+        ledger: the file that keeps what was answered, and the privacy budget.
         licence: under which the site shares its model.
         publish_mask: whether the card tells the knowledge mask.
         architecture, channels, spatial_size: of the site's model; see ``networks.PRESETS``.
@@ -48,11 +52,15 @@ class Site(BaseModel):
     classes: list[ClassLabel] = Field(min_length=1)
     query: list[ClassLabel] = []
     teachers: list[Path] = []
+    answers: list[Path] = []
     forgetting_budget: float = Field(default=2.0, ge=0, le=100)
     mlflow: str = ""
     output_dir: Path
     package_dir: Path
+    query_dir: Path
     transfer_dir: Path
+    policy: Policy = Policy()
+    ledger: Path
     licence: str = Field(default="all rights reserved by the sending site", max_length=200)
     publish_mask: bool = False
     architecture: str = "resnet_small"

@@ -6,7 +6,7 @@ paths are relative to the file, labels are class names::
     {"name": "ward 3", "generated": false, "classes": ["monocyte", "platelet"],
      "training": [{"image": "images/0001.png", "label": "monocyte"}], "validation": [], "test": []}
 
-With a ``classes`` list a label may also be a position in it.
+With a ``classes`` list a label may also be a position in it. An entry may name its ``patient``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clinical_qkt.data.images import check_images
 from clinical_qkt.errors import InputError, one_of
@@ -28,11 +28,12 @@ SECTIONS: tuple[Section, ...] = ("training", "validation", "test")
 
 
 class Entry(BaseModel):
-    """One image and its label."""
+    """One image, its label and, where answers protect patients, a name for the patient that means nothing."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True)
     image: Path
     label: str | int
+    patient: str | None = Field(default=None, min_length=1)
 
 
 class Datalist(BaseModel):
@@ -59,6 +60,7 @@ class CheckedData:
     Attributes:
         labels: the site's classes, then the queried ones.
         items: per section ``[{"image": path, "label": position}]``, as MONAI's datasets take them.
+        patients: ``{image path: patient}`` where the list names one; kept apart, so that it rides in no batch.
         channels, spatial_size: what all images have in common; the size is None if sizes differ and may.
         skipped: images that were left out, now or when the list was made, ``(file name, reason)``.
     """
@@ -70,6 +72,7 @@ class CheckedData:
     channels: int = 0
     spatial_size: tuple[int, ...] | None = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    patients: dict[str, str] = field(default_factory=dict)
 
     def counts(self, section: Section) -> dict[str, int]:
         """Images per class in a section."""
@@ -146,6 +149,8 @@ def load_datalist(
                 data.skipped.append((entry.image.name, f"shows a queried class, in the {section} section"))
             else:
                 found.append((section, {"image": str(path.parent / entry.image), "label": label}))
+                if entry.patient is not None:
+                    data.patients[str(path.parent / entry.image)] = entry.patient
     check = check_images([Path(i["image"]) for _, i in found], str(path), allow_mixed_sizes=allow_mixed_sizes)
     for (section, item), readable in zip(found, check.readable, strict=True):
         if readable:

@@ -19,8 +19,9 @@ from clinical_qkt.methods import (
     local,
     pooled,
     qkt,
+    statistics,
 )
 
-_MODULES = (amalgamation, distill, ensemble, fedavg, fedsa, fine_tune, knfu, local, pooled, qkt)
+_MODULES = (amalgamation, distill, ensemble, fedavg, fedsa, fine_tune, knfu, local, pooled, qkt, statistics)
 
 METHODS: dict[str, ModuleType] = {m.__name__.rpartition(".")[2]: m for m in _MODULES}

@@ -42,7 +42,9 @@ class Case:
         training, validation: its images, prepared for ``own``, ``{"image", "label"}``.
         teachers: all other sites' models, probed and aligned to ``labels``.
         augment: MONAI transforms that change a prepared image at random.
-        federation: all sites with their training images, the student's first; for averaging methods.
+        federation: all sites with their training images, the student's first; for averaging methods, and
+            for methods in which each site computes something of its own.
+        kept: for what several methods need of one case, so that it is computed once.
         shared: a folder for what is the same for every query of the federation (rounds of averaging).
     """
 
@@ -57,6 +59,7 @@ class Case:
     device: torch.device
     shared: Path
     federation: Callable[[], list[Member]] = field(default=list)
+    kept: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def local(self) -> list[int]:

@@ -20,10 +20,14 @@ Literal = bool | int | float | str | list[int]
 
 
 class _Allowed(BaseModel):
-    """A network's arguments: which take the channels and the classes, and which others may be given."""
+    """A network's arguments: which take the channels and the classes, and which others may be given.
+
+    ``depths`` are its early stages, from whose outputs statistics are computed unless others are named.
+    """
 
     channels: str
     classes: str
+    depths: tuple[str, ...]
     others: frozenset[str]
     fixed: dict[str, Any] = {}
 
@@ -32,18 +36,30 @@ ALLOWED: dict[str, _Allowed] = {
     "ResNet": _Allowed(
         channels="n_input_channels",
         classes="num_classes",
+        depths=("bn1", "layer1", "layer2"),
         others=frozenset(
             {"block", "layers", "block_inplanes", "conv1_t_size", "conv1_t_stride", "no_max_pool"}
         ),
     ),
-    "DenseNet121": _Allowed(channels="in_channels", classes="out_channels", others=frozenset({"norm"})),
+    "DenseNet121": _Allowed(
+        channels="in_channels",
+        classes="out_channels",
+        depths=("features.norm0", "features.transition1", "features.transition2"),
+        others=frozenset({"norm"}),
+    ),
     "EfficientNetBN": _Allowed(
         channels="in_channels",
         classes="num_classes",
+        depths=("_bn0", "_blocks.1", "_blocks.2"),
         others=frozenset({"model_name"}),
         fixed={"pretrained": False},  # pretrained weights would be downloaded
     ),
-    "SEResNet50": _Allowed(channels="in_channels", classes="num_classes", others=frozenset()),
+    "SEResNet50": _Allowed(
+        channels="in_channels",
+        classes="num_classes",
+        depths=("layer0", "layer1", "layer2"),
+        others=frozenset(),
+    ),
 }
 
 _STEM: dict[str, Literal] = {"block": "basic", "conv1_t_size": 3, "conv1_t_stride": 1}
@@ -86,6 +102,11 @@ class NetworkSpec(BaseModel):
             if len(sizes) > 8 or any(isinstance(v, int | float) and not 0 <= v <= 4096 for v in sizes):
                 raise ValueError(f"argument '{key}' of {self.name} is out of range")
         return self
+
+    @property
+    def early_depths(self) -> list[str]:
+        """Its first stages by name; see ``extractor``."""
+        return list(ALLOWED[self.name].depths)
 
     def build(self, classes: int) -> nn.Module:
         """The network with random weights and a head of ``classes`` rows.

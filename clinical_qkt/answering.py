@@ -1,0 +1,282 @@
+"""The answering site's side: statistics of its own images of the queried classes, by its own policy.
+
+One pass over the images; features are not kept. What leaves is shown first, and written down in the ledger.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.data import DataLoader, Dataset
+from rich.console import Console
+from rich.prompt import Confirm
+from rich.table import Table
+from tqdm import tqdm
+
+from clinical_qkt.data.datalist import CheckedData
+from clinical_qkt.data.inputs import adapter
+from clinical_qkt.errors import InputError, PackageError
+from clinical_qkt.files import sha256
+from clinical_qkt.ledger import Asked, BudgetSpent, Ledger
+from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
+from clinical_qkt.packages.query import Query
+from clinical_qkt.privacy import Guarantee, PatientSums, private_mean
+from clinical_qkt.sites import Site
+from clinical_qkt.statistics import KINDS, ClassStatistics, Kind, Moments
+
+DECIMALS = 4
+"""Released numbers are rounded to this, in units of the spread within a class."""
+
+
+@dataclass
+class Seen:
+    """What one pass over a class's images leaves behind.
+
+    Attributes:
+        kind: of the answer that is being prepared.
+        patients: different ones, or images where the unit is the image.
+    """
+
+    kind: Kind
+    moments: Moments
+    sums: PatientSums
+    patients: set[str]
+    finite: bool = True
+
+    def update(self, features: torch.Tensor, patients: Sequence[str]) -> None:
+        self.patients.update(patients)
+        if self.kind == "private_mean":
+            self.sums.update(features, patients)
+            return
+        self.finite = self.finite and bool(torch.isfinite(features).all())
+        if self.finite:
+            self.moments.update(features)
+
+
+class Answering:
+    """One answer to one query.
+
+    Args:
+        site: who answers.
+        query: as it was verified.
+        data: the site's images.
+        read: MONAI transforms from a file to a raw channel-first image.
+        device: where the extractor runs.
+        yes: send without asking.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        query: Query,
+        data: CheckedData,
+        read: list[Any],
+        device: torch.device,
+        yes: bool,
+    ) -> None:
+        self.site, self.query, self.data = site, query, data
+        self.read, self.device, self.yes = read, device, yes
+        self.policy, self.ledger = site.policy, Ledger(site.ledger)
+        self.data_sha256 = sha256(site.data)
+        self.console = Console(stderr=True)
+
+    def run(self, folder: Path) -> AnswerCard:
+        """From query to answer package.
+
+        Raises:
+            PackageError: this site's images cannot meet the query's input contract.
+            InputError: patients are not named; or nobody agreed to what would leave.
+        """
+        own = self.site.labels
+        decisions = [self.policy.decide(self.query.card, label, own) for label in self.query.card.query]
+        seen = self.one_pass(decisions)
+        self.show(decisions, seen)
+        self.agreed(folder)
+        answers, given = [], []
+        for i, label in enumerate(self.query.card.query):
+            told, statistics = self.answer(i, label.name, decisions[i], seen.get(i))
+            answers.append(told.model_copy(update={"label": label}))
+            given.append(statistics)
+        card = AnswerCard(
+            site=self.site.site,
+            task=self.query.card.task,
+            query_sha256=self.query.digest,
+            answers=answers,
+            licence=self.site.licence,
+            generated_data=self.data.generated,
+        )
+        return save_answer(folder, card, given)
+
+    @torch.no_grad()
+    def one_pass(self, decisions: Sequence[str]) -> dict[int, Seen]:
+        """Statistics of each queried class that can be answered for, by its position in the query."""
+        kinds: dict[int, Any] = {i: d for i, d in enumerate(decisions) if d in KINDS}
+        if not kinds:
+            return {}
+        self.require_same_kind()
+        width, radius = self.query.card.extractor.features, self.query.card.radius
+        seen = {i: Seen(kind, Moments(width), PatientSums(width, radius), set()) for i, kind in kinds.items()}
+        place = {self.site.labels.find(self.query.card.query[i]): i for i in seen}
+        items = [item for s in ("training", "validation") for item in self.data.items[s]]
+        items = [
+            {"image": item["image"], "label": place[item["label"]], "patient": self.patient(item)}
+            for item in items
+            if item["label"] in place
+        ]
+        images = Dataset(items, adapter(self.read, self.query.card.input))
+        extractor = self.query.extractor.to(self.device)
+        quiet = True if len(items) < 500 else None
+        for batch in tqdm(DataLoader(images, batch_size=64), "statistics", leave=False, disable=quiet):
+            _, features = extractor(batch["image"].to(self.device))
+            features = features.double().cpu()
+            for i, of_class in seen.items():
+                mine = [k for k, label in enumerate(batch["label"].tolist()) if label == i]
+                of_class.update(features[mine], [batch["patient"][k] for k in mine])
+        return seen
+
+    def patient(self, item: dict[str, Any]) -> str:
+        """Whom an image shows; stays in memory.
+
+        Raises:
+            InputError: the policy protects patients and the datalist does not name them.
+        """
+        if self.policy.unit == "image":
+            return str(item["image"])
+        if item["image"] not in self.data.patients:
+            raise InputError(
+                "an image names no patient, so a patient cannot be protected",
+                where=f"{self.site.data.name}: patient",
+                fix="add 'patient' to each entry of the datalist; or, where no two images show the same "
+                "patient, set 'unit: image' under 'policy'",
+            )
+        return self.data.patients[item["image"]]
+
+    def require_same_kind(self) -> None:
+        """
+        Raises:
+            PackageError: the query asks for images that this site's cannot become.
+        """
+        wants = self.query.card.input
+        if wants.channels != self.site.channels or len(wants.spatial_size) != len(self.site.spatial_size):
+            raise PackageError(
+                f"expects images with {wants.channels} channels in {len(wants.spatial_size)} dimensions, "
+                f"this site's have {self.site.channels} in {len(self.site.spatial_size)}",
+                where=f"query of {self.query.card.site}: input",
+                fix="tell the asking site; nothing was sent",
+            )
+
+    def answer(
+        self, position: int, name: str, decision: str, seen: Seen | None
+    ) -> tuple[ClassAnswer, ClassStatistics | None]:
+        """One class's part of the card and its statistics; a line in the ledger."""
+        label = self.query.card.query[position]
+        if seen is None:
+            reason: str | None = decision
+        elif seen.kind == "private_mean":
+            return self.private(label.name, seen)
+        else:
+            reason = self.too_little(seen)
+        kind = seen.kind if seen else "none"
+        asked = Asked(self.query.card.site, self.query.digest, name, kind, self.data_sha256)
+        if reason is not None or seen is None:
+            self.ledger.record(asked, {"declined": reason})
+            return ClassAnswer(label=label, declined=reason), None
+        statistics = seen.moments.statistics().reduced(seen.kind)
+        count = round(statistics.count, -1)
+        self.ledger.record(asked, {"count": count})
+        return ClassAnswer(label=label, kind=seen.kind, count=count), statistics
+
+    def too_little(self, seen: Seen) -> str | None:
+        """Why exact statistics cannot be given, or None."""
+        if len(seen.patients) < self.policy.minimum_patients:
+            return f"fewer than {self.policy.minimum_patients} {self.policy.unit}s show this class"
+        if not seen.finite:
+            return "the extractor gives NaN or infinity on this site's images"
+        covariance = seen.moments.statistics().covariance
+        if covariance is None or float(covariance.diagonal().max()) < 1e-12:
+            return "the extractor gives the same features for every image"
+        return None
+
+    def private(self, name: str, seen: Seen) -> tuple[ClassAnswer, ClassStatistics | None]:
+        """A private mean, drawn and paid for in one transaction, or the same as before for nothing."""
+        policy, label = self.policy, next(q for q in self.query.card.query if q.name == name)
+        asked = Asked(self.query.card.site, self.query.digest, name, seen.kind, self.data_sha256)
+
+        def draw() -> dict[str, Any] | None:
+            found = private_mean(
+                seen.sums.contributions(), seen.sums.radius, policy.guarantee, policy.minimum_patients
+            )
+            if found is None:
+                return None
+            mean = [round(v, DECIMALS) for v in found.mean.tolist()]
+            return {"count": found.count, "noise": found.noise, "mean": mean}
+
+        total = Guarantee(policy.total_epsilon, policy.total_delta)
+        try:
+            release = self.ledger.release(asked, policy.guarantee, total, draw)
+        except BudgetSpent:
+            reason = "this site's privacy budget is spent"
+            self.ledger.record(asked, {"declined": reason})
+            return ClassAnswer(label=label, declined=reason), None
+        if release is None:
+            reason = f"too few {policy.unit}s show this class, as far as a private count tells"
+            return ClassAnswer(label=label, declined=reason), None
+        statistics = ClassStatistics(
+            release["count"], torch.tensor(release["mean"], dtype=torch.float64), noise=release["noise"]
+        )
+        told = ClassAnswer(
+            label=label,
+            kind="private_mean",
+            count=release["count"],
+            noise=release["noise"],
+            epsilon=policy.epsilon,
+            delta=policy.delta,
+            unit=policy.unit,
+        )
+        return told, statistics
+
+    def show(self, decisions: Sequence[str], seen: dict[int, Seen]) -> None:
+        """What is about to leave, for the eyes of this site alone."""
+        width = self.query.card.extractor.features
+        numbers = {"covariance": width * (width + 3) // 2, "diagonal": 2 * width}
+        table = Table(title=f"{self.query.card.site} asks; this would leave:", title_justify="left")
+        for heading in ("class", "answer", f"own {self.policy.unit}s", "numbers", "guarantee"):
+            table.add_column(heading)
+        for i, label in enumerate(self.query.card.query):
+            if i not in seen:
+                table.add_row(label.name, f"declined: {decisions[i]}", "-", "0", "")
+                continue
+            kind = seen[i].kind
+            private = kind == "private_mean"
+            guarantee = f"({self.policy.epsilon:g}, {self.policy.delta:g})-private" if private else "none"
+            reason = None if private else self.too_little(seen[i])
+            shown = f"declined: {reason}" if reason else kind.replace("_", " ")
+            many = "0" if reason else str(1 + numbers.get(kind, width))
+            table.add_row(label.name, shown, str(len(seen[i].patients)), many, guarantee)
+        self.console.print(table)
+        spent = self.ledger.spent(self.policy.total_delta)
+        self.console.print(
+            f"Privacy budget: epsilon {spent:.2f} of {self.policy.total_epsilon:g} is spent; "
+            f"own {self.policy.unit}s are shown here only."
+        )
+
+    def agreed(self, folder: Path) -> None:
+        """
+        Raises:
+            InputError: nobody said yes.
+        """
+        if self.yes:
+            return
+        if not sys.stdin.isatty():
+            raise InputError(
+                "nobody is there to agree to what would leave",
+                where="answer",
+                fix="give --yes true, or run it in a terminal",
+            )
+        if not Confirm.ask(f"Write the answer to {folder}?", console=self.console, default=False):
+            raise InputError("was not agreed to; nothing was written", where="answer")

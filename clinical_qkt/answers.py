@@ -1,0 +1,194 @@
+"""The student's side of the answers: verified, compared, pooled, and made into a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clinical_qkt import heads
+from clinical_qkt.asking import features_of
+from clinical_qkt.errors import InputError, PackageError
+from clinical_qkt.heads import Gaussians, Head
+from clinical_qkt.labels import LabelSpace
+from clinical_qkt.packages.answer import Answer, load_answer
+from clinical_qkt.packages.extractor import Extractor
+from clinical_qkt.packages.gaussian import GaussianClassifier, GaussianSpec
+from clinical_qkt.packages.networks import find_head
+from clinical_qkt.packages.query import load_query
+from clinical_qkt.packages.store import Model
+from clinical_qkt.statistics import Agreement, ClassStatistics, agreement, class_statistics, pooled
+from clinical_qkt.targets import Images, labels_of
+
+
+@dataclass
+class Answers:
+    """All answers to the site's query.
+
+    Attributes:
+        extractor: of the query, with the student's own network in it.
+        parts: one an answer package.
+    """
+
+    extractor: Extractor
+    labels: LabelSpace
+    parts: list[Answer]
+
+    def of_class(self, position: int) -> list[tuple[str, ClassStatistics]]:
+        """The sites that answered for one queried class, with their statistics."""
+        return [(p.site, p.given[position]) for p in self.parts if position in p.given]
+
+    @property
+    def answered(self) -> list[int]:
+        """The positions in the query that somebody answered for."""
+        return [i for i in range(len(self.labels)) if self.of_class(i)]
+
+
+def read_answers(folders: Sequence[Path], query_dir: Path, own: Model, query: LabelSpace) -> Answers | None:
+    """Verify the answers to the query that lies in ``query_dir``; None if there are none.
+
+    Raises:
+        PackageError: an answer is refused, or two come from the same site.
+        InputError: the query is not that of this model or of these classes.
+    """
+    if not folders:
+        return None
+    asked = load_query(query_dir)
+    stale = "the model was trained again" if asked.card.model_sha256 != own.card.weights_sha256 else None
+    if stale is None and asked.card.query != list(query):
+        stale = "the queried classes were changed"
+    if stale:
+        raise InputError(
+            f"{stale} since the query was written, so that answers to it do not fit",
+            where=str(query_dir),
+            fix="run `query` again and ask the sites again",
+        )
+    parts: dict[str, Answer] = {}
+    for folder in folders:
+        part = load_answer(folder, asked)
+        if part.site in parts:
+            raise PackageError(
+                f"a second answer of the site '{part.site}'",
+                where=str(folder),
+                fix="list each site's answer once under 'answers'",
+            )
+        parts[part.site] = part
+    extractor = Extractor(asked.card.extractor, own.network).double_map()
+    extractor.center, extractor.projection = asked.extractor.center, asked.extractor.projection
+    return Answers(extractor.eval(), LabelSpace(asked.card.query), list(parts.values()))
+
+
+def own_statistics(features: torch.Tensor, labels: torch.Tensor, classes: int) -> list[ClassStatistics]:
+    """The own classes', of ``(N, D)`` features of training images."""
+    return [class_statistics(features[labels == c]) for c in range(classes)]
+
+
+def fitted(
+    own: Model,
+    extractor: Extractor,
+    queried: Sequence[ClassStatistics],
+    training: tuple[torch.Tensor, torch.Tensor],
+    validation: tuple[torch.Tensor, torch.Tensor],
+    head: Head,
+    shrinkage: float | None,
+    seed: int,
+) -> tuple[GaussianClassifier, dict[str, Any]]:
+    """A classifier for the own classes and those that were answered for.
+
+    Args:
+        queried: pooled statistics, one a class.
+        training, validation: features ``(N, D)`` and labels ``(N,)`` of own images.
+        head: ``auto``: quadratic if every queried class came with a full covariance, else linear.
+        shrinkage: of the quadratic head; chosen on validation images if None.
+
+    Returns:
+        The classifier, and what was chosen.
+    """
+    classes = len(own.card.label_space)
+    everyone = [*own_statistics(*training, classes), *queried]
+    if head == "auto":
+        head = "quadratic" if all(q.kind == "covariance" for q in queried) else "linear"
+    spec = GaussianSpec(
+        extractor=extractor.spec,
+        own=classes,
+        gaussians=len(everyone),
+        shared=head == "linear",
+        head="replay" if head == "replay" else "gaussian",
+    )
+    single = Extractor(extractor.spec, own.network)
+    single.center, single.projection = extractor.center.float(), extractor.projection.float()
+    network = GaussianClassifier(spec, single, len(everyone))
+    facts: dict[str, Any] = {"head": head}
+    if head == "replay":
+        shared = heads.shared_covariance(everyone)
+        network.head = heads.replayed(*training, queried, shared, seed)
+        return network.eval(), facts
+    if head == "linear":
+        gaussians = heads.linear(everyone)
+    else:
+        if shrinkage is None:
+            shrinkage = heads.chosen_shrinkage(everyone, *validation)
+        gaussians = heads.quadratic(everyone, shrinkage)
+        facts["shrinkage"] = shrinkage
+    facts["temperature"] = heads.chosen_temperature(gaussians, *validation)
+    fill(network, gaussians, facts["temperature"])
+    return network.eval(), facts
+
+
+def fill(network: GaussianClassifier, gaussians: Gaussians, temperature: float) -> None:
+    """Put Gaussians into a classifier, in single precision."""
+    network.mean.copy_(gaussians.mean)
+    network.whitening.copy_(gaussians.whitening)
+    # Only differences count, and small numbers keep their digits.
+    network.log_volume.copy_(gaussians.log_volume - gaussians.log_volume.mean())
+    network.temperature.fill_(temperature)
+
+
+def with_answers(
+    own: Model,
+    answers: Answers,
+    training: Images,
+    validation: Images,
+    head: Head,
+    shrinkage: float | None,
+    seed: int,
+    device: torch.device,
+) -> tuple[Model, dict[str, Any]]:
+    """The student's model, extended by the classes that were answered for.
+
+    Returns:
+        The model, its card's label space extended; and what was chosen and found: ``head``, ``shrinkage``,
+        ``temperature``, ``agreement`` as ``{class: {site: Agreement}}``.
+    """
+    seen = {
+        "training": (features_of(answers.extractor, training, device), labels_of(training)),
+        "validation": (features_of(answers.extractor, validation, device), labels_of(validation)),
+    }
+    classes = len(own.card.label_space)
+    kept = seen["training"][1] < classes  # a few queried images may be there
+    seen["training"] = (seen["training"][0][kept], seen["training"][1][kept])
+    statistics = own_statistics(*seen["training"], classes)
+    found: dict[str, dict[str, Agreement]] = {}
+    queried = []
+    for i in answers.answered:
+        sites, parts = zip(*answers.of_class(i), strict=True)
+        compared = agreement(parts, statistics)
+        found[answers.labels[i].name] = dict(zip(sites, compared, strict=True))
+        queried.append(pooled(parts))
+    network, facts = fitted(
+        own, answers.extractor, queried, seen["training"], seen["validation"], head, shrinkage, seed
+    )
+    told = [answers.labels[i] for i in answers.answered]
+    about = {
+        "network": network.spec,
+        "label_space": [*own.card.label_space, *told],
+        "head": find_head(network),
+        "generated_data": own.card.generated_data or any(p.card.generated_data for p in answers.parts),
+        "licence": "; ".join(dict.fromkeys([own.card.licence, *(p.card.licence for p in answers.parts)])),
+    }
+    size = sum(p.bytes for p in answers.parts)
+    model = Model(network, own.card.model_copy(update=about), own.folder, own.bytes + size)
+    return model, {**facts, "agreement": found}

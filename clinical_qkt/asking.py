@@ -1,0 +1,149 @@
+"""The student's side of a query for statistics: a feature space of its own, and the package that asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.data import DataLoader
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from tqdm import tqdm
+
+from clinical_qkt.data.datalist import CheckedData
+from clinical_qkt.data.inputs import cached
+from clinical_qkt.errors import InputError
+from clinical_qkt.packages.extractor import Extractor, describe
+from clinical_qkt.packages.networks import NetworkSpec
+from clinical_qkt.packages.query import QueryCard, save_query
+from clinical_qkt.packages.store import Model
+from clinical_qkt.sites import Site
+from clinical_qkt.statistics import KINDS, Kind, Moments
+from clinical_qkt.targets import Images, labels_of
+
+MAP_RIDGE = 0.003
+"""Added to the variance along each axis before it is brought to one, in units of the mean variance: an axis
+along which own classes hardly vary would else be all noise."""
+
+CLIP = 1.0
+"""The radius at which private answers clip, in units of the median length of own features."""
+
+
+class QuerySettings(BaseModel):
+    """The section ``settings`` of a bundle's ``query.yaml``.
+
+    Attributes:
+        depths: modules whose outputs are pooled; the network's first stages if None.
+        welcome: the kinds of answer that are welcome.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    depths: list[str] | None = None
+    welcome: list[Kind] = Field(default=list(KINDS), min_length=1)
+
+
+def write_query(
+    site: Site,
+    settings: QuerySettings,
+    own: Model,
+    data: CheckedData,
+    read: list[Any],
+    device: torch.device,
+) -> QueryCard:
+    """Write the query package to the site's ``query_dir``.
+
+    Raises:
+        InputError: the own model cannot be an extractor.
+    """
+    images = cached(data.items["training"], read, own.card.input, "training images")
+    extractor, radius = own_extractor(own, settings.depths, images, device)
+    card = QueryCard(
+        site=site.site,
+        task=own.card.task,
+        extractor=extractor.spec,
+        input=own.card.input,
+        query=site.query,
+        welcome=settings.welcome,
+        radius=radius,
+        model_sha256=own.card.weights_sha256,
+        generated_data=data.generated,
+    )
+    return save_query(site.query_dir, extractor, card)
+
+
+def own_extractor(
+    own: Model, depths: Sequence[str] | None, images: Images, device: torch.device
+) -> tuple[Extractor, float]:
+    """An extractor of a site's own network, mapped so that its own classes vary by one along each axis.
+
+    Args:
+        depths: the network's first stages if None.
+        images: own training images with labels.
+
+    Returns:
+        The extractor with its map in float64, and the radius at which private answers clip.
+
+    Raises:
+        InputError: the network has no such depths, or gives nothing that could be used.
+    """
+    if not isinstance(own.card.network, NetworkSpec):
+        raise InputError(
+            "is a committee or was made of statistics, and cannot be a feature extractor",
+            where=str(own.folder),
+            fix="name the model that the site trained itself under 'model'",
+        )
+    chosen = list(depths or own.card.network.early_depths)
+    spec = describe(own.network, own.card.network, chosen, own.card.input)
+    extractor = Extractor(spec, own.network).eval().double_map()
+    raw, labels = _all(extractor, images, device, raw=True), labels_of(images)
+    if not torch.isfinite(raw).all() or float(raw.std(0).max()) == 0:
+        raise InputError(
+            "gives features that are not finite or all the same on its own images",
+            where=str(own.folder),
+            fix="train the model again, or name other depths under 'settings'",
+        )
+    extractor.center, extractor.projection = whitening(raw, labels)
+    length = ((raw - extractor.center) @ extractor.projection).norm(dim=1)
+    return extractor, CLIP * float(length.median())
+
+
+def whitening(raw: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Centre ``(D,)`` and map ``(D, D)`` after which classes vary by one, on average, along each axis.
+
+    Args:
+        raw: ``(N, D)`` features of own images.
+        labels: ``(N,)`` their classes.
+    """
+    scale = raw.std(0)
+    scale = scale.clamp_min(1e-3 * float(scale.median()) + 1e-12)
+    center, standard = raw.mean(0), (raw - raw.mean(0)) / scale
+    within = Moments(raw.shape[1])
+    for label in labels.unique():
+        of_class = standard[labels == label]
+        within.update(of_class - of_class.mean(0))
+    covariance = within.statistics().covariance
+    assert covariance is not None
+    values, vectors = torch.linalg.eigh(covariance)
+    values = values.clamp_min(0) + MAP_RIDGE * values.mean()
+    return center, vectors / values.sqrt() / scale[:, None]
+
+
+def features_of(extractor: Extractor, images: Images, device: torch.device) -> Tensor:
+    """``(N, features)`` float64 on the CPU."""
+    return _all(extractor, images, device, raw=False)
+
+
+@torch.no_grad()
+def _all(extractor: Extractor, images: Images, device: torch.device, *, raw: bool) -> Tensor:
+    extractor = extractor.to(device).eval()
+    loader = DataLoader(images, batch_size=256, num_workers=0)  # type: ignore[arg-type]
+    quiet = True if len(images) < 1000 else None
+    parts = []
+    for batch in tqdm(loader, "features", leave=False, disable=quiet):
+        seen = (extractor.pooled if raw else extractor)(batch["image"].to(device))
+        parts.append(seen[1].double().cpu())
+    extractor.to("cpu")
+    return torch.cat(parts)

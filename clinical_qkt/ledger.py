@@ -1,0 +1,159 @@
+"""The ledger: every answer that left the site, and what it spent of the privacy budget.
+
+An SQLite file. A private release is looked up, checked against the budget, drawn and written down in one
+transaction, so that two processes cannot both spend the last of the budget, and a crash leaves either nothing
+or a line whose numbers can be sent again. Asked the same again, a site gives the same numbers: repeating a
+question tells nothing new and costs nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clinical_qkt.errors import OutputError
+from clinical_qkt.privacy import Guarantee, composed_epsilon
+
+_TABLE = """CREATE TABLE IF NOT EXISTS answers (
+    id INTEGER PRIMARY KEY, time TEXT NOT NULL, asked_by TEXT NOT NULL, query_sha256 TEXT NOT NULL,
+    class TEXT NOT NULL, kind TEXT NOT NULL, data_sha256 TEXT NOT NULL,
+    epsilon REAL, delta REAL, noise_multiplier REAL, release TEXT NOT NULL)"""
+_TOLERANCE = 1e-6
+
+
+class BudgetSpent(Exception):
+    """A release would overrun the site's budget; nothing was drawn."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What makes an answer the same answer.
+
+    Attributes:
+        site: who asks.
+        query_sha256: of the query's card.
+        label: the class's name as in the query.
+        kind: of the answer.
+        data_sha256: of the site's datalist.
+    """
+
+    site: str
+    query_sha256: str
+    label: str
+    kind: str
+    data_sha256: str
+
+
+class Ledger:
+    """A site's ledger.
+
+    Args:
+        path: the file; made on first use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def release(
+        self,
+        asked: Asked,
+        guarantee: Guarantee,
+        total: Guarantee,
+        draw: Callable[[], Any],
+    ) -> Any:
+        """The release for what is asked: an earlier one again, or a new one if the budget allows it.
+
+        Args:
+            guarantee: of a new release.
+            total: the budget, for all releases in the ledger together.
+            draw: makes the release, as JSON data; called once at most.
+
+        Raises:
+            BudgetSpent: a new one would overrun the budget.
+            OutputError: the file cannot be used.
+        """
+        key = (asked.query_sha256, asked.label, asked.kind, asked.data_sha256)
+        same = (*key, guarantee.epsilon, guarantee.delta)
+        with self._transaction() as db:
+            earlier = db.execute(
+                "SELECT release FROM answers WHERE query_sha256 = ? AND class = ? AND kind = ?"
+                " AND data_sha256 = ? AND epsilon = ? AND delta = ?",
+                same,
+            ).fetchone()
+            if earlier:
+                return json.loads(earlier[0])
+            spent = [m for (m,) in db.execute(_SPENT)]
+            if (
+                composed_epsilon([*spent, guarantee.noise_multiplier], total.delta)
+                > total.epsilon + _TOLERANCE
+            ):
+                raise BudgetSpent
+            release = draw()
+            self._write(db, asked, release, guarantee)
+            return release
+
+    def record(self, asked: Asked, what: Any) -> None:
+        """Write down an answer that spends no budget, or a refusal."""
+        with self._transaction() as db:
+            self._write(db, asked, what, None)
+
+    def spent(self, delta: float) -> float:
+        """The epsilon of all private releases together, at ``delta``."""
+        with self._transaction() as db:
+            return composed_epsilon([m for (m,) in db.execute(_SPENT)], delta)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """All answers, the first one first."""
+        with self._transaction() as db:
+            found = db.execute("SELECT * FROM answers ORDER BY id")
+            names = [c[0] for c in found.description]
+            return [dict(zip(names, row, strict=True)) for row in found]
+
+    def _write(self, db: sqlite3.Connection, asked: Asked, release: Any, guarantee: Guarantee | None) -> None:
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        cost = (guarantee.epsilon, guarantee.delta, guarantee.noise_multiplier) if guarantee else (None,) * 3
+        db.execute(
+            "INSERT INTO answers (time, asked_by, query_sha256, class, kind, data_sha256,"
+            " epsilon, delta, noise_multiplier, release) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                now,
+                asked.site,
+                asked.query_sha256,
+                asked.label,
+                asked.kind,
+                asked.data_sha256,
+                *cost,
+                json.dumps(release, allow_nan=False),
+            ),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, and one process at a time."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.path, timeout=120, isolation_level=None)) as db:
+                db.execute("PRAGMA synchronous = FULL")
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    db.execute(_TABLE)
+                    yield db
+                    db.execute("COMMIT")
+                except BaseException:
+                    db.execute("ROLLBACK")
+                    raise
+        except (sqlite3.Error, OSError) as e:
+            raise OutputError(
+                f"the ledger cannot be used ({e})",
+                where=str(self.path),
+                fix="mend or restore the file; without it no private answer can leave",
+            ) from None
+
+
+_SPENT = "SELECT noise_multiplier FROM answers WHERE noise_multiplier IS NOT NULL"

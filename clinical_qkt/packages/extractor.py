@@ -1,0 +1,135 @@
+"""A feature extractor: a network of the closed list, the depths that are pooled, and a linear map.
+
+The features of an image are, for each named depth, mean and spread of every channel over the image; then
+centred and mapped so that the student's own classes vary by one along each axis. It is what a student sends
+to ask for statistics, and what the classifier made of the answers computes at inference.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from torch import Tensor, nn
+
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.errors import InputError
+from clinical_qkt.packages.networks import NetworkSpec
+
+MAX_FEATURES = 4096
+
+
+class Extractor(nn.Module):
+    """From images to the network's logits and the features.
+
+    Buffers: ``center`` ``(raw features,)``, ``projection`` ``(raw features, features)``.
+    """
+
+    center: Tensor
+    projection: Tensor
+
+    def __init__(self, spec: ExtractorSpec, network: nn.Module) -> None:
+        super().__init__()
+        self.spec, self.network = spec, network
+        self.register_buffer("center", torch.zeros(spec.features))
+        self.register_buffer("projection", torch.eye(spec.features))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """``(B, channels, *spatial_size)`` to logits ``(B, classes)`` and features ``(B, features)``.
+
+        The map is computed in the buffers' precision: float64 after ``extractor.double_map()``.
+        """
+        logits, pooled = self.pooled(image)
+        return logits, (pooled.to(self.center.dtype) - self.center) @ self.projection
+
+    def pooled(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and the features before they are centred and mapped."""
+        caught: dict[str, Tensor] = {}
+
+        def catch(name: str) -> torch.utils.hooks.RemovableHandle:
+            return self.network.get_submodule(name).register_forward_hook(
+                lambda _, __, output: caught.__setitem__(name, output)
+            )
+
+        # Hooks live for one pass only: those of a copied network would still write to the original.
+        handles = [catch(name) for name in self.spec.depths]
+        try:
+            logits = self.network(image)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return logits, torch.cat([_mean_and_spread(caught[d]) for d in self.spec.depths], 1)
+
+    def double_map(self) -> Extractor:
+        """Centre and map in float64, for statistics; in place."""
+        self.center, self.projection = self.center.double(), self.projection.double()
+        return self
+
+
+class ExtractorSpec(BaseModel):
+    """An extractor as a card describes it.
+
+    Attributes:
+        network: from the closed list.
+        depths: names of its modules whose output is ``(B, channels, …)``.
+        features: how many numbers they come to.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    network: NetworkSpec
+    depths: list[Annotated[str, Field(max_length=200)]] = Field(min_length=1, max_length=16)
+    features: int = Field(ge=1, le=MAX_FEATURES)
+
+    @field_validator("depths", mode="after")
+    @classmethod
+    def _each_once(cls, depths: list[str]) -> list[str]:
+        if len(set(depths)) < len(depths):
+            raise ValueError("a depth is named twice")
+        return depths
+
+    def build(self, classes: int) -> Extractor:
+        """The extractor with random weights, its network with a head of ``classes`` rows.
+
+        Raises:
+            InputError: the network has no such depths.
+        """
+        network = self.network.build(classes)
+        modules = dict(network.named_modules())
+        strange = [d for d in self.depths if d not in modules or d == ""]
+        if strange:
+            raise InputError(
+                f"{self.network.name} has no module '{strange[0]}'",
+                where="depths",
+                fix=f"name modules such as {', '.join(self.network.early_depths)}",
+            )
+        return Extractor(self, network)
+
+
+def describe(network: nn.Module, spec: NetworkSpec, depths: list[str], given: InputContract) -> ExtractorSpec:
+    """The spec of an extractor made of a network: its features are counted on an empty image.
+
+    Raises:
+        InputError: a depth is not there, or its output has no channels and places.
+    """
+    counted = ExtractorSpec(network=spec, depths=depths, features=1)
+    counted.build(1)  # names the depth that is not there
+    device = next(network.parameters()).device
+    image = torch.zeros(1, given.channels, *given.spatial_size, device=device)
+    with torch.no_grad():
+        _, pooled = Extractor(counted, network.eval()).pooled(image)
+    return ExtractorSpec(network=spec, depths=depths, features=pooled.shape[1])
+
+
+def _mean_and_spread(output: Tensor) -> Tensor:
+    """``(B, C, *places)`` to ``(B, 2 C)``."""
+    if output.ndim < 3:
+        raise InputError(
+            f"gives {tuple(output.shape[1:])} numbers, not channels with places",
+            where="depths",
+            fix="name a convolutional stage of the network",
+        )
+    flat = output.float().flatten(2)
+    spread = (flat.var(2, unbiased=False) + 1e-8).sqrt()
+    return torch.cat([flat.mean(2), spread], 1)

@@ -1,0 +1,98 @@
+"""A classifier whose head is made of class statistics: a network of the closed list below it, unchanged.
+
+Kept in a model folder like any other network.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from clinical_qkt.packages.extractor import Extractor, ExtractorSpec
+
+MAX_GAUSSIANS = 512
+
+
+class GaussianClassifier(nn.Module):
+    """The student's own network and, for what it never saw, Gaussians in its feature space.
+
+    Whether an image shows an own or a queried class is left to the Gaussians; which of the own classes it
+    shows, to the network and the Gaussians in equal parts. With ``replay`` an ordinary linear head on the
+    features decides instead.
+
+    Args:
+        spec: what it consists of.
+        extractor: its network has one row an own class.
+        classes: rows of the head: the own classes, then those that were answered for.
+    """
+
+    mean: Tensor
+    whitening: Tensor
+    log_volume: Tensor
+    temperature: Tensor
+
+    def __init__(self, spec: GaussianSpec, extractor: Extractor, classes: int) -> None:
+        super().__init__()
+        self.spec, self.extractor = spec, extractor
+        k, d = spec.gaussians, spec.extractor.features
+        if spec.head == "gaussian":
+            self.register_buffer("mean", torch.zeros(k, d))
+            self.register_buffer("whitening", torch.eye(d).repeat(1 if spec.shared else k, 1, 1))
+            self.register_buffer("log_volume", torch.zeros(k))
+            self.register_buffer("temperature", torch.ones(()))
+        self.head = nn.Linear(k if spec.head == "gaussian" else d, classes)
+        if spec.head == "gaussian":
+            with torch.no_grad():
+                self.head.weight.copy_(torch.eye(classes, k))
+                self.head.bias.zero_()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """``(B, channels, *spatial_size)`` to ``(B, classes)`` logits."""
+        own, features = self.extractor(image)
+        if self.spec.head == "replay":
+            return self.head(features)
+        gap = features[:, None] - self.mean
+        whitening = self.whitening.expand(self.mean.shape[0], -1, -1)
+        distance = torch.einsum("bkd,kde->bke", gap, whitening).square().sum(2)
+        said = ((self.log_volume - distance / 2) / self.temperature).log_softmax(1)
+        local = said[:, : self.spec.own]
+        within = (own.softmax(1) + local.softmax(1)) / 2
+        known = local.logsumexp(1, keepdim=True) + within.clamp_min(1e-12).log()
+        return self.head(torch.cat([known, said[:, self.spec.own :]], 1))
+
+
+class GaussianSpec(BaseModel):
+    """A ``GaussianClassifier`` as a card describes it; the counterpart of ``networks.NetworkSpec``.
+
+    Attributes:
+        own: classes that its network knows; they come first.
+        gaussians: classes in all.
+        shared: whether they share one covariance.
+        head: ``gaussian``, or ``replay``: an ordinary linear head on the features.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal["GaussianClassifier"] = "GaussianClassifier"
+    extractor: ExtractorSpec
+    own: int = Field(ge=1, le=MAX_GAUSSIANS)
+    gaussians: int = Field(ge=1, le=MAX_GAUSSIANS)
+    shared: bool = False
+    head: Literal["gaussian", "replay"] = "gaussian"
+
+    @model_validator(mode="after")
+    def _within(self) -> GaussianSpec:
+        if self.own > self.gaussians:
+            raise ValueError("own: there are fewer Gaussians than own classes")
+        return self
+
+    def build(self, classes: int) -> GaussianClassifier:
+        """The classifier with random weights and a head of ``classes`` rows.
+
+        Raises:
+            InputError: if MONAI refuses the network's arguments.
+        """
+        return GaussianClassifier(self, self.extractor.build(self.own), classes)

@@ -1,0 +1,108 @@
+"""The query package: what a student sends to ask for statistics. Data, never code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field, field_validator
+
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.errors import InputError, PackageError
+from clinical_qkt.files import sha256
+from clinical_qkt.labels import ClassLabel, LabelSpace
+from clinical_qkt.packages.card import PackageCard
+from clinical_qkt.packages.extractor import Extractor, ExtractorSpec, describe
+from clinical_qkt.packages.folder import (
+    CARD,
+    RESEND,
+    package_bytes,
+    read_card,
+    read_tensors,
+    write_package,
+)
+from clinical_qkt.packages.networks import reshape_head
+from clinical_qkt.statistics import Kind
+
+
+class QueryCard(PackageCard):
+    """What a student asks for.
+
+    Attributes:
+        extractor: the network and the depths whose outputs are pooled; weights lie beside the card.
+        input: what the extractor expects of an image.
+        query: the classes, with codes where there are any.
+        welcome: the kinds of answer that the student can use; the site decides which it gives.
+        radius: longer features are clipped to that in a private answer. The asker sets it, so it tells
+            nothing of the answering site's patients.
+        model_sha256: of the weights of the student's model when it asked.
+    """
+
+    TENSORS: ClassVar[str] = "extractor.safetensors"
+
+    format: Literal["clinical-qkt/query/1"] = "clinical-qkt/query/1"
+    extractor: ExtractorSpec
+    input: InputContract
+    query: list[ClassLabel] = Field(min_length=1, max_length=100)
+    welcome: list[Kind] = Field(min_length=1, max_length=4)
+    radius: float = Field(gt=0, le=1e6, allow_inf_nan=False)
+    model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    licence: str = Field(default="to answer this query only", max_length=200)
+
+    @field_validator("query", mode="after")
+    @classmethod
+    def _no_class_twice(cls, classes: list[ClassLabel]) -> list[ClassLabel]:
+        LabelSpace(classes, where="query")
+        return classes
+
+
+@dataclass
+class Query:
+    """A query package, ready for use.
+
+    Attributes:
+        extractor: on the CPU, its map in float64.
+        digest: of the card, which holds the digest of the weights: it names the query.
+    """
+
+    card: QueryCard
+    extractor: Extractor
+    digest: str
+    bytes: int
+
+
+def save_query(folder: Path, extractor: Extractor, card: QueryCard) -> QueryCard:
+    """Write a query package. The extractor leaves without the network's head: nobody else needs it."""
+    bare = Extractor(extractor.spec, reshape_head(extractor.network, {}, 1))
+    bare.center, bare.projection = extractor.center.float(), extractor.projection.float()
+    return write_package(folder, card, bare.state_dict())
+
+
+def load_query(folder: str | Path) -> Query:
+    """Load a query package after checking it from the outside in.
+
+    Raises:
+        PackageError: the package is refused; nothing of it is used.
+    """
+    folder = Path(folder)
+    card = read_card(folder, QueryCard)
+    spec = card.extractor
+    try:
+        extractor = spec.build(1)
+        shapes = {name: list(tensor.shape) for name, tensor in extractor.state_dict().items()}
+        extractor.load_state_dict(read_tensors(folder / card.TENSORS, shapes))
+        features = describe(extractor.network, spec.network, spec.depths, card.input).features
+    except (InputError, RuntimeError) as e:
+        problem = e.problem if isinstance(e, InputError) else "cannot take the images that it asks for"
+        raise PackageError(f"the extractor {problem}", where=str(folder / CARD), fix=RESEND) from None
+    if features != spec.features:
+        raise PackageError(
+            f"the extractor gives {features} features, {spec.features} are declared",
+            where=str(folder / CARD),
+            fix=RESEND,
+        )
+    digest, size = sha256(folder / CARD), package_bytes(folder)
+    torch.nn.Module.requires_grad_(extractor, False)
+    return Query(card, extractor.eval().double_map(), digest, size)

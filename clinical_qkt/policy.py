@@ -1,0 +1,58 @@
+"""What a site lets leave when it is asked: its policy, a section of its YAML."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from clinical_qkt.labels import ClassLabel, LabelSpace
+from clinical_qkt.packages.answer import Unit
+from clinical_qkt.packages.card import PSEUDONYM
+from clinical_qkt.packages.query import QueryCard
+from clinical_qkt.privacy import Guarantee
+from clinical_qkt.statistics import KINDS, Kind
+
+
+class Policy(BaseModel):
+    """Which answers a site gives. The default is the careful one: private means alone.
+
+    Attributes:
+        kinds: what may leave; of what is also welcome, the kind that tells most is given.
+        epsilon, delta: of each private answer, for each class.
+        total_epsilon, total_delta: of all private answers that the ledger holds, together.
+        minimum_patients: fewer give no answer.
+        unit: whom a private answer protects: a ``patient``, which needs ``patient`` in the datalist, or an
+            ``image``, where no two images show the same patient.
+        may_ask: pseudonyms of the sites that get an answer; everybody if empty. Packages are not signed yet,
+            so a pseudonym is a claim.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kinds: list[Kind] = ["private_mean"]
+    epsilon: float = Field(default=1.0, gt=0, le=20)
+    delta: float = Field(default=1e-5, gt=0, lt=0.01)
+    total_epsilon: float = Field(default=4.0, gt=0, le=100)
+    total_delta: float = Field(default=1e-5, gt=0, lt=0.01)
+    minimum_patients: int = Field(default=20, ge=2)
+    unit: Unit = "patient"
+    may_ask: list[Annotated[str, Field(pattern=PSEUDONYM)]] = []
+
+    @property
+    def guarantee(self) -> Guarantee:
+        return Guarantee(self.epsilon, self.delta)
+
+    def decide(self, query: QueryCard, label: ClassLabel, own: LabelSpace) -> Kind | str:
+        """The kind of answer for one class, or the reason for none.
+
+        It looks at what is no secret: the site's label list and this policy, never at images.
+        """
+        if self.may_ask and query.site not in self.may_ask:
+            return f"{query.site} is not on this site's list of those who may ask"
+        if own.find(label) is None:
+            return "this site has no such class"
+        kind = next((k for k in KINDS if k in self.kinds and k in query.welcome), None)
+        if kind is None:
+            return f"this site gives {', '.join(self.kinds)} only, which was not welcome"
+        return kind

@@ -1,0 +1,168 @@
+"""Class statistics of features: what a site answers with instead of a model; see docs/explanation/method.md.
+
+Count, mean and covariance of one class in the student's feature space, computed in one pass, in float64.
+Several sites' answers for one class are pooled, after a look at whether they agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Kind = Literal["covariance", "diagonal", "mean", "private_mean"]
+KINDS: tuple[Kind, ...] = ("covariance", "diagonal", "mean", "private_mean")
+"""From the one that tells most to the one that tells least."""
+
+
+@dataclass(frozen=True)
+class ClassStatistics:
+    """One class in one site's images, or in several sites'.
+
+    Attributes:
+        count: images; patients in a private answer, where it is noised.
+        mean: ``(D,)`` float64.
+        covariance: ``(D, D)``, its diagonal ``(D,)``, or None.
+        noise: standard deviation of what was added to each number of the mean on purpose.
+    """
+
+    count: int
+    mean: Tensor
+    covariance: Tensor | None = None
+    noise: float = 0.0
+
+    @property
+    def kind(self) -> Kind:
+        if self.covariance is not None:
+            return "covariance" if self.covariance.ndim == 2 else "diagonal"
+        return "private_mean" if self.noise else "mean"
+
+    def reduced(self, kind: Kind) -> ClassStatistics:
+        """What is left when only this much may be told; exact kinds only."""
+        covariance = self.covariance
+        if covariance is not None and kind != "covariance":
+            covariance = covariance.diagonal() if kind == "diagonal" else None
+        return ClassStatistics(self.count, self.mean, covariance, self.noise)
+
+
+class Moments:
+    """Count, mean and covariance of features that arrive in batches (Chan, Golub and LeVeque, 1983)."""
+
+    def __init__(self, features: int) -> None:
+        self.count = 0
+        self.mean = torch.zeros(features, dtype=torch.float64)
+        self._scatter = torch.zeros(features, features, dtype=torch.float64)
+
+    def update(self, features: Tensor) -> None:
+        """Add ``(N, D)``."""
+        if not len(features):
+            return
+        batch = features.double()
+        n, mean = len(batch), batch.mean(0)
+        gap, total = mean - self.mean, self.count + n
+        centred = batch - mean
+        self._scatter += centred.T @ centred + torch.outer(gap, gap) * (self.count * n / total)
+        self.mean = self.mean + gap * (n / total)
+        self.count = total
+
+    def statistics(self) -> ClassStatistics:
+        """What has been seen so far; the covariance with N - 1."""
+        return ClassStatistics(self.count, self.mean, self._scatter / max(1, self.count - 1))
+
+
+def class_statistics(features: Tensor) -> ClassStatistics:
+    """Of features that are all there, ``(N, D)``."""
+    moments = Moments(features.shape[1])
+    moments.update(features)
+    return moments.statistics()
+
+
+def pooled(parts: Sequence[ClassStatistics]) -> ClassStatistics:
+    """Several sites' statistics of one class as one.
+
+    Means are weighted by their precision: the inverse of the sampling variance of a feature that varies by
+    one, plus the variance of the noise. For exact answers that is the count, for private ones nearly its
+    square. Covariances are weighted by counts, over the sites that gave one; how much the means differ from
+    site to site is left out of them, since a difference between hospitals is not a spread of the class.
+    """
+    weights = torch.tensor([1 / (1 / p.count + p.noise**2) for p in parts], dtype=torch.float64)
+    weights = weights / weights.sum()
+    mean = sum((w * p.mean for w, p in zip(weights, parts, strict=True)), torch.zeros_like(parts[0].mean))
+    noise = float(sum((float(w) * p.noise) ** 2 for w, p in zip(weights, parts, strict=True)) ** 0.5)
+    full = [(p.count, p.covariance) for p in parts if p.covariance is not None and p.covariance.ndim == 2]
+    flat = [
+        (p.count, p.covariance if p.covariance.ndim == 1 else p.covariance.diagonal())
+        for p in parts
+        if p.covariance is not None
+    ]
+    chosen = full or flat
+    covariance = None
+    if chosen:
+        total = sum(n for n, _ in chosen)
+        covariance = torch.stack([c * (n / total) for n, c in chosen]).sum(0)
+    return ClassStatistics(sum(p.count for p in parts), mean, covariance, noise)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far one site's answer for a class lies from the others'.
+
+    Attributes:
+        distance: between its mean and the reference, per feature, in units of the spread within a class.
+        expected: what sampling and noise alone would give.
+        limit: beyond which it counts as far off.
+        spread: its total variance against that of the student's own classes; None without a covariance.
+    """
+
+    distance: float
+    expected: float
+    limit: float
+    spread: float | None
+
+    @property
+    def far_off(self) -> bool:
+        odd = self.spread is not None and not 1 / SPREAD_LIMIT <= self.spread <= SPREAD_LIMIT
+        return self.distance > self.limit or odd
+
+
+SPREAD_LIMIT = 8.0
+"""By what factor an answer's total variance may differ from that of the student's own classes."""
+
+
+def agreement(parts: Sequence[ClassStatistics], own: Sequence[ClassStatistics]) -> list[Agreement]:
+    """Whether the sites that answered for one class speak of the same thing.
+
+    The reference is the other site's mean, or the median over all sites from three on, which one of them
+    cannot move far. The limit lets hospitals differ by half the distance from the reference to the nearest
+    of the student's own classes: an answer beyond that would move the decision to where that class is. It
+    shows mirrored, scaled and mistaken answers, not subtle ones. A single site can only be compared with
+    itself: nothing but its spread is looked at.
+
+    Args:
+        parts: one class, one a site.
+        own: the student's own classes.
+    """
+    means = torch.stack([p.mean for p in parts])
+    width = means.shape[1]
+    usual = sum(float(_variances(o).sum()) for o in own) / max(1, len(own))
+    found = []
+    for i, part in enumerate(parts):
+        others = [j for j in range(len(parts)) if j != i]
+        reference = means.median(0).values if len(parts) > 2 else means[others or [i]].mean(0)
+        doubt = [1 / parts[j].count + parts[j].noise ** 2 for j in (others or [i])]
+        expected = (1 / part.count + part.noise**2 + sum(doubt) / len(doubt)) ** 0.5
+        nearest = min((float((reference - o.mean).norm()) for o in own), default=float("inf"))
+        distance = float((part.mean - reference).norm()) / width**0.5
+        limit = max(nearest / 2 / width**0.5, 0.0) + 2 * expected
+        spread = float(_variances(part).sum()) / usual if part.covariance is not None and usual else None
+        found.append(Agreement(distance, expected, limit, spread))
+    return found
+
+
+def _variances(part: ClassStatistics) -> Tensor:
+    if part.covariance is None:
+        return torch.zeros_like(part.mean)
+    return part.covariance if part.covariance.ndim == 1 else part.covariance.diagonal()
