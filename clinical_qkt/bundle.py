@@ -20,7 +20,8 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from torch import nn
 
-from clinical_qkt import metrics, stages
+from clinical_qkt import asking, metrics, stages
+from clinical_qkt.answering import Answering
 from clinical_qkt.data.datalist import CheckedData, load_datalist
 from clinical_qkt.data.images import check_images, warn_skipped
 from clinical_qkt.data.inputs import InputContract, contract_transforms
@@ -32,6 +33,8 @@ from clinical_qkt.files import fingerprint, require_writable, sha256
 from clinical_qkt.handlers import EvaluationWriter, PredictionWriter
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages import networks, store
+from clinical_qkt.packages import query as query_package
+from clinical_qkt.packages.query import Query
 from clinical_qkt.phases import TransferSettings
 from clinical_qkt.sites import Site, check_site
 from clinical_qkt.transfer import Transfer
@@ -121,10 +124,11 @@ def check() -> Site:
         {k: parser.get_parsed_content(k) for k in Site.model_fields if k in parser},
         f"site '{parser['site']}'",
     )
-    for key, value in (("query", site.query), ("teachers", site.teachers)):
-        if parser["command"] == "transfer" and not value:
+    needed = {"transfer": ("query", "teachers or answers"), "query": ("query",)}
+    for keys in needed.get(parser["command"], ()):
+        if not any(getattr(site, key) for key in keys.split(" or ")):
             raise InputError(
-                "is empty", where=f"site '{site.site}': {key}", fix=f"list at least one under '{key}'"
+                "is empty", where=f"site '{site.site}': {keys}", fix=f"list at least one under '{keys}'"
             )
     return site
 
@@ -212,6 +216,45 @@ def finish_training(
 def share(site: Site, loaded: store.Model, data: CheckedData, read: list[Any], device: torch.device) -> None:
     """Write the teacher package."""
     stages.share(site, loaded, test_items(data, loaded.card.labels), read, device)
+
+
+@_plain_errors
+def query(
+    site: Site,
+    settings: dict[str, Any],
+    loaded: store.Model,
+    data: CheckedData,
+    read: list[Any],
+    device: torch.device,
+) -> None:
+    """Write the query package; see ``asking``."""
+    try:
+        chosen = asking.QuerySettings.model_validate(settings)
+    except ValueError as e:
+        raise InputError(str(e), where="settings", fix="correct the section 'settings'") from None
+    asking.write_query(site, chosen, loaded, data, read, device)
+
+
+@_plain_errors
+def load_query(folder: str | Path | None) -> Query:
+    """A query package, verified; see ``packages.query``."""
+    if folder is None:
+        raise InputError("is missing", where="asked", fix="give the query package with --asked FOLDER")
+    return query_package.load_query(folder)
+
+
+@_plain_errors
+def answer(
+    site: Site,
+    asked: Query,
+    folder: str | Path,
+    data: CheckedData,
+    read: list[Any],
+    device: torch.device,
+    yes: bool,
+) -> None:
+    """Answer a query with statistics, by the site's policy; see ``answering``."""
+    Answering(site, asked, data, read, device, yes).run(Path(folder))
 
 
 @_plain_errors

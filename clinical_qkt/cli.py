@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 # One thread serves networks of this size best; whoever has larger ones sets the variable.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -53,6 +53,10 @@ def demo(
     ] = 2500,
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each training.")] = None,
     allow_mixed_sizes: Annotated[bool, typer.Option(help="Images may differ in size.")] = False,
+    answers: Annotated[
+        Literal["models", "statistics", "private"],
+        typer.Option(help="What the others answer with: their models, exact statistics, private means."),
+    ] = "models",
 ) -> None:
     """Simulate hospitals and let one gain a class that it has never seen."""
     from clinical_qkt.demo import DemoSettings, run_demo
@@ -67,6 +71,7 @@ def demo(
         max_per_class=max_per_class,
         max_epochs=max_epochs,
         allow_mixed_sizes=allow_mixed_sizes,
+        answers=answers,
     )
     run_demo(settings, out, overwrite=overwrite, console=console)
 
@@ -123,13 +128,30 @@ def phantoms(
 
 
 @app.command()
-def verify(package: Annotated[Path, typer.Argument(help="Folder of a teacher package.")]) -> None:
-    """Check a teacher package, and say what its card says."""
-    from clinical_qkt.packages.store import load_model
+def verify(
+    package: Annotated[Path, typer.Argument(help="Folder of a teacher package, a query or an answer.")],
+    query: Annotated[Path | None, typer.Option(help="The query that an answer is to.")] = None,
+) -> None:
+    """Check a package, and say what its card says."""
+    from clinical_qkt.packages.verify import verify as checked
 
-    model = load_model(package)
-    console.print(f"whole and well-formed, {model.bytes:,} bytes (signatures are not checked yet)")
-    console.print_json(data=model.card.facts())
+    card, size = checked(package, query)
+    console.print(f"whole and well-formed, {size:,} bytes (signatures are not checked yet)")
+    console.print_json(data=card.facts())
+
+
+@app.command()
+def ledger(
+    path: Annotated[Path, typer.Argument(help="A site's ledger, by default runs/SITE/ledger.db.")],
+    delta: Annotated[float, typer.Option(help="At which the epsilon of all answers is given.")] = 1e-5,
+) -> None:
+    """What a site has answered, and what that spent of its privacy budget."""
+    from clinical_qkt.errors import InputError
+    from clinical_qkt.ledger import Ledger, print_ledger
+
+    if not path.is_file():
+        raise InputError("there is no such file", where=str(path), fix="look up 'ledger' in the site's YAML")
+    print_ledger(console, Ledger(path), delta)
 
 
 @app.command()

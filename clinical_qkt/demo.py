@@ -10,11 +10,11 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from rich.console import Console
@@ -27,11 +27,15 @@ from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.errors import InputError, OutputError, one_of
 from clinical_qkt.files import fingerprint, require_writable, write_json
+from clinical_qkt.packages.answer import AnswerCard
+from clinical_qkt.packages.folder import is_package
+from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.store import is_model
 from clinical_qkt.sites import Ask, choose_query, pathological, write_site
 
 BUNDLE = "blood_cell_classification"
 MARK = "demo.json"
+_KINDS = {"models": "private_mean", "statistics": "covariance", "private": "private_mean"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class DemoSettings:
         student, query: who asks for what; chosen by ``sites.choose_query`` if None or empty.
         max_per_class: training images that are used of each class, at most.
         max_epochs: of each training; by default 8, more for small data.
+        answers: what the other sites answer with: their models, exact statistics, or private means.
     """
 
     data: Path | None = None
@@ -55,6 +60,7 @@ class DemoSettings:
     max_per_class: int = 2500
     max_epochs: int | None = None
     allow_mixed_sizes: bool = False
+    answers: Literal["models", "statistics", "private"] = "models"
 
 
 def bundle_folder(name: str = BUNDLE) -> Path:
@@ -105,8 +111,9 @@ def run_demo(
             is_model(out / "hospitals" / site / "model"),
             partial(_run, out, "train", site),
         )
-        _stage(console, f"share {site}", is_model(out / "packages" / site), partial(_run, out, "share", site))
     student = sites[ask.student]
+    for what, done, run in _exchange(out, sites, student, settings):
+        _stage(console, what, done, run)
     _stage(
         console,
         f"transfer to {student}",
@@ -219,13 +226,17 @@ def _write_federation(
             "mlflow": f"sqlite:///{root / 'mlflow.db'}",
             "channels": channels,
             "max_epochs": settings.max_epochs or _epochs(len(shares[i]["training"])),
+            "policy": {"kinds": [_KINDS[settings.answers]], "unit": "image"},
             "allow_mixed_sizes": settings.allow_mixed_sizes,
             "seed": settings.seed,
         }
         if i == ask.student:
             values |= {
                 "query": [names[c] for c in ask.classes],
-                "teachers": [str(root / "packages" / other) for j, other in enumerate(sites) if j != i],
+                "query_dir": str(root / "packages" / "query"),
+                "teachers" if settings.answers == "models" else "answers": [
+                    str(root / "packages" / other) for j, other in enumerate(sites) if j != i
+                ],
                 "transfer_dir": str(root),
             }
         write_site(root / "sites" / f"{site}.yaml", values)
@@ -241,12 +252,29 @@ def _channels(path: Path) -> int:
     return image_shape(path)[0]
 
 
-def _run(out: Path, command: str, site: str) -> None:
+def _exchange(
+    out: Path, sites: list[str], student: str, settings: DemoSettings
+) -> Iterator[tuple[str, bool, Callable[[], None]]]:
+    """What is handed over: models, or a query and the answers to it."""
+    packages = out / "packages"
+    if settings.answers == "models":
+        for site in sites:
+            yield f"share {site}", is_model(packages / site), partial(_run, out, "share", site)
+        return
+    asked = packages / "query"
+    yield f"query of {student}", is_package(asked, QueryCard), partial(_run, out, "query", student)
+    for site in sites:
+        if site != student:
+            extra = {"asked": str(asked), "answer_dir": str(packages / site), "yes": True}
+            done = is_package(packages / site, AnswerCard)
+            yield f"answer of {site}", done, partial(_run, out, "answer", site, **extra)
+
+
+def _run(out: Path, command: str, site: str, **overrides: Any) -> None:
     configs = bundle_folder() / "configs"
     overlay = [] if command == "train" else [configs / f"{command}.yaml"]
-    bundle.run(
-        [configs / "train.yaml", *overlay, out / "sites" / f"{site}.yaml"], bundle_root=str(configs.parent)
-    )
+    files = [configs / "train.yaml", *overlay, out / "sites" / f"{site}.yaml"]
+    bundle.run(files, bundle_root=str(configs.parent), **overrides)
 
 
 def _stage(console: Console, what: str, done: bool, run: Callable[[], None]) -> None:

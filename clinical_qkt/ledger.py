@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from clinical_qkt.errors import OutputError
 from clinical_qkt.privacy import Guarantee, composed_epsilon
 
@@ -157,3 +160,18 @@ class Ledger:
 
 
 _SPENT = "SELECT noise_multiplier FROM answers WHERE noise_multiplier IS NOT NULL"
+
+
+def print_ledger(console: Console, ledger: Ledger, delta: float) -> None:
+    """The lines as a table, and what is spent."""
+    table = Table(title=f"answers in {ledger.path}", title_justify="left")
+    for heading in ("time (UTC)", "asked by", "class", "answer", "epsilon", "delta"):
+        table.add_column(heading)
+    for line in ledger.lines():
+        release = json.loads(line["release"])
+        declined = release is None or "declined" in release
+        what = "declined" if declined else line["kind"].replace("_", " ")
+        cost = [f"{line[k]:g}" if line[k] is not None else "" for k in ("epsilon", "delta")]
+        table.add_row(line["time"][:19], line["asked_by"], line["class"], what, *cost)
+    console.print(table)
+    console.print(f"All private answers together: epsilon {ledger.spent(delta):.2f} at delta {delta:g}.")

@@ -24,6 +24,7 @@ from clinical_qkt import masks
 from clinical_qkt.budget import BudgetFit, fit_query_bias
 from clinical_qkt.errors import PackageError
 from clinical_qkt.handlers import Progress, ValidationCurves
+from clinical_qkt.heads import Head
 from clinical_qkt.losses import Divergence, TransferLoss
 from clinical_qkt.packages.networks import find_head
 from clinical_qkt.targets import Answers, Images, answer, labels_of
@@ -53,6 +54,9 @@ class TransferSettings(BaseModel):
         reserve: the share of the forgetting budget that is not spent on validation images, because other
             images will not behave exactly alike.
         worst_factor: a single class may lose this many times what is spent on average.
+        head: made of answers by statistics: ``linear``, ``quadratic``, ``replay``, or ``auto``: quadratic if
+            every queried class came with a covariance, else linear; see ``heads``.
+        shrinkage: of a quadratic head's covariances; chosen on own validation images if None.
         mask_statistic, mask_threshold, probes: which score on probes, what a known class reaches at least,
             number of probes; see ``masks``.
     """
@@ -76,6 +80,8 @@ class TransferSettings(BaseModel):
     refine_learning_rate: float = Field(default=1e-2, gt=0)
     reserve: float = Field(default=0.25, ge=0, lt=1)
     worst_factor: float = Field(default=2.5, ge=1)
+    head: Head = "auto"
+    shrinkage: float | None = Field(default=0.75, ge=0, le=1)
     mask_statistic: masks.Statistic = "peak"
     mask_threshold: float = Field(default=masks.THRESHOLD, gt=0, lt=1)
     probes: int = Field(default=2048, ge=8)

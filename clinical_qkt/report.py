@@ -36,7 +36,8 @@ def write(folder: Path, summary: dict[str, Any], confusions: tuple[Any, Any]) ->
     drawn = {
         "recall": draw_recall(summary, names),
         "confusion": draw_confusion(confusions, names),
-        "masks": draw_masks(summary),
+        **({"masks": draw_masks(summary)} if summary["teachers"] else {}),
+        **({"answers": draw_answers(summary)} if answered(summary) else {}),
     }
     pictures = {}
     for name, figure in drawn.items():
@@ -54,6 +55,7 @@ def write(folder: Path, summary: dict[str, Any], confusions: tuple[Any, Any]) ->
         answer=answer_sentence(summary),
         pictures=pictures,
         confusions=[c.tolist() for c in confusions],
+        answered=answered(summary),
         version=__version__,
     )
     write_text(folder / "report.html", page)
@@ -170,6 +172,35 @@ def draw_masks(summary: dict[str, Any]) -> Figure:
     axes.set_yticks(range(len(teachers)), [f"{t['site']}{' *' if t['relevant'] else ''}" for t in teachers])
     axes.set_title("grey: not in the label list; ?: queried; *: relevant teacher", fontsize=9)
     figure.colorbar(image, label="score on probes")
+    return figure
+
+
+def answered(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row for each site and class that was answered for with statistics, with the site's name."""
+    return [
+        {"site": a["site"], **row}
+        for a in summary["answers"]
+        for row in a["classes"]
+        if row["kind"] is not None
+    ]
+
+
+def draw_answers(summary: dict[str, Any]) -> Figure:
+    """How far each site's answer lies from the other sites', and how far it may."""
+    rows = answered(summary)
+    figure, axes = plt.subplots(figsize=(8.2, 0.45 * len(rows) + 1.6), layout="constrained")
+    for i, row in enumerate(rows):
+        axes.barh(i, row["distance"], 0.6, color=QUERIED if row["far_off"] else AFTER)
+        axes.plot([row["limit"]] * 2, [i - 0.4, i + 0.4], color="black", lw=2)
+        note = "  far off" if row["far_off"] else ""
+        axes.text(
+            max(row["distance"], row["limit"]), i, f"  {row['distance']:.2f}{note}", va="center", fontsize=9
+        )
+    axes.set_yticks(range(len(rows)), [f"{r['site']}: {r['class']}" for r in rows])
+    axes.invert_yaxis()
+    axes.set(xlabel="distance from the other sites' answers, in spreads within a class (black line: limit)")
+    axes.set_xlim(0, 1.25 * max(max(r["distance"], r["limit"]) for r in rows))
+    axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 

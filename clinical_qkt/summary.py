@@ -9,12 +9,15 @@ from typing import Any
 import torch
 
 from clinical_qkt import __version__, metrics
+from clinical_qkt.answers import Answers
 from clinical_qkt.budget import BudgetFit
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.files import sha256
 from clinical_qkt.labels import LabelSpace
+from clinical_qkt.packages.answer import Answer
 from clinical_qkt.phases import TransferSettings
 from clinical_qkt.sites import Site
+from clinical_qkt.statistics import Agreement
 from clinical_qkt.teachers import Teacher
 
 SCHEMA = "clinical-qkt/transfer-summary/1"
@@ -27,13 +30,21 @@ def summarise(
     device: torch.device,
     teachers: Sequence[Teacher],
     asked: Sequence[Teacher],
-    started_from: str,
+    answers: Answers | None,
+    how: dict[str, Any],
     fit: BudgetFit,
     before: dict[str, Any],
     after: dict[str, Any],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
-    """Everything that a reader of the transfer may want to know, as plain JSON data without any path."""
+    """Everything that a reader of the transfer may want to know, as plain JSON data without any path.
+
+    Args:
+        asked: the teachers that took part.
+        answers: by statistics.
+        how: what was chosen on the way, and with ``agreement`` how far the answers agree.
+    """
+    agreement = how.pop("agreement", {})
     lost = metrics.forgetting(before["per_class"], after["per_class"], site.labels.names)
     return {
         "schema": SCHEMA,
@@ -56,12 +67,15 @@ def summarise(
             "images": {s: len(items) for s, items in data.items.items()},
         },
         "teachers": [_teacher_facts(t, data.labels, site, asked) for t in teachers],
-        "method": {**settings.model_dump(), "started_from": started_from, "fit": _fit_facts(fit)},
+        "answers": [_answer_facts(a, agreement) for a in answers.parts] if answers else [],
+        "method": {**settings.model_dump(), **how, "fit": _fit_facts(fit)},
         "before": before,
         "after": after,
         "forgetting": lost,
         **decision(after, lost, site.forgetting_budget),
-        "bytes_received": sum(t.model.bytes for t in teachers),
+        "bytes_received": sum(
+            p.bytes for p in [*(t.model for t in teachers), *(answers.parts if answers else ())]
+        ),
         "seconds": seconds,
     }
 
@@ -108,6 +122,21 @@ def _teacher_facts(
         "weights_sha256": teacher.model.card.weights_sha256,
         "bytes": teacher.model.bytes,
     }
+
+
+def _answer_facts(answer: Answer, agreement: dict[str, dict[str, Agreement]]) -> dict[str, Any]:
+    rows = []
+    for told in answer.card.answers:
+        seen = agreement.get(told.label.name, {}).get(answer.site)
+        row = {"class": told.label.name, **told.model_dump(exclude={"label"})}
+        if seen:
+            row |= {
+                "distance": round(seen.distance, 4),
+                "limit": round(seen.limit, 4),
+                "far_off": seen.far_off,
+            }
+        rows.append(row)
+    return {"site": answer.site, "classes": rows, "bytes": answer.bytes}
 
 
 def _fit_facts(fit: BudgetFit) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from clinical_qkt.errors import InputError, PackageError, QueryError
 from clinical_qkt.labels import LabelSpace, align
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.committee import MAX_CLASSES, MAX_MEMBERS, Committee, CommitteeSpec, Seat
-from clinical_qkt.packages.networks import NetworkSpec, reshape_head
+from clinical_qkt.packages.networks import reshape_head
 from clinical_qkt.packages.store import Model, load_model
 
 Start = Literal["committee", "teacher", "own"]
@@ -100,23 +100,29 @@ def probe(
 
 
 def relevant_teachers(
-    teachers: Sequence[Teacher], labels: LabelSpace, query: Sequence[int], per_class: int | None = None
+    teachers: Sequence[Teacher],
+    labels: LabelSpace,
+    query: Sequence[int],
+    per_class: int | None = None,
+    answered: Sequence[int] = (),
 ) -> list[Teacher]:
     """The teachers that know a queried class.
 
     Args:
+        answered: queried classes that a site has answered for with statistics: no teacher has to know them.
         per_class: keep so many for each queried class: those that know most of the student's other classes,
             then those whose probe scores for it are highest.
 
     Raises:
         QueryError: names the queried classes that nobody knows.
     """
-    unknown = [labels[q].name for q in query if not any(q in t.known_columns for t in teachers)]
+    missing = [q for q in query if q not in answered]
+    unknown = [labels[q].name for q in missing if not any(q in t.known_columns for t in teachers)]
     if unknown:
         raise QueryError(
-            f"no teacher knows {', '.join(repr(n) for n in unknown)}",
+            f"no teacher knows, and no answer tells of, {', '.join(repr(n) for n in unknown)}",
             where="query",
-            fix="add packages of sites that do under 'teachers', or ask for other classes",
+            fix="add packages of sites that know it under 'teachers' or 'answers', or ask for other classes",
         )
     if per_class is None:
         return [t for t in teachers if t.known_columns & set(query)]
@@ -139,12 +145,12 @@ def starting_point(
     Raises:
         PackageError: a model cannot sit in a committee.
     """
-    if start_from == "committee":
+    if start_from == "committee" and teachers:
         joined = committee(own, teachers, labels)
         return joined.network, joined
     fitting = [t for t in teachers if t.model.card.input == own.card.input and t.known_columns & set(query)]
     if start_from == "own" or not fitting:
-        rows = {c: c for c in range(len(own.card.label_space))}
+        rows = {column: row for row, column in align(own.card.labels, labels).items()}
         return reshape_head(own.network, rows, len(labels)), own
     best = max(fitting, key=lambda t: (len(t.known_columns & set(query)), len(t.known_columns)))
     rows = {to: source for source, to in best.columns.items() if best.known[source]}
@@ -199,11 +205,11 @@ def committee(own: Model, teachers: Sequence[Teacher], labels: LabelSpace) -> Mo
             fix=f"list fewer than {MAX_MEMBERS} with at most {MAX_CLASSES} classes, or ask only the relevant",
         )
     seats, networks, cards = [], [], []
-    mine = {row: row for row in range(len(own.card.label_space))}
+    mine = align(own.card.labels, labels)
     for model, columns in [(own, mine), *((t.model, t.known_rows(everyone)) for t in teachers)]:
         card = model.card
         require_same_kind(card, own.card.input)
-        if not isinstance(card.network, NetworkSpec):
+        if isinstance(card.network, CommitteeSpec):
             raise PackageError(
                 "is itself a committee",
                 where=f"package of {card.site}",
@@ -211,7 +217,7 @@ def committee(own: Model, teachers: Sequence[Teacher], labels: LabelSpace) -> Mo
             )
         if columns:
             seats.append(Seat(network=card.network, input=card.input, columns=list(columns.values())))
-            rows = dict(enumerate(columns))
+            rows = dict(enumerate(columns))  # iterating the mapping gives the member's rows
             networks.append(reshape_head(model.network, rows, len(rows)))
             cards.append(card)
     spec = CommitteeSpec(input=own.card.input, members=seats, width=len(everyone))

@@ -1,4 +1,4 @@
-"""The transfer: a student gains queried classes from teachers' models and its own images.
+"""The transfer: a student gains queried classes from teachers' models or statistics and its own images.
 
 QKT (Alballa et al., ICLR 2025, arXiv 2504.09205) with our additions; docs/explanation/method.md keeps the two
 apart. ``Transfer.run`` is the method, a line a step; the steps' mathematics are in ``masks``, ``teachers``,
@@ -8,6 +8,7 @@ apart. ``Transfer.run`` is the method, a line a step; the steps' mathematics are
 from __future__ import annotations
 
 import datetime
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,9 +23,11 @@ from monai.data import Dataset
 from torch import nn
 
 from clinical_qkt import metrics, phases, report, targets, tracking
+from clinical_qkt.answers import Answers, read_answers, with_answers
 from clinical_qkt.budget import BudgetFit, class_recalls
 from clinical_qkt.data.datalist import CheckedData, Section
 from clinical_qkt.data.inputs import InputContract, cached
+from clinical_qkt.errors import InputError
 from clinical_qkt.files import drop_unfinished, fingerprint, sha256, write_json
 from clinical_qkt.handlers import LogEpochs
 from clinical_qkt.packages.networks import find_head
@@ -75,10 +78,13 @@ class Transfer:
         self.local = list(range(len(site.classes)))
         self.query = list(range(len(site.classes), len(self.labels)))
         self.tracker = Tracker(site.tracking_uri, task)
+        self.variant = " and ".join(
+            [settings.variant] * bool(site.teachers) + ["statistics"] * bool(site.answers)
+        )
         self.tags = {
             "site": site.site,
             "query": ", ".join(site.queried.names),
-            "method": f"qkt {settings.variant}",
+            "method": f"qkt {self.variant}",
         }
         self.seconds: dict[str, float] = {}
 
@@ -96,13 +102,12 @@ class Transfer:
         with self.tracker.run(f"transfer to {self.site.site}", self.tags) as run:
             self.tracker.params(run, {**self.settings.model_dump(), "seed": self.site.seed})
             self.tracker.params(run, {"forgetting_budget": self.site.forgetting_budget})
-            teachers = self.verified_teachers()
-            relevant = self.relevant(teachers)
+            teachers, answers = self.verified_teachers(), self.verified_answers()
+            relevant = self.relevant(teachers, answers)
             own_probabilities, before = self.evaluated("before", self.own.network, run)
             asked = relevant if self.settings.ask == "relevant" else teachers
-            network, start = starting_point(
-                self.own, asked, self.labels, self.query, self.settings.start_from
-            )
+            base, found = self.with_statistics(answers)
+            network, start = starting_point(base, asked, self.labels, self.query, self.settings.start_from)
             images = self.images_with_targets(asked) if self.settings.trains else None
             if images:
                 network = self.distilled(network, images, asked, run)
@@ -116,7 +121,8 @@ class Transfer:
                 self.device,
                 teachers,
                 asked,
-                start.card.site,
+                answers,
+                {"variant": self.variant, "started_from": start.card.site, **found},
                 fit,
                 before,
                 after,
@@ -143,9 +149,44 @@ class Transfer:
                 )
         return teachers
 
-    def relevant(self, teachers: Sequence[Teacher]) -> list[Teacher]:
-        """The teachers that know a queried class; none for one of them ends the transfer."""
-        return relevant_teachers(teachers, self.labels, self.query, self.settings.teachers_per_class)
+    def verified_answers(self) -> Answers | None:
+        """Answers by statistics to the site's own query, checked; None if there are none."""
+        with self.timed("packages"):
+            answers = read_answers(self.site.answers, self.site.query_dir, self.own, self.site.queried)
+        if answers and self.settings.trains:
+            raise InputError(
+                "nothing is trained on answers by statistics",
+                where="settings",
+                fix="use transfer.yaml without an overlay that trains, or leave 'answers' empty",
+            )
+        return answers
+
+    def relevant(self, teachers: Sequence[Teacher], answers: Answers | None) -> list[Teacher]:
+        """The teachers that know a queried class; nobody who knows one of them ends the transfer."""
+        answered = [len(self.local) + i for i in answers.answered] if answers else []
+        return relevant_teachers(
+            teachers, self.labels, self.query, self.settings.teachers_per_class, answered
+        )
+
+    def with_statistics(self, answers: Answers | None) -> tuple[Model, dict[str, Any]]:
+        """The own model with the classes that were answered for, in closed form; and what was found."""
+        if not answers or not answers.answered:
+            return self.own, {}
+        images = self.images["training"], self.images["validation"]
+        with self.timed("statistics"):
+            model, found = with_answers(
+                self.own,
+                answers,
+                *images,
+                self.settings.head,
+                self.settings.shrinkage,
+                self.site.seed,
+                self.device,
+            )
+        for name, sites in found["agreement"].items():
+            for site in (s for s, seen in sites.items() if seen.far_off):
+                print(f"warning: the answer of {site} for '{name}' is far off the others'", file=sys.stderr)
+        return model, found
 
     def evaluated(self, when: str, network: nn.Module, parent: Run) -> tuple[Any, dict[str, Any]]:
         """A model on the test images: ``(N, C)`` probabilities and the summary's part ``when``.

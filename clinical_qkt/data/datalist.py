@@ -60,7 +60,7 @@ class CheckedData:
     Attributes:
         labels: the site's classes, then the queried ones.
         items: per section ``[{"image": path, "label": position}]``, as MONAI's datasets take them.
-        patients: ``{image path: patient}`` where the list names one; kept apart, so that it rides in no batch.
+        patients: ``{image path: patient}`` where the list names one; apart, so that it rides in no batch.
         channels, spatial_size: what all images have in common; the size is None if sizes differ and may.
         skipped: images that were left out, now or when the list was made, ``(file name, reason)``.
     """

@@ -1,4 +1,4 @@
-"""QKT by statistics, with the product's own steps: see ``statistics``, ``privacy``, ``heads`` and ``answers``.
+"""QKT by statistics, with the product's own steps: ``statistics``, ``privacy``, ``heads`` and ``answers``.
 
 ``private`` is this with ``kind: private_mean``.
 """
