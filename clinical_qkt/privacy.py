@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import dp_accounting
 import torch
@@ -34,7 +35,7 @@ class Guarantee:
     epsilon: float
     delta: float
 
-    @property
+    @cached_property
     def noise_multiplier(self) -> float:
         """Standard deviation of the noise over the sensitivity."""
         return float(get_sigma_gaussian(self.epsilon, self.delta))

@@ -120,7 +120,7 @@ def relevant_teachers(
     unknown = [labels[q].name for q in missing if not any(q in t.known_columns for t in teachers)]
     if unknown:
         raise QueryError(
-            f"no teacher knows, and no answer tells of, {', '.join(repr(n) for n in unknown)}",
+            f"no teacher knows {', '.join(repr(n) for n in unknown)}, and no site answered for it",
             where="query",
             fix="add packages of sites that know it under 'teachers' or 'answers', or ask for other classes",
         )

@@ -42,8 +42,8 @@ def test_everything_that_was_promised_is_there(demo):
 def test_the_summary_has_the_stable_keys_and_adds_up(demo):
     s = summary(demo)
     assert set(s) == {
-        "schema", "command", "version", "seed", "device", "data", "student", "teachers", "method", "before",
-        "after", "forgetting", "accepted", "against", "budget", "bytes_received", "seconds",
+        "schema", "command", "version", "seed", "device", "data", "student", "teachers", "answers", "method",
+        "before", "after", "forgetting", "accepted", "against", "budget", "bytes_received", "seconds",
     }  # fmt: skip
     assert set(s["teachers"][0]) == {
         "site",

@@ -49,7 +49,9 @@ def test_the_bundle_offers_every_key_of_a_site():
 
 def test_the_example_site_is_valid():
     example = yaml.safe_load((ROOT / "configs/sites/example.yaml").read_text())
-    Site.model_validate({**example, "package_dir": "p", "transfer_dir": "t"})
+    Site.model_validate(
+        {**example, "package_dir": "p", "query_dir": "q", "transfer_dir": "t", "ledger": "l.db"}
+    )
 
 
 def test_the_summarys_keys_are_in_the_reference(demo):

@@ -8,7 +8,7 @@ from clinical_qkt.sites import check_site, choose_query, pathological, write_sit
 
 GOOD = {
     "site": "hospital_a", "data": "d.json", "classes": ["a", "b"],
-    "output_dir": "o", "package_dir": "p", "transfer_dir": "t",
+    "output_dir": "o", "package_dir": "p", "query_dir": "q", "transfer_dir": "t", "ledger": "l.db",
 }  # fmt: skip
 
 

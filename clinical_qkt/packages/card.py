@@ -11,22 +11,17 @@ from clinical_qkt import __version__
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.labels import ClassLabel, LabelSpace
 from clinical_qkt.packages.committee import CommitteeSpec
-from clinical_qkt.packages.gaussian import GaussianSpec
+from clinical_qkt.packages.gaussian import GaussianSpec, kind_of_network
 from clinical_qkt.packages.networks import NetworkSpec
 
 PSEUDONYM = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$"
 
 
-def _kind_of_network(value: Any) -> str:
-    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
-    return name if name in ("Committee", "GaussianClassifier") else "network"
-
-
 AnyNetwork = Annotated[
     Annotated[NetworkSpec, Tag("network")]
-    | Annotated[GaussianSpec, Tag("GaussianClassifier")]
-    | Annotated[CommitteeSpec, Tag("Committee")],
-    Discriminator(_kind_of_network),
+    | Annotated[GaussianSpec, Tag("gaussian")]
+    | Annotated[CommitteeSpec, Tag("committee")],
+    Discriminator(kind_of_network),
 ]
 """One network, one with a head made of statistics, or a committee of such."""
 

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from clinical_qkt.data.inputs import InputContract, converted
 from clinical_qkt.opinion import joint_opinion
-from clinical_qkt.packages.gaussian import GaussianSpec
-from clinical_qkt.packages.networks import NetworkSpec
+from clinical_qkt.packages.gaussian import SingleNetwork
 
 
 class Committee(nn.Module):
@@ -62,7 +61,7 @@ class Seat(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    network: Annotated[NetworkSpec | GaussianSpec, Field(union_mode="left_to_right")]
+    network: SingleNetwork
     input: InputContract
     columns: list[Column] = Field(min_length=1, max_length=MAX_CLASSES)
 

@@ -5,13 +5,14 @@ Kept in a model folder like any other network.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from torch import Tensor, nn
 
 from clinical_qkt.packages.extractor import Extractor, ExtractorSpec
+from clinical_qkt.packages.networks import NetworkSpec
 
 MAX_GAUSSIANS = 512
 
@@ -96,3 +97,17 @@ class GaussianSpec(BaseModel):
             InputError: if MONAI refuses the network's arguments.
         """
         return GaussianClassifier(self, self.extractor.build(self.own), classes)
+
+
+def kind_of_network(value: Any) -> str:
+    """Which spec a card means: told by the network's name alone, before anything else is looked at."""
+    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+    kinds = {"Committee": "committee", "GaussianClassifier": "gaussian"}
+    return kinds.get(name, "network") if isinstance(name, str) else "network"
+
+
+SingleNetwork = Annotated[
+    Annotated[NetworkSpec, Tag("network")] | Annotated[GaussianSpec, Tag("gaussian")],
+    Discriminator(kind_of_network),
+]
+"""What can sit in a committee."""

@@ -37,6 +37,9 @@ def config(tmp_path, npz):
         },
         "committee": {"method": "qkt"},
     }
+    content["curves"] = [
+        {"name": "cost", "x": "bytes_received", "label": "bytes received", "methods": ["local", "committee"]}
+    ]
     content["queries"] = 1
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(content))
@@ -70,7 +73,9 @@ def test_a_comparison_writes_rows_tables_and_figures_and_goes_on_after_a_stop(
     assert all(r["query_recall"] == 0 and r["forgetting_mean"] == 0 and r["budget_kept"] for r in local)
     table = (out / "results.md").read_text()
     assert "| distil |" in table and "Knowledge masks" in table
-    assert {p.name for p in (out / "figures").iterdir()} == {"squares.png", "two.png", "masks.png"}
+    assert "Curve cost" in table and content["settings"]["distil"]["batch_size"] == 64
+    figures = {p.name for p in (out / "figures").iterdir()}
+    assert figures == {"squares.png", "two.png", "masks.png", "cost.png"}
 
 
 def test_an_unknown_method_ends_with_exit_code_2_and_names_it(config, npz, tmp_path, capsys):
@@ -93,3 +98,70 @@ def test_the_margin_is_paired_query_by_query():
     ]
     assert "25.0 (10.0 to 40.0)" in "\n".join(results.margins(rows))
     assert results.margins([r for r in rows if r["variant"] != "distil"]) == []
+
+
+def curve(x="epsilon", **changes):
+    return {"name": "c", "x": x, "log": False, "label": "so much", "methods": ["b", "a", "none"], **changes}
+
+
+@pytest.fixture
+def content():
+    """Two methods that differ by epsilon in two scenarios, and one that was always refused."""
+    rows = [
+        {**dict.fromkeys(results.FIGURES, 0.5), "scenario": s, "seed": 0, "student": "x", "query": [q],
+         "method": "statistics", "variant": v, "budget_kept": True, "bytes_received": received,
+         "query_recall_at_budget": recall + 0.1 * (q == "z"), "forgetting_at_budget": 0.015}
+        for s in ("one", "two") for q in ("y", "z")
+        for v, recall, received in (("b", 0.8, 100), ("a", 0.4, 9000))
+    ]  # fmt: skip
+    refused = {**rows[0], **dict.fromkeys(results.FIGURES), "variant": "none"}
+    return {
+        "data": "made up", "generated": True, "rows": [*rows, refused, {**refused, "scenario": "two"}],
+        "masks": results.pool_masks([{"scores": [0.9, 0.1], "truth": [True, False]}], [0.5]),
+        "settings": {
+            "a": {"epsilon": 0.5, "depths": ["x"]},
+            "b": {"epsilon": 2, "depths": ["x", "y"]},
+            "none": {"epsilon": 0.1, "depths": None},
+        },
+        "config": {"forgetting_budget": 2.0, "curves": [curve()]},
+    }  # fmt: skip
+
+
+def test_a_curve_is_sorted_by_x_within_a_scenario(content):
+    found = results.curve_points(content, curve())
+    assert [(p["scenario"], p["x"], p["variant"]) for p in found] == [
+        ("one", 0.5, "a"), ("one", 2, "b"), ("two", 0.5, "a"), ("two", 2, "b")
+    ]  # fmt: skip
+    assert found[1]["recall"] == pytest.approx([80, 90]) and found[1]["forgotten"] == pytest.approx(
+        [1.5, 1.5]
+    )
+    assert [p["x"] for p in results.curve_points(content, curve("bytes_received"))] == [100, 9000] * 2
+    words = results.curve_points(content, curve("depths"))
+    assert [p["x"] for p in words] == ["x + y", "x"] * 2  # no number: in the order of the methods
+
+
+def test_a_curve_is_written_as_a_figure_and_a_table(content, tmp_path):
+    content["config"]["curves"].append(curve("bytes_received", name="cost", log=True))
+    results.write(content, tmp_path)
+    table = (tmp_path / "results.md").read_text().split("## Curve c: ")[1].split("##")[0]
+    assert "| one | 2 | b | 85.0 (80.0 to 90.0) | 1.5 (1.5 to 1.5) | 0 of 2 |" in table
+    assert "| two | | none | refused | | all |" in table
+    assert {"c.png", "cost.png"} <= {p.name for p in (tmp_path / "figures").iterdir()}
+    # Results from before there were curves are still told.
+    del content["config"]["curves"]
+    assert "Curve" not in results.tables(content)
+
+
+def test_a_measured_x_is_drawn_as_points_with_names_a_set_one_as_lines(content):
+    def drawn(**how):
+        axis = results.draw_curve(results.curve_points(content, curve(**how)), curve(**how)).axes[0]
+        return axis, [line.get_linestyle() for line in axis.lines if len(line.get_xdata()) == 2]
+
+    axis, styles = drawn(x="epsilon", log=True)
+    assert axis.get_xscale() == "log" and axis.get_xlabel() == "so much" and "-" in styles
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["0.5", "2"]
+    assert not axis.texts and len(axis.get_legend().get_texts()) == 2
+    axis, styles = drawn(x="bytes_received")
+    assert [t.get_text() for t in axis.texts] == ["b", "a"] * 2 and "-" not in styles
+    axis, styles = drawn(x="depths")
+    assert "-" not in styles and [t.get_text() for t in axis.get_xticklabels()] == ["x + y", "x"]

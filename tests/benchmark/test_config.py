@@ -24,6 +24,9 @@ def test_every_config_of_the_repository_is_valid(path):
     assert read_config(path).methods
 
 
+CURVE = {"name": "over_epsilon", "x": "epsilon", "label": "epsilon", "methods": ["private"]}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -34,6 +37,12 @@ def test_every_config_of_the_repository_is_valid(path):
         ({"scenarios": [{"name": "a", "architecture": "resnet_smal"}]}, "resnet_small"),
         ({"quereis": 3}, "quereis"),
         ({"seeds": ["x"]}, "seeds.0"),
+        ({"curves": [CURVE | {"methods": ["privat"]}]}, "curves.0.methods: no method 'privat'.*private"),
+        ({"curves": [CURVE | {"x": "epsilom"}]}, "curves.0.x: 'epsilom'.*epsilon"),
+        ({"curves": [CURVE | {"methods": ["private", "local"]}]}, "'epsilon' is no setting of 'local'"),
+        ({"curves": [CURVE, CURVE]}, "curves.0.name: there is another figure"),
+        ({"curves": [CURVE | {"name": "phantoms"}]}, "another figure 'phantoms'"),
+        ({"curves": [CURVE | {"colour": "red"}]}, "curves.0.colour"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_field(tmp_path, changes, message):
@@ -55,3 +64,18 @@ def test_options_replace_fields_and_choose_methods():
     assert list(only(config, ["distil", "local"]).methods) == ["distil", "local"]
     with pytest.raises(InputError, match="no method 'distill'"):
         only(config, ["distill"])
+
+
+def test_curves_keep_those_methods_that_are_chosen(tmp_path):
+    more = {"name": "cost", "x": "bytes_received", "label": "bytes", "methods": ["local", "private"]}
+    config = read_config(written(tmp_path, curves=[CURVE, more]))
+    assert [c.methods for c in only(config, ["private", "distil"]).curves] == [["private"], ["private"]]
+    assert [c.name for c in only(config, ["local"]).curves] == ["cost"]
+    assert only(config, None).curves == config.curves
+
+
+def test_configs_that_share_a_scenarios_name_mean_the_same_by_it():
+    found = {}
+    for path in (ROOT / "configs" / "benchmarks").glob("*.yaml"):
+        for scenario in read_config(path).scenarios:
+            assert found.setdefault(scenario.name, scenario) == scenario, path.name

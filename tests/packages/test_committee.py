@@ -10,8 +10,8 @@ from clinical_qkt.errors import PackageError
 from clinical_qkt.opinion import joint_opinion
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.committee import CommitteeSpec, Seat
-from clinical_qkt.packages.networks import find_head, preset, reshape_head
 from clinical_qkt.packages.folder import CARD
+from clinical_qkt.packages.networks import find_head, preset, reshape_head
 from clinical_qkt.packages.store import load_model, save_model
 
 HERE = InputContract(channels=3, spatial_size=[28, 28])

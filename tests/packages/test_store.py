@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import PackageError
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.folder import CARD, SUMS
+from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import is_model, load_model, save_model
 
 

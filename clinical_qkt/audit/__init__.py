@@ -1,0 +1,1 @@
+"""Attacks on what leaves a site, to see whether it keeps its promises."""

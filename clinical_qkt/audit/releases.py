@@ -1,0 +1,151 @@
+"""An empirical audit of private releases: how well can somebody tell whether one patient took part?
+
+The release is run many times with and without one patient, whose features are as far out as they can be. An
+attacker who knows everybody else and that patient's features decides from the answer alone. How often it is
+right bounds epsilon from below, read off the error curve of a Gaussian mechanism (Nasr et al., Tight auditing
+of differentially private machine learning, USENIX Security 2023). An audit can find a broken release, never
+prove a sound one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import beta, norm
+from torch import Tensor
+from tqdm import trange
+
+from clinical_qkt.privacy import COUNT_WEIGHT, Guarantee, clipped, private_mean
+from clinical_qkt.statistics import ClassStatistics
+
+Release = Callable[[Tensor], ClassStatistics | None]
+"""From ``(patients, D)`` contributions to an answer, or to none."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an audit found.
+
+    Attributes:
+        epsilon: what the attack's rates come to.
+        at_least: the same with 95 % confidence; a promise below this is broken.
+        power, alarms: the attack's true-positive and false-positive rate.
+        releases: of each kind.
+    """
+
+    epsilon: float
+    at_least: float
+    power: float
+    alarms: float
+    releases: int
+
+
+def audit_release(
+    release: Release, others: Tensor, target: Tensor, count: int, delta: float, what: str = "releases"
+) -> Finding:
+    """Attack a release.
+
+    Args:
+        others: ``(patients, D)`` contributions of everybody else.
+        target: ``(D,)`` of the one whose part is to be told, no longer than the radius.
+        count: releases with, and as many without.
+        delta: of the promise.
+        what: named in the progress bar.
+    """
+    everybody = torch.cat([others, target[None]])
+    rows = (everybody, others) * count
+    scores = np.array(
+        [
+            _score(release(r), target)
+            for r, _ in zip(rows, trange(2 * count, desc=what, leave=False), strict=True)
+        ]
+    )
+    told = scores > np.median(scores)
+    hits, alarms = int(told[0::2].sum()), int(told[1::2].sum())
+    return Finding(
+        epsilon_of(hits / count, alarms / count, delta),
+        epsilon_of(_bound(hits, count, low=True), _bound(alarms, count, low=False), delta),
+        hits / count,
+        alarms / count,
+        count,
+    )
+
+
+def epsilon_of(power: float, alarms: float, delta: float) -> float:
+    """The epsilon, at ``delta``, of the Gaussian mechanism whose best test has these two rates."""
+    told_apart = float(norm.ppf(power) - norm.ppf(alarms))
+    return 0.0 if told_apart <= 0 else float(get_epsilon_gaussian(1 / told_apart, delta))
+
+
+def extreme_case(features: int, patients: int, radius: float) -> tuple[Tensor, Tensor]:
+    """Everybody at zero but one, who is as far out as clipping lets anybody be: ``(others, target)``.
+
+    Such features are what an extractor gives that was built to single one patient out.
+    """
+    built = torch.zeros(1, features, dtype=torch.float64)
+    built[0, 0] = 1e300
+    return torch.zeros(patients, features, dtype=torch.float64), clipped(built, radius)[0]
+
+
+def stated_and_broken(
+    guarantee: Guarantee, count: int, features: int = 8, patients: int = 50, radius: float = 10.0
+) -> dict[str, Finding]:
+    """The audit of the release as it is, and of one whose noise is halved, which has to be found out."""
+    others, target = extreme_case(features, patients, radius)
+    source = torch.Generator().manual_seed(0)
+
+    def release(share: float) -> Release:
+        def draw(n: int) -> Tensor:
+            return share * torch.randn(n, generator=source, dtype=torch.float64)
+
+        return lambda rows: private_mean(rows, radius, guarantee, 2, draw)
+
+    shares = {"as it is": 1.0, "noise halved": 0.5}
+    return {
+        name: audit_release(release(share), others, target, count, guarantee.delta, name)
+        for name, share in shares.items()
+    }
+
+
+def print_audit(console: Console, guarantee: Guarantee, releases: int) -> bool:
+    """Run the audit and print it; whether the promise held and the broken release was found out."""
+    found = stated_and_broken(guarantee, releases)
+    table = Table(
+        title=f"promised: epsilon {guarantee.epsilon:g} at delta {guarantee.delta:g}; "
+        f"{releases} releases with the patient, {releases} without",
+        title_justify="left",
+    )
+    for heading in ("release", "right, of 100", "wrong, of 100", "epsilon", "at least"):
+        table.add_column(heading, justify="left" if heading == "release" else "right")
+    for name, f in found.items():
+        rates = [f"{100 * f.power:.1f}", f"{100 * f.alarms:.1f}"]
+        table.add_row(name, *rates, f"{f.epsilon:.2f}", f"{f.at_least:.2f}")
+    table.caption = "right: said of a release with the patient that it is one; wrong: said so of one without"
+    console.print(table)
+    held = found["as it is"].at_least <= guarantee.epsilon
+    caught = found["noise halved"].at_least > guarantee.epsilon
+    console.print("The promise held." if held else "[bold red]The promise is broken.[/]")
+    console.print(
+        "The broken release was found out." if caught else "Too few releases to find out a broken one."
+    )
+    return held and caught
+
+
+def _score(answer: ClassStatistics | None, target: Tensor) -> float:
+    """The likelihood ratio of a Gaussian mechanism, up to a constant: what the best attacker goes by."""
+    if answer is None:
+        return float("-inf")
+    return answer.count * (float(answer.mean @ target) + COUNT_WEIGHT**2 * float(target @ target))
+
+
+def _bound(found: int, tries: int, *, low: bool) -> float:
+    """Clopper and Pearson's bound of a rate, 97.5 % on one side."""
+    if low:
+        return float(beta.ppf(0.025, found, tries - found + 1)) if found else 0.0
+    return float(beta.ppf(0.975, found + 1, tries - found)) if found < tries else 1.0

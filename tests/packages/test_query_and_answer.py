@@ -1,0 +1,172 @@
+"""Query and answer packages, good ones and hostile ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import reseal
+from safetensors.torch import load_file, save_file
+
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.errors import InputError, PackageError
+from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, load_answer, save_answer
+from clinical_qkt.packages.extractor import Extractor, describe
+from clinical_qkt.packages.folder import CARD
+from clinical_qkt.packages.networks import preset
+from clinical_qkt.packages.query import Query, QueryCard, load_query, save_query
+from clinical_qkt.packages.verify import verify
+from clinical_qkt.statistics import ClassStatistics, class_statistics
+
+SPEC, CONTRACT = preset("resnet_small", 3), InputContract(channels=3, spatial_size=[28, 28])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    network = SPEC.build(4).eval()
+    extractor = Extractor(describe(network, SPEC, ["bn1"], CONTRACT), network)
+    extractor.center += 0.5
+    card = QueryCard(
+        site="hospital_a", task="t", extractor=extractor.spec, input=CONTRACT, query=["p", "q"],
+        welcome=["covariance", "diagonal", "mean", "private_mean"], radius=5.0, model_sha256="0" * 64,
+    )  # fmt: skip
+    save_query(tmp_path / "query", extractor, card)
+    return tmp_path / "query"
+
+
+@pytest.fixture
+def query(folder: Path) -> Query:
+    return load_query(folder)
+
+
+def change(folder: Path, name: str, **changes) -> None:
+    """Somebody changes card or tensors on purpose, with digests that fit."""
+    card = json.loads((folder / CARD).read_text())
+    for key, value in changes.items():
+        *path, last = key.split("__")
+        at = card
+        for step in path:
+            at = at[int(step)] if isinstance(at, list) else at[step]
+        at[int(last) if isinstance(at, list) else last] = value
+    (folder / CARD).write_text(json.dumps(card))
+    reseal(folder, name)
+
+
+def change_tensor(folder: Path, name: str, key: str, edit) -> None:
+    tensors = load_file(folder / name)
+    tensors[key] = edit(tensors[key])
+    save_file(tensors, folder / name)
+    reseal(folder, name)
+
+
+def test_a_query_holds_the_extractor_and_not_the_head(folder, query):
+    assert query.card.query[1].name == "q" and query.extractor.center.dtype == torch.float64
+    tensors = load_file(folder / QueryCard.TENSORS)
+    heads = [v for k, v in tensors.items() if k.startswith("network.fc")]
+    assert heads and all(float(h.abs().sum()) == 0 and len(h) == 1 for h in heads)
+    assert verify(folder)[0] == query.card
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"extractor__features": 64}, "shape .* is needed"),
+        ({"extractor__depths": ["layer1"]}, None),
+        ({"extractor__depths": ["nothing"]}, "has no module 'nothing'"),
+        ({"extractor__depths": ["network.conv1; import os"]}, "has no module"),
+        ({"extractor__network__name": "os.system"}, "not on the list"),
+        ({"input__channels": 1}, "cannot take the images"),
+        ({"query": []}, "query"),
+        ({"query": ["p", "P"]}, "the same class"),
+        ({"query": [{"name": "p", "system": "SCT"}]}, "a system its code"),
+        ({"welcome": ["images"]}, "welcome"),
+        ({"radius": -1}, "radius"),
+        ({"extra": 1}, "extra"),
+    ],
+)
+def test_a_query_that_is_not_what_it_says_is_refused(folder, changes, message):
+    change(folder, QueryCard.TENSORS, **changes)
+    if message is None:  # same number of features, another depth: that is a query in its own right
+        assert load_query(folder).card.extractor.depths == ["layer1"]
+        return
+    with pytest.raises(PackageError, match=message):
+        load_query(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_extractor_with_weights_that_are_not_finite_is_refused(folder, value):
+    change_tensor(folder, QueryCard.TENSORS, "projection", lambda t: t * value)
+    with pytest.raises(PackageError, match="'projection' holds NaN or infinity"):
+        load_query(folder)
+
+
+def statistics(query: Query, seed: int = 0) -> ClassStatistics:
+    width = query.card.extractor.features
+    return class_statistics(torch.randn(100, width, generator=torch.Generator().manual_seed(seed)))
+
+
+@pytest.fixture
+def answer(query: Query, tmp_path: Path) -> Path:
+    card = AnswerCard(
+        site="hospital_b", task="t", query_sha256=query.digest,
+        answers=[
+            ClassAnswer(label="p", kind="covariance", count=100),
+            ClassAnswer(label="q", declined="this site has no such class"),
+        ],
+    )  # fmt: skip
+    save_answer(tmp_path / "answer", card, [statistics(query), None])
+    return tmp_path / "answer"
+
+
+def test_what_is_answered_is_what_is_read(answer, query, folder):
+    found = load_answer(answer, query)
+    assert list(found.given) == [0] and found.given[0].count == 100
+    assert torch.allclose(found.given[0].covariance, statistics(query).covariance, atol=1e-6)
+    assert verify(answer, folder)[0].answers[1].declined == "this site has no such class"
+    with pytest.raises(InputError, match="checked against its query"):
+        verify(answer)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"query_sha256": "1" * 64}, "answers another query"),
+        ({"answers__0__count": -5}, "count"),
+        ({"answers__0__count": 0}, "needs at least one"),
+        ({"answers__0__label": {"name": "z"}}, "other classes than were asked for"),
+        ({"answers__0__kind": "diagonal"}, "shape"),
+        ({"answers__0__kind": "mean"}, "does not belong"),
+        ({"answers__0__kind": "private_mean"}, "a private answer has both"),
+        ({"answers__1__declined": None}, "either a kind of answer or a reason"),
+        ({"answers__1__kind": "mean"}, "either a kind of answer or a reason"),
+    ],
+)
+def test_an_answer_that_is_not_one_to_this_query_is_refused(answer, query, changes, message):
+    change(answer, AnswerCard.TENSORS, **changes)
+    with pytest.raises(PackageError, match=message):
+        load_answer(answer, query)
+
+
+@pytest.mark.parametrize(
+    ("key", "edit", "message"),
+    [
+        ("0.covariance", lambda t: -t, "smallest variance is negative"),
+        ("0.covariance", lambda t: t * 0, "smallest variance is negative"),
+        ("0.covariance", lambda t: t + torch.arange(len(t)), "not symmetric"),
+        ("0.covariance", lambda t: t[:-1, :-1].contiguous(), "shape"),
+        ("0.mean", lambda t: t[:-1].contiguous(), "shape"),
+        ("0.mean", lambda t: t / 0, "NaN or infinity"),
+    ],
+)
+def test_statistics_that_cannot_be_are_refused(answer, query, key, edit, message):
+    change_tensor(answer, AnswerCard.TENSORS, key, edit)
+    with pytest.raises(PackageError, match=message):
+        load_answer(answer, query)
+
+
+def test_an_answer_of_a_kind_that_was_not_welcome_is_refused(answer, query):
+    query.card = query.card.model_copy(update={"welcome": ["private_mean"]})
+    with pytest.raises(PackageError, match="'covariance' was not welcome"):
+        load_answer(answer, query)
