@@ -95,6 +95,48 @@ def test_each_stage_runs_with_the_stock_launcher(site, demo, tmp_path):
     assert again.returncode == 5 and "holds the result of an earlier run" in last_error(again)
 
 
+def test_a_query_is_asked_and_answered_with_the_stock_launcher(site, demo, tmp_path):
+    values = yaml.safe_load(site.read_text())
+    student = values["site"]
+    asking = {**values, "output_dir": str(demo / "hospitals" / student), "query_dir": str(tmp_path / "query")}
+    site.write_text(yaml.safe_dump({**asking, "teachers": []}))
+    done = launch(site, "query")
+    assert done.returncode == 0, done.stderr
+
+    other = next(
+        p
+        for p in sorted(demo.glob("sites/*.yaml"))
+        if values["query"][0] in yaml.safe_load(p.read_text())["classes"]
+    )
+    answering = {
+        **yaml.safe_load(other.read_text()),
+        "output_dir": str(tmp_path / "other"),
+        "policy": {"unit": "image", "minimum_patients": 2},
+    }
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(answering))
+    asked = {"asked": str(tmp_path / "query")}
+    done = launch(tmp_path / "other.yaml", "answer", **asked)
+    assert done.returncode == 2 and "give --yes true" in last_error(done)
+    done = launch(tmp_path / "other.yaml", "answer", yes="true", **asked)
+    assert done.returncode == 0, done.stderr
+    assert "private mean" in done.stderr and "(1, 1e-05)-private" in done.stderr
+    (answer,) = (tmp_path / "other" / "answers").iterdir()
+    assert sum(p.stat().st_size for p in answer.iterdir()) < 20_000
+
+    site.write_text(yaml.safe_dump({**asking, "teachers": [], "answers": [str(answer)]}))
+    done = launch(site, "transfer", transfer_dir=str(tmp_path / "t"))
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "t" / "summary.json").read_text())
+    assert summary["answers"][0]["classes"][0]["epsilon"] == 1.0
+
+
+def test_a_misspelt_key_of_the_policy_is_refused_by_name(site):
+    values = yaml.safe_load(site.read_text())
+    site.write_text(yaml.safe_dump({**values, "policy": {"epsilonn": 3}}))
+    done = launch(site)
+    assert done.returncode == 2 and "policy.epsilonn" in last_error(done)
+
+
 def test_a_misspelt_key_in_the_yaml_is_refused_by_name(site):
     values = yaml.safe_load(site.read_text())
     site.write_text(yaml.safe_dump({**values, "forgeting_budget": 3}))

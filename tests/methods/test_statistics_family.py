@@ -224,6 +224,11 @@ def test_the_fisher_subspace_is_smaller_than_the_number_of_classes_and_sets_them
     across = torch.linalg.svd(basis.T)[2][3:]
     assert torch.allclose(head((x + 9 * across[0]) @ basis), head(x @ basis))
     share = torch.full((4,), 0.25).double()
+    two = torch.stack([c.mean for c in classes[:2]])
+    assert fisher.subspace(two, 2 * share[:2], within, 0.99).shape == (
+        6,
+        1,
+    )  # two classes leave one direction
     line = torch.outer(torch.arange(4.0), torch.eye(6)[2]).double()  # all means on one line
     assert fisher.subspace(line, share, torch.eye(6).double(), 0.99).shape == (6, 2)
     first = fisher.subspace(line, share, torch.eye(6).double(), 0.99)[:, 0].abs()
