@@ -78,6 +78,7 @@ def compare(config: BenchmarkConfig, out: Path, console: Console) -> dict[str, A
             "device": _device().type,
         },
         "config": config.model_dump(mode="json", exclude={"data"}),
+        "settings": {m: config.settings(m)[1].model_dump(mode="json") for m in config.methods},
     }
     write_json(out / "results.json", content)
     results.write(content, out)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from clinical_qkt.benchmark.results import FIGURES
 from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.methods import METHODS
 from clinical_qkt.packages.networks import PRESETS
@@ -49,6 +50,24 @@ class Scenario(_Strict):
         return self
 
 
+class Curve(_Strict):
+    """Query recall at the budget over something that differs between methods, as a figure and a table.
+
+    Attributes:
+        name: of the figure.
+        x: a setting of the methods, or a figure of their rows such as ``bytes_received``.
+        log: whether the axis of x is logarithmic.
+        label: of that axis.
+        methods: by their names in ``methods``.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    x: str
+    log: bool = False
+    label: str
+    methods: list[str] = Field(min_length=1)
+
+
 class BenchmarkConfig(_Strict):
     """A benchmark.
 
@@ -61,6 +80,7 @@ class BenchmarkConfig(_Strict):
         thresholds: at which masks are compared with the truth.
         methods: by the name that stands in the results; ``method`` names the module, if the name
             differs from it; everything else is its settings.
+        curves: what is drawn beside the tables.
     """
 
     name: str
@@ -73,6 +93,7 @@ class BenchmarkConfig(_Strict):
     thresholds: list[float] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5]
     scenarios: list[Scenario] = Field(min_length=1)
     methods: dict[str, dict[str, Any]] = Field(min_length=1)
+    curves: list[Curve] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> BenchmarkConfig:
@@ -81,7 +102,21 @@ class BenchmarkConfig(_Strict):
             raise ValueError("scenarios: two have the same name")
         for label in self.methods:
             self.settings(label)
+        figures = [*names, "masks", *(c.name for c in self.curves)]
+        for i, curve in enumerate(self.curves):
+            if figures.count(curve.name) > 1:
+                raise ValueError(f"curves.{i}.name: there is another figure '{curve.name}'")
+            self._check(curve, f"curves.{i}")
         return self
+
+    def _check(self, curve: Curve, at: str) -> None:
+        for label in curve.methods:
+            if label not in self.methods:
+                raise ValueError(f"{at}.methods: no method '{label}'; {one_of(label, list(self.methods))}")
+            fields = type(self.settings(label)[1]).model_fields
+            if curve.x not in FIGURES and curve.x not in fields:
+                known = one_of(curve.x, [*fields, *FIGURES])
+                raise ValueError(f"{at}.x: '{curve.x}' is no setting of '{label}' and no figure; {known}")
 
     def settings(self, label: str) -> tuple[str, Any]:
         """The module's name and the validated settings of one method."""
@@ -122,7 +157,7 @@ def read_config(path: Path, **changes: Any) -> BenchmarkConfig:
 
 
 def only(config: BenchmarkConfig, methods: list[str] | None) -> BenchmarkConfig:
-    """The config with some of its methods.
+    """The config with some of its methods, and of its curves what is left with these.
 
     Raises:
         InputError: one of them is not in the config.
@@ -136,7 +171,12 @@ def only(config: BenchmarkConfig, methods: list[str] | None) -> BenchmarkConfig:
                 where="--methods",
                 fix=one_of(name, list(config.methods)),
             )
-    return config.model_copy(update={"methods": {m: config.methods[m] for m in methods}})
+    curves = [
+        curve.model_copy(update={"methods": left})
+        for curve in config.curves
+        if (left := [m for m in curve.methods if m in methods])
+    ]
+    return config.model_copy(update={"methods": {m: config.methods[m] for m in methods}, "curves": curves})
 
 
 def _problems(error: ValidationError) -> Iterator[str]:

@@ -13,15 +13,33 @@ from clinical_qkt.methods import (
     distill,
     ensemble,
     fedavg,
+    fedpft,
     fedsa,
     fine_tune,
+    gaussian_head,
     knfu,
     local,
     pooled,
+    prototypes,
     qkt,
     statistics,
 )
 
-_MODULES = (amalgamation, distill, ensemble, fedavg, fedsa, fine_tune, knfu, local, pooled, qkt, statistics)
+_MODULES = (
+    amalgamation,
+    distill,
+    ensemble,
+    fedavg,
+    fedpft,
+    fedsa,
+    fine_tune,
+    gaussian_head,
+    knfu,
+    local,
+    pooled,
+    prototypes,
+    qkt,
+    statistics,
+)
 
 METHODS: dict[str, ModuleType] = {m.__name__.rpartition(".")[2]: m for m in _MODULES}
