@@ -37,7 +37,10 @@ RIVALS = ("distill", "fedavg", "fedsa", "knfu", "amalgamation")
 SINGLE = (*RIVALS, "fine_tune")
 """Those whose outcome is one model of the student's size."""
 
-OURS = ("committee", "distil")
+FAMILY = ("prototypes", "fedpft", "gaussian_head")
+"""The rivals that gain a class from class statistics."""
+
+OURS = ("statistics", "private", "committee", "distil")
 """The variants of QKT that are held against the rivals."""
 
 
@@ -130,14 +133,19 @@ def margins(rows: list[dict[str, Any]]) -> list[str]:
             by_query.setdefault(key, {})[r["variant"]] = 100 * r["query_recall_at_budget"]
             module[r["variant"]] = r["method"]
     whole = [q for q in by_query.values() if len(q) == len(module)]
-    kinds = {"single-model rival": SINGLE, "ensemble": ("ensemble",)}
+    kinds = {"single-model rival": SINGLE, "ensemble": ("ensemble",), "rival of its family": FAMILY}
     lines = []
     for ours in (v for v in OURS if v in module and whole):
         rivals = [v for v, m in module.items() if m in RIVALS]
         if rivals:
             gain = [q[ours] - float(np.mean([q[v] for v in rivals])) for q in whole]
             lines += ["", f"{ours} above the mean of {', '.join(rivals)}: {_points(gain)} points."]
+        if ours in ("statistics", "private") and "distil" in module:
+            gain = [q[ours] - q["distil"] for q in whole]
+            lines += ["", f"{ours} above distil: {_points(gain)} points."]
         for kind, modules in kinds.items():
+            if modules is FAMILY and ours not in ("statistics", "private"):
+                continue
             some = [v for v, m in module.items() if m in modules]
             if some:
                 best = max(some, key=lambda v: float(np.mean([q[v] for q in whole])))
