@@ -34,6 +34,7 @@ from clinical_qkt.handlers import EvaluationWriter, PredictionWriter
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages import networks, store
 from clinical_qkt.packages import query as query_package
+from clinical_qkt.packages.folder import package_bytes
 from clinical_qkt.packages.query import Query
 from clinical_qkt.phases import TransferSettings
 from clinical_qkt.sites import Site, check_site
@@ -233,6 +234,8 @@ def query(
     except ValueError as e:
         raise InputError(str(e), where="settings", fix="correct the section 'settings'") from None
     asking.write_query(site, chosen, loaded, data, read, device)
+    size = package_bytes(site.query_dir)
+    print(f"{site.query_dir}: a query of {size:,} bytes; send the folder, and keep it", file=sys.stderr)
 
 
 @_plain_errors
@@ -254,7 +257,11 @@ def answer(
     yes: bool,
 ) -> None:
     """Answer a query with statistics, by the site's policy; see ``answering``."""
-    Answering(site, asked, data, read, device, yes).run(Path(folder))
+    card = Answering(site, asked, data, read, device, yes).run(Path(folder))
+    given = sum(a.kind is not None for a in card.answers)
+    told = f"answered for {given} of {len(card.answers)} classes"
+    size = package_bytes(Path(folder))
+    print(f"{folder}: {told} in {size:,} bytes; send the folder to {asked.card.site}", file=sys.stderr)
 
 
 @_plain_errors

@@ -158,7 +158,7 @@ def ledger(
 def audit(
     epsilon: Annotated[float, typer.Option(min=0.01, max=20, help="That is promised.")] = 1.0,
     delta: Annotated[float, typer.Option(help="That is promised.")] = 1e-5,
-    releases: Annotated[int, typer.Option(min=100, help="With one patient, and as many without.")] = 5000,
+    releases: Annotated[int, typer.Option(min=100, help="With one patient, and as many without.")] = 20000,
 ) -> None:
     """Attack the private release: can it be told from an answer whether one patient took part?"""
     from clinical_qkt.audit.releases import print_audit

@@ -16,6 +16,7 @@ from conftest import CONFIGS, ROOT
 from clinical_qkt.benchmark.config import BenchmarkConfig, Scenario
 from clinical_qkt.benchmark.results import FIGURES
 from clinical_qkt.packages.store import load_model
+from clinical_qkt.policy import Policy
 from clinical_qkt.sites import Site
 from clinical_qkt.summary import SCHEMA
 
@@ -98,6 +99,36 @@ def test_the_stages_by_hand_run_as_getting_started_says(demo, tmp_path):
     shell(script)
     assert (tmp_path / "evaluation.json").is_file() and (tmp_path / "predictions.csv").is_file()
     assert (tmp_path / "b" / "report.html").is_file()
+
+
+def test_a_class_is_asked_for_as_the_how_to_says(demo, tmp_path):
+    text = (ROOT / "docs/how-to/ask-for-a-class.md").read_text()
+    lines = [
+        line.strip()
+        for line in text.splitlines()
+        if re.match(r"    (C=|YOU=|THEY=|python|clinical-qkt)", line)
+    ]
+    student = next(p for p in demo.glob("sites/*.yaml") if "teachers:" in p.read_text())
+    asked = yaml.safe_load(student.read_text())["query"][0]
+    other = next(
+        p for p in sorted(demo.glob("sites/*.yaml")) if asked in yaml.safe_load(p.read_text())["classes"]
+    )
+    script = "; ".join(["set -e", *lines]).replace("runs/asked", str(tmp_path / "asked"))
+    script = script.replace("runs/demo/sites/hospital_3", str(student.with_suffix("")))
+    script = script.replace("runs/demo/sites/hospital_1", str(other.with_suffix("")))
+    assert script.count("python -m monai.bundle run") == 3 and script.count("clinical-qkt") == 2
+    # the squares of the tests are few: an exact answer stands in for a private one
+    script = script.replace("--yes true", "--yes true --policy \"{'kinds':['covariance'],'unit':'image'}\"")
+    shell(script)
+    summary = json.loads((tmp_path / "asked" / "transfer" / "summary.json").read_text())
+    assert summary["answers"][0]["site"] == other.stem and summary["teachers"] == []
+    assert (tmp_path / "asked" / "transfer" / "report.html").is_file()
+
+
+def test_every_key_of_the_policy_is_in_the_reference():
+    section = (ROOT / "docs/reference/site-yaml.md").read_text().split("## What can `policy` say?")[1]
+    rows = [line.split("|")[1] for line in section.split("## ")[0].splitlines() if line.startswith("| `")]
+    assert {key for row in rows for key in re.findall(r"`(\w+)`", row)} == set(Policy.model_fields)
 
 
 def test_the_bundles_checks_run_as_its_readme_says():

@@ -63,7 +63,7 @@ def audit_release(
     scores = np.array(
         [
             _score(release(r), target)
-            for r, _ in zip(rows, trange(2 * count, desc=what, leave=False), strict=True)
+            for r, _ in zip(rows, trange(2 * count, desc=what, leave=False, disable=None), strict=True)
         ]
     )
     told = scores > np.median(scores)

@@ -25,14 +25,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clinical_qkt import masks, phases
+from clinical_qkt.answers import fitted
+from clinical_qkt.asking import features_of, own_extractor
 from clinical_qkt.cli import exit_codes
 from clinical_qkt.data.inputs import InputContract, symmetries
 from clinical_qkt.files import write_json
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.losses import TransferLoss
 from clinical_qkt.packages.card import Card
+from clinical_qkt.packages.gaussian import GaussianClassifier
 from clinical_qkt.packages.networks import preset, reshape_head
 from clinical_qkt.packages.store import Model
+from clinical_qkt.statistics import Moments, class_statistics, pooled
 from clinical_qkt.targets import aligned, answer, with_targets
 from clinical_qkt.teachers import Teacher, committee, relevant_teachers
 from clinical_qkt.training import train
@@ -58,7 +62,8 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
     """Seconds, the least of the repeats, of each way; the ways take turns within each repeat."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
-    items = [{"image": torch.rand(3, 28, 28) * 2 - 1, "label": i % len(LOCAL)} for i in range(images)]
+    pictures = torch.rand(images, 3, 28, 28) * 2 - 1
+    items = [{"image": picture, "label": i % len(LOCAL)} for i, picture in enumerate(pictures)]
     networks = [preset("resnet_small", 3).build(CLASSES).to(device).eval() for _ in range(16)]
     labels = LabelSpace([f"class {c}" for c in range(CLASSES)])
     settings = phases.TransferSettings(max_epochs=epochs)
@@ -88,6 +93,23 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
     def answers(network: nn.Module) -> None:
         answer(network, items, device)
 
+    site = _model("student", own, len(LOCAL))
+    extractor, _ = own_extractor(site, None, items, device)
+    seen = features_of(extractor, items, device), torch.arange(images) % len(LOCAL)
+    given = [class_statistics(seen[0] + k) for k in range(4)]
+
+    def site_answers() -> None:
+        moments = Moments(extractor.spec.features)
+        for batch in pictures.split(64):
+            with torch.no_grad():
+                moments.update(extractor.to(device)(batch.to(device))[1].cpu())
+        moments.statistics()
+
+    def head_of_answers() -> GaussianClassifier:
+        return fitted(site, extractor, [pooled(given)], seen, seen, "quadratic", 0.75, 0)[0]
+
+    gaussian = head_of_answers()
+
     def probing() -> None:
         masks.knowledge_scores(networks[0], 3, (28, 28), -1, 1, device=device)
 
@@ -104,13 +126,16 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
             **chosen,
         )
 
-    ways: dict[str, Callable[[], None]] = {"plain fine-tuning": plain}
+    ways: dict[str, Callable[[], Any]] = {"plain fine-tuning": plain}
     for relevant in (1, 4, 16):
         ways[f"transfer, {relevant} relevant"] = lambda r=relevant: transfer(r, r)  # type: ignore[misc]
         ways[f"naive loop, {relevant} relevant"] = lambda r=relevant: naive(r)  # type: ignore[misc]
     ways["probing one model for its mask"] = probing
     ways["one network answers"] = lambda: answers(networks[0])
     ways["own model and 4 teachers answer"] = lambda: answers(together)
+    ways["statistics of a site's images"] = site_answers
+    ways["a head of 4 sites' statistics"] = head_of_answers
+    ways["a classifier made of statistics answers"] = lambda: answers(gaussian)
     ways["transfer, 4 relevant of 8"] = lambda: transfer(4, 8)
     ways["transfer, 4 relevant of 64"] = lambda: transfer(4, 64)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -142,6 +167,14 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
                 / least["one network answers"],
                 "its answers / transfer of 4": least["own model and 4 teachers answer"]
                 / least["transfer, 4 relevant"],
+            },
+            "answers by statistics": {
+                "a site's statistics / one network's answers": least["statistics of a site's images"]
+                / least["one network answers"],
+                "a head of 4 sites' statistics / transfer of 4": least["a head of 4 sites' statistics"]
+                / least["transfer, 4 relevant"],
+                "the classifier's answers / one network's": least["a classifier made of statistics answers"]
+                / least["one network answers"],
             },
             "probing one model": {
                 "probing / transfer of 4": least["probing one model for its mask"]
