@@ -5,7 +5,6 @@ One pass over the images; features are not kept. What leaves is shown first, and
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,9 @@ from typing import Any
 
 import torch
 from monai.data import DataLoader, Dataset
-from rich.console import Console
-from rich.prompt import Confirm
-from rich.table import Table
 from tqdm import tqdm
 
+from clinical_qkt.consent import Preview, require_consent
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import adapter
 from clinical_qkt.errors import InputError, PackageError
@@ -83,7 +80,6 @@ class Answering:
         self.read, self.device, self.yes = read, device, yes
         self.policy, self.ledger = site.policy, Ledger(site.ledger)
         self.data_sha256 = sha256(site.data)
-        self.console = Console(stderr=True)
 
     def run(self, folder: Path) -> AnswerCard:
         """From query to answer package.
@@ -95,8 +91,9 @@ class Answering:
         own = self.site.labels
         decisions = [self.policy.decide(self.query.card, label, own) for label in self.query.card.query]
         seen = self.one_pass(decisions)
-        self.show(decisions, seen)
-        self.agreed(folder)
+        rows = [self.preview(i, d, seen.get(i)) for i, d in enumerate(decisions)]
+        spent = self.ledger.spent(self.policy.total_delta)
+        require_consent(self.query.card.site, rows, self.policy, spent, folder, yes=self.yes)
         answers, given = [], []
         for i, label in enumerate(self.query.card.query):
             told, statistics = self.answer(i, label.name, decisions[i], seen.get(i))
@@ -202,6 +199,18 @@ class Answering:
             return "the extractor gives the same features for every image"
         return None
 
+    def preview(self, position: int, decision: str, seen: Seen | None) -> Preview:
+        """What of one class is about to leave."""
+        name = self.query.card.query[position].name
+        if seen is None:
+            return Preview(name, f"declined: {decision}", None, 0, private=False)
+        private, width = seen.kind == "private_mean", self.query.card.extractor.features
+        reason = None if private else self.too_little(seen)
+        if reason:
+            return Preview(name, f"declined: {reason}", len(seen.patients), 0, private=False)
+        numbers = {"covariance": width * (width + 3) // 2, "diagonal": 2 * width}.get(seen.kind, width)
+        return Preview(name, seen.kind.replace("_", " "), len(seen.patients), 1 + numbers, private=private)
+
     def private(self, name: str, seen: Seen) -> tuple[ClassAnswer, ClassStatistics | None]:
         """A private mean, drawn and paid for in one transaction, or the same as before for nothing."""
         policy, label = self.policy, next(q for q in self.query.card.query if q.name == name)
@@ -239,44 +248,3 @@ class Answering:
             unit=policy.unit,
         )
         return told, statistics
-
-    def show(self, decisions: Sequence[str], seen: dict[int, Seen]) -> None:
-        """What is about to leave, for the eyes of this site alone."""
-        width = self.query.card.extractor.features
-        numbers = {"covariance": width * (width + 3) // 2, "diagonal": 2 * width}
-        table = Table(title=f"{self.query.card.site} asks; this would leave:", title_justify="left")
-        for heading in ("class", "answer", f"own {self.policy.unit}s", "numbers", "guarantee"):
-            table.add_column(heading)
-        for i, label in enumerate(self.query.card.query):
-            if i not in seen:
-                table.add_row(label.name, f"declined: {decisions[i]}", "-", "0", "")
-                continue
-            kind = seen[i].kind
-            private = kind == "private_mean"
-            guarantee = f"({self.policy.epsilon:g}, {self.policy.delta:g})-private" if private else "none"
-            reason = None if private else self.too_little(seen[i])
-            shown = f"declined: {reason}" if reason else kind.replace("_", " ")
-            many = "0" if reason else str(1 + numbers.get(kind, width))
-            table.add_row(label.name, shown, str(len(seen[i].patients)), many, guarantee)
-        self.console.print(table)
-        spent = self.ledger.spent(self.policy.total_delta)
-        self.console.print(
-            f"Privacy budget: epsilon {spent:.2f} of {self.policy.total_epsilon:g} is spent; "
-            f"own {self.policy.unit}s are shown here only."
-        )
-
-    def agreed(self, folder: Path) -> None:
-        """
-        Raises:
-            InputError: nobody said yes.
-        """
-        if self.yes:
-            return
-        if not sys.stdin.isatty():
-            raise InputError(
-                "nobody is there to agree to what would leave",
-                where="answer",
-                fix="give --yes true, or run it in a terminal",
-            )
-        if not Confirm.ask(f"Write the answer to {folder}?", console=self.console, default=False):
-            raise InputError("was not agreed to; nothing was written", where="answer")

@@ -16,11 +16,10 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 from ignite.metrics import EpochMetric
-from monai.bundle import ConfigParser, ConfigWorkflow
-from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
+from monai.bundle import ConfigWorkflow
 from torch import nn
 
-from clinical_qkt import asking, metrics, stages
+from clinical_qkt import asking, keys, metrics, stages
 from clinical_qkt.answering import Answering
 from clinical_qkt.data.datalist import CheckedData, load_datalist
 from clinical_qkt.data.images import check_images, warn_skipped
@@ -28,7 +27,7 @@ from clinical_qkt.data.inputs import InputContract, contract_transforms
 from clinical_qkt.data.inputs import show_progress as show_progress
 from clinical_qkt.data.inputs import symmetries as symmetries
 from clinical_qkt.data.sources import SUFFIXES
-from clinical_qkt.errors import InputError, OutputError, QKTError, one_of
+from clinical_qkt.errors import InputError, OutputError, QKTError
 from clinical_qkt.files import fingerprint, require_writable, sha256
 from clinical_qkt.handlers import EvaluationWriter, PredictionWriter
 from clinical_qkt.labels import LabelSpace
@@ -37,13 +36,12 @@ from clinical_qkt.packages import query as query_package
 from clinical_qkt.packages.folder import package_bytes
 from clinical_qkt.packages.query import Query
 from clinical_qkt.phases import TransferSettings
-from clinical_qkt.sites import Site, check_site
+from clinical_qkt.sites import Site
 from clinical_qkt.transfer import Transfer
 
 P = ParamSpec("P")
 R = TypeVar("R")
 _embedded = False
-_TRACKING: Any = DEFAULT_MLFLOW_SETTINGS
 
 
 def _plain_errors(function: Callable[P, R]) -> Callable[P, R]:
@@ -93,45 +91,8 @@ def run(config_files: Sequence[Path], **overrides: Any) -> ConfigWorkflow:
 
 @_plain_errors
 def check() -> Site:
-    """Check every key of the config that is being run, and what it says of the site.
-
-    MONAI ignores a top-level key that it does not know, whether it comes from a site's YAML or from the
-    command line. Here a key must stand in one of the bundle's own config files or describe a site; one that
-    starts with an underscore is free.
-
-    Raises:
-        InputError: names the key and the likeliest right one; or all of the site's fields that are wrong.
-    """
-    workflow = _running_workflow()
-    parser = workflow.parser
-    known: set[str] = set(Site.model_fields) | set(_TRACKING["configs"])
-    for file in sorted(Path(workflow.config_root_path).glob("*.yaml")):
-        known |= {k.lstrip("+") for k in ConfigParser.load_config_file(file)}
-    for key in parser.get(""):
-        if key not in known and not key.startswith("_"):
-            raise InputError(
-                f"unknown key '{key}'",
-                where="the site's YAML or the command line",
-                fix=one_of(key, sorted(known)),
-            )
-    missing = [k for k in ("site", "data") if parser[k] is None]
-    if missing:
-        raise InputError(
-            "is missing",
-            where=f"site: {' and '.join(missing)}",
-            fix="give a site's YAML last in --config_file",
-        )
-    site = check_site(
-        {k: parser.get_parsed_content(k) for k in Site.model_fields if k in parser},
-        f"site '{parser['site']}'",
-    )
-    needed = {"transfer": ("query", "teachers or answers"), "query": ("query",)}
-    for keys in needed.get(parser["command"], ()):
-        if not any(getattr(site, key) for key in keys.split(" or ")):
-            raise InputError(
-                "is empty", where=f"site '{site.site}': {keys}", fix=f"list at least one under '{keys}'"
-            )
-    return site
+    """Check every key of the config that is being run, see ``keys``."""
+    return keys.check(_running_workflow())
 
 
 @_plain_errors

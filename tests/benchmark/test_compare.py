@@ -7,7 +7,7 @@ import yaml
 from conftest import ROOT, run
 
 from clinical_qkt.benchmark import compare as module
-from clinical_qkt.benchmark import results
+from clinical_qkt.benchmark import curves, results
 from clinical_qkt.benchmark.config import read_config
 
 REQUIRED = {
@@ -154,7 +154,7 @@ def test_a_curve_is_written_as_a_figure_and_a_table(content, tmp_path):
 
 def test_a_measured_x_is_drawn_as_points_with_names_a_set_one_as_lines(content):
     def drawn(**how):
-        axis = results.draw_curve(results.curve_points(content, curve(**how)), curve(**how)).axes[0]
+        axis = curves.draw_curve(curves.curve_points(content, curve(**how)), curve(**how)).axes[0]
         return axis, [line.get_linestyle() for line in axis.lines if len(line.get_xdata()) == 2]
 
     axis, styles = drawn(x="epsilon", log=True)
