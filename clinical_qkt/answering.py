@@ -19,6 +19,7 @@ from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import adapter
 from clinical_qkt.errors import InputError, PackageError
 from clinical_qkt.files import sha256
+from clinical_qkt.labels import ClassLabel
 from clinical_qkt.ledger import Asked, BudgetSpent, Ledger
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.query import Query
@@ -96,8 +97,8 @@ class Answering:
         require_consent(self.query.card.site, rows, self.policy, spent, folder, yes=self.yes)
         answers, given = [], []
         for i, label in enumerate(self.query.card.query):
-            told, statistics = self.answer(i, label.name, decisions[i], seen.get(i))
-            answers.append(told.model_copy(update={"label": label}))
+            told, statistics = self.answer(label, decisions[i], seen.get(i))
+            answers.append(told)
             given.append(statistics)
         card = AnswerCard(
             site=self.site.site,
@@ -168,25 +169,29 @@ class Answering:
             )
 
     def answer(
-        self, position: int, name: str, decision: str, seen: Seen | None
+        self, label: ClassLabel, decision: str, seen: Seen | None
     ) -> tuple[ClassAnswer, ClassStatistics | None]:
         """One class's part of the card and its statistics; a line in the ledger."""
-        label = self.query.card.query[position]
         if seen is None:
-            reason: str | None = decision
-        elif seen.kind == "private_mean":
-            return self.private(label.name, seen)
-        else:
-            reason = self.too_little(seen)
-        kind = seen.kind if seen else "none"
-        asked = Asked(self.query.card.site, self.query.digest, name, kind, self.data_sha256)
-        if reason is not None or seen is None:
-            self.ledger.record(asked, {"declined": reason})
-            return ClassAnswer(label=label, declined=reason), None
+            return self.declined(label, decision)
+        if seen.kind == "private_mean":
+            return self.private(label, seen)
+        reason = self.too_little(seen)
+        if reason is not None:
+            return self.declined(label, reason)
         statistics = seen.moments.statistics().reduced(seen.kind)
-        count = round(statistics.count, -1)
-        self.ledger.record(asked, {"count": count})
+        count = max(1, round(statistics.count, -1))
+        self.ledger.record(self.asked(label, seen.kind), {"count": count})
         return ClassAnswer(label=label, kind=seen.kind, count=count), statistics
+
+    def asked(self, label: ClassLabel, kind: str) -> Asked:
+        """How the ledger knows this answer."""
+        return Asked(self.query.card.site, self.query.digest, label.name, kind, self.data_sha256)
+
+    def declined(self, label: ClassLabel, reason: str) -> tuple[ClassAnswer, None]:
+        """No answer, and why."""
+        self.ledger.record(self.asked(label, "none"), {"declined": reason})
+        return ClassAnswer(label=label, declined=reason), None
 
     def too_little(self, seen: Seen) -> str | None:
         """Why exact statistics cannot be given, or None."""
@@ -194,9 +199,12 @@ class Answering:
             return f"fewer than {self.policy.minimum_patients} {self.policy.unit}s show this class"
         if not seen.finite:
             return "the extractor gives NaN or infinity on this site's images"
-        covariance = seen.moments.statistics().covariance
-        if covariance is None or float(covariance.diagonal().max()) < 1e-12:
+        found = seen.moments.statistics()
+        assert found.covariance is not None
+        if float(found.covariance.diagonal().max()) < 1e-12:
             return "the extractor gives the same features for every image"
+        if not (torch.isfinite(found.covariance.float()).all() and torch.isfinite(found.mean.float()).all()):
+            return "the extractor gives features that are too large"
         return None
 
     def preview(self, position: int, decision: str, seen: Seen | None) -> Preview:
@@ -211,10 +219,9 @@ class Answering:
         numbers = {"covariance": width * (width + 3) // 2, "diagonal": 2 * width}.get(seen.kind, width)
         return Preview(name, seen.kind.replace("_", " "), len(seen.patients), 1 + numbers, private=private)
 
-    def private(self, name: str, seen: Seen) -> tuple[ClassAnswer, ClassStatistics | None]:
+    def private(self, label: ClassLabel, seen: Seen) -> tuple[ClassAnswer, ClassStatistics | None]:
         """A private mean, drawn and paid for in one transaction, or the same as before for nothing."""
-        policy, label = self.policy, next(q for q in self.query.card.query if q.name == name)
-        asked = Asked(self.query.card.site, self.query.digest, name, seen.kind, self.data_sha256)
+        policy = self.policy
 
         def draw() -> dict[str, Any] | None:
             found = private_mean(
@@ -227,11 +234,9 @@ class Answering:
 
         total = Guarantee(policy.total_epsilon, policy.total_delta)
         try:
-            release = self.ledger.release(asked, policy.guarantee, total, draw)
+            release = self.ledger.release(self.asked(label, seen.kind), policy.guarantee, total, draw)
         except BudgetSpent:
-            reason = "this site's privacy budget is spent"
-            self.ledger.record(asked, {"declined": reason})
-            return ClassAnswer(label=label, declined=reason), None
+            return self.declined(label, "this site's privacy budget is spent")
         if release is None:
             reason = f"too few {policy.unit}s show this class, as far as a private count tells"
             return ClassAnswer(label=label, declined=reason), None

@@ -120,6 +120,7 @@ def test_the_policy_decides_what_leaves_and_the_most_telling_that_is_welcome_is_
         ({"kinds": ["private_mean"]}, {"welcome": ["covariance"]}, "gives private_mean only"),
         ({"minimum_patients": 25}, {}, "fewer than 25 images show this class"),
         ({}, {"edit": lambda e: e.projection.zero_()}, "the same features for every image"),
+        ({}, {"edit": lambda e: e.projection.mul_(1e30)}, "too large"),
         ({}, {"edit": lambda e: e.network.conv1.weight.fill_(1e38)}, "NaN or infinity"),
     ],
 )
