@@ -31,6 +31,9 @@ def test_a_good_site_is_read():
         ({"forgetting_budget": "two"}, "forgetting_budget: Input should be a valid number"),
         ({"architecture": "resnet_smal"}, "did you mean 'resnet_small'"),
         ({"spatial_size": [28]}, "spatial_size"),
+        ({"policy": {"epsilonn": 3}}, "policy.epsilonn"),
+        ({"policy": {"epsilon": 0}}, "policy.epsilon: Input should be greater"),
+        ({"policy": {"kinds": ["images"]}}, "policy.kinds.0"),
     ],
 )
 def test_a_wrong_site_is_refused_by_key(changes, message):

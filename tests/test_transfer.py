@@ -37,7 +37,7 @@ def test_a_teacher_with_another_network_and_input_size_can_teach(demo, tmp_path)
     elsewhere = {
         "output_dir": str(tmp_path / "other"),
         "mlflow": f"sqlite:///{tmp_path}/m.db",
-        "max_epochs": 4,
+        "max_epochs": 2,
     }
     different = {"architecture": "resnet18", "spatial_size": [36, 32]}
     bundle.run([CONFIGS / "train.yaml", teacher], **elsewhere, **different)

@@ -130,13 +130,6 @@ def test_a_query_is_asked_and_answered_with_the_stock_launcher(site, demo, tmp_p
     assert summary["answers"][0]["classes"][0]["epsilon"] == 1.0
 
 
-def test_a_misspelt_key_of_the_policy_is_refused_by_name(site):
-    values = yaml.safe_load(site.read_text())
-    site.write_text(yaml.safe_dump({**values, "policy": {"epsilonn": 3}}))
-    done = launch(site)
-    assert done.returncode == 2 and "policy.epsilonn" in last_error(done)
-
-
 def test_a_misspelt_key_in_the_yaml_is_refused_by_name(site):
     values = yaml.safe_load(site.read_text())
     site.write_text(yaml.safe_dump({**values, "forgeting_budget": 3}))
