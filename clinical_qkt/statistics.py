@@ -123,12 +123,20 @@ class Agreement:
     spread: float | None
 
     @property
+    def doubt(self) -> str | None:
+        """What speaks against the answer, if anything does."""
+        if self.distance > self.limit:
+            return "is far off the other sites'"
+        if self.spread is not None and not 1 / SPREAD_LIMIT <= self.spread <= SPREAD_LIMIT:
+            return f"varies {self.spread:.2g} times as much as the own classes do"
+        return None
+
+    @property
     def far_off(self) -> bool:
-        odd = self.spread is not None and not 1 / SPREAD_LIMIT <= self.spread <= SPREAD_LIMIT
-        return self.distance > self.limit or odd
+        return self.doubt is not None
 
 
-SPREAD_LIMIT = 8.0
+SPREAD_LIMIT = 16.0
 """By what factor an answer's total variance may differ from that of the student's own classes."""
 
 

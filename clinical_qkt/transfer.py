@@ -184,8 +184,8 @@ class Transfer:
                 self.device,
             )
         for name, sites in found["agreement"].items():
-            for site in (s for s, seen in sites.items() if seen.far_off):
-                print(f"warning: the answer of {site} for '{name}' is far off the others'", file=sys.stderr)
+            for site, doubt in ((s, seen.doubt) for s, seen in sites.items() if seen.doubt):
+                print(f"warning: the answer of {site} for '{name}' {doubt}", file=sys.stderr)
         return model, found
 
     def evaluated(self, when: str, network: nn.Module, parent: Run) -> tuple[Any, dict[str, Any]]:
