@@ -6,7 +6,7 @@ the literature's and what is ours is in docs/explanation/method.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -151,14 +151,38 @@ def replayed(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = nn.Linear(x.shape[1], own + len(queried))
-    optimizer = torch.optim.AdamW(head.parameters(), learning_rate, weight_decay=0.05)
-    for _ in range(epochs):
-        for batch in torch.randperm(len(x), generator=generator).split(128):
-            loss = F.cross_entropy(head(x[batch]), y[batch], label_smoothing=0.05)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+
+    def loss(rows: Tensor) -> Tensor:
+        return F.cross_entropy(head(x[rows]), y[rows], label_smoothing=0.05)
+
+    train_head(head, loss, len(x), generator, epochs, learning_rate)
     return head
+
+
+def train_head(
+    head: nn.Module,
+    loss: Callable[[Tensor], Tensor],
+    rows: int,
+    generator: torch.Generator,
+    epochs: int,
+    learning_rate: float,
+    *,
+    batch_size: int = 128,
+    weight_decay: float = 0.05,
+) -> None:
+    """Train a small head on features that are in memory; in place.
+
+    Args:
+        loss: of the rows at these positions.
+        rows: how many there are.
+    """
+    optimizer = torch.optim.AdamW(head.parameters(), learning_rate, weight_decay=weight_decay)
+    for _ in range(epochs):
+        for batch in torch.randperm(rows, generator=generator).split(batch_size):
+            value = loss(batch)
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
 
 
 def _gaussians(classes: Sequence[ClassStatistics], covariances: Sequence[Tensor]) -> Gaussians:

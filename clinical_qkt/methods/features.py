@@ -1,11 +1,11 @@
-"""What methods share that end with a head on the extractor's features."""
+"""The outcome of methods that end with a head on the extractor's features."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from clinical_qkt.asking import features_of
 from clinical_qkt.methods.asked import Asked
@@ -29,30 +29,3 @@ def of_features(
         return score(features_of(question.extractor, images, case.device)).float()
 
     return Outcome(predict, used, received)
-
-
-def trained(
-    network: nn.Module,
-    loss: Callable[[Tensor], Tensor],
-    rows: int,
-    seed: int,
-    epochs: int,
-    learning_rate: float,
-    *,
-    batch_size: int = 128,
-    weight_decay: float = 0.05,
-) -> None:
-    """Train a small head in place.
-
-    Args:
-        loss: of the rows at these positions.
-        rows: how many there are.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
-    for _ in range(epochs):
-        for batch in torch.randperm(rows, generator=generator).split(batch_size):
-            value = loss(batch)
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()

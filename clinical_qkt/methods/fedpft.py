@@ -26,9 +26,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clinical_qkt.errors import InputError
+from clinical_qkt.heads import train_head
 from clinical_qkt.methods.asked import AskedSettings, asked
 from clinical_qkt.methods.case import Case, Outcome
-from clinical_qkt.methods.features import of_features, trained
+from clinical_qkt.methods.features import of_features
 from clinical_qkt.statistics import Kind
 
 IMAGES_PER_COMPONENT = 10
@@ -79,11 +80,11 @@ def run(case: Case, settings: Settings) -> Outcome:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(case.seed)
         head = nn.Linear(x.shape[1], len(case.labels))
-    trained(
+    train_head(
         head,
-        lambda batch: F.cross_entropy(head(x[batch]), y[batch], label_smoothing=0.05),
+        lambda rows: F.cross_entropy(head(x[rows]), y[rows], label_smoothing=0.05),
         len(x),
-        case.seed,
+        torch.Generator().manual_seed(case.seed),
         settings.epochs,
         settings.learning_rate,
     )

@@ -29,10 +29,10 @@ from pydantic import Field
 from torch import Tensor
 
 from clinical_qkt.answers import own_statistics
-from clinical_qkt.heads import Gaussians, chosen_temperature, shared_covariance
+from clinical_qkt.heads import Gaussians, chosen_temperature, shared_covariance, train_head
 from clinical_qkt.methods.asked import AskedSettings, answer_bytes, asked
 from clinical_qkt.methods.case import Case, Outcome
-from clinical_qkt.methods.features import of_features, trained
+from clinical_qkt.methods.features import of_features
 from clinical_qkt.methods.fisher import FisherMix, ProtoHyper, draws, shrunk, subspace
 from clinical_qkt.statistics import ClassStatistics, pooled
 
@@ -137,7 +137,8 @@ def trained_head(classes: Sequence[ClassStatistics], s: Settings, seed: int) -> 
     def loss(rows: Tensor) -> Tensor:
         return head.loss(z[rows], y[rows])
 
-    trained(head, loss, len(z), seed, s.epochs, s.learning_rate, batch_size=256, weight_decay=5e-4)
+    order = torch.Generator().manual_seed(seed)
+    train_head(head, loss, len(z), order, s.epochs, s.learning_rate, batch_size=256, weight_decay=5e-4)
     return basis, head
 
 
