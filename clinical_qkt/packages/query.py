@@ -74,10 +74,25 @@ class Query:
 
 
 def save_query(folder: Path, extractor: Extractor, card: QueryCard) -> QueryCard:
-    """Write a query package. The extractor leaves without the network's head: nobody else needs it."""
+    """Write a query package; later stages and the head, on which no feature depends, leave as zeros."""
     bare = Extractor(extractor.spec, reshape_head(extractor.network, {}, 1))
+    _blank_unused(bare.eval(), card.input)
     bare.center, bare.projection = extractor.center.float(), extractor.projection.float()
     return write_package(folder, card, bare.state_dict())
+
+
+def _blank_unused(extractor: Extractor, given: InputContract) -> None:
+    """Set to zero, in place, every weight that the features do not depend on; found by their gradients."""
+    extractor.requires_grad_(True)
+    device = next(extractor.network.parameters()).device
+    _, pooled = extractor.pooled(torch.zeros(1, given.channels, *given.spatial_size, device=device))
+    pooled.sum().backward()
+    with torch.no_grad():
+        for module in extractor.network.modules():
+            weights = list(module.parameters(recurse=False))
+            if weights and all(w.grad is None for w in weights):
+                for tensor in (*weights, *module.buffers(recurse=False)):
+                    tensor.zero_()
 
 
 def load_query(folder: str | Path) -> Query:

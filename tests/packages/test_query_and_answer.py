@@ -69,6 +69,23 @@ def test_a_query_holds_the_extractor_and_not_the_head(folder, query):
     assert verify(folder)[0] == query.card
 
 
+def test_only_the_stages_that_the_features_come_from_leave(tmp_path):
+    network = SPEC.build(4).eval()
+    extractor = Extractor(describe(network, SPEC, ["bn1", "layer1"], CONTRACT), network)
+    card = QueryCard(
+        site="a", task="t", extractor=extractor.spec, input=CONTRACT, query=["p"], welcome=["mean"],
+        radius=5.0, model_sha256="0" * 64,
+    )  # fmt: skip
+    save_query(tmp_path / "q", extractor, card)
+    sent = load_query(tmp_path / "q").extractor
+    image = torch.randn(3, 3, 28, 28)
+    assert torch.allclose(sent(image)[1].float(), extractor(image)[1], atol=1e-4)
+    left = {k: float(v.abs().sum()) for k, v in sent.network.state_dict().items()}
+    assert all(v == 0 for k, v in left.items() if k.startswith(("layer2", "layer3", "layer4", "fc")))
+    assert left["conv1.weight"] > 0 and left["layer1.0.conv1.weight"] > 0
+    assert float(network.layer4[0].conv1.weight.detach().abs().sum()) > 0  # the own model is as it was
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
