@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from clinical_qkt.consent import Preview, require_consent
 from clinical_qkt.data.datalist import CheckedData
-from clinical_qkt.data.inputs import adapter
-from clinical_qkt.errors import InputError, PackageError
+from clinical_qkt.data.inputs import InputContract, adapter
+from clinical_qkt.errors import InputError
 from clinical_qkt.files import sha256
 from clinical_qkt.labels import ClassLabel
 from clinical_qkt.ledger import Asked, BudgetSpent, Ledger
@@ -129,12 +129,11 @@ class Answering:
         images = Dataset(items, adapter(self.read, self.query.card.input))
         extractor = self.query.extractor.to(self.device)
         quiet = True if len(items) < 500 else None
-        for batch in tqdm(DataLoader(images, batch_size=64), "statistics", leave=False, disable=quiet):
-            _, features = extractor(batch["image"].to(self.device))
-            features = features.double().cpu()
-            for i, of_class in seen.items():
-                mine = [k for k, label in enumerate(batch["label"].tolist()) if label == i]
-                of_class.update(features[mine], [batch["patient"][k] for k in mine])
+        # One image at a time: in a batch the last bits of an image's features depend on the images beside it,
+        # and an extractor built for that could blow them up until one patient moves everybody's contribution.
+        for one in tqdm(DataLoader(images, batch_size=1), "statistics", leave=False, disable=quiet):
+            _, features = extractor(one["image"].to(self.device))
+            seen[int(one["label"])].update(features.double().cpu(), one["patient"])
         return seen
 
     def patient(self, item: dict[str, Any]) -> str:
@@ -159,14 +158,9 @@ class Answering:
         Raises:
             PackageError: the query asks for images that this site's cannot become.
         """
-        wants = self.query.card.input
-        if wants.channels != self.site.channels or len(wants.spatial_size) != len(self.site.spatial_size):
-            raise PackageError(
-                f"expects images with {wants.channels} channels in {len(wants.spatial_size)} dimensions, "
-                f"this site's have {self.site.channels} in {len(self.site.spatial_size)}",
-                where=f"query of {self.query.card.site}: input",
-                fix="tell the asking site; nothing was sent",
-            )
+        given = InputContract(channels=self.site.channels, spatial_size=self.site.spatial_size)
+        where = f"query of {self.query.card.site}: input"
+        self.query.card.input.require_same_kind(given, where, "tell the asking site; nothing was sent")
 
     def answer(
         self, label: ClassLabel, decision: str, seen: Seen | None

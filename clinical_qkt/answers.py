@@ -189,6 +189,5 @@ def with_answers(
         "generated_data": own.card.generated_data or any(p.card.generated_data for p in answers.parts),
         "licence": "; ".join(dict.fromkeys([own.card.licence, *(p.card.licence for p in answers.parts)])),
     }
-    size = sum(p.bytes for p in answers.parts)
-    model = Model(network, own.card.model_copy(update=about), own.folder, own.bytes + size)
+    model = Model(network, own.card.model_copy(update=about), own.folder, own.bytes)
     return model, {**facts, "agreement": found}

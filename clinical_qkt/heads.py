@@ -43,7 +43,7 @@ class Gaussians:
     def log_density(self, features: Tensor) -> Tensor:
         """``(N, D)`` to ``(N, K)``, up to a constant."""
         gap = features[:, None] - self.mean
-        z = torch.einsum("nkd,kde->nke", gap, self.whitening.expand(len(self.mean), -1, -1))
+        z = torch.einsum("nkd,kde->nke", gap, self.whitening.expand(self.mean.shape[0], -1, -1))
         return self.log_volume - z.square().sum(2) / 2
 
 

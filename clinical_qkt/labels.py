@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, overload
+from typing import Annotated, Any, overload
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from clinical_qkt.errors import InputError
 
@@ -114,6 +114,15 @@ class LabelSpace(Sequence[ClassLabel]):
     def extended(self, more: Iterable[Any], *, where: str = "query") -> LabelSpace:
         """This space with further classes at its end; the first rows stay what they were."""
         return LabelSpace([*self.classes, *more], where=where)
+
+
+def _distinct(classes: list[ClassLabel]) -> list[ClassLabel]:
+    LabelSpace(classes)
+    return classes
+
+
+DistinctClasses = Annotated[list[ClassLabel], AfterValidator(_distinct)]
+"""Classes on a card, no two of which are the same; otherwise the card is refused."""
 
 
 def align(source: LabelSpace, target: LabelSpace) -> dict[int, int]:

@@ -163,14 +163,8 @@ def require_same_kind(card: Card, given: InputContract) -> None:
     Raises:
         PackageError: it expects other channels or another number of dimensions.
     """
-    expects = card.input
-    if not expects.same_kind(given):
-        raise PackageError(
-            f"expects images with {expects.channels} channels in {len(expects.spatial_size)} dimensions, "
-            f"this site's have {given.channels} in {len(given.spatial_size)}",
-            where=f"package of {card.site}",
-            fix="take it out of 'teachers', or ask for a model of such images",
-        )
+    fix = "take it out of 'teachers', or ask for a model of such images"
+    card.input.require_same_kind(given, f"package of {card.site}", fix)
 
 
 def all_classes(labels: LabelSpace, teachers: Sequence[Teacher]) -> LabelSpace:

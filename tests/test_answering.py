@@ -208,10 +208,28 @@ def spying(extractor: Extractor) -> None:
     extractor.projection *= 1e6
 
 
-def contributions(pictures: Path, tmp_path: Path, asked: Query) -> torch.Tensor:
-    who = site(pictures, tmp_path, **PRIVATE)
+def contributions(pictures: Path, tmp_path: Path, asked: Query, data: str = "d.json") -> torch.Tensor:
+    who = site(pictures, tmp_path, data=data, **PRIVATE)
     data = load_datalist(who.data, who.labels, need=("training",))
     return Answering(who, asked, data, READ, CPU, True).one_pass(["private_mean"])[0].sums.contributions()
+
+
+def test_nobodys_contribution_depends_on_who_else_is_there(pictures, tmp_path):
+    """In a batch the last bits of features do; an extractor like this one makes much of them."""
+
+    def blowing_up(extractor: Extractor) -> None:
+        torch.manual_seed(1)
+        extractor.projection.copy_(1e12 * torch.randn_like(extractor.projection))
+
+    asked = query(tmp_path / "q", edit=blowing_up)
+    everybody = contributions(pictures, tmp_path, asked)
+    content = json.loads((pictures / "d.json").read_text())
+    reds = [e for e in content["training"] if e["label"] == "red"]
+    content["training"].remove(reds[2])
+    (pictures / "without.json").write_text(json.dumps(content))
+    without = contributions(pictures, tmp_path, asked, data="without.json")
+    same = (everybody[:, None] == without[None]).all(2)
+    assert len(without) == len(everybody) - 1 and bool(same.any(0).all())
 
 
 def test_an_extractor_built_to_single_a_patient_out_learns_no_more_than_epsilon(pictures, tmp_path):

@@ -14,7 +14,7 @@ import yaml
 from conftest import CONFIGS, ROOT
 
 from clinical_qkt.benchmark.config import BenchmarkConfig, Scenario
-from clinical_qkt.benchmark.results import FIGURES
+from clinical_qkt.benchmark.rows import FIGURES
 from clinical_qkt.packages.store import load_model
 from clinical_qkt.policy import Policy
 from clinical_qkt.sites import Site

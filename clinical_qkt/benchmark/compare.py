@@ -24,6 +24,7 @@ from clinical_qkt import __version__, metrics
 from clinical_qkt.benchmark import results
 from clinical_qkt.benchmark.config import BenchmarkConfig, Scenario
 from clinical_qkt.benchmark.federation import Federation
+from clinical_qkt.benchmark.rows import FIGURES
 from clinical_qkt.budget import class_recalls, fit_query_bias
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
@@ -192,7 +193,7 @@ def _row(
     try:
         outcome = METHODS[name].run(case, settings)
     except QueryError as e:
-        return {**head, **dict.fromkeys(results.FIGURES), "refused": str(e)}
+        return {**head, **dict.fromkeys(FIGURES), "refused": str(e)}
     seconds = time.perf_counter() - start
     logits = {
         "validation": outcome.predict(case.validation),

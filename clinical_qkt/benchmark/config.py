@@ -9,7 +9,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from clinical_qkt.benchmark.results import FIGURES
+from clinical_qkt.benchmark.rows import FIGURES
 from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.methods import METHODS
 from clinical_qkt.packages.networks import PRESETS

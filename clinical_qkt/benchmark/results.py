@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_fscore_support
 
 from clinical_qkt.benchmark.curves import curve_points, curve_table, draw_curve
-from clinical_qkt.benchmark.rows import FIGURES as FIGURES
 from clinical_qkt.benchmark.rows import in_points, scenarios
 from clinical_qkt.files import write_text, write_whole
 

@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
+from clinical_qkt.errors import PackageError
+
 
 class InputContract(BaseModel):
     """Raw intensities in ``intensity_range`` become ``value_range``, linearly and clipped.
@@ -42,6 +44,20 @@ class InputContract(BaseModel):
     def same_kind(self, other: InputContract) -> bool:
         """Whether the one's images can become the other's: same channels, same number of axes."""
         return self.channels == other.channels and len(self.spatial_size) == len(other.spatial_size)
+
+    def require_same_kind(self, given: InputContract, where: str, fix: str) -> None:
+        """Refuse what a package expects if a site's images could not be made into it without guessing.
+
+        Raises:
+            PackageError: other channels or another number of dimensions.
+        """
+        if not self.same_kind(given):
+            raise PackageError(
+                f"expects images with {self.channels} channels in {len(self.spatial_size)} dimensions, "
+                f"this site's have {given.channels} in {len(given.spatial_size)}",
+                where=where,
+                fix=fix,
+            )
 
     @model_validator(mode="after")
     def _sensible(self) -> InputContract:

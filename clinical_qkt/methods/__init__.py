@@ -6,40 +6,24 @@ out.
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 
-from clinical_qkt.methods import (
-    amalgamation,
-    distill,
-    ensemble,
-    fedavg,
-    fedpft,
-    fedsa,
-    fine_tune,
-    gaussian_head,
-    knfu,
-    local,
-    pooled,
-    prototypes,
-    qkt,
-    statistics,
+_NAMES = (
+    "amalgamation",
+    "distill",
+    "ensemble",
+    "fedavg",
+    "fedpft",
+    "fedsa",
+    "fine_tune",
+    "gaussian_head",
+    "knfu",
+    "local",
+    "pooled",
+    "prototypes",
+    "qkt",
+    "statistics",
 )
 
-_MODULES = (
-    amalgamation,
-    distill,
-    ensemble,
-    fedavg,
-    fedpft,
-    fedsa,
-    fine_tune,
-    gaussian_head,
-    knfu,
-    local,
-    pooled,
-    prototypes,
-    qkt,
-    statistics,
-)
-
-METHODS: dict[str, ModuleType] = {m.__name__.rpartition(".")[2]: m for m in _MODULES}
+METHODS: dict[str, ModuleType] = {name: import_module(f"{__name__}.{name}") for name in _NAMES}

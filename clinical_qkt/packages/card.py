@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from clinical_qkt import __version__
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.labels import ClassLabel, LabelSpace
+from clinical_qkt.labels import DistinctClasses, LabelSpace
 from clinical_qkt.packages.committee import CommitteeSpec
 from clinical_qkt.packages.gaussian import GaussianSpec, kind_of_network
 from clinical_qkt.packages.networks import NetworkSpec
@@ -72,7 +72,7 @@ class Card(PackageCard):
     TENSORS: ClassVar[str] = "model.safetensors"
 
     format: Literal["clinical-qkt/model/1"] = "clinical-qkt/model/1"
-    label_space: list[ClassLabel] = Field(min_length=1, max_length=1000)
+    label_space: DistinctClasses = Field(min_length=1, max_length=1000)
     network: AnyNetwork
     head: str = Field(max_length=200)
     input: InputContract
@@ -80,12 +80,6 @@ class Card(PackageCard):
     knowledge_mask: KnowledgeMask | None = None
     licence: str = Field(default="all rights reserved by the sending site", max_length=20_000)
     intended_use: str = Field(default="research; not a medical device", max_length=1000)
-
-    @field_validator("label_space", mode="after")
-    @classmethod
-    def _no_class_twice(cls, classes: list[ClassLabel]) -> list[ClassLabel]:
-        LabelSpace(classes, where="label_space")
-        return classes
 
     @property
     def labels(self) -> LabelSpace:

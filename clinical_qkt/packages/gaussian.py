@@ -11,6 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from torch import Tensor, nn
 
+from clinical_qkt.heads import Gaussians
 from clinical_qkt.packages.extractor import Extractor, ExtractorSpec
 from clinical_qkt.packages.networks import NetworkSpec
 
@@ -55,10 +56,8 @@ class GaussianClassifier(nn.Module):
         own, features = self.extractor(image)
         if self.spec.head == "replay":
             return self.head(features)
-        gap = features[:, None] - self.mean
-        whitening = self.whitening.expand(self.mean.shape[0], -1, -1)
-        distance = torch.einsum("bkd,kde->bke", gap, whitening).square().sum(2)
-        said = ((self.log_volume - distance / 2) / self.temperature).log_softmax(1)
+        density = Gaussians(self.mean, self.whitening, self.log_volume).log_density(features)
+        said = (density / self.temperature).log_softmax(1)
         local = said[:, : self.spec.own]
         within = (own.softmax(1) + local.softmax(1)) / 2
         known = local.logsumexp(1, keepdim=True) + within.clamp_min(1e-12).log()

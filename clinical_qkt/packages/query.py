@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError, PackageError
 from clinical_qkt.files import sha256
-from clinical_qkt.labels import ClassLabel, LabelSpace
+from clinical_qkt.labels import DistinctClasses
 from clinical_qkt.packages.card import PackageCard
 from clinical_qkt.packages.extractor import Extractor, ExtractorSpec, describe
 from clinical_qkt.packages.folder import (
@@ -45,17 +45,11 @@ class QueryCard(PackageCard):
     format: Literal["clinical-qkt/query/1"] = "clinical-qkt/query/1"
     extractor: ExtractorSpec
     input: InputContract
-    query: list[ClassLabel] = Field(min_length=1, max_length=100)
+    query: DistinctClasses = Field(min_length=1, max_length=100)
     welcome: list[Kind] = Field(min_length=1, max_length=4)
     radius: float = Field(gt=0, le=1e6, allow_inf_nan=False)
     model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     licence: str = Field(default="to answer this query only", max_length=200)
-
-    @field_validator("query", mode="after")
-    @classmethod
-    def _no_class_twice(cls, classes: list[ClassLabel]) -> list[ClassLabel]:
-        LabelSpace(classes, where="query")
-        return classes
 
 
 @dataclass

@@ -9,6 +9,7 @@ from conftest import ROOT, run
 from clinical_qkt.benchmark import compare as module
 from clinical_qkt.benchmark import curves, results
 from clinical_qkt.benchmark.config import read_config
+from clinical_qkt.benchmark.rows import FIGURES
 
 REQUIRED = {
     "scenario", "seed", "student", "query", "method", "variant", "query_recall", "retained_recall",
@@ -108,13 +109,13 @@ def curve(x="epsilon", **changes):
 def content():
     """Two methods that differ by epsilon in two scenarios, and one that was always refused."""
     rows = [
-        {**dict.fromkeys(results.FIGURES, 0.5), "scenario": s, "seed": 0, "student": "x", "query": [q],
+        {**dict.fromkeys(FIGURES, 0.5), "scenario": s, "seed": 0, "student": "x", "query": [q],
          "method": "statistics", "variant": v, "budget_kept": True, "bytes_received": received,
          "query_recall_at_budget": recall + 0.1 * (q == "z"), "forgetting_at_budget": 0.015}
         for s in ("one", "two") for q in ("y", "z")
         for v, recall, received in (("b", 0.8, 100), ("a", 0.4, 9000))
     ]  # fmt: skip
-    refused = {**rows[0], **dict.fromkeys(results.FIGURES), "variant": "none"}
+    refused = {**rows[0], **dict.fromkeys(FIGURES), "variant": "none"}
     return {
         "data": "made up", "generated": True, "rows": [*rows, refused, {**refused, "scenario": "two"}],
         "masks": results.pool_masks([{"scores": [0.9, 0.1], "truth": [True, False]}], [0.5]),
