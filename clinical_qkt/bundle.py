@@ -150,9 +150,9 @@ prepare = contract_transforms
 
 
 @_plain_errors
-def network_spec(architecture: str, channels: int, spatial_dims: int = 2) -> networks.NetworkSpec:
-    """The network that a short name stands for."""
-    return networks.preset(architecture, channels, spatial_dims)
+def network_spec(architecture: str, given: InputContract) -> networks.NetworkSpec:
+    """The network that a short name stands for, for images as the contract says."""
+    return networks.preset(architecture, given.channels, given.spatial_size)
 
 
 @_plain_errors

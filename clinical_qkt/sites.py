@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from clinical_qkt.errors import InputError, QueryError, one_of
 from clinical_qkt.files import write_text
 from clinical_qkt.labels import ClassLabel, LabelSpace
+from clinical_qkt.packages.allowed import PRESETS
 from clinical_qkt.packages.card import PSEUDONYM
-from clinical_qkt.packages.networks import PRESETS
 from clinical_qkt.policy import Policy
 
 
@@ -39,7 +39,7 @@ class Site(BaseModel):
         ledger: the file that keeps what was answered, and the privacy budget.
         licence: under which the site shares its model.
         publish_mask: whether the card tells the knowledge mask.
-        architecture, channels, spatial_size: of the site's model; see ``networks.PRESETS``.
+        architecture, channels, spatial_size: of the site's model; see ``allowed.PRESETS``.
         max_epochs, batch_size, learning_rate: of the site's own training.
         allow_mixed_sizes: images may differ in size.
         seed: the same seed gives the same figures.

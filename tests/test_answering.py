@@ -27,7 +27,7 @@ from clinical_qkt.privacy import private_mean
 from clinical_qkt.sites import check_site
 
 assert CONFIGS.is_dir()
-SPEC = preset("resnet_small", 3)
+SPEC = preset("resnet_small", 3, [28, 28])
 CPU = torch.device("cpu")
 EXACT = {"kinds": ["covariance"], "unit": "image", "minimum_patients": 5}
 PRIVATE = {"unit": "image", "minimum_patients": 2}
@@ -150,7 +150,7 @@ def test_a_class_under_another_code_of_the_same_system_is_another_class(pictures
 
 
 def test_images_that_cannot_meet_the_contract_are_an_error_that_names_it(pictures, tmp_path):
-    spec = preset("resnet_small", 1)
+    spec = preset("resnet_small", 1, [28, 28])
     network, grey = spec.build(2).eval(), InputContract(channels=1, spatial_size=[28, 28])
     extractor = Extractor(describe(network, spec, ["bn1"], grey), network)
     card = QueryCard(

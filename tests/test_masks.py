@@ -76,7 +76,7 @@ def test_shapes_fit_the_contract_and_are_repeatable(count, channels, size):
 
 def test_a_trained_network_knows_what_it_was_trained_on_and_not_its_empty_rows():
     torch.manual_seed(0)
-    known, network = [0, 2, 3], preset("resnet_small", 3).build(5)
+    known, network = [0, 2, 3], preset("resnet_small", 3, [28, 28]).build(5)
     pictures = np.stack([square(list(COLOURS)[c], i, size=28) for i in range(40) for c in known])
     x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
     y = torch.tensor(known * 40)

@@ -32,7 +32,7 @@ def items(start: int, count: int) -> list[dict]:
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return preset("resnet_small", 3).build(3)
+    return preset("resnet_small", 3, [28, 28]).build(3)
 
 
 def test_targets_ride_in_the_batch_like_a_label():

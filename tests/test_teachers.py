@@ -15,7 +15,7 @@ LABELS, QUERY = LabelSpace(["a", "b", "c", "q"]), [3]
 
 def package(folder, site, classes, known=None, size=28):
     """A package whose model says, whatever it sees, one of the known classes."""
-    spec = preset("resnet_small", 3)
+    spec = preset("resnet_small", 3, [28, 28])
     network = spec.build(len(classes))
     with torch.no_grad():
         network.fc.weight *= 0.01

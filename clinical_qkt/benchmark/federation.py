@@ -196,7 +196,7 @@ class Federation:
     def _model(self, site: int) -> Model:
         folder = self.folder / self.names[site]
         if not is_model(folder):
-            spec = preset(self.scenario.architecture, self.contract.channels, len(self.contract.spatial_size))
+            spec = preset(self.scenario.architecture, self.contract.channels, self.contract.spatial_size)
             torch.manual_seed(self.seed)
             network = train(
                 spec.build(len(self.source.classes)),

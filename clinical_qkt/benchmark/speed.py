@@ -64,7 +64,7 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
     torch.manual_seed(0)
     pictures = torch.rand(images, 3, 28, 28) * 2 - 1
     items = [{"image": picture, "label": i % len(LOCAL)} for i, picture in enumerate(pictures)]
-    networks = [preset("resnet_small", 3).build(CLASSES).to(device).eval() for _ in range(16)]
+    networks = [preset("resnet_small", 3, [28, 28]).build(CLASSES).to(device).eval() for _ in range(16)]
     labels = LabelSpace([f"class {c}" for c in range(CLASSES)])
     settings = phases.TransferSettings(max_epochs=epochs)
     chosen: dict[str, Any] = {
@@ -78,13 +78,13 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
 
     def plain() -> None:
         loss = lambda logits, targets: F.cross_entropy(logits[:, LOCAL], targets["label"])  # noqa: E731
-        train(preset("resnet_small", 3).build(CLASSES), items, symmetries([28, 28]), loss, **chosen)
+        train(preset("resnet_small", 3, [28, 28]).build(CLASSES), items, symmetries([28, 28]), loss, **chosen)
 
     def transfer(relevant: int, sites: int) -> None:
         found = relevant_teachers(_teachers(networks, relevant, sites), labels, QUERY)
         said = [aligned(answer(t.model.network, items, device), t.columns, t.known, CLASSES) for t in found]
         data = with_targets(items, torch.stack(said, 1), torch.zeros(images, len(LOCAL)))
-        student = preset("resnet_small", 3).build(CLASSES)
+        student = preset("resnet_small", 3, [28, 28]).build(CLASSES)
         phases.distil(student, data, symmetries([28, 28]), items[:64], QUERY, settings, 0, device)
 
     own = reshape_head(networks[-1], {c: c for c in LOCAL}, len(LOCAL))
@@ -114,7 +114,7 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
         masks.knowledge_scores(networks[0], 3, (28, 28), -1, 1, device=device)
 
     def naive(relevant: int) -> None:
-        student = Together(preset("resnet_small", 3).build(CLASSES).to(device), networks[:relevant])
+        student = Together(preset("resnet_small", 3, [28, 28]).build(CLASSES).to(device), networks[:relevant])
         kind = TransferLoss(
             LOCAL, QUERY, kind="evidence", divergence_weight=0.1, self_weight=0, temperature=2
         )
@@ -200,7 +200,7 @@ def _model(site: str, network: nn.Module, classes: int) -> Model:
         site=site,
         task="speed",
         label_space=[f"class {c}" for c in range(classes)],
-        network=preset("resnet_small", 3),
+        network=preset("resnet_small", 3, [28, 28]),
         head="fc",
         input=InputContract(channels=3, spatial_size=[28, 28]),
     )

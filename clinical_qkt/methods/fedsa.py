@@ -20,10 +20,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clinical_qkt.errors import InputError
 from clinical_qkt.losses import masked_kl, restricted_cross_entropy
 from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, of_network
 from clinical_qkt.methods.fedavg import average
-from clinical_qkt.packages.networks import find_head, reshape_head
+from clinical_qkt.packages.networks import NetworkSpec, find_head, reshape_head
 from clinical_qkt.phases import head_inputs
 from clinical_qkt.targets import aligned, labels_of, require_finite
 from clinical_qkt.teachers import Teacher, relevant_teachers
@@ -68,7 +69,12 @@ class Hinted(nn.Module):
 
 
 def run(case: Case, settings: Settings) -> Outcome:
-    """Choose teachers by saliency, then rounds of one copy a teacher and their average."""
+    """Choose teachers by saliency, then rounds of one copy a teacher and their average.
+
+    Raises:
+        InputError: a site's network has no convolutional stage whose saliency could be compared.
+    """
+    _require_convolutions(case)
     relevant = relevant_teachers(case.teachers, case.labels, case.query)
     similarities = {t.site: similarity(case, t, settings.probe_images) for t in relevant}
     chosen = choose(relevant, similarities, case.query, settings.keep)
@@ -97,6 +103,16 @@ def run(case: Case, settings: Settings) -> Outcome:
         # In equal parts: every copy has seen the same images.
         network.load_state_dict(average([c.state_dict() for c in copies], [1] * len(copies)))
     return of_network(case, network, chosen)
+
+
+def _require_convolutions(case: Case) -> None:
+    for model in (case.own, *(t.model for t in case.teachers)):
+        if isinstance(model.card.network, NetworkSpec) and model.card.network.tokens:
+            raise InputError(
+                f"the network of '{model.card.site}' ({model.card.network.name}) has no convolutional stages",
+                where="method 'fedsa'",
+                fix="leave the method out, or give all sites convolutional networks",
+            )
 
 
 def similarity(case: Case, teacher: Teacher, count: int) -> float:

@@ -59,7 +59,8 @@ class Extractor(nn.Module):
         finally:
             for handle in handles:
                 handle.remove()
-        return logits, torch.cat([_mean_and_spread(caught[d]) for d in self.spec.depths], 1)
+        tokens = self.spec.network.tokens
+        return logits, torch.cat([_mean_and_spread(caught[d], tokens) for d in self.spec.depths], 1)
 
     def double_map(self) -> Extractor:
         """Centre and map in float64, for statistics; in place."""
@@ -122,14 +123,14 @@ def describe(network: nn.Module, spec: NetworkSpec, depths: list[str], given: In
     return ExtractorSpec(network=spec, depths=depths, features=pooled.shape[1])
 
 
-def _mean_and_spread(output: Tensor) -> Tensor:
-    """``(B, C, *places)`` to ``(B, 2 C)``."""
+def _mean_and_spread(output: Tensor, tokens: bool) -> Tensor:
+    """``(B, C, *places)``, or ``(B, places, C)`` of a transformer, to ``(B, 2 C)``."""
     if output.ndim < 3:
         raise InputError(
             f"gives {tuple(output.shape[1:])} numbers, not channels with places",
             where="depths",
             fix="name a convolutional stage of the network",
         )
-    flat = output.float().flatten(2)
+    flat = output.float().transpose(1, 2) if tokens else output.float().flatten(2)
     spread = (flat.var(2, unbiased=False) + 1e-8).sqrt()
     return torch.cat([flat.mean(2), spread], 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from clinical_qkt.errors import InputError, PackageError
@@ -54,4 +55,20 @@ def load_model(folder: str | Path) -> Model:
         raise PackageError(e.problem, where=str(folder / CARD), fix=RESEND) from None
     shapes = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
     network.load_state_dict(read_tensors(folder / card.TENSORS, shapes))
-    return Model(network.eval(), card, folder, package_bytes(folder))
+    _require_fit(network.eval(), card, folder)
+    return Model(network, card, folder, package_bytes(folder))
+
+
+@torch.no_grad()
+def _require_fit(network: nn.Module, card: Card, folder: Path) -> None:
+    """Refuse a card whose network cannot take the images that it asks for, or gives something else."""
+    try:
+        said = network(torch.zeros(1, card.input.channels, *card.input.spatial_size))
+    except (RuntimeError, ValueError):
+        said = torch.empty(0)
+    if said.shape != (1, len(card.label_space)):
+        raise PackageError(
+            "the network cannot take the images that the card asks for",
+            where=str(folder / CARD),
+            fix=RESEND,
+        )

@@ -42,7 +42,7 @@ def pictures(colours: list[str], start: int, count: int) -> list[dict[str, Any]]
 
 def trained(folder: Path, site: str, training: list[dict[str, Any]], name: str = "resnet_small") -> Model:
     """A site's model as a package that was written and read."""
-    spec, classes = preset(name, 3), SITES[site]
+    spec, classes = preset(name, 3, [28, 28]), SITES[site]
     torch.manual_seed(0)
     network = train(
         spec.build(len(classes)),

@@ -63,7 +63,7 @@ def test_soft_targets_are_compared_over_the_classes_that_each_images_teacher_kno
 
 
 def test_a_network_gives_its_features_until_the_hook_is_gone():
-    learner = WithFeatures(preset("resnet_small", 3).build(4), [5, 7]).eval()
+    learner = WithFeatures(preset("resnet_small", 3, [28, 28]).build(4), [5, 7]).eval()
     logits, seen = learner(torch.zeros(2, 3, 28, 28))
     assert seen.shape == (2, 128) and torch.allclose(learner.network.fc(seen), logits)
     assert [a.out_features for a in learner.adaptors] == [5, 7]
@@ -87,7 +87,7 @@ def test_the_queried_class_is_recognised_without_any_label(case, held_out):
 
 def test_teachers_may_have_another_architecture(case, held_out):
     torch.manual_seed(0)
-    one, spec = case.teachers[0], preset("resnet18", 3)
+    one, spec = case.teachers[0], preset("resnet18", 3, [28, 28])
     card = one.model.card.model_copy(update={"network": spec})
     stranger = Teacher(
         replace(one.model, network=spec.build(3).eval(), card=card), one.columns, one.scores, one.known

@@ -102,7 +102,10 @@ def test_fedprox_stays_nearer_to_the_global_weights(case):
 def test_another_architecture_is_refused_by_the_sites_name(case):
     model = case.teachers[1].model
     other = Model(
-        model.network, model.card.model_copy(update={"network": preset("resnet18", 3)}), model.folder, 1
+        model.network,
+        model.card.model_copy(update={"network": preset("resnet18", 3, [28, 28])}),
+        model.folder,
+        1,
     )
     with pytest.raises(InputError, match="method 'fedavg': weights of 'C'"):
         fedavg.run(replace(case, teachers=[case.teachers[0], Teacher(other, {})]), SHORT)

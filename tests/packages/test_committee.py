@@ -19,7 +19,7 @@ LARGER = InputContract(channels=3, spatial_size=[32, 32], value_range=(0.0, 1.0)
 
 
 def spec(**changes):
-    small = preset("resnet_small", 3)
+    small = preset("resnet_small", 3, [28, 28])
     seats = [
         Seat(network=small, input=HERE, columns=[0, 1]),
         Seat(network=small, input=LARGER, columns=[2, 0]),

@@ -13,16 +13,18 @@ from clinical_qkt.packages.gaussian import GaussianSpec
 from clinical_qkt.packages.networks import NetworkSpec, find_head, preset
 from clinical_qkt.packages.store import load_model, save_model
 
-SPEC = preset("resnet_small", 3)
+SPEC = preset("resnet_small", 3, [28, 28])
 CONTRACT = InputContract(channels=3, spatial_size=[28, 28])
-B0 = {"model_name": "efficientnet-b0"}
 NETWORKS = [
     (SPEC, [28, 28]),
-    (preset("resnet18", 1), [28, 28]),
-    (preset("densenet121", 3), [64, 64]),
-    (preset("resnet_small", 1, 3), [16, 16, 16]),
-    (NetworkSpec(name="EfficientNetBN", spatial_dims=2, in_channels=3, args=B0), [64, 64]),
+    (preset("resnet18", 1, [28, 28]), [28, 28]),
+    (preset("densenet121", 3, [64, 64]), [64, 64]),
+    (preset("resnet_small", 1, [16, 16, 16]), [16, 16, 16]),
+    (preset("efficientnet_b0", 3, [64, 64]), [64, 64]),
     (NetworkSpec(name="SEResNet50", spatial_dims=2, in_channels=3), [64, 64]),
+    (preset("efficientnet_small", 1, [28, 28]), [28, 28]),
+    (preset("vit_small", 3, [32, 32]), [32, 32]),
+    (preset("vit_small", 1, [24, 24, 24]), [24, 24, 24]),
 ]  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from clinical_qkt.packages.query import Query, QueryCard, load_query, save_query
 from clinical_qkt.packages.verify import verify
 from clinical_qkt.statistics import ClassStatistics, class_statistics
 
-SPEC, CONTRACT = preset("resnet_small", 3), InputContract(channels=3, spatial_size=[28, 28])
+SPEC, CONTRACT = preset("resnet_small", 3, [28, 28]), InputContract(channels=3, spatial_size=[28, 28])
 
 
 @pytest.fixture

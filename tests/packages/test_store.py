@@ -17,7 +17,7 @@ from clinical_qkt.packages.store import is_model, load_model, save_model
 
 @pytest.fixture
 def package(tmp_path):
-    spec = preset("resnet_small", 3)
+    spec = preset("resnet_small", 3, [28, 28])
     network = spec.build(4)
     card = Card(
         site="hospital_a",

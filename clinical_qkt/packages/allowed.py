@@ -1,0 +1,165 @@
+"""The closed list of networks that a card may name, and short names for the usual ones.
+
+All are MONAI's; of their arguments only those that are listed may be given, as literals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from monai.networks import nets
+from torch import nn
+
+Literal = bool | int | float | str | list[int] | list[str]
+
+_BLOCK = re.compile(r"r[1-9]_k[357]_s[12]{2}_e[1-8]_i\d{1,3}_o\d{1,3}_se0\.\d{1,2}")
+"""One stage of an EfficientNet, in the notation of MONAI's ``blocks_args_str``."""
+
+
+class ViT(nets.ViT):
+    """MONAI's vision transformer, giving its logits alone, as every other classifier does."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(B, channels, *img_size)`` to ``(B, classes)`` logits."""
+        return super().forward(x)[0]
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """A network of the list.
+
+    Attributes:
+        make: builds it.
+        channels, classes: its arguments for the input's channels and the head's rows.
+        depths: its early stages, from whose outputs statistics are computed unless others are named.
+        others: which other arguments a card may give.
+        fixed: arguments that nobody may change.
+        tokens: its stages give ``(B, places, channels)`` and not ``(B, channels, *places)``.
+    """
+
+    make: Callable[..., nn.Module]
+    channels: str
+    classes: str
+    depths: tuple[str, ...]
+    others: frozenset[str]
+    fixed: dict[str, Any] = field(default_factory=dict)
+    tokens: bool = False
+
+
+ALLOWED: dict[str, Allowed] = {
+    "ResNet": Allowed(
+        make=nets.ResNet,
+        channels="n_input_channels",
+        classes="num_classes",
+        depths=("bn1", "layer1", "layer2"),
+        others=frozenset(
+            {"block", "layers", "block_inplanes", "conv1_t_size", "conv1_t_stride", "no_max_pool"}
+        ),
+    ),
+    "DenseNet121": Allowed(
+        make=nets.DenseNet121,
+        channels="in_channels",
+        classes="out_channels",
+        depths=("features.norm0", "features.transition1", "features.transition2"),
+        others=frozenset({"init_features", "growth_rate", "block_config", "norm"}),
+    ),
+    "EfficientNetBN": Allowed(
+        make=nets.EfficientNetBN,
+        channels="in_channels",
+        classes="num_classes",
+        depths=("_bn0", "_blocks.1", "_blocks.2"),
+        others=frozenset({"model_name"}),
+        fixed={"pretrained": False},  # pretrained weights would be downloaded
+    ),
+    "EfficientNet": Allowed(
+        make=nets.EfficientNet,
+        channels="in_channels",
+        classes="num_classes",
+        depths=("_bn0", "_blocks.0", "_blocks.1"),
+        others=frozenset({"blocks_args_str", "image_size"}),
+    ),
+    "SEResNet50": Allowed(
+        make=nets.SEResNet50,
+        channels="in_channels",
+        classes="num_classes",
+        depths=("layer0", "layer1", "layer2"),
+        others=frozenset({"layers", "inplanes"}),
+    ),
+    "ViT": Allowed(
+        make=ViT,
+        channels="in_channels",
+        classes="num_classes",
+        depths=("patch_embedding", "blocks.0", "blocks.1"),
+        others=frozenset({"img_size", "patch_size", "hidden_size", "mlp_dim", "num_layers", "num_heads"}),
+        fixed={"classification": True, "post_activation": ""},
+        tokens=True,
+    ),
+}
+
+_STEM: dict[str, Literal] = {"block": "basic", "conv1_t_size": 3, "conv1_t_stride": 1}
+_SMALL: dict[str, Literal] = {
+    **_STEM,
+    "layers": [1, 1, 1, 1],
+    "block_inplanes": [16, 32, 64, 128],
+    "no_max_pool": True,
+}
+_STAGES = ["r1_k3_s11_e1_i32_o16", "r2_k3_s22_e4_i16_o24", "r2_k3_s22_e4_i24_o48", "r1_k3_s22_e4_i48_o96"]
+
+PRESETS: dict[str, tuple[str, dict[str, Literal]]] = {
+    # 0.31 M parameters in two dimensions; for pictures of 28 to 64 pixels
+    "resnet_small": ("ResNet", _SMALL),
+    # the same with a first step of two voxels: eight times as fast on volumes
+    "resnet_small_stride2": ("ResNet", {**_SMALL, "conv1_t_stride": 2}),
+    "resnet18": (
+        "ResNet",
+        {**_STEM, "layers": [2, 2, 2, 2], "block_inplanes": [64, 128, 256, 512], "no_max_pool": True},
+    ),
+    # 0.07 M parameters; at least 24 pixels a side
+    "densenet_small": ("DenseNet121", {"init_features": 24, "growth_rate": 12, "block_config": [3, 3, 3]}),
+    # its pooling needs at least 32 pixels a side
+    "densenet121": ("DenseNet121", {}),
+    "efficientnet_small": ("EfficientNet", {"blocks_args_str": [f"{s}_se0.25" for s in _STAGES]}),
+    # at least 32 pixels a side
+    "efficientnet_b0": ("EfficientNetBN", {"model_name": "efficientnet-b0"}),
+    "seresnet_small": ("SEResNet50", {"layers": [1, 1, 1, 1]}),
+    # sides that four divides in two dimensions, eight in three; see ``preset_args``
+    "vit_small": ("ViT", {"hidden_size": 96, "mlp_dim": 192, "num_layers": 4, "num_heads": 4}),
+}
+
+
+def preset_args(name: str, spatial_size: Sequence[int]) -> tuple[str, dict[str, Literal]]:
+    """A preset's network and arguments; a transformer's depend on the images' size."""
+    network, args = PRESETS[name]
+    if network == "ViT":
+        patch = 4 if len(spatial_size) == 2 else 8
+        args = {**args, "img_size": list(spatial_size), "patch_size": [patch] * len(spatial_size)}
+    return network, args
+
+
+def why_not(name: str, args: dict[str, Literal]) -> str | None:
+    """What is wrong with the arguments that a card gives a network of the list; None if nothing."""
+    strange = sorted(set(args) - ALLOWED[name].others)
+    if strange:
+        return f"{name} takes no argument '{strange[0]}' here"
+    for key, value in args.items():
+        parts = value if isinstance(value, list) else [value]
+        if len(parts) > 8 or any(isinstance(v, int | float) and not 0 <= v <= 4096 for v in parts):
+            return f"argument '{key}' of {name} is out of range"
+        if key == "blocks_args_str" and not (
+            isinstance(value, list) and all(isinstance(v, str) and _BLOCK.fullmatch(v) for v in value)
+        ):
+            return f"argument '{key}' of {name} is no list of stages such as r1_k3_s11_e1_i32_o16_se0.25"
+    if name == "ViT" and not _patches_fit(args.get("img_size"), args.get("patch_size")):
+        return "img_size of ViT is no multiple of patch_size along each axis"
+    return None
+
+
+def _patches_fit(image: Any, patch: Any) -> bool:
+    """Whether patches cover an image: MONAI would leave out what is over."""
+    if not isinstance(image, list) or not isinstance(patch, list) or len(image) != len(patch):
+        return False
+    return all(isinstance(p, int) and p and i % p == 0 for i, p in zip(image, patch, strict=True))
