@@ -11,6 +11,9 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
+from clinical_qkt.data.dicom import decode
+from clinical_qkt.data.formats import ImageRefused, kind_of
+from clinical_qkt.data.volumes import volume_shape
 from clinical_qkt.errors import InputError
 
 MAX_UNREADABLE = 0.1
@@ -25,7 +28,7 @@ class ImageCheck:
         readable: one boolean an image.
         skipped: ``(file name, reason)`` of each image that is not.
         channels: of all images.
-        spatial_size: ``(width, height)`` of all images, None if sizes differ and may.
+        spatial_size: ``(width, height)``, or with the depth, of all images, None if sizes differ and may.
     """
 
     readable: list[bool] = field(default_factory=list)
@@ -34,12 +37,22 @@ class ImageCheck:
     spatial_size: tuple[int, ...] | None = None
 
 
-def image_shape(path: Path) -> tuple[int, int, int]:
-    """Decode an image file wholly and give its channels, width and height.
+def image_shape(path: Path) -> tuple[int, ...]:
+    """Decode an image file wholly and give its channels and its sizes in MONAI's order.
+
+    Returns:
+        ``(channels, width, height)``, or with the depth for a volume.
 
     Raises:
+        ImageRefused: a DICOM or NIfTI file that cannot serve, with the reason.
         OSError, SyntaxError, ValueError: as Pillow does for files that are missing, truncated or no image.
     """
+    kind = kind_of(path)
+    if kind == "dicom":
+        width, height, *channels = decode(path).shape
+        return (channels[0] if channels else 1, width, height)
+    if kind == "nifti":
+        return volume_shape(path)
     with Image.open(path) as image:
         image.load()
         return len(image.getbands()), image.width, image.height
@@ -106,14 +119,25 @@ def _refuse_mixed(
     if odd_sizes and not mixed:
         odd = odd_sizes[0]
         raise InputError(
-            f"images differ in size: '{example[odd]}' is {odd[1]}x{odd[2]}, most are {usual[1]}x{usual[2]}",
+            f"images differ in size: '{example[odd]}' is {size_of(odd)}, most are {size_of(usual)}",
             where=where,
             fix="crop or resample them alike, or set 'allow_mixed_sizes: true' (demo: --allow-mixed-sizes) "
             "to let the bundle resize them",
         )
 
 
+def size_of(shape: Sequence[int]) -> str:
+    """A shape's sizes for people, without its channels.
+
+    >>> size_of((1, 35, 50, 35))
+    '35x50x35'
+    """
+    return "x".join(map(str, shape[1:]))
+
+
 def _reason(error: Exception) -> str:
+    if isinstance(error, ImageRefused):
+        return str(error)
     if isinstance(error, FileNotFoundError):
         return "missing"
     if isinstance(error, Image.UnidentifiedImageError):
