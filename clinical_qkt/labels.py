@@ -1,57 +1,24 @@
 """Label spaces, and their alignment between sites.
 
-A class has a name and, where there is one, a code. Two sites mean the same class if the codes agree, or,
-where one of them has no code, if the names agree once case, spaces, hyphens and underscores are folded.
+Classes are matched one by one, see ``classes``; here whole lists are. Whatever could be aligned in more than
+one way is refused; nothing is guessed.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any, overload
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal, overload
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator
 
+from clinical_qkt.classes import ClassLabel as ClassLabel
+from clinical_qkt.classes import How, fold
+from clinical_qkt.classes import SiteClass as SiteClass
 from clinical_qkt.errors import InputError
 
-
-def fold(name: str) -> str:
-    """The form in which names are compared.
-
-    >>> fold("Immature_Granulocytes") == fold("immature  granulocytes")
-    True
-    """
-    return re.sub(r"[\s_\-]+", " ", name).strip().casefold()
-
-
-class ClassLabel(BaseModel):
-    """A class: its name and, optionally, its code (``system`` such as ``http://snomed.info/sct``)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(min_length=1, max_length=100)
-    system: str | None = Field(default=None, max_length=200)
-    code: str | None = Field(default=None, max_length=100)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _plain_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _code_needs_system(self) -> ClassLabel:
-        if not fold(self.name):
-            raise ValueError("a class name needs at least one letter or digit")
-        if (self.system is None) != (self.code is None):
-            raise ValueError("a code needs its system, and a system its code")
-        return self
-
-    def means(self, other: ClassLabel) -> bool:
-        """Whether both stand for the same class: by code where both have one of the same system."""
-        if self.code and other.code and self.system == other.system:
-            return self.code == other.code
-        return fold(self.name) == fold(other.name)
+_NONE = ("no such class", "same name, other code")
 
 
 class LabelSpace(Sequence[ClassLabel]):
@@ -62,7 +29,7 @@ class LabelSpace(Sequence[ClassLabel]):
         where: the file and field that an error should name.
 
     Raises:
-        InputError: if the list is empty or two entries mean the same class.
+        InputError: if the list is empty, or two entries mean the same class or have a meaning in common.
     """
 
     def __init__(self, classes: Iterable[Any], *, where: str = "classes") -> None:
@@ -73,11 +40,18 @@ class LabelSpace(Sequence[ClassLabel]):
             raise InputError("the list of classes is empty", where=where, fix="name at least one class")
         for i, a in enumerate(self.classes):
             for b in self.classes[i + 1 :]:
-                if a.means(b):
+                if a.plain.means(b.plain):
                     raise InputError(
                         f"'{a.name}' and '{b.name}' are the same class",
                         where=where,
                         fix="keep one of the two, or give them different names or codes",
+                    )
+                common = next((m for m in a.meanings for n in b.meanings if m.means(n)), None)
+                if common:
+                    raise InputError(
+                        f"'{a.name}' and '{b.name}' overlap: both mean '{common.name}'",
+                        where=where,
+                        fix="declare it under 'synonyms' or 'merges' of one class, and list it nowhere else",
                     )
 
     @overload
@@ -106,10 +80,20 @@ class LabelSpace(Sequence[ClassLabel]):
     def names(self) -> list[str]:
         return [c.name for c in self.classes]
 
-    def find(self, label: ClassLabel | str) -> int | None:
-        """The position of a class, or None."""
+    @property
+    def plain(self) -> list[ClassLabel]:
+        """Names and codes alone, as they may leave the site."""
+        return [c.plain for c in self.classes]
+
+    def find(self, label: ClassLabel | str, *, parts: bool = True) -> int | None:
+        """The position of a class, or None.
+
+        Args:
+            parts: whether a class that is merged into one of this list is found as that one.
+        """
         label = ClassLabel(name=label) if isinstance(label, str) else label
-        return next((i for i, c in enumerate(self.classes) if c.means(label)), None)
+        found = (c.match(label) for c in self.classes)
+        return next((i for i, how in enumerate(found) if how and (parts or how != "merged")), None)
 
     def extended(self, more: Iterable[Any], *, where: str = "query") -> LabelSpace:
         """This space with further classes at its end; the first rows stay what they were."""
@@ -125,27 +109,118 @@ DistinctClasses = Annotated[list[ClassLabel], AfterValidator(_distinct)]
 """Classes on a card, no two of which are the same; otherwise the card is refused."""
 
 
-def align(source: LabelSpace, target: LabelSpace) -> dict[int, int]:
+@dataclass(frozen=True)
+class Row:
+    """What became of one class of another site's list.
+
+    Attributes:
+        source: its position there.
+        targets: positions of our classes: one if aligned, several if it could be any of them; of
+            ``same name, other code`` the one that it is not.
+        how: a ``How``, or why it is not aligned.
+    """
+
+    source: int
+    targets: tuple[int, ...]
+    how: How | Literal["no such class", "same name, other code", "ambiguous"]
+
+    @property
+    def aligned(self) -> bool:
+        return self.how in ("code", "name", "synonym", "merged")
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The whole table: every class of another site's list against ours.
+
+    Attributes:
+        source: the other site's list.
+        target: ours; its declarations count.
+    """
+
+    source: LabelSpace
+    target: LabelSpace
+
+    @property
+    def columns(self) -> dict[int, int]:
+        """``{source position: target position}`` of all that is aligned without doubt."""
+        return {row.source: row.targets[0] for row in self.rows if row.aligned}
+
+    @property
+    def missing(self) -> list[int]:
+        """The positions of our classes that no class of the other site may be."""
+        meant = {j for row in self.rows if row.how not in _NONE for j in row.targets}
+        return [j for j in range(len(self.target)) if j not in meant]
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """One for each class of the source, in its order."""
+        return [self._row(i) for i in range(len(self.source))]
+
+    @cached_property
+    def ambiguities(self) -> list[str]:
+        """What could be aligned in more than one way, one sentence each."""
+        found = []
+        for i, label in enumerate(self.source):
+            targets = [str(self.target[j]) for (a, j) in self._matches if a == i]
+            if len(targets) > 1:
+                found.append(f"{label} could be {' or '.join(targets)}")
+        for j in self._doubled:
+            sources = [str(self.source[i]) for (i, b) in self._matches if b == j]
+            found.append(f"{' and '.join(sources)} could both be {self.target[j]}")
+        return found
+
+    @cached_property
+    def _matches(self) -> dict[tuple[int, int], How]:
+        pairs = ((i, j) for i in range(len(self.source)) for j in range(len(self.target)))
+        found = ((i, j, self.target[j].match(self.source[i])) for i, j in pairs)
+        return {(i, j): how for i, j, how in found if how}
+
+    @cached_property
+    def _doubled(self) -> list[int]:
+        """Our classes that several of the other site's could be, but for different parts of a merged one."""
+        doubled = []
+        for j, target in enumerate(self.target):
+            sources = [self.source[i] for (i, b) in self._matches if b == j]
+            parts = target.merges if isinstance(target, SiteClass) else ()
+            apart = all(how == "merged" for (_, b), how in self._matches.items() if b == j)
+            apart = apart and all(sum(part.means(s) for s in sources) <= 1 for part in parts)
+            if len(sources) > 1 and not apart:
+                doubled.append(j)
+        return doubled
+
+    def _row(self, i: int) -> Row:
+        targets = tuple(j for (a, j) in self._matches if a == i)
+        if len(targets) > 1 or set(targets) & set(self._doubled):
+            return Row(i, targets, "ambiguous")
+        if targets:
+            return Row(i, targets, self._matches[i, targets[0]])
+        name = fold(self.source[i].name)
+        alike = [j for j, c in enumerate(self.target) if name in [fold(m.name) for m in c.meanings]]
+        # The names agree and yet nothing matched: so the codes differ.
+        return Row(i, tuple(alike), "same name, other code" if alike else "no such class")
+
+
+def align(source: LabelSpace, target: LabelSpace, *, where: str = "label alignment") -> dict[int, int]:
     """Which column of the source is which column of the target.
 
     Args:
         source: another site's label space.
         target: our label space.
+        where: named by an error.
 
     Returns:
-        ``{source position: target position}`` for the classes that both have; what has no partner is left
-        out, never guessed.
+        ``{source position: target position}``; what has no partner is left out, never guessed. Several
+        columns are the same only where the target declares that it merges them.
 
     Raises:
-        InputError: if two source classes would mean the same target class, or the other way round.
+        InputError: a class could be aligned in more than one way.
     """
-    pairs = [(i, j) for i, a in enumerate(source) for j, b in enumerate(target) if a.means(b)]
-    for side, space in ((0, source), (1, target)):
-        doubled = [k for k, n in Counter(p[side] for p in pairs).items() if n > 1]
-        if doubled:
-            raise InputError(
-                f"'{space[doubled[0]].name}' could be more than one class of the other site",
-                where="label alignment",
-                fix="give the classes codes (system, code), so that they can be told apart",
-            )
-    return dict(pairs)
+    table = Alignment(source, target)
+    if table.ambiguities:
+        raise InputError(
+            table.ambiguities[0],
+            where=where,
+            fix="give the classes codes, or correct 'synonyms' and 'merges' in the site's YAML",
+        )
+    return table.columns

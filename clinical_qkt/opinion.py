@@ -17,6 +17,25 @@ RIDGE = 1e-3
 """Weight of ``|z|² / 2``: keeps logits finite where models are certain, and levels what they leave open."""
 
 
+def merged(logits: Tensor, columns: Sequence[int]) -> tuple[Tensor, list[int]]:
+    """One logit a class, where some of a model's classes are parts of one of ours.
+
+    The probability of the merged class is the sum over its parts: its logit is their ``logsumexp``.
+
+    Args:
+        logits: ``(B, len(columns))``.
+        columns: of which class each is, or is a part.
+
+    Returns:
+        ``(B, D)``, and the D distinct columns in the order of their first appearance.
+    """
+    distinct = list(dict.fromkeys(columns))
+    if len(distinct) == len(columns):
+        return logits, distinct
+    rows = [[r for r, c in enumerate(columns) if c == column] for column in distinct]
+    return torch.stack([logits[:, r].logsumexp(1) for r in rows], 1), distinct
+
+
 def joint_opinion(logits: Sequence[Tensor], columns: Sequence[Sequence[int]], width: int) -> Tensor:
     """The logits over all classes that diverge least from what each model says of its own.
 
@@ -30,7 +49,7 @@ def joint_opinion(logits: Sequence[Tensor], columns: Sequence[Sequence[int]], wi
 
     Args:
         logits: ``(B, len(columns[m]))`` of each model, for the classes that it knows.
-        columns: where these stand among all classes.
+        columns: where these stand among all classes; each once, see ``merged``.
         width: how many classes there are in all.
 
     Returns:

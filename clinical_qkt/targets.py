@@ -16,7 +16,7 @@ from tqdm import tqdm
 from clinical_qkt.errors import PackageError
 from clinical_qkt.files import write_whole
 from clinical_qkt.labels import LabelSpace
-from clinical_qkt.opinion import joint_opinion
+from clinical_qkt.opinion import joint_opinion, merged
 from clinical_qkt.teachers import Teacher, all_classes
 
 Answers = Literal["joint", "each"]
@@ -70,16 +70,16 @@ def aligned(logits: Tensor, columns: dict[int, int], known: Sequence[bool], widt
     Args:
         logits: ``(N, teacher's classes)``.
         columns: ``{teacher's column: student's column}`` as from ``labels.align``.
-        known: the knowledge mask over the teacher's classes.
+        known: the knowledge mask over the teacher's classes; of a merged class the known parts count.
         width: the student's classes.
 
     Returns:
         ``(N, width)``.
     """
     out = torch.full((len(logits), width), torch.nan)
-    for source, target in columns.items():
-        if known[source]:
-            out[:, target] = logits[:, source]
+    sources = [source for source in columns if known[source]]
+    said, places = merged(logits[:, sources], [columns[source] for source in sources])
+    out[:, places] = said
     return out
 
 
@@ -107,8 +107,8 @@ def asked(
         return torch.stack([aligned(logits[t.site], t.columns, t.known, len(labels)) for t in teachers], 1)
     everyone = all_classes(labels, teachers)
     rows = {t.site: r for t in teachers if (r := t.known_rows(everyone))}
-    columns = [list(range(own.shape[1])), *(list(r.values()) for r in rows.values())]
-    said = [own, *(logits[site][:, list(r)] for site, r in rows.items())]
+    parts = [merged(logits[site][:, list(r)], list(r.values())) for site, r in rows.items()]
+    said, columns = [own, *(s for s, _ in parts)], [list(range(own.shape[1])), *(c for _, c in parts)]
     chunks = zip(*(s.split(4096) for s in said), strict=True)
     opinions = torch.cat([joint_opinion(chunk, columns, len(everyone)) for chunk in chunks])
     return opinions[:, None, : len(labels)]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from clinical_qkt import masks
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError, PackageError, QueryError
-from clinical_qkt.labels import LabelSpace, align
+from clinical_qkt.labels import Alignment, LabelSpace, align
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.committee import MAX_CLASSES, MAX_MEMBERS, Committee, CommitteeSpec, Seat
 from clinical_qkt.packages.networks import reshape_head
@@ -27,7 +27,7 @@ class Teacher:
     """Another site's model, seen from the student.
 
     Attributes:
-        columns: ``{teacher's column: student's column}``.
+        columns: ``{teacher's column: student's column}``; several are the same where the student merges them.
         scores: ``(teacher's classes,)`` from the noise probes.
         known: the knowledge mask over the teacher's classes.
     """
@@ -46,13 +46,33 @@ class Teacher:
         """The student's columns that this teacher really knows."""
         return {to for source, to in self.columns.items() if self.known[source]}
 
-    def known_rows(self, labels: LabelSpace) -> dict[int, int]:
-        """``{row of its head: column of labels}`` of the classes that it knows."""
-        pairs = align(self.model.card.labels, labels)
-        return {row: column for row, column in pairs.items() if self.known[row]}
+    @property
+    def merges(self) -> bool:
+        """Whether several of the classes that it knows are one of the student's."""
+        known = [to for source, to in self.columns.items() if self.known[source]]
+        return len(set(known)) < len(known)
+
+    def known_rows(self, everyone: LabelSpace) -> dict[int, int]:
+        """``{row of its head: column of everyone}`` of the classes that it knows.
+
+        What the student has is aligned already, whatever other teachers call their classes. Of the rest, a
+        class that could be more than one of everyone's is left out.
+
+        Args:
+            everyone: as from ``all_classes``.
+        """
+        classes = self.model.card.labels
+        found, rest = dict(self.columns), [r for r in range(len(classes)) if r not in self.columns]
+        if rest:
+            table = Alignment(LabelSpace(classes[r] for r in rest), everyone)
+            found |= {rest[i]: column for i, column in table.columns.items()}
+        return {row: found[row] for row in sorted(found) if self.known[row]}
 
     def score(self, column: int) -> float:
-        """What the probes say of one of the student's columns; 0 if the teacher has no such class."""
+        """What the probes say of one of the student's columns; 0 if the teacher has no such class.
+
+        Of a merged class the highest of its parts counts, as for the mask.
+        """
         return max((float(self.scores[s]) for s, to in self.columns.items() if to == column), default=0.0)
 
 
@@ -61,6 +81,7 @@ def read_teachers(folders: Sequence[Path], labels: LabelSpace) -> list[Teacher]:
 
     Raises:
         PackageError: a package is refused, or two come from the same site.
+        InputError: a class could be more than one of the student's, or the other way round.
     """
     teachers: dict[str, Teacher] = {}
     for folder in folders:
@@ -71,7 +92,8 @@ def read_teachers(folders: Sequence[Path], labels: LabelSpace) -> list[Teacher]:
                 where=str(folder),
                 fix="list each site's package once under 'teachers'",
             )
-        teachers[model.card.site] = Teacher(model, align(model.card.labels, labels))
+        where = f"package of {model.card.site}: label_space"
+        teachers[model.card.site] = Teacher(model, align(model.card.labels, labels, where=where))
     return list(teachers.values())
 
 
@@ -139,8 +161,8 @@ def starting_point(
 ) -> tuple[nn.Module, Model]:
     """The network that phase 1 starts from, with a head for all the student's classes, and whose it was.
 
-    A teacher can be the start only if it knows a queried class and expects the same input as the student's
-    model.
+    A teacher can be the start only if it knows a queried class, expects the same input as the student's model
+    and has a row of its own for each of the student's classes that it knows.
 
     Raises:
         PackageError: a model cannot sit in a committee.
@@ -148,7 +170,8 @@ def starting_point(
     if start_from == "committee" and teachers:
         joined = committee(own, teachers, labels)
         return joined.network, joined
-    fitting = [t for t in teachers if t.model.card.input == own.card.input and t.known_columns & set(query)]
+    same = [t for t in teachers if t.model.card.input == own.card.input and not t.merges]
+    fitting = [t for t in same if t.known_columns & set(query)]
     if start_from == "own" or not fitting:
         rows = {column: row for row, column in align(own.card.labels, labels).items()}
         return reshape_head(own.network, rows, len(labels)), own

@@ -46,7 +46,7 @@ def test_an_ambiguous_alignment_is_refused():
     source = LabelSpace(
         [{"name": "cell", "system": "s", "code": "1"}, {"name": "cell", "system": "s", "code": "2"}]
     )
-    with pytest.raises(InputError, match="more than one class"):
+    with pytest.raises(InputError, match=r"'cell' \(s 1\) and 'cell' \(s 2\) could both be 'cell'"):
         align(source, LabelSpace(["cell"]))
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from clinical_qkt.data.inputs import InputContract, converted
-from clinical_qkt.opinion import joint_opinion
+from clinical_qkt.opinion import joint_opinion, merged
 from clinical_qkt.packages.gaussian import SingleNetwork
 
 
@@ -38,11 +38,12 @@ class Committee(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """``(B, channels, *spatial_size)``, as ``spec.input`` says, to ``(B, classes)`` logits."""
-        said = [
-            member(converted(image, self.spec.input, seat.input))
-            for member, seat in zip(self.members, self.spec.members, strict=True)
-        ]
-        return self.head(joint_opinion(said, [seat.columns for seat in self.spec.members], self.spec.width))
+        said, columns = [], []
+        for member, seat in zip(self.members, self.spec.members, strict=True):
+            logits, places = merged(member(converted(image, self.spec.input, seat.input)), seat.columns)
+            said.append(logits)
+            columns.append(places)
+        return self.head(joint_opinion(said, columns, self.spec.width))
 
 
 MAX_MEMBERS, MAX_CLASSES = 128, 512
@@ -56,7 +57,8 @@ class Seat(BaseModel):
 
     Attributes:
         network, input: what it is and what it expects.
-        columns: for each row of its head where that class stands among all members' classes.
+        columns: for each row of its head where that class stands among all members' classes. Rows that stand
+            for the same one are its parts, and are merged.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,12 +66,6 @@ class Seat(BaseModel):
     network: SingleNetwork
     input: InputContract
     columns: list[Column] = Field(min_length=1, max_length=MAX_CLASSES)
-
-    @model_validator(mode="after")
-    def _each_once(self) -> Seat:
-        if len(set(self.columns)) < len(self.columns):
-            raise ValueError("columns: two rows of a member stand for the same class")
-        return self
 
 
 class CommitteeSpec(BaseModel):

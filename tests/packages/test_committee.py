@@ -77,7 +77,6 @@ def test_a_committee_that_does_not_fit_together_is_refused(change, says):
 @pytest.mark.parametrize(
     "change",
     [
-        {"columns": [0, 0]},
         {"columns": [-1, 1]},
         {"columns": [0, 10**9]},
         {"network": {"name": "Committee", "input": HERE.model_dump(), "members": [], "width": 2}},

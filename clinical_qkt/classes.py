@@ -1,0 +1,127 @@
+"""A class: its name and code, and what a site declares that other sites call it.
+
+Two sites mean the same class if the codes agree, or, where one of them has no code, if the names agree once
+case, spaces, hyphens and underscores are folded. A site may declare synonyms for its own classes, and other
+sites' classes that it merges into one of them.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+How = Literal["code", "name", "synonym", "merged"]
+"""By what a class of another site is one of ours; ``merged``: as a part of it."""
+
+
+@lru_cache(maxsize=10_000)
+def fold(name: str) -> str:
+    """The form in which names are compared.
+
+    >>> fold("Immature_Granulocytes") == fold("immature  granulocytes")
+    True
+    """
+    spaced = re.sub(r"[\s_\-]+", " ", unicodedata.normalize("NFD", name)).strip()
+    return unicodedata.normalize("NFD", spaced.casefold())
+
+
+class ClassLabel(BaseModel):
+    """A class: its name and, optionally, its code (``system`` such as ``http://snomed.info/sct``)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=100)
+    system: str | None = Field(default=None, max_length=200)
+    code: str | None = Field(default=None, max_length=100)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        if isinstance(value, ClassLabel) and type(value) is not cls:
+            # What a site declares for itself alone gets onto no card.
+            return {"name": value.name, "system": value.system, "code": value.code}
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _code_needs_system(self) -> ClassLabel:
+        if not fold(self.name):
+            raise ValueError("a class name needs at least one letter or digit")
+        if (self.system is None) != (self.code is None):
+            raise ValueError("a code needs its system, and a system its code")
+        written = f"{self.name}{self.system}{self.code}"
+        if any(unicodedata.category(c) == "Cc" for c in written):
+            raise ValueError("a class cannot have control characters in its name or code")
+        return self
+
+    @property
+    def plain(self) -> ClassLabel:
+        """Name and code alone, as they may leave the site."""
+        return self
+
+    @property
+    def meanings(self) -> tuple[ClassLabel, ...]:
+        """Everything that this class stands for, as plain labels."""
+        return (self,)
+
+    def match(self, other: ClassLabel) -> How | None:
+        """By what another site's class is this one: by code where both have one of the same system.
+
+        Only what this class declares counts, nothing that the other one does.
+        """
+        if _two_codes(self, other):
+            return "code" if self.code == other.code else None
+        return "name" if fold(self.name) == fold(other.name) else None
+
+    def means(self, other: ClassLabel) -> bool:
+        """Whether another site's class is this one, or a part of it."""
+        return self.match(other) is not None
+
+    def __str__(self) -> str:
+        return f"'{self.name}'" + (f" ({self.system} {self.code})" if self.code else "")
+
+
+class SiteClass(ClassLabel):
+    """A class of a site's own list, with what the site declares about other sites' lists.
+
+    Attributes:
+        synonyms: other names of the same class.
+        merges: classes of other sites that are parts of this one.
+    """
+
+    synonyms: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field((), max_length=100)
+    merges: tuple[ClassLabel, ...] = Field((), max_length=100)
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> SiteClass:
+        named = [ClassLabel(name=n) for n in (self.name, *self.synonyms)]
+        declared = [*named, *self.merges]
+        for i, a in enumerate(declared):
+            if any(a.means(b) for b in declared[i + 1 :]) or (i >= len(named) and self.plain.means(a)):
+                raise ValueError(f"'{self.name}' stands for '{a.name}' in two ways; declare it once")
+        return self
+
+    @property
+    def plain(self) -> ClassLabel:
+        return ClassLabel(name=self.name, system=self.system, code=self.code)
+
+    @property
+    def meanings(self) -> tuple[ClassLabel, ...]:
+        names = (self.name, *self.synonyms)
+        return (*(ClassLabel(name=n, system=self.system, code=self.code) for n in names), *self.merges)
+
+    def match(self, other: ClassLabel) -> How | None:
+        itself = super().match(other)
+        if itself:
+            return itself
+        if not _two_codes(self, other) and fold(other.name) in map(fold, self.synonyms):
+            return "synonym"
+        return "merged" if any(part.means(other) for part in self.merges) else None
+
+
+def _two_codes(a: ClassLabel, b: ClassLabel) -> bool:
+    """Whether codes decide: both have one of the same system."""
+    return bool(a.code and b.code and a.system == b.system)
