@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from monai.data import ImageReader
@@ -15,16 +15,13 @@ from monai.data.image_reader import _copy_compatible_dict, _stack_images
 from monai.utils.enums import MetaKeys, SpaceKeys
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, get_decoder, pixel_array
+from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
 from pydicom.uid import UID
 
+from clinical_qkt.data.display import GREY, Array, Intensity, shown
 from clinical_qkt.data.formats import ImageRefused, kind_of
-from clinical_qkt.data.headers import number, quiet, spacing, text, uid_name, value
+from clinical_qkt.data.headers import number, quiet, spacing, text, uid_name
 
-Array = np.ndarray[Any, Any]
-Intensity = Literal["display", "HU"]
-
-GREY = {"MONOCHROME1", "MONOCHROME2"}
 COLOUR = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR"}
 DERIVED = {"Segmentation Storage", "RT Dose Storage", "Parametric Map Storage"}
 """Objects with pixels that are no image of a patient but a map that somebody or something made."""
@@ -32,23 +29,13 @@ MAX_PIXELS = 2**27
 """A header that announces more is refused before memory is asked for."""
 DEFER = 64 * 2**20
 """Bytes above which pixel data stay in the file until they are asked for, e.g. of long films."""
-AIR = -1000.0
-"""Hounsfield units of padding, which lies outside the circle that a scanner reconstructs."""
 CODECS = "pip install 'clinical-qkt[codecs]'"
 EXTRA_PLUGINS = {"gdcm": "gdcm", "pyjpegls": "pyjpegls", "pylibjpeg": "pylibjpeg-openjpeg"}
 """Decoders that the extra ``codecs`` brings, and what pydicom says it needs for them."""
 
 
 def decode(path: Path, intensity: Intensity = "display") -> Array:
-    """Read one image.
-
-    ``display`` is what a viewer shows first: Modality LUT (PS3.3 C.11.1), then the header's first VOI LUT or
-    window (C.11.2), MONOCHROME1 and an inverse presentation shape turned so that high means bright
-    (C.7.6.3.1.2, C.11.6), as 0 to 255. A grey image without a window is scaled from the lowest to the highest
-    of its own values, unless it has 8 stored bits or fewer, whose whole range is taken. Padding (C.7.5.1.1.2)
-    becomes 0. Colour is converted to RGB. Overlays are not drawn.
-
-    ``HU`` is the values after rescale, in Hounsfield units; padding becomes -1000, as air.
+    """Read one image; ``clinical_qkt.data.display`` tells what the intensities mean.
 
     Returns:
         ``(width, height)`` or, for colour, ``(width, height, 3)``, float32.
@@ -110,22 +97,24 @@ def refuse(header: Dataset) -> None:
 def pixels(header: Dataset, intensity: Intensity) -> Array:
     """The image of a data set that ``refuse`` has passed; see ``decode``."""
     with quiet():
-        if intensity == "HU":
-            _refuse_other_units(header)
-        stored = _stored(header)
-        try:
-            if stored.ndim == 3:
-                shown = 255.0 * stored / _brightest(header, stored)
-            elif intensity == "HU":
-                shown = np.where(_padding(header, stored), AIR, apply_modality_lut(stored, header))
-            else:
-                shown = _display(header, stored)
-        except Exception:
-            reason = "its window, rescale or lookup table cannot be applied"
-            raise ImageRefused(reason) from None
-    if not np.isfinite(shown).all():
-        raise ImageRefused("its values are not finite after rescale and window")
-    return np.ascontiguousarray(np.moveaxis(shown, 0, 1), dtype=np.float32)
+        return shown(header, stored_values(header), intensity)
+
+
+def stored_values(header: Dataset) -> Array:
+    """Stored values ``(rows, columns)``, or RGB ``(rows, columns, 3)``; call it within ``quiet``.
+
+    Raises:
+        ImageRefused: the pixel data are damaged, or no installed decoder reads them.
+    """
+    try:
+        found = pixel_array(header)
+        if text(header, "PhotometricInterpretation") == "PALETTE COLOR":
+            found = apply_color_lut(found, header)
+    except Exception:  # decoders raise anything, and may quote what they were given
+        raise ImageRefused(_why_not_decoded(header)) from None
+    if found.ndim not in (2, 3) or (found.ndim == 3 and found.shape[2] not in (3, 4)):
+        raise ImageRefused("damaged: its pixel data are not one image")
+    return found[..., :3] if found.ndim == 3 else found
 
 
 class DicomReader(ImageReader):
@@ -228,19 +217,6 @@ def _refuse_syntax(header: Dataset) -> None:
         raise ImageRefused(f"no decoder is installed for its transfer syntax, {name}: {CODECS}")
 
 
-def _stored(header: Dataset) -> Array:
-    """Stored values ``(rows, columns)``, or RGB ``(rows, columns, 3)``."""
-    try:
-        found = pixel_array(header)
-        if text(header, "PhotometricInterpretation") == "PALETTE COLOR":
-            found = apply_color_lut(found, header)
-    except Exception:  # decoders raise anything, and may quote what they were given
-        raise ImageRefused(_why_not_decoded(header)) from None
-    if found.ndim not in (2, 3) or (found.ndim == 3 and found.shape[2] not in (3, 4)):
-        raise ImageRefused("damaged: its pixel data are not one image")
-    return found[..., :3] if found.ndim == 3 else found
-
-
 def _why_not_decoded(header: Dataset) -> str:
     uid = UID(str(header.file_meta.TransferSyntaxUID))
     if not uid.is_compressed or uid.is_deflated:
@@ -257,76 +233,3 @@ def _why_not_decoded(header: Dataset) -> str:
             f"they are damaged, or need {CODECS}"
         )
     return f"its pixel data are damaged, no decoder for {uid.name} reads them"
-
-
-def _refuse_other_units(header: Dataset) -> None:
-    """Rescale Type may be absent or unspecified in a CT (PS3.3, sections C.8.2.1 and C.11.1.1.2)."""
-    if text(header, "PhotometricInterpretation") not in GREY:
-        raise ImageRefused("is a colour image, which has no Hounsfield units")
-    units, ct = text(header, "RescaleType").upper(), text(header, "Modality") == "CT"
-    if units != "HU" and not (ct and units in ("", "US")):
-        raise ImageRefused("has no Hounsfield units: it is neither CT nor rescaled to HU")
-    rescaled = number(header, "RescaleSlope") is not None and number(header, "RescaleIntercept") is not None
-    if not rescaled and "ModalityLUTSequence" not in header:
-        raise ImageRefused("has no Hounsfield units: rescale slope and intercept are missing")
-
-
-def _display(header: Dataset, stored: Array) -> Array:
-    """Grey values as a viewer shows them, 0 to 255."""
-    padding = _padding(header, stored)
-    values = apply_modality_lut(stored, header)
-    window = number(header, "WindowCenter"), number(header, "WindowWidth")
-    if value(header, "VOILUTSequence") or None not in window:
-        windowed = apply_voi_lut(values, header)
-        low, high = _window_range(header)
-    else:
-        windowed = values
-        low, high = _own_range(header, values[~padding] if not padding.all() else values)
-    shown = np.clip((windowed.astype(np.float64) - low) / ((high - low) or 1.0), 0, 1) * 255
-    inverse = text(header, "PresentationLUTShape").upper() == "INVERSE"
-    if inverse or text(header, "PhotometricInterpretation") == "MONOCHROME1":
-        shown = 255 - shown
-    return np.where(padding, 0.0, shown)
-
-
-def _window_range(header: Dataset) -> tuple[float, float]:
-    """What ``apply_voi_lut`` gives for the darkest and the brightest; the order is that of stored values."""
-    if value(header, "VOILUTSequence"):
-        return 0.0, 2.0 ** header.VOILUTSequence[0].LUTDescriptor[2] - 1
-    if value(header, "ModalityLUTSequence"):
-        return 0.0, 2.0 ** header.ModalityLUTSequence[0].LUTDescriptor[2] - 1
-    low, high = _stored_range(header)
-    slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
-    if slope is None or intercept is None:
-        return low, high
-    return low * slope + intercept, high * slope + intercept
-
-
-def _own_range(header: Dataset, values: Array) -> tuple[float, float]:
-    if (number(header, "BitsStored") or 16) <= 8 and "ModalityLUTSequence" not in header:
-        low, high = _window_range(header)
-        return min(low, high), max(low, high)
-    return float(values.min()), float(values.max())
-
-
-def _stored_range(header: Dataset) -> tuple[float, float]:
-    bits = int(header.BitsStored)
-    return (
-        (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if header.PixelRepresentation else (0.0, 2.0**bits - 1)
-    )
-
-
-def _padding(header: Dataset, stored: Array) -> Array:
-    """Pixels outside of what was acquired."""
-    one = number(header, "PixelPaddingValue")
-    if one is None:
-        return np.zeros(stored.shape, bool)
-    other = number(header, "PixelPaddingRangeLimit")
-    low, high = sorted((one, one if other is None else other))
-    return (stored >= low) & (stored <= high)
-
-
-def _brightest(header: Dataset, stored: Array) -> float:
-    if text(header, "PhotometricInterpretation") == "PALETTE COLOR":
-        return float(np.iinfo(stored.dtype).max)
-    return 2.0 ** int(header.BitsStored) - 1

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.multival import MultiValue
 from pydicom.uid import UID, UID_dictionary
 
 
@@ -37,9 +38,14 @@ def value(header: Dataset, keyword: str) -> Any:
 
 
 def text(header: Dataset, keyword: str) -> str:
-    """An attribute as text without outer blanks; empty where it is absent or cannot be read."""
+    """An attribute as text without outer blanks; empty where it is absent or cannot be read.
+
+    Several values are joined by a backslash, as in the file.
+    """
+    found = value(header, keyword)
     try:
-        return str(value(header, keyword) or "").strip().strip("\0")
+        parts = found if isinstance(found, MultiValue) else [found]
+        return "\\".join(str(p).strip().strip("\0") for p in parts if p is not None)
     except Exception:
         return ""
 
