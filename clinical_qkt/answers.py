@@ -58,7 +58,7 @@ def read_answers(folders: Sequence[Path], query_dir: Path, own: Model, query: La
         return None
     asked = load_query(query_dir)
     stale = "the model was trained again" if asked.card.model_sha256 != own.card.weights_sha256 else None
-    if stale is None and asked.card.query != list(query):
+    if stale is None and asked.card.query != query.plain:
         stale = "the queried classes were changed"
     if stale:
         raise InputError(

@@ -12,7 +12,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 How = Literal["code", "name", "synonym", "merged"]
 """By what a class of another site is one of ours; ``merged``: as a part of it."""
@@ -40,10 +40,7 @@ class ClassLabel(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _plain(cls, value: Any) -> Any:
-        if isinstance(value, ClassLabel) and type(value) is not cls:
-            # What a site declares for itself alone gets onto no card.
-            return {"name": value.name, "system": value.system, "code": value.code}
+    def _plain_name(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
@@ -94,6 +91,13 @@ class SiteClass(ClassLabel):
 
     synonyms: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field((), max_length=100)
     merges: tuple[ClassLabel, ...] = Field((), max_length=100)
+
+    @field_validator("synonyms", "merges", mode="before")
+    @classmethod
+    def _list(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"has to be a list, e.g. [{value}]")
+        return value
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> SiteClass:

@@ -90,10 +90,20 @@ class LabelSpace(Sequence[ClassLabel]):
 
         Args:
             parts: whether a class that is merged into one of this list is found as that one.
+
+        Raises:
+            InputError: it could be more than one class.
         """
         label = ClassLabel(name=label) if isinstance(label, str) else label
-        found = (c.match(label) for c in self.classes)
-        return next((i for i, how in enumerate(found) if how and (parts or how != "merged")), None)
+        matches = {i: how for i, c in enumerate(self.classes) if (how := c.match(label))}
+        found = [i for i, how in matches.items() if parts or how != "merged"]
+        if len(found) > 1:
+            raise InputError(
+                f"{label} could be {' or '.join(str(self.classes[i]) for i in found)}",
+                where="classes",
+                fix="give the classes different names, or use codes everywhere",
+            )
+        return found[0] if found else None
 
     def extended(self, more: Iterable[Any], *, where: str = "query") -> LabelSpace:
         """This space with further classes at its end; the first rows stay what they were."""
@@ -101,12 +111,11 @@ class LabelSpace(Sequence[ClassLabel]):
 
 
 def _distinct(classes: list[ClassLabel]) -> list[ClassLabel]:
-    LabelSpace(classes)
-    return classes
+    return LabelSpace(classes).plain
 
 
 DistinctClasses = Annotated[list[ClassLabel], AfterValidator(_distinct)]
-"""Classes on a card, no two of which are the same; otherwise the card is refused."""
+"""Classes on a card: no two are the same, or the card is refused; and what a site declares stays there."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from clinical_qkt.errors import InputError
 from clinical_qkt.labels import ClassLabel, LabelSpace
 from clinical_qkt.packages.answer import Unit
 from clinical_qkt.packages.card import PSEUDONYM
@@ -50,8 +51,12 @@ class Policy(BaseModel):
         """
         if self.may_ask and query.site not in self.may_ask:
             return f"{query.site} is not on this site's list of those who may ask"
-        if own.find(label) is None:
-            return "this site has no such class"
+        try:
+            # Of a class that is merged into another there are no images apart.
+            if own.find(label, parts=False) is None:
+                return "this site has no such class"
+        except InputError:
+            return "more than one class of this site could be meant"
         kind = next((k for k in KINDS if k in self.kinds and k in query.welcome), None)
         if kind is None:
             return f"this site gives {', '.join(self.kinds)} only, which was not welcome"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import yaml
@@ -13,13 +13,52 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from clinical_qkt.errors import InputError, QueryError, one_of
 from clinical_qkt.files import write_text
-from clinical_qkt.labels import ClassLabel, LabelSpace
+from clinical_qkt.labels import LabelSpace, SiteClass
 from clinical_qkt.packages.allowed import PRESETS
 from clinical_qkt.packages.card import PSEUDONYM
 from clinical_qkt.policy import Policy
 
+S = TypeVar("S", bound="SiteLabels")
 
-class Site(BaseModel):
+
+class SiteLabels(BaseModel):
+    """A site's classes, and those that it asks for: the part of its YAML file that alignment needs.
+
+    Attributes:
+        classes: the label space: names, or mappings with name, system, code, synonyms and merges.
+        query: the classes that the site asks for, in the same form.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    classes: list[SiteClass] = Field(min_length=1)
+    query: list[SiteClass] = []
+
+    @model_validator(mode="after")
+    def _distinct(self) -> SiteLabels:
+        try:
+            own = self.labels
+            already = [q.name for q in self.query if own.find(q, parts=False) is not None]
+            if self.query and not already:
+                own.extended(self.query)
+        except InputError as e:
+            raise ValueError(f"{e.where}: {e.problem}") from None
+        if already:
+            raise ValueError(
+                f"query: the site knows '{already[0]}' already; ask for classes that are not in 'classes'"
+            )
+        return self
+
+    @property
+    def labels(self) -> LabelSpace:
+        return LabelSpace(self.classes, where="classes")
+
+    @property
+    def queried(self) -> LabelSpace:
+        return LabelSpace(self.query, where="query")
+
+
+class Site(SiteLabels):
     """One hospital: what its YAML file may say. The file is merged over a bundle's configs.
 
     Paths are absolute or relative to the folder in which the command is run.
@@ -27,8 +66,6 @@ class Site(BaseModel):
     Attributes:
         site: a pseudonym; it stands on the card of every package that leaves.
         data: the datalist JSON.
-        classes: the label space: names, or mappings with name, system and code.
-        query: the classes that the site asks for.
         teachers: folders of teacher packages from other sites.
         answers: folders of answer packages to the site's query.
         forgetting_budget: how many points of recall on its own classes the site is willing to lose.
@@ -45,12 +82,8 @@ class Site(BaseModel):
         seed: the same seed gives the same figures.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     site: str = Field(pattern=PSEUDONYM)
     data: Path
-    classes: list[ClassLabel] = Field(min_length=1)
-    query: list[ClassLabel] = []
     teachers: list[Path] = []
     answers: list[Path] = []
     forgetting_budget: float = Field(default=2.0, ge=0, le=100)
@@ -77,26 +110,7 @@ class Site(BaseModel):
         if self.architecture not in PRESETS:
             known = one_of(self.architecture, list(PRESETS))
             raise ValueError(f"architecture: '{self.architecture}' is not on the list; {known}")
-        try:
-            own = self.labels
-            already = [q.name for q in self.query if own.find(q) is not None]
-            if self.query and not already:
-                own.extended(self.query)
-        except InputError as e:
-            raise ValueError(f"{e.where}: {e.problem}") from None
-        if already:
-            raise ValueError(
-                f"query: the site knows '{already[0]}' already; ask for classes that are not in 'classes'"
-            )
         return self
-
-    @property
-    def labels(self) -> LabelSpace:
-        return LabelSpace(self.classes, where="classes")
-
-    @property
-    def queried(self) -> LabelSpace:
-        return LabelSpace(self.query, where="query")
 
     @property
     def tracking_uri(self) -> str:
@@ -115,14 +129,23 @@ def check_site(values: dict[str, Any], where: str) -> Site:
         raise InputError(
             f"unknown key '{unknown[0]}'", where=where, fix=one_of(unknown[0], list(Site.model_fields))
         )
+    return _validated(Site, values, where)
+
+
+def read_labels(path: Path) -> SiteLabels:
+    """What a site's YAML file says of classes; its other keys are checked when the bundle runs.
+
+    Raises:
+        InputError: the file cannot be read, or all problems with its classes, each with its key.
+    """
     try:
-        return Site.model_validate(values)
-    except ValidationError as e:
-        raise InputError(
-            "; ".join(_problem(p) for p in e.errors()),
-            where=where,
-            fix="correct the site's YAML, see docs/reference/site-yaml.md",
-        ) from None
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
+        problem = f"cannot be read ({e})"
+        raise InputError(problem, where=str(path), fix="give a site's YAML file") from None
+    if not isinstance(values, dict):
+        raise InputError("is no mapping", where=str(path), fix="start from configs/sites/example.yaml")
+    return _validated(SiteLabels, {k: values[k] for k in SiteLabels.model_fields if k in values}, str(path))
 
 
 def write_site(path: Path, values: dict[str, Any]) -> None:
@@ -217,6 +240,17 @@ def choose_query(
             fix="ask for a class that the student lacks, or choose another student",
         )
     return best[1]
+
+
+def _validated(model: type[S], values: dict[str, Any], where: str) -> S:
+    try:
+        return model.model_validate(values)
+    except ValidationError as e:
+        raise InputError(
+            "; ".join(_problem(p) for p in e.errors()),
+            where=where,
+            fix="correct the site's YAML, see docs/reference/site-yaml.md",
+        ) from None
 
 
 def _problem(error: Any) -> str:
