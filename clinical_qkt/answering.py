@@ -119,7 +119,8 @@ class Answering:
         self.require_same_kind()
         width, radius = self.query.card.extractor.features, self.query.card.radius
         seen = {i: Seen(kind, Moments(width), PatientSums(width, radius), set()) for i, kind in kinds.items()}
-        place = {self.site.labels.find(self.query.card.query[i]): i for i in seen}
+        asked = self.query.card.query
+        place = {self.site.labels.find(asked[i], parts=False): i for i in seen}
         items = [item for s in ("training", "validation") for item in self.data.items[s]]
         items = [
             {"image": item["image"], "label": place[item["label"]], "patient": self.patient(item)}

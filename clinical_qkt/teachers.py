@@ -194,7 +194,7 @@ def all_classes(labels: LabelSpace, teachers: Sequence[Teacher]) -> LabelSpace:
     """The student's and the queried classes, then every other one that some teacher knows."""
     for teacher in teachers:
         classes = zip(teacher.model.card.labels, teacher.known, strict=True)
-        labels = labels.extended([c for c, known in classes if known and labels.find(c) is None])
+        labels = labels.extended([c for c, known in classes if known and not any(k.means(c) for k in labels)])
     return labels
 
 

@@ -277,7 +277,7 @@ class Transfer:
         """
         about: dict[str, Any] = {
             "site": self.site.site,
-            "label_space": list(self.labels),
+            "label_space": self.labels.plain,
             "head": find_head(network),
             "recall": {},
             "knowledge_mask": None,
@@ -318,7 +318,9 @@ class Transfer:
     def unfinished(self, asked: Sequence[Teacher]) -> Path:
         """Where targets and checkpoints are kept until the end: a folder named after what decides them."""
         weights = [self.own.card.weights_sha256, *(t.model.card.weights_sha256 for t in asked)]
-        facts = fingerprint(self.site.seed, self.settings.model_dump(), sha256(self.site.data), weights)
+        classes = [c.model_dump() for c in self.labels]  # what is declared decides what is summed
+        settings = self.settings.model_dump()
+        facts = fingerprint(self.site.seed, settings, sha256(self.site.data), weights, classes)
         return self.site.output_dir / "unfinished" / f"transfer-{facts}"
 
     def _cached(self, section: Section, contract: InputContract) -> Images:
