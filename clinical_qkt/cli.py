@@ -57,6 +57,9 @@ def demo(
         Literal["models", "statistics", "private"],
         typer.Option(help="What the others answer with: their models, exact statistics, private means."),
     ] = "models",
+    bundle: Annotated[
+        str, typer.Option(help="Which bundle the hospitals run; others than blood cells need --data.")
+    ] = "blood_cell_classification",
 ) -> None:
     """Simulate hospitals and let one gain a class that it has never seen."""
     from clinical_qkt.demo import DemoSettings, run_demo
@@ -72,6 +75,7 @@ def demo(
         max_epochs=max_epochs,
         allow_mixed_sizes=allow_mixed_sizes,
         answers=answers,
+        bundle=bundle,
     )
     run_demo(settings, out, overwrite=overwrite, console=console)
 
@@ -138,6 +142,17 @@ def verify(
     card, size = checked(package, query)
     console.print(f"whole and well-formed, {size:,} bytes (signatures are not checked yet)")
     console.print_json(data=card.facts())
+
+
+@app.command()
+def align(
+    site: Annotated[Path, typer.Argument(help="Your site's YAML; its 'classes' and 'query' are read.")],
+    packages: Annotated[list[Path], typer.Argument(help="Folders of teacher packages.")],
+) -> None:
+    """Show which classes of other sites' packages are which of yours, and what is ambiguous."""
+    from clinical_qkt.alignment import run_align
+
+    run_align(site, packages, console)
 
 
 @app.command()

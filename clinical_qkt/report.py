@@ -56,6 +56,7 @@ def write(folder: Path, summary: dict[str, Any], confusions: tuple[Any, Any]) ->
         pictures=pictures,
         confusions=[c.tolist() for c in confusions],
         answered=answered(summary),
+        relabelled=relabelled(summary),
         version=__version__,
     )
     write_text(folder / "report.html", page)
@@ -183,6 +184,19 @@ def answered(summary: dict[str, Any]) -> list[dict[str, Any]]:
         for row in a["classes"]
         if row["kind"] is not None
     ]
+
+
+def relabelled(summary: dict[str, Any]) -> dict[str, list[str]]:
+    """By teacher, its classes that are parts of one of the student's, or none of them; empty if all are."""
+    told = {
+        t["site"]: [
+            f"{row['class']}: {'part of ' + row['as'] if row['as'] else row['how']}"
+            for row in t["alignment"]
+            if row["how"] == "merged" or row["as"] is None
+        ]
+        for t in summary["teachers"]
+    }
+    return told if any(told.values()) else {}
 
 
 def draw_answers(summary: dict[str, Any]) -> Figure:

@@ -13,7 +13,7 @@ from clinical_qkt.answers import Answers
 from clinical_qkt.budget import BudgetFit
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.files import sha256
-from clinical_qkt.labels import LabelSpace
+from clinical_qkt.labels import Alignment, LabelSpace
 from clinical_qkt.packages.answer import Answer
 from clinical_qkt.phases import TransferSettings
 from clinical_qkt.sites import Site
@@ -110,11 +110,16 @@ def decision(after: dict[str, Any], lost: dict[str, Any], budget: float) -> dict
 def _teacher_facts(
     teacher: Teacher, labels: LabelSpace, site: Site, asked: Sequence[Teacher]
 ) -> dict[str, Any]:
-    names = teacher.model.card.labels.names
+    table = Alignment(teacher.model.card.labels, labels)
+    names = table.source.names
     queried = set(range(len(site.classes), len(labels)))
     return {
         "site": teacher.site,
         "classes": names,
+        "alignment": [
+            {"class": name, "as": labels[row.targets[0]].name if row.aligned else None, "how": row.how}
+            for name, row in zip(names, table.rows, strict=True)
+        ],
         "mask": {n: round(float(s), 4) for n, s in zip(names, teacher.scores, strict=True)},
         "known": [n for n, k in zip(names, teacher.known, strict=True) if k],
         "relevant": bool(teacher.known_columns & queried),

@@ -113,6 +113,20 @@ class Case:
                     fix="leave the method out, or give all sites one architecture",
                 )
 
+    def require_no_declarations(self, method: str) -> None:
+        """
+        Raises:
+            InputError: a class has synonyms or parts, which a method cannot use that takes one row a class.
+        """
+        for label in self.labels:
+            other = next(iter(label.meanings[1:]), None)
+            if other is not None:
+                raise InputError(
+                    f"cannot tell that '{label.name}' stands for '{other.name}' too",
+                    where=f"method '{method}'",
+                    fix="leave the method out, or give all sites the same list of classes",
+                )
+
 
 class TrainingSettings(BaseModel):
     """How long and how fast a method trains; the same for all, unless a config says otherwise."""

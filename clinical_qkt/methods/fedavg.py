@@ -59,11 +59,13 @@ def run(case: Case, settings: Settings) -> Outcome:
     """Train one global network over all sites' classes, once for all queries of the federation.
 
     Raises:
-        InputError: the sites' networks differ, or the sites' images cannot be had.
+        InputError: the sites' networks differ, a class has synonyms or parts, or the sites' images cannot be
+            had.
         QueryError: no site has a queried class.
     """
     name = "fedprox" if settings.proximal else "fedavg"
     case.require_one_architecture(name)
+    case.require_no_declarations(name)
     # In one order, so that a federation has one global network, whichever of its sites is the student.
     members = sorted(case.federation(), key=lambda m: m.model.card.site)
     if not members:

@@ -72,9 +72,11 @@ def run(case: Case, settings: Settings) -> Outcome:
     """Choose teachers by saliency, then rounds of one copy a teacher and their average.
 
     Raises:
-        InputError: a site's network has no convolutional stage whose saliency could be compared.
+        InputError: a site's network has no convolutional stage whose saliency could be compared, or a class
+            has synonyms or parts, of which saliency knows nothing.
     """
     _require_convolutions(case)
+    case.require_no_declarations("fedsa")
     relevant = relevant_teachers(case.teachers, case.labels, case.query)
     similarities = {t.site: similarity(case, t, settings.probe_images) for t in relevant}
     chosen = choose(relevant, similarities, case.query, settings.keep)
