@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
+from clinical_qkt.data import formats
 from clinical_qkt.data.datalist import SECTIONS, Section, load_datalist, parse_datalist
 from clinical_qkt.data.images import check_images
+from clinical_qkt.data.splits import stratified
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
 
 Array = np.ndarray[Any, Any]
-SHARES: dict[Section, float] = {"training": 0.7, "validation": 0.1, "test": 0.2}
 NPZ_SPLITS: dict[str, Section] = {"train": "training", "val": "validation", "test": "test"}
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
+SUFFIXES = {suffix for suffix, kind in formats.SUFFIXES.items() if kind == "picture"}
 
 
 @dataclass
@@ -120,7 +119,7 @@ def from_npz(path: Path, seed: int = 0) -> Source:
     keep = _first_of_each(images)
     if len(keep) < len(images):
         notes.append(f"{len(images) - len(keep)} exact duplicates were dropped before splitting")
-    splits = stratified_split(keep, labels, seed, path)
+    splits = stratified(keep, labels, seed, str(path))
     return Source(path.stem, classes, images, labels, splits, notes=[*notes, _split_note(seed)])
 
 
@@ -146,7 +145,7 @@ def from_folder(path: Path, seed: int = 0, *, allow_mixed_sizes: bool = False) -
         labels += [c] * len(mine)
     check = check_images(images, str(path), allow_mixed_sizes=allow_mixed_sizes)
     found = np.array(labels)
-    splits = stratified_split(np.flatnonzero(check.readable), found, seed, path)
+    splits = stratified(np.flatnonzero(check.readable), found, seed, str(path))
     return Source(
         path.name, classes, images, found, splits, left_out=check.skipped, notes=[_split_note(seed)]
     )
@@ -174,23 +173,6 @@ def from_datalist(path: Path, *, allow_mixed_sizes: bool = False) -> Source:
         generated=content.generated,
         left_out=data.skipped,
     )
-
-
-def stratified_split(positions: Array, labels: Array, seed: int, path: Path) -> dict[Section, Array]:
-    """Deal positions to training, validation and test, class by class in ``SHARES``."""
-    counts = Counter(labels[positions].tolist())
-    if min(counts.values()) < 10:
-        raise InputError(
-            f"a class has only {min(counts.values())} images",
-            where=str(path),
-            fix="at least 10 a class are needed to split",
-        )
-    rest, test = train_test_split(
-        positions, test_size=SHARES["test"], stratify=labels[positions], random_state=seed
-    )
-    share = SHARES["validation"] / (1 - SHARES["test"])
-    training, validation = train_test_split(rest, test_size=share, stratify=labels[rest], random_state=seed)
-    return {"training": np.sort(training), "validation": np.sort(validation), "test": np.sort(test)}
 
 
 def _check_arrays(path: Path, prefix: str, images: Array, labels: Array) -> tuple[Array, Array]:

@@ -1,19 +1,27 @@
-"""Volumes in NIfTI files: reading and checking them."""
+"""Volumes in NIfTI files: reading, bringing them into one frame and scale, writing them without a history."""
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nibabel
 import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Orientation, Spacing
 
 from clinical_qkt.data.formats import ImageRefused
+from clinical_qkt.files import write_whole
 
 Array = np.ndarray[Any, Any]
+Intensity = Literal["relative", "HU"]
 
 MAX_VOXELS = 2**29
 """A header that announces more is refused before memory is asked for."""
+PERCENTILES = (1, 99)
+"""Of a volume's own values, which ``relative`` maps to 0 and 1."""
 
 
 def read_volume(path: Path) -> tuple[Array, Array]:
@@ -58,3 +66,56 @@ def volume_shape(path: Path) -> tuple[int, int, int, int]:
     """
     x, y, z = read_volume(path)[0].shape
     return 1, x, y, z
+
+
+def framed(
+    values: Array, affine: Array, spacing: float | None, *, labels: bool = False
+) -> tuple[Array, Array]:
+    """A volume in RAS order and, if asked for, with equal voxels.
+
+    Args:
+        values: ``(x, y, z)``.
+        spacing: of the new voxels along each axis in mm; None keeps the volume's own.
+        labels: values are labels, which are never mixed.
+
+    Returns:
+        ``(x, y, z)`` float32 and the affine that belongs to it.
+    """
+    channel_first = torch.from_numpy(np.ascontiguousarray(values))[None]
+    image: Any = MetaTensor(channel_first, affine=torch.from_numpy(affine))
+    image = Orientation(axcodes="RAS", labels=None)(image)
+    if spacing is not None:
+        mode = "nearest" if labels else "bilinear"
+        image = Spacing((spacing,) * 3, mode=mode, padding_mode="border")(image)
+    return image[0].numpy().astype(np.float32), np.asarray(image.affine, np.float64)
+
+
+def spacing_of(affine: Array) -> tuple[float, float, float]:
+    """Millimetres between voxels along each axis.
+
+    >>> spacing_of(np.diag([1.0, 2.0, 3.0, 1.0]))
+    (1.0, 2.0, 3.0)
+    """
+    x, y, z = (float(v) for v in np.linalg.norm(affine[:3, :3], axis=0))
+    return x, y, z
+
+
+def scaled(values: Array, intensity: Intensity) -> Array:
+    """A volume's intensities: as they are (``HU``), or its own 1st to 99th percentile as 0 to 1, clipped.
+
+    Raises:
+        ImageRefused: the volume has one value only, so nothing is relative to anything.
+    """
+    if intensity == "HU":
+        return values
+    low, high = np.percentile(values, PERCENTILES)
+    if not high > low:
+        raise ImageRefused("shows nothing: nearly all its voxels have the same value")
+    return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def write_volume(path: Path, values: Array, affine: Array) -> None:
+    """Write a ``.nii.gz`` whose header holds shape, type and affine alone; same content, same bytes."""
+    image = nibabel.Nifti1Image(values.astype(np.float32), affine)
+    image.header.set_xyzt_units("mm")
+    write_whole(path, lambda part: part.write_bytes(gzip.compress(image.to_bytes(), 6, mtime=0)))

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_qkt.data.export import write_datalist, write_images
-from clinical_qkt.data.sources import open_source, stratified_split
+from clinical_qkt.data.sources import open_source
+from clinical_qkt.data.splits import stratified
 from clinical_qkt.errors import InputError
 
 
@@ -31,7 +32,7 @@ def test_an_npz_without_splits_is_split_without_its_duplicates(tmp_path):
 @given(st.lists(st.integers(10, 40), min_size=2, max_size=5), st.integers(0, 99))
 def test_a_split_is_a_partition_and_stratified(counts, seed):
     labels = np.repeat(np.arange(len(counts)), counts)
-    splits = stratified_split(np.arange(len(labels)), labels, seed, None)
+    splits = stratified(np.arange(len(labels)), labels, seed, "")
     everything = np.concatenate(list(splits.values()))
     assert sorted(everything.tolist()) == list(range(len(labels)))
     for c, count in enumerate(counts):

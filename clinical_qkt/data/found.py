@@ -1,0 +1,82 @@
+"""What is kept of each image that ``prepare`` opens: facts, never pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from clinical_qkt.data.datalist import Section
+from clinical_qkt.data.formats import Kind
+from clinical_qkt.data.identifiers import Findings
+
+Array = np.ndarray[Any, Any]
+PatientFrom = Literal["table", "header", "study", "image"]
+
+
+@dataclass
+class Slice:
+    """Where a DICOM image lies, and what its header holds.
+
+    Attributes:
+        series: salted name of its series; empty if the header names none.
+        position, orientation: Image Position and Orientation (Patient); empty if absent.
+        tilt: Gantry/Detector Tilt in degrees, as the header says it.
+    """
+
+    series: str
+    position: list[float]
+    orientation: list[float]
+    tilt: float | None
+    findings: Findings
+
+
+@dataclass
+class Found:
+    """One image, or one file that is none.
+
+    Attributes:
+        name: salted hash of its path; it stands for the file in everything that is written.
+        path: of the original. Stays in memory and in ``local/``.
+        reason: why it is left out; empty if it is not.
+        readable: whether it could be decoded.
+        patient: salted hash; ``patient_from`` says what it was made of.
+        section: where the source says it.
+        shape: channels, then sizes in MONAI's order.
+        spacing: mm along each axis; None if not known.
+        low, high: range of the values, before any window and as they are written for volumes.
+        digest: of the decoded pixels.
+        written: the file that was made of it, where one was.
+    """
+
+    name: str
+    path: Path
+    kind: Kind
+    reason: str = ""
+    readable: bool = True
+    label: str = ""
+    patient: str = ""
+    patient_from: PatientFrom = "image"
+    section: Section | None = None
+    shape: tuple[int, ...] = ()
+    spacing: tuple[float, ...] | None = None
+    low: float = 0.0
+    high: float = 0.0
+    digest: str = ""
+    slice: Slice | None = None
+    written: Path | None = None
+
+    def measure(self, pixels: Array, shape: tuple[int, ...], low: float, high: float) -> None:
+        """Note what is to be known of decoded pixels."""
+        self.shape, self.low, self.high = shape, low, high
+        self.digest = digest(pixels)
+
+
+def digest(pixels: Array) -> str:
+    """The same for the same decoded pixels in the same shape, whatever the file."""
+    content = hashlib.blake2b(repr((pixels.shape, pixels.dtype.str)).encode(), digest_size=16)
+    content.update(np.ascontiguousarray(pixels).tobytes())
+    return content.hexdigest()
