@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from conftest import run
+from conftest import CONFIGS, run, square
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from PIL import Image
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from test_teachers import package
 
+from clinical_qkt import bundle
 from clinical_qkt.alignment import print_alignment, run_align
 from clinical_qkt.errors import InputError, PackageError
 from clinical_qkt.labels import Alignment, ClassLabel, DistinctClasses, LabelSpace, SiteClass, align, fold
 from clinical_qkt.methods.case import Case
 from clinical_qkt.opinion import merged
 from clinical_qkt.packages.query import QueryCard
+from clinical_qkt.packages.store import load_model
 from clinical_qkt.policy import Policy
 from clinical_qkt.sites import read_labels
 from clinical_qkt.targets import aligned, asked
@@ -371,3 +375,62 @@ def test_codes_are_shown_where_there_are_any():
     print_alignment(console, "b", Alignment(LabelSpace([coded("x", "7")]), LabelSpace([coded("x", "8")])))
     shown = console.export_text()
     assert "x (7)" in shown and "same name, other code" in shown and "It has none of: x" in shown
+
+
+# From end to end
+
+
+def hospital(folder: Path, called: dict[str, str], **values: Any) -> Path:
+    """A site's YAML, with a datalist of coloured squares that has its own names for the colours."""
+    folder.mkdir()
+    content: dict[str, Any] = {"name": "squares", "generated": True}
+    for section, start, count in (("training", 0, 40), ("validation", 1000, 16), ("test", 2000, 12)):
+        content[section] = []
+        for colour, name in called.items():
+            for i in range(start, start + count):
+                Image.fromarray(square(colour, i)).save(folder / f"{colour}{i}.png")
+                content[section].append({"image": f"{colour}{i}.png", "label": name})
+    (folder / "datalist.json").write_text(json.dumps(content))
+    places = {"data": str(folder / "datalist.json"), "output_dir": str(folder / "runs")}
+    common = {"mlflow": f"sqlite:///{folder}/m.db", "max_epochs": 5, "batch_size": 32, "learning_rate": 0.005}
+    return site_file(folder, **places, **common, **values)
+
+
+def test_a_student_that_merges_classes_gains_one_from_a_teacher_with_its_own_list(tmp_path):
+    student = hospital(
+        tmp_path / "student",
+        {"red": "red", "yellow": "Yellow", "green": "lime", "blue": "azure"},
+        site="student",
+        classes=[{"name": "warm", "merges": ["red", "yellow"]}, {"name": "green", "synonyms": ["lime"]}],
+        query=[{"name": "blue", "synonyms": ["azure"]}],
+        teachers=[str(tmp_path / "package")],
+    )
+    theirs = {"violet": "violet", "blue": "azure", "yellow": "yellow", "green": "GREEN", "red": "red"}
+    teacher = hospital(tmp_path / "teacher", theirs, site="teacher", classes=list(theirs.values()))
+    for site in (student, teacher):
+        bundle.run([CONFIGS / "train.yaml", site])
+    bundle.run(
+        [CONFIGS / "train.yaml", CONFIGS / "share.yaml", teacher], package_dir=str(tmp_path / "package")
+    )
+    out = tmp_path / "student" / "runs" / "transfer"
+    bundle.run([CONFIGS / "train.yaml", CONFIGS / "transfer.yaml", student])
+
+    summary = json.loads((out / "summary.json").read_text())
+    assert [tuple(row.values()) for row in summary["teachers"][0]["alignment"]] == [
+        ("violet", None, "no such class"),
+        ("azure", "blue", "synonym"),
+        ("yellow", "warm", "merged"),
+        ("GREEN", "green", "name"),
+        ("red", "warm", "merged"),
+    ]
+    assert summary["after"]["query_recall"] > 0.6 and summary["after"]["retained_recall"] > 0.6
+    card = load_model(out / "model").card
+    assert card.labels.names == ["warm", "green", "blue"]
+    assert [seat.columns for seat in card.network.members] == [[0, 1], [3, 2, 0, 1, 0]]
+    page = (out / "report.html").read_text()
+    assert "violet: no such class; yellow: part of warm; red: part of warm" in page
+    # what the student declared for itself stands on no card of its own
+    bundle.run([CONFIGS / "train.yaml", CONFIGS / "query.yaml", student])
+    for written in (out / "model", out.parent / "model", out.parent / "query"):
+        text = (written / "card.json").read_text()
+        assert not [word for word in ("lime", "azure", "merges", "synonyms") if word in text]
