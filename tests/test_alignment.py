@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from conftest import CONFIGS, run, square
+from conftest import CONFIGS, ROOT, run, square
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
@@ -434,3 +439,60 @@ def test_a_student_that_merges_classes_gains_one_from_a_teacher_with_its_own_lis
     for written in (out / "model", out.parent / "model", out.parent / "query"):
         text = (written / "card.json").read_text()
         assert not [word for word in ("lime", "azure", "merges", "synonyms") if word in text]
+
+
+def test_a_model_of_other_classes_than_the_yaml_lists_is_not_transferred_to(demo, tmp_path):
+    file = next(p for p in sorted(demo.glob("sites/*.yaml")) if "teachers:" in p.read_text())
+    classes = yaml.safe_load(file.read_text())["classes"]
+    merging = {"name": "several", "merges": classes[:2]}, {"name": "more", "merges": classes[:1]}
+    for changed in (classes[::-1], [merging[0], *classes[2:]], [merging[1], *classes[1:]]):
+        with pytest.raises(InputError, match="was trained for other classes"):
+            bundle.run(
+                [CONFIGS / "train.yaml", CONFIGS / "transfer.yaml", file],
+                classes=changed,
+                transfer_dir=str(tmp_path / "t"),
+                mlflow=f"sqlite:///{tmp_path}/m.db",
+            )
+    assert not (tmp_path / "t" / "model").exists()
+
+
+# The documentation
+
+
+LISTS: dict[str, list[Any]] = {
+    "hospital_b": ["Thrombocyte", "eosinophil", "smudge cell", "mono", "neutrophil"],
+    "hospital_c": [
+        "platelet",
+        {"name": "T and B cells", "system": "http://example.org/cells", "code": "L1"},
+        {"name": "lymphocyte", "system": "http://example.org/cells", "code": "L9"},
+        "monocytes",
+    ],
+    "hospital_d": ["platelet", "mono", "Monocyte"],
+}
+
+
+def test_the_how_to_shows_what_its_commands_print(tmp_path):
+    lines = (ROOT / "docs/how-to/match-label-lists.md").read_text().splitlines()
+    blocks = [
+        b.strip("\n") for b in re.findall(r"(?:(?:    .*)?\n)+", "\n".join(["", *lines, ""])) if b.strip()
+    ]
+    blocks = [textwrap.dedent(b) for b in blocks]
+    declared, *rest = blocks
+    (tmp_path / "SITE.yaml").write_text(declared)
+    for site, classes in LISTS.items():
+        package(tmp_path / "packages", site, classes)
+    assert len(rest) == 4 and all(rest[i].startswith("clinical-qkt align ") for i in (0, 2))
+    for command, shown, code in ((rest[0], rest[1], 0), (rest[2], rest[3], 2)):
+        done = subprocess.run(
+            [sys.executable, "-m", *command.replace("clinical-qkt", "clinical_qkt").split()],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "COLUMNS": "80"},
+        )
+        assert done.returncode == code
+        printed = [line.rstrip() for line in (done.stdout + done.stderr).splitlines()]
+        assert [p for p in printed if p] == [line for line in shown.splitlines() if line]
+    # and what it advises for the ambiguous list is the remedy
+    either = SiteClass.model_validate({"name": "monocyte of any kind", "merges": ["mono", "monocyte"]})
+    assert align(LabelSpace(LISTS["hospital_d"]), LabelSpace([either, "platelet"])) == {0: 1, 1: 0, 2: 0}
