@@ -101,19 +101,61 @@ def benchmark(
 @app.command()
 def prepare(
     source: Annotated[
-        Path, typer.Argument(help="An .npz file, a folder with one sub-folder per class, a datalist.")
+        Path, typer.Argument(help="A folder of DICOM, NIfTI or picture files, an .npz file, a datalist.")
     ],
-    out: Annotated[
-        Path, typer.Option(help="New folder for datalist.json, site.yaml and, from an npz, the images.")
-    ],
+    out: Annotated[Path, typer.Option(help="New folder for the datalist, the site's YAML and the summary.")],
     site: Annotated[str, typer.Option(help="The site's pseudonym.")] = "my_hospital",
+    labels: Annotated[
+        str | None,
+        typer.Option(help="'folder', a CSV file (file,label,patient), or a keyword, e.g. BodyPartExamined."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the split, where the source has none.")] = 0,
+    intensity: Annotated[
+        Literal["display", "HU", "relative"] | None,
+        typer.Option(help="What values mean. Default: display; of NIfTI volumes relative."),
+    ] = None,
+    spacing: Annotated[
+        float | None, typer.Option(min=0.05, max=50, help="Of NIfTI volumes, in mm: they are resampled.")
+    ] = None,
+    voxel_labels: Annotated[
+        Path | None, typer.Option(help="Folder of label maps, named as the NIfTI volumes: patches are cut.")
+    ] = None,
+    parts: Annotated[
+        list[str] | None, typer.Option(help="A class and its voxels' value, e.g. anterior=1; again for more.")
+    ] = None,
+    patch: Annotated[float, typer.Option(min=1, help="Edge of a patch in mm.")] = 24.0,
+    patches: Annotated[int, typer.Option(min=1, help="Patches a class and volume, at most.")] = 1,
+    neither: Annotated[
+        str, typer.Option(help="The class of patches away from all parts; '' for none.")
+    ] = "neither",
+    salt: Annotated[
+        Path | None, typer.Option(help="The local/salt of an earlier run, so that patients keep their names.")
+    ] = None,
     allow_mixed_sizes: Annotated[bool, typer.Option(help="Images may differ in size.")] = False,
+    allow_burned_in: Annotated[
+        bool, typer.Option(help="Take DICOM images that say that writing is burned into them.")
+    ] = False,
 ) -> None:
-    """Make a datalist and a site's YAML from your own images."""
-    from clinical_qkt.prepare import run_prepare
+    """Check your own images, and make a datalist, a site's YAML and a summary."""
+    from clinical_qkt.data.patches import Cutting
+    from clinical_qkt.prepare import Prepare
+    from clinical_qkt.prepare_options import PrepareSettings, parts_of
 
-    run_prepare(source, out, site, seed, allow_mixed_sizes=allow_mixed_sizes, console=console)
+    settings = PrepareSettings(
+        source=source,
+        out=out,
+        site=site,
+        seed=seed,
+        labels=labels,
+        intensity=intensity,
+        spacing=spacing,
+        voxel_labels=voxel_labels,
+        cutting=Cutting(parts_of(parts or ()), neither, patch, patches),
+        salt=salt,
+        allow_mixed_sizes=allow_mixed_sizes,
+        allow_burned_in=allow_burned_in,
+    )
+    Prepare(settings, console).run()
 
 
 @app.command()

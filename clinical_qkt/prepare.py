@@ -1,57 +1,256 @@
-"""From a hospital's own images to a datalist and a site's YAML."""
+"""From a hospital's own images to a checked datalist, a site's YAML and a summary of what was found.
+
+Nothing but ``local/`` holds a path, a file name or an identifier: everything else says salted hashes.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import PurePath
 
-import numpy as np
 from rich.console import Console
-from rich.table import Table
+from tqdm import tqdm
 
-from clinical_qkt.data.datalist import SECTIONS, load_datalist
-from clinical_qkt.data.export import write_datalist, write_images
-from clinical_qkt.data.images import warn_skipped
-from clinical_qkt.data.sources import open_source
+from clinical_qkt import intake
+from clinical_qkt.data.datalist import SECTIONS, Section
+from clinical_qkt.data.formats import suffix_of
+from clinical_qkt.data.found import Found
+from clinical_qkt.data.intake_source import IntakeSource, open_intake
+from clinical_qkt.data.labelling import Labelling, TableLabels, labelling_of
+from clinical_qkt.data.local import LocalFolder, Row
+from clinical_qkt.data.looking import Look
+from clinical_qkt.data.salt import Salt
+from clinical_qkt.data.sieve import (
+    WHERE,
+    drop_duplicates,
+    given_sections,
+    refuse_if_none_is_left,
+    refuse_many_unreadable,
+    refuse_mixed_sizes,
+    refuse_odd_channels,
+)
+from clinical_qkt.data.splits import split
+from clinical_qkt.data.stacks import Stack, in_order, stacks
 from clinical_qkt.errors import OutputError
-from clinical_qkt.files import require_writable
+from clinical_qkt.files import require_writable, write_json
+from clinical_qkt.labels import LabelSpace
+from clinical_qkt.prepare_options import PrepareSettings, look_for
 from clinical_qkt.sites import write_site
 
+LOCAL = "local"
 
-def run_prepare(
-    path: Path, out: Path, site: str, seed: int, *, allow_mixed_sizes: bool, console: Console
-) -> None:
-    """Write ``datalist.json`` and ``site.yaml``, and print what was found.
 
-    Raises:
-        QKTError: the source is wrong, or the folder holds something already.
-    """
-    source = open_source(path, seed, allow_mixed_sizes=allow_mixed_sizes)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError("is not an empty folder", where=str(out), fix="name a new folder with --out")
-    require_writable(out, where="--out")
-    out = out.absolute()
-    write_datalist(out / "datalist.json", source, write_images(source, out / "images"), source.splits)
-    data = load_datalist(out / "datalist.json", source.classes, allow_mixed_sizes=allow_mixed_sizes)
-    write_site(
-        out / "site.yaml",
-        {
-            "site": site,
-            "data": str(out / "datalist.json"),
-            "classes": source.classes.names,
-            "output_dir": str(out / "results"),
-            "channels": data.channels,
-            "allow_mixed_sizes": allow_mixed_sizes,
-            "seed": seed,
-        },
-    )
-    table = Table(title=f"{source.name}: {len(source.labels)} images", title_justify="left")
-    for heading in ("class", *SECTIONS):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
-    for c, name in enumerate(source.classes.names):
-        counts = (int(np.sum(source.labels[source.splits[s]] == c)) for s in SECTIONS)
-        table.add_row(name, *map(str, counts))
-    console.print(table)
-    warn_skipped(source.left_out)
-    for note in source.notes:
-        console.print(f"note: {note}")
-    console.print(f"Next: read and complete {out / 'site.yaml'}, then run the bundle's train.yaml with it.")
+class Prepare:
+    """One run of the command."""
+
+    def __init__(self, settings: PrepareSettings, console: Console) -> None:
+        self.settings, self.console = settings, console
+        self.out = settings.out.absolute()
+        self.local = LocalFolder(self.out / LOCAL)
+        self.found: list[Found] = []
+        self.notes: list[str] = []
+
+    def run(self) -> None:
+        """From files to datalist.
+
+        Raises:
+            QKTError: the source or an option is wrong, or the folder holds something already.
+        """
+        with self.whole_or_nothing():
+            salt = self.local.open(self.settings.salt)
+            source = self.find()
+            labelling = self.labelling(source)
+            look = look_for(self.settings, source.kind, labelling, salt, self.out / "images")
+            self.open_all(source, look, salt)
+            refuse_many_unreadable(self.found, source.kind)
+            piles = stacks([f for f in self.found if f.readable])
+            self.found = in_order(self.found, piles)
+            sections = None
+            if labelling is None and not self.settings.voxel_labels:
+                drop_duplicates(self.found)
+            else:
+                self.leave_out()
+                sections = self.split()
+                self.place_images(sections)
+            self.note_what_was_decided(source, labelling, piles)
+            self.local.write_files(self.rows(source))
+            self.summarise(source, piles, sections)
+            if sections is not None:
+                self.write(source, sections)
+        intake.tell_next(self.console, self.out, sections is not None, source.kind)
+
+    @contextmanager
+    def whole_or_nothing(self) -> Iterator[None]:
+        """A folder that is new, or has seen a failed attempt; a failure leaves ``local/`` at most."""
+        if self.taken():
+            fix = "name a new folder with --out"
+            raise OutputError("is not an empty folder", where=str(self.settings.out), fix=fix)
+        require_writable(self.out, where="--out")
+        try:
+            yield
+        except BaseException:
+            for path in self.out.iterdir():
+                if path.name == LOCAL:
+                    continue
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if self.found:
+                with contextlib.suppress(OSError):
+                    self.local.write_files(self.rows(None))
+            raise
+
+    def taken(self) -> bool:
+        """Whether the output folder holds anything but what a failed attempt has left."""
+        if not self.out.is_dir():
+            return self.out.exists()
+        names = {p.name for p in self.out.iterdir()}
+        return bool(names) and (names != {LOCAL} or not self.local.ours())
+
+    def find(self) -> IntakeSource:
+        """The files, and of which kind they are."""
+        given = self.settings
+        source = open_intake(given.source, given.seed, self.out / "images")
+        self.notes += source.notes
+        return source
+
+    def labelling(self, source: IntakeSource) -> Labelling | None:
+        """Where labels come from; None for a survey, and where voxels are labelled.
+
+        Raises:
+            InputError: ``--labels`` is none of what it may be.
+        """
+        if source.labels is not None:
+            return source.labels
+        if self.settings.voxel_labels:
+            return None
+        if self.settings.labels is None:
+            return labelling_of("folder") if source.kind == "picture" else None
+        return labelling_of(self.settings.labels)
+
+    def open_all(self, source: IntakeSource, look: Look, salt: Salt) -> None:
+        """Facts of every file, one file at a time: pixels are not kept."""
+        for path, file, kind in tqdm(source.files, "opening files", leave=False, disable=None):
+            if kind != source.kind:
+                reason = f"is another kind of file than most, which are {intake.KINDS[source.kind]}"
+                name = salt.name("file", file.as_posix())
+                self.found.append(Found(name, path, kind, reason, readable=False))
+                continue
+            for one in look(path, file):
+                one.section = source.sections.get(file.as_posix())
+                self.found.append(one)
+
+    def leave_out(self) -> None:
+        """Odd images and duplicates.
+
+        Raises:
+            InputError: sizes differ and may not, or nothing is left.
+        """
+        refuse_if_none_is_left(self.found)
+        refuse_odd_channels(self.found)
+        if not self.settings.allow_mixed_sizes:
+            refuse_mixed_sizes(self.found)
+        drop_duplicates(self.found)
+        refuse_if_none_is_left(self.found)
+
+    def kept(self) -> list[Found]:
+        """What is not left out."""
+        return [f for f in self.found if not f.reason]
+
+    def split(self) -> dict[Section, list[Found]]:
+        """Which image is in which section.
+
+        Raises:
+            InputError: a class has too few images or patients.
+        """
+        kept = self.kept()
+        LabelSpace(sorted({f.label for f in kept}), where="--labels")
+        if kept[0].section is not None:
+            return given_sections(kept)
+        dealt = split([f.label for f in kept], [f.patient for f in kept], self.settings.seed, WHERE)
+        return {s: [kept[i] for i in dealt[s]] for s in SECTIONS}
+
+    def place_images(self, sections: dict[Section, list[Found]]) -> None:
+        """A link to each original, under its salted name; a copy where links cannot be made."""
+        folder = self.out / "images"
+        folder.mkdir(exist_ok=True)
+        wanted = [f for images in sections.values() for f in images]
+        for one in wanted:
+            if one.written is None and one.path.parent != folder:
+                suffix = ".dcm" if one.kind == "dicom" else suffix_of(one.path)
+                one.written = folder / f"{one.name}{suffix}"
+                try:
+                    one.written.symlink_to(one.path.resolve())
+                except OSError:
+                    shutil.copyfile(one.path, one.written)
+        kept = {os.fspath(f.written or f.path) for f in wanted}
+        for path in folder.iterdir():
+            if os.fspath(path) not in kept:
+                path.unlink()
+
+    def note_what_was_decided(
+        self, source: IntakeSource, labelling: Labelling | None, piles: Sequence[Stack]
+    ) -> None:
+        """Everything that a user should know before training, in words."""
+        kept = self.kept()
+        self.notes += intake.patients_told(kept)
+        if isinstance(labelling, TableLabels):
+            self.notes += labelling.notes()
+        if labelling is not None and not source.sections:
+            self.notes.append(intake.split_told(kept, self.settings.seed))
+        self.notes += [oddity for stack in piles for oddity in stack.oddities()]
+
+    def rows(self, source: IntakeSource | None) -> Iterator[Row]:
+        """What became of each file, for the site alone."""
+        for one in self.found:
+            became = "used" if not one.reason else "left out" if one.readable else "refused"
+            yield Row(one.name, one.path, became, one.reason, one.label)
+        for path in source.other if source else ():
+            yield Row("", path, "passed over", "is no image file")
+
+    def summarise(
+        self, source: IntakeSource, piles: Sequence[Stack], sections: dict[Section, list[Found]] | None
+    ) -> None:
+        """The summary as JSON, as a page and in the terminal."""
+        facts = intake.summary(self.found, piles, sections, self.notes)
+        facts |= {"site": self.settings.site, "seed": self.settings.seed, "other_files": len(source.other)}
+        write_json(self.out / "summary.json", facts)
+        intake.write_page(self.out / "summary.html", facts)
+        intake.show(self.console, facts)
+
+    def write(self, source: IntakeSource, sections: dict[Section, list[Found]]) -> None:
+        """The site's YAML, and last of all the datalist."""
+        kept = self.kept()
+        classes = sorted({f.label for f in kept})
+        write_site(
+            self.out / "site.yaml",
+            {
+                "site": self.settings.site,
+                "data": str(self.out / "datalist.json"),
+                "classes": [n for n in source.classes if n in classes] or classes,
+                "output_dir": str(self.out / "results"),
+                "channels": kept[0].shape[0],
+                "allow_mixed_sizes": self.settings.allow_mixed_sizes,
+                "seed": self.settings.seed,
+            },
+        )
+        listed = {s: [self.entry(f) for f in images] for s, images in sections.items()}
+        left_out = [(f.name, f.reason) for f in self.found if f.reason]
+        head = {
+            "name": source.name or self.settings.site,
+            "generated": source.generated,
+            "left_out": left_out,
+        }
+        write_json(self.out / "datalist.json", {**head, **listed})
+
+    def entry(self, one: Found) -> dict[str, str]:
+        """An image's line in the datalist; a patient only where one is known: a guess protects nobody."""
+        file: PurePath = (one.written or one.path).relative_to(self.out)
+        known = one.patient_from != "image" or one.kind == "nifti"
+        return {
+            "image": file.as_posix(),
+            "label": one.label,
+            **({"patient": one.patient} if known else {}),
+        }

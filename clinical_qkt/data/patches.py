@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ class Cutting:
         count: patches a class and volume, at most.
     """
 
-    parts: Mapping[str, int]
+    parts: Mapping[str, int] = field(default_factory=dict)
     neither: str = "neither"
     edge: float = 24.0
     count: int = 1

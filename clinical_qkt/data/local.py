@@ -1,0 +1,80 @@
+"""What of ``prepare``'s output never leaves the site: the salt, and which name stands for which file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from clinical_qkt.data.salt import Salt
+
+README = """This folder never leaves the site. It tells which file stands behind which name:
+
+files.csv  names in datalist.json and the summary, with the original paths, and what became of each file
+salt       the secret that the names of patients and files were made with; prepare --salt FILE uses it again
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One file's line in ``files.csv``."""
+
+    name: str
+    path: Path
+    became: str
+    reason: str = ""
+    label: str = ""
+
+
+class LocalFolder:
+    """``local/`` in the output folder, which its owner alone may open.
+
+    Args:
+        folder: the folder itself; made if it is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def ours(self) -> bool:
+        """Whether the folder is one that an earlier attempt has made."""
+        return (self.folder / "salt").is_file()
+
+    def open(self, given: Path | None) -> Salt:
+        """Make the folder and find the salt: the given one, that of an earlier attempt here, or a new one.
+
+        Raises:
+            InputError: the salt given is none.
+        """
+        kept = self.folder / "salt"
+        salt = (
+            Salt.read(given, "--salt")
+            if given
+            else Salt.read(kept, str(kept))
+            if kept.is_file()
+            else Salt.new()
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        salt.write(kept)
+        self._write("README.txt", README)
+        return salt
+
+    def write_files(self, rows: Iterable[Row]) -> None:
+        """Which name stands for which file."""
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(["name", "file", "became", "reason", "label"])
+        for row in rows:
+            # A file name is bytes; one that is no text is shown with its escapes.
+            path = os.fsencode(row.path).decode("utf-8", "backslashreplace")
+            writer.writerow([row.name, path, row.became, row.reason, row.label])
+        self._write("files.csv", table.getvalue())
+
+    def _write(self, name: str, text: str) -> None:
+        handle = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as f:
+            f.write(text)
