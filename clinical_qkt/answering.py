@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from clinical_qkt.consent import Preview, require_consent
 from clinical_qkt.data.datalist import CheckedData
-from clinical_qkt.data.inputs import InputContract, adapter
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.preparation import adapter
 from clinical_qkt.errors import InputError
 from clinical_qkt.files import sha256
 from clinical_qkt.labels import ClassLabel
@@ -63,6 +64,7 @@ class Answering:
         site: who answers.
         query: as it was verified.
         data: the site's images.
+        given: how they are prepared for the site's own model.
         read: MONAI transforms from a file to a raw channel-first image.
         device: where the extractor runs.
         yes: send without asking.
@@ -73,11 +75,12 @@ class Answering:
         site: Site,
         query: Query,
         data: CheckedData,
+        given: InputContract,
         read: list[Any],
         device: torch.device,
         yes: bool,
     ) -> None:
-        self.site, self.query, self.data = site, query, data
+        self.site, self.query, self.data, self.given = site, query, data, given
         self.read, self.device, self.yes = read, device, yes
         self.policy, self.ledger = site.policy, Ledger(site.ledger)
         self.data_sha256 = sha256(site.data)
@@ -159,9 +162,8 @@ class Answering:
         Raises:
             PackageError: the query asks for images that this site's cannot become.
         """
-        given = InputContract(channels=self.site.channels, spatial_size=self.site.spatial_size)
         where = f"query of {self.query.card.site}: input"
-        self.query.card.input.require_same_kind(given, where, "tell the asking site; nothing was sent")
+        self.query.card.input.require_same_kind(self.given, where, "tell the asking site; nothing was sent")
 
     def answer(
         self, label: ClassLabel, decision: str, seen: Seen | None

@@ -23,9 +23,11 @@ from clinical_qkt import asking, keys, metrics, stages
 from clinical_qkt.answering import Answering
 from clinical_qkt.data.datalist import CheckedData, load_datalist
 from clinical_qkt.data.images import check_images, warn_skipped
-from clinical_qkt.data.inputs import InputContract, contract_transforms
-from clinical_qkt.data.inputs import show_progress as show_progress
-from clinical_qkt.data.inputs import symmetries as symmetries
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.preparation import contract_transforms
+from clinical_qkt.data.preparation import reading as reading
+from clinical_qkt.data.preparation import show_progress as show_progress
+from clinical_qkt.data.preparation import symmetries as symmetries
 from clinical_qkt.data.sources import SUFFIXES
 from clinical_qkt.errors import InputError, OutputError, QKTError
 from clinical_qkt.files import fingerprint, require_writable, sha256
@@ -51,13 +53,21 @@ def _plain_errors(function: Callable[P, R]) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except QKTError as e:
-            if _embedded:
+        except (QKTError, RuntimeError) as e:
+            problem = _cause(e)
+            if problem is None or _embedded:
                 raise
-            print(f"error: {e}", file=sys.stderr)
-            raise SystemExit(e.exit_code) from e
+            print(f"error: {problem}", file=sys.stderr)
+            raise SystemExit(problem.exit_code) from e
 
     return wrapper
+
+
+def _cause(error: BaseException | None) -> QKTError | None:
+    """The user's problem behind an error: MONAI wraps what a transform or an expression raises."""
+    while error is not None and not isinstance(error, QKTError):
+        error = error.__cause__
+    return error
 
 
 def run(config_files: Sequence[Path], **overrides: Any) -> ConfigWorkflow:
@@ -77,12 +87,10 @@ def run(config_files: Sequence[Path], **overrides: Any) -> ConfigWorkflow:
         workflow.run()
         workflow.finalize()
     except RuntimeError as e:
-        cause: BaseException | None = e
-        while cause is not None and not isinstance(cause, QKTError):
-            cause = cause.__cause__
-        if cause is None:
+        problem = _cause(e)
+        if problem is None:
             raise
-        raise cause from None
+        raise problem from None
     finally:
         _embedded = before
         logging.disable(logging.NOTSET)
@@ -132,6 +140,13 @@ def load_data(site: Site, *need: Any, queried_in: Sequence[Any] = ("test",)) -> 
             f"images have {data.channels} channels, the site's model takes {site.channels}",
             where=f"{site.data.name}: image",
             fix=f"set 'channels: {data.channels}' in the site's YAML, or convert the images",
+        )
+    if data.spatial_size is not None and len(data.spatial_size) != len(site.spatial_size):
+        has, takes = len(data.spatial_size), len(site.spatial_size)
+        raise InputError(
+            f"images have {has} dimensions, the site's model takes {takes}",
+            where=f"{site.data.name}: image",
+            fix="use a bundle for such images, see docs/how-to/prepare-your-images.md",
         )
     warn_skipped(data.skipped)
     return data
@@ -213,12 +228,13 @@ def answer(
     asked: Query,
     folder: str | Path,
     data: CheckedData,
+    prepared: InputContract,
     read: list[Any],
     device: torch.device,
     yes: bool,
 ) -> None:
     """Answer a query with statistics, by the site's policy; see ``answering``."""
-    card = Answering(site, asked, data, read, device, yes).run(Path(folder))
+    card = Answering(site, asked, data, prepared, read, device, yes).run(Path(folder))
     given = sum(a.kind is not None for a in card.answers)
     told = f"answered for {given} of {len(card.answers)} classes"
     size = package_bytes(Path(folder))

@@ -57,6 +57,9 @@ def demo(
         Literal["models", "statistics", "private"],
         typer.Option(help="What the others answer with: their models, exact statistics, private means."),
     ] = "models",
+    bundle: Annotated[
+        str, typer.Option(help="Which bundle the hospitals run; others than blood cells need --data.")
+    ] = "blood_cell_classification",
 ) -> None:
     """Simulate hospitals and let one gain a class that it has never seen."""
     from clinical_qkt.demo import DemoSettings, run_demo
@@ -72,6 +75,7 @@ def demo(
         max_epochs=max_epochs,
         allow_mixed_sizes=allow_mixed_sizes,
         answers=answers,
+        bundle=bundle,
     )
     run_demo(settings, out, overwrite=overwrite, console=console)
 

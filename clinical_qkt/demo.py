@@ -35,6 +35,7 @@ from clinical_qkt.sites import Ask, choose_query, pathological, write_site
 
 BUNDLE = "blood_cell_classification"
 MARK = "demo.json"
+REINSTALL = "install clinical-qkt again"
 _KINDS = {"models": "private_mean", "statistics": "covariance", "private": "private_mean"}
 
 
@@ -49,6 +50,7 @@ class DemoSettings:
         max_per_class: training images that are used of each class, at most.
         max_epochs: of each training; by default 8, more for small data.
         answers: what the other sites answer with: their models, exact statistics, or private means.
+        bundle: that all sites run; phantoms are for the one of blood cells.
     """
 
     data: Path | None = None
@@ -61,15 +63,19 @@ class DemoSettings:
     max_epochs: int | None = None
     allow_mixed_sizes: bool = False
     answers: Literal["models", "statistics", "private"] = "models"
+    bundle: str = BUNDLE
 
 
-def bundle_folder(name: str = BUNDLE) -> Path:
+def bundle_folder(name: str) -> Path:
     """A bundle's folder: in the checkout, or inside the installed package."""
     here = Path(__file__).parent
-    found = next((p for p in (here.parent / "bundles" / name, here / "bundles" / name) if p.is_dir()), None)
-    if found is None:
-        raise InputError(f"the bundle '{name}' is not installed", fix="install clinical-qkt again")
-    return found
+    folder = next((p for p in (here.parent / "bundles", here / "bundles") if p.is_dir()), here / "bundles")
+    names = sorted(p.parent.parent.name for p in folder.glob("*/configs/train.yaml"))
+    if name not in names:
+        raise InputError(
+            f"there is no bundle '{name}'", where="--bundle", fix=one_of(name, names) if names else REINSTALL
+        )
+    return folder / name
 
 
 def run_demo(
@@ -88,6 +94,7 @@ def run_demo(
         QKTError: bad input or output; nothing is written if it can be told beforehand.
     """
     started = time.perf_counter()
+    bundle_folder(settings.bundle)
     source = _read(settings)
     per_site = settings.classes_per_site or max(2, round(0.6 * len(source.classes)))
     dealt = pathological(len(source.classes), settings.sites, per_site, settings.seed)
@@ -109,7 +116,7 @@ def run_demo(
             console,
             f"train {site}",
             is_model(out / "hospitals" / site / "model"),
-            partial(_run, out, "train", site),
+            partial(_run, out, settings.bundle, "train", site),
         )
     student = sites[ask.student]
     for what, done, run in _exchange(out, sites, student, settings):
@@ -118,7 +125,7 @@ def run_demo(
         console,
         f"transfer to {student}",
         (out / "summary.json").is_file(),
-        lambda: _run(out, "transfer", student),
+        lambda: _run(out, settings.bundle, "transfer", student),
     )
     write_json(out / MARK, {"mark": mark, "finished": True})
     summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
@@ -256,22 +263,22 @@ def _exchange(
     out: Path, sites: list[str], student: str, settings: DemoSettings
 ) -> Iterator[tuple[str, bool, Callable[[], None]]]:
     """What is handed over: models, or a query and the answers to it."""
-    packages = out / "packages"
+    packages, run = out / "packages", partial(_run, out, settings.bundle)
     if settings.answers == "models":
         for site in sites:
-            yield f"share {site}", is_model(packages / site), partial(_run, out, "share", site)
+            yield f"share {site}", is_model(packages / site), partial(run, "share", site)
         return
     asked = packages / "query"
-    yield f"query of {student}", is_package(asked, QueryCard), partial(_run, out, "query", student)
+    yield f"query of {student}", is_package(asked, QueryCard), partial(run, "query", student)
     for site in sites:
         if site != student:
             extra = {"asked": str(asked), "answer_dir": str(packages / site), "yes": True}
             done = is_package(packages / site, AnswerCard)
-            yield f"answer of {site}", done, partial(_run, out, "answer", site, **extra)
+            yield f"answer of {site}", done, partial(run, "answer", site, **extra)
 
 
-def _run(out: Path, command: str, site: str, **overrides: Any) -> None:
-    configs = bundle_folder() / "configs"
+def _run(out: Path, name: str, command: str, site: str, **overrides: Any) -> None:
+    configs = bundle_folder(name) / "configs"
     overlay = [] if command == "train" else [configs / f"{command}.yaml"]
     files = [configs / "train.yaml", *overlay, out / "sites" / f"{site}.yaml"]
     bundle.run(files, bundle_root=str(configs.parent), **overrides)

@@ -9,7 +9,7 @@ probe reaches. A known class that noise seldom resembles has a low mean, but som
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -101,6 +101,7 @@ def knowledge_scores(
     low: float,
     high: float,
     *,
+    normalise: Callable[[Tensor], Tensor] | None = None,
     statistic: Statistic = "peak",
     count: int = 2048,
     batch_size: int = 128,
@@ -112,6 +113,7 @@ def knowledge_scores(
     Args:
         network: takes ``(B, channels, *spatial_size)``, gives logits ``(B, classes)``.
         channels, spatial_size, low, high: the input that the network expects, see ``multiscale_noise``.
+        normalise: what is done to images within that range before they reach the network.
         statistic: ``peak``, the highest softmax probability of the class over all probes (ours), or
             ``mean``, the average (the paper's).
         count: number of probes.
@@ -125,6 +127,8 @@ def knowledge_scores(
     generator = torch.Generator().manual_seed(seed)
     made = (channels, spatial_size, low, high, generator)
     probes = torch.cat([multiscale_noise(count // 2, *made), random_shapes(count - count // 2, *made)])
+    if normalise is not None:
+        probes = normalise(probes)
     network = network.to(device).eval()
     said = torch.cat(
         [network(batch.to(device)).softmax(1).cpu() for batch in probes.split(batch_size)]

@@ -10,7 +10,8 @@ from torch import nn
 
 from clinical_qkt import masks, metrics
 from clinical_qkt.data.datalist import CheckedData
-from clinical_qkt.data.inputs import InputContract, cached
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.preparation import cached
 from clinical_qkt.files import drop_unfinished
 from clinical_qkt.packages.card import Card, KnowledgeMask
 from clinical_qkt.packages.networks import NetworkSpec, find_head

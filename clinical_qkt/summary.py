@@ -12,6 +12,7 @@ from clinical_qkt import __version__, metrics
 from clinical_qkt.answers import Answers
 from clinical_qkt.budget import BudgetFit
 from clinical_qkt.data.datalist import CheckedData
+from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.files import sha256
 from clinical_qkt.labels import Alignment, LabelSpace
 from clinical_qkt.packages.answer import Answer
@@ -27,6 +28,7 @@ def summarise(
     site: Site,
     settings: TransferSettings,
     data: CheckedData,
+    given: InputContract,
     device: torch.device,
     teachers: Sequence[Teacher],
     asked: Sequence[Teacher],
@@ -40,6 +42,7 @@ def summarise(
     """Everything that a reader of the transfer may want to know, as plain JSON data without any path.
 
     Args:
+        given: how images are prepared for the student's own model.
         asked: the teachers that took part.
         answers: by statistics.
         how: what was chosen on the way, and with ``agreement`` how far the answers agree.
@@ -66,7 +69,7 @@ def summarise(
             "query": site.queried.names,
             "images": {s: len(items) for s, items in data.items.items()},
         },
-        "teachers": [_teacher_facts(t, data.labels, site, asked) for t in teachers],
+        "teachers": [_teacher_facts(t, data.labels, site, given, asked) for t in teachers],
         "answers": [_answer_facts(a, agreement) for a in answers.parts] if answers else [],
         "method": {**settings.model_dump(), **how, "fit": _fit_facts(fit)},
         "before": before,
@@ -108,7 +111,7 @@ def decision(after: dict[str, Any], lost: dict[str, Any], budget: float) -> dict
 
 
 def _teacher_facts(
-    teacher: Teacher, labels: LabelSpace, site: Site, asked: Sequence[Teacher]
+    teacher: Teacher, labels: LabelSpace, site: Site, given: InputContract, asked: Sequence[Teacher]
 ) -> dict[str, Any]:
     table = Alignment(teacher.model.card.labels, labels)
     names = table.source.names
@@ -120,6 +123,7 @@ def _teacher_facts(
             {"class": name, "as": labels[row.targets[0]].name if row.aligned else None, "how": row.how}
             for name, row in zip(names, table.rows, strict=True)
         ],
+        "adapted": teacher.model.card.input.adaptations(given),
         "mask": {n: round(float(s), 4) for n, s in zip(names, teacher.scores, strict=True)},
         "known": [n for n, k in zip(names, teacher.known, strict=True) if k],
         "relevant": bool(teacher.known_columns & queried),

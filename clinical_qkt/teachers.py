@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from clinical_qkt import masks
-from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.inputs import InputContract, covering
 from clinical_qkt.errors import InputError, PackageError, QueryError
 from clinical_qkt.labels import Alignment, LabelSpace, align
 from clinical_qkt.packages.card import Card
@@ -113,6 +113,7 @@ def probe(
         expects.channels,
         expects.spatial_size,
         *expects.value_range,
+        normalise=expects.normalised,
         statistic=statistic,
         count=count,
         seed=seed,
@@ -184,7 +185,7 @@ def require_same_kind(card: Card, given: InputContract) -> None:
     """Refuse a model whose images could not be made of this site's without guessing.
 
     Raises:
-        PackageError: it expects other channels or another number of dimensions.
+        PackageError: says what is in the way, see ``InputContract.obstacle``.
     """
     fix = "take it out of 'teachers', or ask for a model of such images"
     card.input.require_same_kind(given, f"package of {card.site}", fix)
@@ -237,9 +238,11 @@ def committee(own: Model, teachers: Sequence[Teacher], labels: LabelSpace) -> Mo
             rows = dict(enumerate(columns))  # iterating the mapping gives the member's rows
             networks.append(reshape_head(model.network, rows, len(rows)))
             cards.append(card)
-    spec = CommitteeSpec(input=own.card.input, members=seats, width=len(everyone))
+    given = covering([own.card.input, *(seat.input for seat in seats)])
+    spec = CommitteeSpec(input=given, members=seats, width=len(everyone))
     about = {
         "network": spec,
+        "input": given,
         "licence": "; ".join(dict.fromkeys(c.licence for c in cards)),
         "generated_data": any(c.generated_data for c in cards),
     }

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,8 @@ from clinical_qkt import metrics, phases, report, targets, tracking
 from clinical_qkt.answers import Answers, read_answers, with_answers
 from clinical_qkt.budget import BudgetFit, class_recalls
 from clinical_qkt.data.datalist import CheckedData, Section
-from clinical_qkt.data.inputs import InputContract, cached
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.preparation import cached
 from clinical_qkt.errors import InputError
 from clinical_qkt.files import drop_unfinished, fingerprint, sha256, write_json
 from clinical_qkt.handlers import LogEpochs
@@ -88,6 +88,7 @@ class Transfer:
             "method": f"qkt {self.variant}",
         }
         self.seconds: dict[str, float] = {}
+        self.prepared: dict[tuple[Section, str], Images] = {}
 
     def run(self) -> dict[str, Any]:
         """From packages to report.
@@ -105,20 +106,22 @@ class Transfer:
             self.tracker.params(run, {"forgetting_budget": self.site.forgetting_budget})
             teachers, answers = self.verified_teachers(), self.verified_answers()
             relevant = self.relevant(teachers, answers)
-            own_probabilities, before = self.evaluated("before", self.own.network, run)
+            own_probabilities, before = self.evaluated("before", self.own.network, self.own.card.input, run)
             asked = relevant if self.settings.ask == "relevant" else teachers
             base, found = self.with_statistics(answers)
             network, start = starting_point(base, asked, self.labels, self.query, self.settings.start_from)
-            images = self.images_with_targets(asked) if self.settings.trains else None
+            given = start.card.input
+            images = self.images_with_targets(asked, given) if self.settings.trains else None
             if images:
-                network = self.distilled(network, images, asked, run)
-            fit = self.refined(network, images, run)
-            probabilities, after = self.evaluated("after", network, run)
+                network = self.distilled(network, given, images, asked, run)
+            fit = self.refined(network, given, images, run)
+            probabilities, after = self.evaluated("after", network, given, run)
             self.save(network, start)
             summary = summarise(
                 self.site,
                 self.settings,
                 self.data,
+                self.own.card.input,
                 self.device,
                 teachers,
                 asked,
@@ -173,7 +176,8 @@ class Transfer:
         """The own model with the classes that were answered for, in closed form; and what was found."""
         if not answers or not answers.answered:
             return self.own, {}
-        images = self.images["training"], self.images["validation"]
+        given = self.own.card.input
+        images = self.images("training", given), self.images("validation", given)
         with self.timed("statistics"):
             model, found = with_answers(
                 self.own,
@@ -189,41 +193,48 @@ class Transfer:
                 print(f"warning: the answer of {site} for '{name}' {doubt}", file=sys.stderr)
         return model, found
 
-    def evaluated(self, when: str, network: nn.Module, parent: Run) -> tuple[Any, dict[str, Any]]:
+    def evaluated(
+        self, when: str, network: nn.Module, given: InputContract, parent: Run
+    ) -> tuple[Any, dict[str, Any]]:
         """A model on the test images: ``(N, C)`` probabilities and the summary's part ``when``.
 
         Before the transfer the model has no row for the queried classes: it never names them.
         """
         with self.timed(when), self.tracker.run(when, self.tags, parent=parent) as child:
-            probabilities = answer(network, self.images["test"], self.device).softmax(1).numpy()
+            images = self.images("test", given)
+            probabilities = answer(network, images, self.device).softmax(1).numpy()
             probabilities = np.pad(probabilities, ((0, 0), (0, len(self.labels) - probabilities.shape[1])))
-            truth = labels_of(self.images["test"]).numpy()
+            truth = labels_of(images).numpy()
             part = evaluation(probabilities, truth, self.labels, self.query)
             self.tracker.log(child, tracking.evaluation_figures(when, part))
         return probabilities, part
 
-    def images_with_targets(self, asked: Sequence[Teacher]) -> Dataset:
+    def images_with_targets(self, asked: Sequence[Teacher], given: InputContract) -> Dataset:
         """Own training images with what the teachers and the own model say of them, once.
 
         Each teacher sees the images as its card asks for them, prepared from the raw intensities.
         """
-        training = self.images["training"]
 
         def collect() -> dict[str, torch.Tensor]:
             said = {
                 t.site: answer(t.model.network, self.seen_by(t), self.device, what=f"answers of {t.site}")
                 for t in asked
             }
-            own = answer(self.own.network, training, self.device)
+            own = answer(self.own.network, self.images("training", self.own.card.input), self.device)
             how = self.settings.answers
             return {"answers": targets.asked(asked, said, own, self.labels, how), "own": own}
 
         with self.timed("targets"):
             found = targets.kept(self.unfinished(asked) / "targets.safetensors", collect)
-            return targets.with_targets(training, found["answers"], found["own"])
+            return targets.with_targets(self.images("training", given), found["answers"], found["own"])
 
     def distilled(
-        self, network: nn.Module, images: Dataset, asked: Sequence[Teacher], parent: Run
+        self,
+        network: nn.Module,
+        given: InputContract,
+        images: Dataset,
+        asked: Sequence[Teacher],
+        parent: Run,
     ) -> nn.Module:
         """Phase 1."""
         with (
@@ -234,7 +245,7 @@ class Transfer:
                 network,
                 images,
                 self.augment,
-                self.images["validation"],
+                self.images("validation", given),
                 self.query,
                 self.settings,
                 self.site.seed,
@@ -243,13 +254,15 @@ class Transfer:
                 [LogEpochs(self.tracker, child)],
             )
 
-    def refined(self, network: nn.Module, images: Dataset | None, parent: Run) -> BudgetFit:
+    def refined(
+        self, network: nn.Module, given: InputContract, images: Dataset | None, parent: Run
+    ) -> BudgetFit:
         """Phase 2, within the forgetting budget."""
-        held_out = self.images["validation"]
+        held_out = self.images("validation", given)
         name = "phase 2: head refinement"
         with self.timed("phase 2"), self.tracker.run(name, self.tags, parent=parent) as child:
-            logits = answer(self.own.network, held_out, self.device)
-            before = class_recalls(logits, labels_of(held_out), self.local)
+            own = answer(self.own.network, self.images("validation", self.own.card.input), self.device)
+            before = class_recalls(own, labels_of(held_out), self.local)
             if images:
                 phases.retrain_head(network, images, self.query, self.settings, self.site.seed, self.device)
             fit = phases.spend_budget(
@@ -289,7 +302,7 @@ class Transfer:
 
     def report(self, summary: dict[str, Any], before: Any, after: Any, run: Run) -> None:
         """Figures, report and MLflow, from the same summary."""
-        truth = labels_of(self.images["test"]).numpy()
+        truth = labels_of(self.images("test", self.own.card.input)).numpy()
         width = len(self.labels)
         confusions = metrics.confusion(before, truth, width), metrics.confusion(after, truth, width)
         with self.timed("report"):
@@ -299,11 +312,14 @@ class Transfer:
         self.tracker.artifact(run, self.site.transfer_dir / "report.html")
         self.tracker.artifact(run, self.site.transfer_dir / "figures", "figures")
 
-    @cached_property
-    def images(self) -> dict[Section, Images]:
-        """The site's images per section, read once and prepared for its own model."""
-        with self.timed("images"):
-            return {s: self._cached(s, self.own.card.input) for s in ("training", "validation", "test")}
+    def images(self, section: Section, given: InputContract) -> Images:
+        """A section's images, read once for each contract that a network has, and kept."""
+        key = (section, given.model_dump_json())
+        if key not in self.prepared:
+            with self.timed("images"):
+                items = self.data.items[section]
+                self.prepared[key] = cached(items, self.read, given, f"{section} images")
+        return self.prepared[key]
 
     def seen_by(self, teacher: Teacher) -> Images:
         """Own training images as a teacher's card asks for them.
@@ -312,9 +328,7 @@ class Transfer:
             PackageError: it asks for what cannot be made of them without guessing.
         """
         require_same_kind(teacher.model.card, self.own.card.input)
-        expects = teacher.model.card.input
-        same = expects == self.own.card.input
-        return self.images["training"] if same else self._cached("training", expects)
+        return self.images("training", teacher.model.card.input)
 
     def unfinished(self, asked: Sequence[Teacher]) -> Path:
         """Where targets and checkpoints are kept until the end: a folder named after what decides them."""
@@ -323,9 +337,6 @@ class Transfer:
         settings = self.settings.model_dump()
         facts = fingerprint(self.site.seed, settings, sha256(self.site.data), weights, classes)
         return self.site.output_dir / "unfinished" / f"transfer-{facts}"
-
-    def _cached(self, section: Section, contract: InputContract) -> Images:
-        return cached(self.data.items[section], self.read, contract, f"{section} images")
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

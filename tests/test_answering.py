@@ -56,17 +56,21 @@ def site(pictures: Path, tmp_path: Path, data: str = "d.json", **policy):
     return check_site(values, "site_b.yaml")
 
 
+def given(who) -> InputContract:
+    return InputContract(channels=who.channels, spatial_size=who.spatial_size)
+
+
 def query(folder: Path, classes=("red",), edit=None, **changes) -> Query:
     torch.manual_seed(0)
     network = SPEC.build(2).eval()
-    given = InputContract(channels=3, spatial_size=[28, 28])
-    extractor = Extractor(describe(network, SPEC, ["bn1"], given), network)
+    expects = InputContract(channels=3, spatial_size=[28, 28])
+    extractor = Extractor(describe(network, SPEC, ["bn1"], expects), network)
     if edit:
         with torch.no_grad():
             edit(extractor)
     card = QueryCard(
         **{
-            "site": "site_a", "task": "t", "extractor": extractor.spec, "input": given,
+            "site": "site_a", "task": "t", "extractor": extractor.spec, "input": expects,
             "query": list(classes),
             "welcome": ["covariance", "diagonal", "mean", "private_mean"], "radius": 5.0,
             "model_sha256": "0" * 64, **changes,
@@ -81,7 +85,7 @@ READ = [LoadImaged("image", reader="PILReader", image_only=True), EnsureChannelF
 
 def answer(asked: Query, who, out: Path, yes: bool = True) -> AnswerCard:
     data = load_datalist(who.data, who.labels, need=("training",))
-    return Answering(who, asked, data, READ, CPU, yes).run(out)
+    return Answering(who, asked, data, given(who), READ, CPU, yes).run(out)
 
 
 def test_exact_statistics_are_those_of_the_sites_own_images(pictures, tmp_path):
@@ -145,7 +149,7 @@ def test_a_class_under_another_code_of_the_same_system_is_another_class(pictures
         {**who.model_dump(), "classes": [{"name": "red", "system": "SCT", "code": "2"}, "green"]}, "x"
     ).classes})  # fmt: skip
     data = load_datalist(who.data, site(pictures, tmp_path).labels, need=("training",))
-    card = Answering(who, asked, data, READ, CPU, True).run(tmp_path / "a")
+    card = Answering(who, asked, data, given(who), READ, CPU, True).run(tmp_path / "a")
     assert "no such class" in card.answers[0].declined
 
 
@@ -211,7 +215,8 @@ def spying(extractor: Extractor) -> None:
 def contributions(pictures: Path, tmp_path: Path, asked: Query, data: str = "d.json") -> torch.Tensor:
     who = site(pictures, tmp_path, data=data, **PRIVATE)
     data = load_datalist(who.data, who.labels, need=("training",))
-    return Answering(who, asked, data, READ, CPU, True).one_pass(["private_mean"])[0].sums.contributions()
+    answering = Answering(who, asked, data, given(who), READ, CPU, True)
+    return answering.one_pass(["private_mean"])[0].sums.contributions()
 
 
 def test_nobodys_contribution_depends_on_who_else_is_there(pictures, tmp_path):

@@ -16,6 +16,7 @@ import yaml
 from conftest import CONFIGS, DEMO, run
 
 from clinical_qkt import bundle
+from clinical_qkt.packages.networks import NetworkSpec, preset
 from clinical_qkt.packages.store import load_model, save_model
 
 DISTIL = ("train.yaml", "transfer.yaml", "transfer_distil.yaml")
@@ -141,20 +142,45 @@ def test_a_package_that_was_changed_is_refused_and_nothing_is_left(demo, tmp_pat
     assert not (tmp_path / "t" / "model").exists() and not (tmp_path / "t" / "summary.json").exists()
 
 
-def test_a_teacher_for_grey_images_cannot_teach_a_colour_site(demo, tmp_path):
-    file, values = student_of(demo)
-    original = load_model(Path(values["teachers"][0]))
-    spec = original.card.network.model_copy(update={"in_channels": 1})
-    card = original.card.model_copy(
-        update={"network": spec, "input": original.card.input.model_copy(update={"channels": 1})}
-    )
+def changed_teacher(package: Path, folder: Path, spec: NetworkSpec, **contract) -> str:
+    """A package like another one with another network, untrained, that expects other images."""
+    card = load_model(package).card
+    expects = card.input.model_copy(update=contract)
     torch.manual_seed(0)
-    save_model(tmp_path / "grey", spec.build(len(card.label_space)), card)
-    with pytest.raises(bundle.QKTError, match="expects images with 1 channels in 2 dimensions") as e:
-        bundle.run(
-            [CONFIGS / "train.yaml", CONFIGS / "transfer.yaml", file],
-            transfer_dir=str(tmp_path / "t"),
-            mlflow=f"sqlite:///{tmp_path}/m.db",
-            teachers=[str(tmp_path / "grey")],
-        )
-    assert e.value.exit_code == 3
+    card = card.model_copy(update={"network": spec, "input": expects})
+    save_model(folder, spec.build(len(card.label_space)), card)
+    return str(folder)
+
+
+def transfer(file: Path, tmp_path: Path, **overrides) -> dict:
+    overrides = {"transfer_dir": str(tmp_path / "t"), "mlflow": f"sqlite:///{tmp_path}/m.db", **overrides}
+    bundle.run([CONFIGS / "train.yaml", CONFIGS / "transfer.yaml", file], **overrides)
+    return json.loads((tmp_path / "t" / "summary.json").read_text())
+
+
+def test_a_teacher_for_grey_images_teaches_a_colour_site_only_if_its_card_says_so(demo, tmp_path):
+    file, values = student_of(demo)
+    first, *others = values["teachers"]
+    grey = preset("resnet_small", 1, [28, 28])
+    refused = changed_teacher(Path(first), tmp_path / "grey", grey, channels=1)
+    with pytest.raises(bundle.QKTError, match="1 channels, this site's have 3, and its card does not") as e:
+        transfer(file, tmp_path, teachers=[refused, *others])
+    assert e.value.exit_code == 3 and not (tmp_path / "t" / "summary.json").exists()
+    declared = changed_teacher(Path(first), tmp_path / "declared", grey, channels=1, other_channels="convert")
+    summary = transfer(file, tmp_path, teachers=[declared, *others])
+    told = {t["site"]: t["adapted"] for t in summary["teachers"]}
+    assert list(told.values()) == [["colour reduced to grey"], *([] for _ in others)]
+
+
+def test_teachers_with_other_networks_sizes_and_normalisation_sit_beside_the_students(demo, tmp_path):
+    file, values = student_of(demo)
+    first, *others = values["teachers"]
+    size, normalised = [32, 32], {"value_range": (0.0, 1.0), "mean": [0.5], "std": [0.25]}
+    network = preset("vit_small", 3, size)
+    other = changed_teacher(Path(first), tmp_path / "vit", network, spatial_size=size, **normalised)
+    summary = transfer(file, tmp_path, teachers=[other, *others])
+    assert summary["teachers"][0]["adapted"] == ["size 32x32, not 28x28", "normalised in its own way"]
+    model = load_model(tmp_path / "t" / "model")
+    assert model.card.input.spatial_size == size  # as large as the largest of its members
+    assert [type(m).__name__ for m in model.network.members][1] == "ViT"
+    assert summary["before"]["retained_recall"] - summary["after"]["retained_recall"] < 0.2

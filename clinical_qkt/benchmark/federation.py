@@ -14,16 +14,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.bundle import ConfigParser
 from monai.data import CacheDataset
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from clinical_qkt.benchmark.config import Scenario
 from clinical_qkt.data.datalist import Section
-from clinical_qkt.data.inputs import InputContract, adapter, show_progress, symmetries
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.preparation import adapter, reading, show_progress, symmetries
 from clinical_qkt.data.sources import Source
-from clinical_qkt.demo import bundle_folder
 from clinical_qkt.errors import InputError, QueryError
 from clinical_qkt.files import fingerprint
 from clinical_qkt.labels import LabelSpace, align
@@ -227,10 +226,7 @@ class Federation:
 def prepare(source: Source) -> dict[int, dict[str, Any]]:
     """All images of a source's splits as a network gets them, in memory."""
     positions = sorted(int(i) for part in source.splits.values() for i in part)
-    read: list[Any] = []
-    if isinstance(source.images, list):
-        parser = ConfigParser(ConfigParser.load_config_file(bundle_folder() / "configs" / "train.yaml"))
-        read = parser.get_parsed_content("read")
+    read = reading("display") if isinstance(source.images, list) else []
     raw = [{"image": _channel_first(source.images[i]), "label": int(source.labels[i])} for i in positions]
     first = adapter(read, _contract(raw[0]["image"]))
     data = CacheDataset(raw, first, num_workers=0, copy_cache=False, progress=show_progress())

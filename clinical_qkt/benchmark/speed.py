@@ -28,7 +28,8 @@ from clinical_qkt import masks, phases
 from clinical_qkt.answers import fitted
 from clinical_qkt.asking import features_of, own_extractor
 from clinical_qkt.cli import exit_codes
-from clinical_qkt.data.inputs import InputContract, symmetries
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.preparation import symmetries
 from clinical_qkt.files import write_json
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.losses import TransferLoss

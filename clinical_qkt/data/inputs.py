@@ -1,137 +1,240 @@
-"""The input contract: what a network expects of an image, stated on its card."""
+"""The input contract: what a network expects of an image, as its card states it; images under another one."""
 
 from __future__ import annotations
 
-import sys
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
-from monai.data import CacheDataset
-from monai.transforms import (
-    Compose,
-    EnsureTyped,
-    RandFlipd,
-    RandRotate90d,
-    Resized,
-    ScaleIntensityRanged,
-)
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
 from clinical_qkt.errors import PackageError
 
+Intensity = Literal["display", "HU", "relative"]
+"""What the numbers of a raw image mean: brightness as shown on a screen, 0 to 255 (pictures; DICOM after
+window and inversion); Hounsfield units; or 0 to 1 between the 1st and the 99th percentile of a volume."""
+
+_MEANING = {
+    "display": "brightness as displayed",
+    "HU": "Hounsfield units",
+    "relative": "intensities relative to their volume",
+}
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in grey (ITU-R BT.601)."""
+LARGEST, MOST_PLACES = 1024, 2**26
+"""Along an axis, and in all: what a card asks for is made of this site's images, in its memory."""
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
 
 class InputContract(BaseModel):
-    """Raw intensities in ``intensity_range`` become ``value_range``, linearly and clipped.
+    """Raw intensities in ``intensity_range`` become ``value_range``, linearly and clipped; then normalised.
 
     Attributes:
         channels: 1 for grey, 3 for colour.
-        spatial_size: pixels or voxels along each axis, in MONAI's order: width and height for pictures;
-            images are resized to it.
-        intensity_range: of the raw image, e.g. 0 to 255.
-        value_range: of the network's input.
+        spatial_size: pixels or voxels along each axis, in MONAI's order: width and height for pictures; for
+            volumes from left to right, back to front and bottom to top (RAS).
+        intensity: what raw intensities mean; images of another meaning are refused.
+        intensity_range: of the raw image: 0 to 255, or a window in Hounsfield units.
+        value_range: what it becomes.
+        mean, std: subtracted from that and divided by, for all channels or one by one; empty for neither.
+        spacing: millimetres between pixels or voxels: images are resampled to it, then cropped or padded
+            around their centre. None: images are resized to ``spatial_size``, whatever they show.
+        other_channels: ``convert``: the sender allows grey images, repeated in three channels, or colour
+            images, reduced to their luminance. Otherwise these are refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     channels: int = Field(ge=1, le=16)
     spatial_size: list[int] = Field(min_length=2, max_length=3)
-    intensity_range: tuple[float, float] = (0.0, 255.0)
-    value_range: tuple[float, float] = (-1.0, 1.0)
+    intensity: Intensity = "display"
+    intensity_range: tuple[Finite, Finite] = (0.0, 255.0)
+    value_range: tuple[Finite, Finite] = (-1.0, 1.0)
+    mean: list[Finite] = Field(default=[], max_length=16)
+    std: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default=[], max_length=16)
+    spacing: list[Annotated[float, Field(ge=0.001, le=100)]] | None = None
+    other_channels: Literal["refuse", "convert"] = "refuse"
 
-    def same_kind(self, other: InputContract) -> bool:
-        """Whether the one's images can become the other's: same channels, same number of axes."""
-        return self.channels == other.channels and len(self.spatial_size) == len(other.spatial_size)
+    @model_validator(mode="after")
+    def _sensible(self) -> InputContract:
+        if any(not 8 <= s <= LARGEST for s in self.spatial_size):
+            raise ValueError(f"spatial_size must be 8 to {LARGEST} along each axis")
+        if math.prod(self.spatial_size) > MOST_PLACES:
+            raise ValueError(f"spatial_size comes to more than {MOST_PLACES:,} places")
+        for low, high in (self.intensity_range, self.value_range):
+            if not low < high:
+                raise ValueError("a range needs its lower value first")
+        if len(self.mean) != len(self.std) or len(self.mean) not in (0, 1, self.channels):
+            raise ValueError("mean and std need one number each, or one for each channel")
+        if self.spacing is not None and len(self.spacing) != len(self.spatial_size):
+            raise ValueError("spacing needs one number an axis")
+        return self
+
+    def obstacle(self, given: InputContract) -> str | None:
+        """Why images prepared from the same files as ``given`` cannot be prepared as this asks; or None."""
+        if len(self.spatial_size) != len(given.spatial_size):
+            return (
+                f"expects images in {len(self.spatial_size)} dimensions, "
+                f"this site's have {len(given.spatial_size)}"
+            )
+        if self.intensity != given.intensity:
+            return f"expects {_MEANING[self.intensity]}, this site's images hold {_MEANING[given.intensity]}"
+        if (self.spacing is None) != (given.spacing is None):
+            told = [_size(c.spacing) + " mm" if c.spacing else "no spacing" for c in (self, given)]
+            return f"expects {told[0]}, this site's images are prepared with {told[1]}"
+        if self.channels != given.channels:
+            both = f"expects images with {self.channels} channels, this site's have {given.channels}"
+            if {self.channels, given.channels} != {1, 3}:
+                return both
+            if self.other_channels == "refuse":
+                return f"{both}, and its card does not say 'other_channels: convert'"
+        return None
 
     def require_same_kind(self, given: InputContract, where: str, fix: str) -> None:
         """Refuse what a package expects if a site's images could not be made into it without guessing.
 
         Raises:
-            PackageError: other channels or another number of dimensions.
+            PackageError: other dimensions, meaning of intensities, spacing or channels; says which.
         """
-        if not self.same_kind(given):
-            raise PackageError(
-                f"expects images with {self.channels} channels in {len(self.spatial_size)} dimensions, "
-                f"this site's have {given.channels} in {len(given.spatial_size)}",
-                where=where,
-                fix=fix,
-            )
+        obstacle = self.obstacle(given)
+        if obstacle:
+            raise PackageError(obstacle, where=where, fix=fix)
 
-    @model_validator(mode="after")
-    def _sensible(self) -> InputContract:
-        if any(not 8 <= s <= 1024 for s in self.spatial_size):
-            raise ValueError("spatial_size must be 8 to 1024 along each axis")
-        for low, high in (self.intensity_range, self.value_range):
-            if not low < high:
-                raise ValueError("a range needs its lower value first")
-        return self
+    def adaptations(self, given: InputContract) -> list[str]:
+        """How images are prepared in another way than for ``given``, in words for the report."""
+        told = []
+        if self.channels != given.channels:
+            told.append("grey repeated in colour" if given.channels == 1 else "colour reduced to grey")
+        if self.spatial_size != given.spatial_size:
+            told.append(f"size {_size(self.spatial_size)}, not {_size(given.spatial_size)}")
+        if self.spacing != given.spacing:
+            told.append(f"spacing {_size(self.spacing or [])} mm, not {_size(given.spacing or [])} mm")
+        if self.intensity_range != given.intensity_range:
+            told.append(f"window {_span(self.intensity_range)}, not {_span(given.intensity_range)}")
+        if (self.value_range, self.mean, self.std) != (given.value_range, given.mean, given.std):
+            told.append("normalised in its own way")
+        return told
+
+    def normalised(self, values: Tensor) -> Tensor:
+        """``(B, channels, *places)`` within ``value_range`` to what the network takes."""
+        if not self.mean:
+            return values
+        return (values - self._each(self.mean, values)) / self._each(self.std, values)
+
+    def intensities(self, image: Tensor) -> Tensor:
+        """What the network takes, back to raw intensities; what was clipped does not come back."""
+        if self.mean:
+            image = image * self._each(self.std, image) + self._each(self.mean, image)
+        (low, high), (bottom, top) = self.intensity_range, self.value_range
+        return (image - bottom) * ((high - low) / (top - bottom)) + low
+
+    def values(self, raw: Tensor) -> Tensor:
+        """Raw intensities to what the network takes."""
+        (low, high), (bottom, top) = self.intensity_range, self.value_range
+        return self.normalised(((raw - low) * ((top - bottom) / (high - low)) + bottom).clamp(bottom, top))
+
+    @property
+    def extent(self) -> list[float]:
+        """Along each axis in millimetres; in pixels without a spacing."""
+        spacing = self.spacing or [1.0] * len(self.spatial_size)
+        return [n * s for n, s in zip(self.spatial_size, spacing, strict=True)]
+
+    def _each(self, numbers: Sequence[float], like: Tensor) -> Tensor:
+        return torch.tensor(numbers, device=like.device).view(-1, *[1] * len(self.spatial_size))
 
 
-def contract_transforms(contract: InputContract, key: str = "image") -> list[Any]:
-    """The transforms that turn a raw channel-first image into what the contract asks for.
+def covering(contracts: Sequence[InputContract]) -> InputContract:
+    """The first contract, with as much of an image as any of the others asks for: size, sharpness, window.
 
-    Returns:
-        MONAI dictionary transforms, for use after reading; their output is a plain float32 tensor
-        ``(channels, *spatial_size)`` within ``value_range``.
+    Images prepared for it can be converted for every one of them without a loss that preparing them from
+    the files would not have. If the first covers the others it is given back as it is.
     """
-    low, high = contract.intensity_range
-    return [
-        Resized(key, spatial_size=contract.spatial_size, mode="area"),
-        ScaleIntensityRanged(key, low, high, *contract.value_range, clip=True),
-        EnsureTyped(key, dtype=torch.float32, track_meta=False),
-    ]
+    first = contracts[0]
+    sizes = zip(*(c.spatial_size for c in contracts), strict=True)
+    low = min(c.intensity_range[0] for c in contracts)
+    high = max(c.intensity_range[1] for c in contracts)
+    wider: dict[str, Any] = {"spatial_size": [max(s) for s in sizes], "intensity_range": (low, high)}
+    if first.spacing is not None:
+        spacings = zip(*(c.spacing or first.spacing for c in contracts), strict=True)
+        wider["spacing"] = [min(s) for s in spacings]
+        extents = zip(*(c.extent for c in contracts), strict=True)
+        steps = zip(extents, wider["spacing"], strict=True)
+        wider["spatial_size"] = [min(LARGEST, math.ceil(max(e) / s - 1e-6)) for e, s in steps]
+    return first.model_copy(update=wider)
 
 
 def converted(image: Tensor, given: InputContract, wanted: InputContract) -> Tensor:
     """Images prepared for one contract as another asks for them, for networks that answer side by side.
 
-    What the first preparation has clipped or averaged away does not come back.
+    What the first preparation has clipped or averaged away does not come back; see ``covering``.
 
     Args:
-        image: ``(B, channels, *given.spatial_size)`` within ``given.value_range``.
+        image: ``(B, channels, *given.spatial_size)`` as ``given`` prepares it.
 
     Returns:
-        ``(B, channels, *wanted.spatial_size)`` within ``wanted.value_range``.
+        ``(B, channels, *wanted.spatial_size)`` as ``wanted`` does.
     """
     if given == wanted:
         return image
-    if given.spatial_size != wanted.spatial_size:
-        image = F.interpolate(image, size=tuple(wanted.spatial_size), mode="area")
-    for here, there in (
-        (given.value_range, given.intensity_range),
-        (wanted.intensity_range, wanted.value_range),
-    ):
-        scale = (there[1] - there[0]) / (here[1] - here[0])
-        image = (image - here[0]) * scale + there[0]
-    return image.clamp(*wanted.value_range)
+    raw = _placed(given.intensities(image), given, wanted)
+    return wanted.values(recoloured(raw, wanted.channels, axis=1))
 
 
-def symmetries(spatial_size: Sequence[int], key: str = "image") -> list[Any]:
-    """Random changes that leave a cell a cell: flips and, where the image is square, quarter turns.
+def recoloured(image: Tensor, channels: int, axis: int = 0) -> Tensor:
+    """Images with 1 or 3 channels along an axis as grey or colour.
 
-    For a square picture one flip and 0 to 3 quarter turns make each of its eight symmetries equally likely.
+    Grey is repeated; colour is reduced to its luminance.
     """
-    if len(spatial_size) == 2 and spatial_size[0] == spatial_size[1]:
-        return [RandFlipd(key, prob=0.5, spatial_axis=0), RandRotate90d(key, prob=0.75, max_k=3)]
-    return [RandFlipd(key, prob=0.5, spatial_axis=axis) for axis in range(len(spatial_size))]
+    if image.shape[axis] == channels:
+        return image
+    if channels == 3:
+        return torch.cat([image] * 3, axis)
+    red, green, blue = image.split(1, axis)
+    return LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
 
 
-def adapter(read: list[Any], contract: InputContract) -> Compose:
-    """Own images, read as usual and then prepared as another site's contract asks."""
-    return Compose([*read, *contract_transforms(contract)])
+def resampled(
+    image: Tensor, spacing: Sequence[float], size: Sequence[int], to: Sequence[float], fill: float
+) -> Tensor:
+    """Images on a grid of another spacing around the same centre, linearly interpolated.
+
+    Args:
+        image: ``(B, C, *places)`` with ``spacing`` in millimetres along each axis.
+        size, to: places and spacing of the result.
+        fill: beyond the image's edge.
+
+    Returns:
+        ``(B, C, *size)``.
+    """
+    if list(image.shape[2:]) == list(size) and list(spacing) == list(to):
+        return image
+    axes = [
+        (torch.arange(n, device=image.device) - (n - 1) / 2) * (2 * t / (m * s))
+        for n, t, m, s in zip(size, to, image.shape[2:], spacing, strict=True)
+    ]
+    # grid_sample names the last axis first
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], -1).to(image)
+    grid = grid.expand(len(image), *grid.shape)
+    inside = F.grid_sample(torch.ones_like(image[:, :1]), grid, align_corners=False, padding_mode="zeros")
+    found = F.grid_sample(image, grid, align_corners=False, padding_mode="border")
+    return torch.where(inside > 0.5, found, torch.as_tensor(fill).to(found))
 
 
-def cached(items: list[dict[str, Any]], read: list[Any], contract: InputContract, what: str) -> CacheDataset:
-    """Images read once and prepared for a network, in memory."""
-    if show_progress():
-        print(f"reading {len(items)} {what}", file=sys.stderr)
-    return CacheDataset(
-        items, adapter(read, contract), num_workers=0, copy_cache=False, progress=show_progress()
-    )
+def _placed(raw: Tensor, given: InputContract, wanted: InputContract) -> Tensor:
+    """Images on another contract's grid."""
+    if given.spacing and wanted.spacing:
+        return resampled(raw, given.spacing, wanted.spatial_size, wanted.spacing, given.intensity_range[0])
+    if given.spatial_size == wanted.spatial_size:
+        return raw
+    return F.interpolate(raw, size=tuple(wanted.spatial_size), mode="area")
 
 
-def show_progress() -> bool:
-    """Whether somebody is watching: progress bars would only clutter a log file."""
-    return sys.stderr.isatty()
+def _size(numbers: Sequence[float]) -> str:
+    return "x".join(f"{n:g}" for n in numbers)
+
+
+def _span(limits: tuple[float, float]) -> str:
+    return f"{limits[0]:g} to {limits[1]:g}"

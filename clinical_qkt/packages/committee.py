@@ -87,8 +87,10 @@ class CommitteeSpec(BaseModel):
     def _within(self) -> CommitteeSpec:
         if any(c >= self.width for seat in self.members for c in seat.columns):
             raise ValueError("members: a column lies beyond 'width'")
-        if not all(self.input.same_kind(seat.input) for seat in self.members):
-            raise ValueError("members: one expects images of other channels or axes")
+        for seat in self.members:
+            obstacle = seat.input.obstacle(self.input)
+            if obstacle:
+                raise ValueError(f"members: one {obstacle}")
         return self
 
     def build(self, classes: int) -> Committee:

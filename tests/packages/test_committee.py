@@ -66,7 +66,7 @@ def test_its_head_grows_like_any_other(package):
     [
         ({"width": 2}, "beyond 'width'"),
         ({"members": []}, "at least 1"),
-        ({"input": InputContract(channels=1, spatial_size=[28, 28])}, "other channels"),
+        ({"input": InputContract(channels=1, spatial_size=[28, 28])}, "3 channels, this site.s have 1"),
     ],
 )
 def test_a_committee_that_does_not_fit_together_is_refused(change, says):

@@ -1,0 +1,128 @@
+"""From image files to what a network takes: MONAI's transforms, put together as an input contract says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import CacheDataset, NibabelReader, PILReader
+from monai.transforms import (
+    Compose,
+    EnsureChannelFirstd,
+    EnsureTyped,
+    Lambdad,
+    LoadImaged,
+    NormalizeIntensityd,
+    Orientationd,
+    RandFlipd,
+    RandRotate90d,
+    Resized,
+    ScaleIntensityRanged,
+)
+
+from clinical_qkt.data.dicom import DicomReader
+from clinical_qkt.data.inputs import InputContract, Intensity, recoloured, resampled
+from clinical_qkt.errors import InputError
+
+
+def reading(intensity: Intensity, key: str = "image") -> list[Any]:
+    """The transforms from a file to a raw channel-first image: pictures, DICOM and NIfTI, told by the file.
+
+    Args:
+        intensity: what the numbers shall mean, see ``inputs.Intensity``. Pictures and NIfTI files are taken
+            to hold it; DICOM files are read accordingly.
+    """
+    readers: list[Any] = [PILReader(), NibabelReader()]
+    if intensity != "relative":
+        readers.append(DicomReader(intensity))
+    return [
+        LoadImaged(key, reader=readers, image_only=True),  # type: ignore[arg-type]
+        EnsureChannelFirstd(key),
+    ]
+
+
+def contract_transforms(contract: InputContract, key: str = "image") -> list[Any]:
+    """The transforms that turn a raw channel-first image into what the contract asks for.
+
+    Returns:
+        MONAI dictionary transforms, for use after reading; their output is a plain float32 tensor
+        ``(channels, *spatial_size)``.
+    """
+    low, high = contract.intensity_range
+    steps: list[Any] = []
+    if len(contract.spatial_size) == 3:
+        steps.append(Orientationd(key, axcodes="RAS", labels=None))
+    if contract.other_channels == "convert":
+        steps.append(Lambdad(key, lambda image: recoloured(image, contract.channels)))
+    if contract.spacing is None:
+        steps.append(Resized(key, spatial_size=contract.spatial_size, mode="area"))
+    else:
+        steps.append(Lambdad(key, lambda image: around_centre(image, contract)))
+    steps.append(ScaleIntensityRanged(key, low, high, *contract.value_range, clip=True))
+    if contract.mean:
+        each = contract.channels // len(contract.mean)
+        mean, std = np.array(contract.mean * each), np.array(contract.std * each)
+        steps.append(NormalizeIntensityd(key, subtrahend=mean, divisor=std, channel_wise=True))
+    return [*steps, EnsureTyped(key, dtype=torch.float32, track_meta=False)]
+
+
+def around_centre(image: Any, contract: InputContract) -> Any:
+    """A raw image resampled to a contract's spacing, cropped or padded around its centre.
+
+    Not ``Spacing`` and then a crop: a card that asks for a tiny spacing would blow the whole image up first.
+
+    Args:
+        image: ``(C, *places)``, a ``MetaTensor`` from a file that tells its spacing.
+
+    Raises:
+        InputError: the file does not tell it.
+    """
+    wanted = contract.spacing or []
+    if "original_affine" not in getattr(image, "meta", {}):
+        raise InputError(
+            "an image's file does not tell its spacing in millimetres",
+            where="input: spacing",
+            fix="set 'input::spacing: null', or use DICOM or NIfTI files that tell it",
+        )
+    known = [float(s) for s in image.pixdim]
+    raw = torch.as_tensor(image).float()[None]
+    return resampled(raw, known, contract.spatial_size, wanted, contract.intensity_range[0])[0]
+
+
+def symmetries(
+    spatial_size: Sequence[int], mirror_axes: Sequence[int] | None = None, key: str = "image"
+) -> list[Any]:
+    """Random changes after which an image still shows its class: flips and, for square ones, quarter turns.
+
+    For a square picture one flip and 0 to 3 quarter turns make each of its eight symmetries equally likely.
+
+    Args:
+        mirror_axes: along which a mirrored image still shows its class; all if None. Quarter turns are used
+            for pictures that may be mirrored along both.
+    """
+    axes = list(range(len(spatial_size)) if mirror_axes is None else mirror_axes)
+    if len(spatial_size) == len(axes) == 2 and spatial_size[0] == spatial_size[1]:
+        return [RandFlipd(key, prob=0.5, spatial_axis=0), RandRotate90d(key, prob=0.75, max_k=3)]
+    return [RandFlipd(key, prob=0.5, spatial_axis=axis) for axis in axes]
+
+
+def adapter(read: list[Any], contract: InputContract) -> Compose:
+    """Own images, read as usual and then prepared as another site's contract asks."""
+    return Compose([*read, *contract_transforms(contract)])
+
+
+def cached(items: list[dict[str, Any]], read: list[Any], contract: InputContract, what: str) -> CacheDataset:
+    """Images read once and prepared for a network, in memory."""
+    if show_progress():
+        print(f"reading {len(items)} {what}", file=sys.stderr)
+    return CacheDataset(
+        items, adapter(read, contract), num_workers=0, copy_cache=False, progress=show_progress()
+    )
+
+
+def show_progress() -> bool:
+    """Whether somebody is watching: progress bars would only clutter a log file."""
+    return sys.stderr.isatty()
