@@ -1,0 +1,383 @@
+"""``prepare`` from end to end, on generated files; the command runs in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import resource
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+import yaml
+from conftest import ROOT, run, square
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from make_dicom import write_dicom, write_labels
+from PIL import Image
+
+from clinical_qkt.data.datalist import SECTIONS, load_datalist, parse_datalist
+from clinical_qkt.data.dicom import decode
+from clinical_qkt.data.formats import ImageRefused
+from clinical_qkt.data.volumes import read_volume
+from clinical_qkt.labels import LabelSpace
+
+SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
+REAL = Path(os.environ.get("CLINICAL_QKT_DATA", ROOT.parent / "shared" / "data"))
+
+
+def pictures(count: int, seed: int = 0, size: int = 12) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size), dtype=np.uint8)
+
+
+@pytest.fixture
+def dicom(tmp_path):
+    """A folder of 60 DICOM images of 20 patients and two classes, and their table."""
+    written = write_dicom(tmp_path / "scans", pictures(60), ["Head"] * 30 + ["Hand"] * 30, slices=3)
+    write_labels(tmp_path / "labels.csv", written)
+    return tmp_path / "scans"
+
+
+def prepared(source: Path, *options: str, out: str = "site", code: int = 0) -> Path:
+    """Run the command; the output folder."""
+    folder = source.parent / out
+    assert run("prepare", str(source), "--out", str(folder), *options) == code
+    return folder
+
+
+def entries(folder: Path) -> list[dict]:
+    content = json.loads((folder / "datalist.json").read_text())
+    return [{**e, "section": s} for s in SECTIONS for e in content[s]]
+
+
+def summary(folder: Path) -> dict:
+    return json.loads((folder / "summary.json").read_text())
+
+
+def files(folder: Path) -> dict[str, dict[str, str]]:
+    """``local/files.csv`` by file name, with the folder that it lies in."""
+    with (folder / "local" / "files.csv").open(newline="") as f:
+        return {"/".join(Path(row["file"]).parts[-2:]): row for row in csv.DictReader(f)}
+
+
+def test_dicom_becomes_a_datalist_that_shows_the_pictures(dicom):
+    out = prepared(dicom, "--labels", "BodyPartExamined")
+    found = entries(out)
+    assert len(found) == 60 and {e["label"] for e in found} == {"HEAD", "HAND"}
+    data = load_datalist(out / "datalist.json", LabelSpace(["HAND", "HEAD"]))
+    assert (data.channels, data.spatial_size, data.skipped) == (1, (12, 12), [])
+    shown = sorted(np.round(decode(out / e["image"])).astype(np.uint8).T.tobytes() for e in found)
+    assert shown == sorted(p.tobytes() for p in pictures(60))
+    site = yaml.safe_load((out / "site.yaml").read_text())
+    assert site["classes"] == ["HAND", "HEAD"] and site["channels"] == 1
+
+
+def test_a_patient_is_in_one_split_and_slices_stand_in_order_of_place(dicom):
+    found = entries(prepared(dicom, "--labels", str(dicom.parent / "labels.csv")))
+    by_patient: dict[str, list[dict]] = {}
+    for entry in found:
+        by_patient.setdefault(entry["patient"], []).append(entry)
+    assert len(by_patient) == 20 and all(len({e["section"] for e in p}) == 1 for p in by_patient.values())
+    for mine in by_patient.values():
+        places = [pydicom.dcmread(dicom.parent / "site" / e["image"]).ImagePositionPatient[2] for e in mine]
+        assert places == sorted(places)
+        assert [found.index(e) for e in mine] == list(range(found.index(mine[0]), found.index(mine[0]) + 3))
+
+
+def test_the_split_depends_on_the_seed_and_not_on_the_salt_and_the_salt_keeps_names(dicom):
+    options = ("--labels", "BodyPartExamined")
+    one, two = prepared(dicom, *options), prepared(dicom, *options, out="two")
+    same = prepared(dicom, *options, "--salt", str(one / "local" / "salt"), out="same")
+    other = prepared(dicom, *options, "--seed", "1", out="other")
+
+    def origin(folder: Path) -> dict[Path, str]:
+        return {(folder / e["image"]).readlink(): e["section"] for e in entries(folder)}
+
+    assert origin(one) == origin(two) != origin(other)
+    assert not {e["patient"] for e in entries(one)} & {e["patient"] for e in entries(two)}
+    assert entries(one) == entries(same)
+
+
+def test_without_labels_dicom_is_surveyed(dicom, capfd):
+    out = prepared(dicom)
+    assert sorted(p.name for p in out.iterdir()) == ["local", "summary.html", "summary.json"]
+    assert "This was a survey" in capfd.readouterr().out
+    assert summary(out)["used"] == 60 and len(summary(out)["series"]) == 20
+
+
+def test_folder_names_are_labels_of_dicom_only_when_asked_for(dicom):
+    assert {e["label"] for e in entries(prepared(dicom, "--labels", "folder"))} == {
+        f"study_{k}" for k in range(7)
+    }
+
+
+SECRETS = ("Zebrowski", "MRN-778899", "ACC-5544", "Geheimstadt", "secret_folder", "hidden_name", "1.2.826.99")
+
+
+def plant(source: Path) -> None:
+    """Give every file an identity, in its header and in its path."""
+    for k, path in enumerate(sorted(p for p in source.rglob("*") if p.is_file())):
+        header = pydicom.dcmread(path)
+        header.PatientName, header.PatientID = "Zebrowski^Anna", f"MRN-778899-{header.PatientID}"
+        header.AccessionNumber, header.InstitutionName = f"ACC-5544-{k}", "Geheimstadt"
+        header.StudyInstanceUID = f"1.2.826.99.{header.StudyInstanceUID}"[:60].rstrip(".")
+        header.save_as(path)
+        path.rename(path.with_name(f"hidden_name_{k}"))
+
+
+def test_nothing_identifying_leaves_local(dicom, capfd):
+    plant(dicom)
+    source = dicom.rename(dicom.parent / "secret_folder")
+    broken = source / "hidden_name_broken.dcm"
+    broken.write_bytes(b"\0" * 128 + b"DICM" + b"Zebrowski" * 20)
+    (source / "hidden_name_multi.dcm").write_bytes((SHIPPED / "rtdose.dcm").read_bytes())
+    rows = [(p, "Head" if k % 2 else "Hand", "") for k, p in enumerate(sorted(source.rglob("*/*/*")))]
+    with (source.parent / "labels.csv").open("w", newline="") as f:
+        table = csv.writer(f)
+        table.writerow(["file", "label", "patient"])
+        table.writerows((p.relative_to(source), label, f"MRN-778899-{p.parent.name}") for p, label, _ in rows)
+    capfd.readouterr()
+    for k, labels in enumerate((None, str(source.parent / "labels.csv"), "BodyPartExamined", "Modality")):
+        out = prepared(source, *(["--labels", labels] if labels else []), out=f"out_{k}")
+        told = "".join(capfd.readouterr())
+        written = [p for p in out.rglob("*") if "local" not in p.relative_to(out).parts]
+        for secret in SECRETS:
+            assert secret not in told, (secret, labels)
+            assert not [p for p in written if secret in str(p.relative_to(out))]
+            assert not [p for p in written if p.is_file() and not p.is_symlink() and secret in p.read_text()]
+        assert "secret_folder/hidden_name_broken.dcm" in files(out)
+        assert stat.S_IMODE((out / "local").stat().st_mode) == 0o700
+        assert stat.S_IMODE((out / "local" / "files.csv").stat().st_mode) == 0o600
+    assert summary(out)["identifying"]["PatientName"]["files"] == 61
+
+
+def test_burned_in_writing_is_refused_unless_allowed(dicom):
+    for k, path in enumerate(sorted(p for p in dicom.rglob("*") if p.is_file())):
+        if k < 3:
+            header = pydicom.dcmread(path)
+            header.BurnedInAnnotation = "YES"
+            header.save_as(path)
+    out = prepared(dicom, "--labels", "BodyPartExamined")
+    assert len(entries(out)) == 57 and summary(out)["burned_in"] == {"not said": 57, "YES": 3}
+    assert "its header says that writing is burned into the pixels" in summary(out)["left_out"]
+    out = prepared(dicom, "--labels", "BodyPartExamined", "--allow-burned-in", out="all")
+    assert len(entries(out)) == 60
+
+
+def test_images_that_name_no_patient_are_grouped_by_study(dicom):
+    for path in (p for p in dicom.rglob("*") if p.is_file()):
+        header = pydicom.dcmread(path)
+        del header.PatientID
+        header.save_as(path)
+    out = prepared(dicom, "--labels", "BodyPartExamined")
+    assert len({e["patient"] for e in entries(out)}) == 20
+    assert any("grouped by study" in note for note in summary(out)["notes"])
+
+
+def test_all_files_that_pydicom_ships_are_decoded_or_refused(tmp_path):
+    shutil.copytree(SHIPPED, tmp_path / "shipped")
+    out = prepared(tmp_path / "shipped")
+    told = [row for row in files(out).values() if row["file"].endswith(".dcm")]
+    assert len(told) >= 78 and all(row["reason"] or row["became"] == "used" for row in told)
+    assert sum(row["became"] != "refused" for row in told) >= 38
+    assert files(out)["shipped/rtplan.dcm"]["reason"] == "has no pixel data (RT Plan Storage)"
+    assert files(out)["shipped/MR_truncated.dcm"]["became"] == "refused"
+
+
+@pytest.mark.skipif(not (REAL / "ct_head_dicom").is_dir(), reason="ct_head_dicom is not there")
+def test_a_tilted_unevenly_spaced_series_is_told(tmp_path):
+    out = tmp_path / "site"
+    assert run("prepare", str(REAL / "ct_head_dicom"), "--intensity", "HU", "--out", str(out)) == 0
+    (series,) = summary(out)["series"]
+    assert (series["slices"], series["even"], series["tilt_in_header"]) == (28, False, 18.5)
+    assert series["tilt_of_positions"] == pytest.approx(18.5, abs=0.01)
+    assert "varies from 1.08 to 7.00 mm" in " ".join(summary(out)["notes"])
+
+
+def test_files_truncated_at_random_places_are_told_and_never_a_traceback(tmp_path):
+    source, rng = tmp_path / "cut", np.random.default_rng(0)
+    source.mkdir()
+    for name in ("CT_small.dcm", "SC_rgb_jpeg.dcm", "MR_small_RLE.dcm", "693_J2KI.dcm"):
+        whole = (SHIPPED / name).read_bytes()
+        for place in rng.integers(0, len(whole), 20):
+            (source / f"{name}_{place}.dcm").write_bytes(whole[:place])
+    out = prepared(source)
+    assert summary(out)["opened"] == 80 and summary(out)["used"] < 8
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(junk=st.binary(max_size=400), start=st.sampled_from([b"", b"\0" * 128 + b"DICM"]))
+def test_random_bytes_are_refused_and_never_a_traceback(tmp_path_factory, junk, start):
+    source = tmp_path_factory.mktemp("junk") / "files"
+    source.mkdir()
+    for name, content in (("a.dcm", start + junk), ("b.nii.gz", junk), ("c", start + junk)):
+        (source / name).write_bytes(content)
+    out = source.parent / "out"
+    assert run("prepare", str(source), "--out", str(out)) == 2
+    assert [p.name for p in out.iterdir()] == ["local"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(place=st.integers(0, 300), byte=st.integers(0, 255), count=st.integers(1, 8))
+def test_a_damaged_volume_is_read_or_refused(tmp_path_factory, place, byte, count):
+    path = tmp_path_factory.mktemp("nifti") / "x.nii"
+    nibabel.save(nibabel.Nifti1Image(np.ones((3, 4, 5), np.int16), np.eye(4)), path)
+    content = bytearray(path.read_bytes())
+    content[place : place + count] = bytes([byte]) * count
+    path.write_bytes(content)
+    with contextlib.suppress(ImageRefused):
+        assert read_volume(path)[0].ndim == 3
+
+
+def test_pictures_in_class_folders_with_duplicates_and_odd_ones(folder, capfd):
+    first = (folder / "red" / "00.png").read_bytes()
+    (folder / "red" / "99.png").write_bytes(first)  # the same with the same label
+    (folder / "blue" / "98.png").write_bytes((folder / "green" / "00.png").read_bytes())
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(folder / "red" / "grey.png")
+    (folder / "red" / "bad.png").write_text("no picture")
+    out = prepared(folder)
+    told = files(out)
+    reasons = {n: row["reason"] for n, row in told.items() if row["became"] != "used"}
+    conflict = "shows the same as another image, which has another label"
+    assert reasons == {
+        "red/99.png": f"shows the same as {told['red/00.png']['name']}",
+        "blue/98.png": conflict,
+        "green/00.png": conflict,
+        "red/grey.png": "has 1 channels, most images have 3",
+        "red/bad.png": "not an image",
+    }
+    assert len(entries(out)) == 59 and not any("patient" in e for e in entries(out))
+    assert any("stands for itself" in note for note in summary(out)["notes"])
+    page = (out / "summary.html").read_text()
+    assert page.count("<table") >= 4 and 'alt="Bars' in page and "http" not in page
+
+
+def test_sizes_that_differ_are_an_error_unless_allowed(folder, capfd):
+    Image.fromarray(square("red", 50, size=30)).save(folder / "red" / "large.png")
+    out = prepared(folder, code=2)
+    assert "images differ in size: 60 are 20x20, 1 are not, e.g. 30x30" in capfd.readouterr().err
+    assert [p.name for p in out.iterdir()] == ["local"]
+    assert len(entries(prepared(folder, "--allow-mixed-sizes"))) == 61  # into the same folder
+
+
+def test_a_table_of_pictures_with_patients(tmp_path):
+    (tmp_path / "p").mkdir()
+    lines = ["file;label;patient"]
+    for i, picture in enumerate(pictures(40)):
+        Image.fromarray(picture).save(tmp_path / "p" / f"{i}.png")
+        lines.append(f"{i}.png;{'ab'[i % 2]};patient {i // 4}")
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    out = prepared(tmp_path / "p", "--labels", str(tmp_path / "t.csv"))
+    assert len({e["patient"] for e in entries(out)}) == 10
+    assert "patient 1" not in (out / "datalist.json").read_text()
+
+
+def test_an_npz_and_a_datalist_keep_their_splits(npz, tmp_path):
+    assert run("prepare", str(npz), "--out", str(tmp_path / "one")) == 0
+    counts = {s: len(getattr(parse_datalist(tmp_path / "one" / "datalist.json"), s)) for s in SECTIONS}
+    assert counts == {"training": 200, "validation": 80, "test": 60}
+    assert run("prepare", str(tmp_path / "one" / "datalist.json"), "--out", str(tmp_path / "two")) == 0
+    again = entries(tmp_path / "two")
+    assert {s: sum(e["section"] == s for e in again) for s in SECTIONS} == counts
+    assert load_datalist(tmp_path / "two" / "datalist.json", LabelSpace(sorted({e["label"] for e in again})))
+
+
+@pytest.fixture
+def volumes(tmp_path):
+    """Twelve volumes with labelled parts, in images/ and maps/, in two orientations."""
+    x, y, z = np.indices((30, 34, 30))
+    for i in range(12):
+        labels = np.zeros((30, 34, 30), np.uint8)
+        labels[(x - 15) ** 2 + (y - 10) ** 2 + (z - 15) ** 2 < 25] = 1
+        labels[(x - 15) ** 2 + (y - 24) ** 2 + (z - 15) ** 2 < 25] = 2
+        values = np.random.default_rng(i).normal(100 + 50 * labels, 10)
+        affine = np.diag([-1.0 if i % 2 else 1.0, 1, 1, 1])
+        for folder, content in (("images", values.astype(np.float32)), ("maps", labels)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            image = nibabel.Nifti1Image(content, affine)
+            image.header["descrip"] = b"Doe Jane"
+            nibabel.save(image, tmp_path / folder / f"doe_{i}.nii.gz")
+    return tmp_path / "images"
+
+
+def test_patches_of_volumes(volumes):
+    options = ("--voxel-labels", str(volumes.parent / "maps"), "--parts", "front=1", "--parts", "back=2")
+    out = prepared(volumes, *options, "--patch", "12", "--spacing", "1")
+    found = entries(out)
+    assert len(found) == 36 and len({e["patient"] for e in found}) == 12
+    for entry in found:
+        values, affine = read_volume(out / entry["image"])
+        assert values.shape == (12, 12, 12) and nibabel.aff2axcodes(affine) == ("R", "A", "S")
+        assert values.min() >= 0 and values.max() <= 1
+    assert not b"".join((out / e["image"]).read_bytes() for e in found).count(b"doe")
+    again = prepared(
+        volumes, *options, "--patch", "12", "--spacing", "1", "--salt", str(out / "local/salt"), out="again"
+    )
+    assert all((out / e["image"]).read_bytes() == (again / e["image"]).read_bytes() for e in found)
+
+
+def test_whole_volumes_with_labels(volumes):
+    lines = ["file,label", *(f"doe_{i}.nii.gz,{'ab'[i >= 6]}" for i in range(12))]
+    (volumes.parent / "t.csv").write_text("\n".join(lines))
+    prepared(volumes, "--labels", str(volumes.parent / "t.csv"), "--spacing", "2", code=2)  # 10 a class
+    for i in range(12, 24):
+        shutil.copy(volumes / f"doe_{i - 12}.nii.gz", volumes / f"doe_{i}.nii.gz")
+        image = nibabel.load(volumes / f"doe_{i}.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(image.get_fdata()[::-1] + i, image.affine), image.get_filename())
+        lines.append(f"doe_{i}.nii.gz,{'ab'[i >= 18]}")
+    (volumes.parent / "t.csv").write_text("\n".join(lines))
+    out = prepared(volumes, "--labels", str(volumes.parent / "t.csv"), "--spacing", "2")
+    assert len(entries(out)) == 24 and summary(out)["spacings_mm"] == {"2 x 2 x 2": 24}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--spacing", "1"), "NIfTI volumes only"),
+        (("--parts", "a=1"), "--voxel-labels: is missing"),
+        (("--parts", "a"), "not a name and a number"),
+        (("--intensity", "relative"), "not for this kind of files"),
+        (("--labels", "BodyPart"), "no keyword"),
+        (("--salt", "absent"), "--salt: is no salt"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(dicom, options, message, capfd):
+    prepared(dicom, *options, code=2)
+    assert message in capfd.readouterr().err
+
+
+def test_a_folder_that_holds_something_is_not_touched(dicom, capfd):
+    (dicom.parent / "site").mkdir()
+    (dicom.parent / "site" / "mine.txt").write_text("x")
+    prepared(dicom, code=5)
+    assert [p.name for p in (dicom.parent / "site").iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.slow
+def test_five_thousand_slices_stay_under_a_gigabyte(tmp_path):
+    from make_dicom import picture_header
+
+    rng, picture = np.random.default_rng(0), pictures(1, size=512)[0]
+    for i in range(5000):
+        picture[0, :8] = rng.integers(0, 256, 8)  # no two are alike
+        header = picture_header(picture, style=2, kind=0)
+        header.PatientID, header.StudyInstanceUID = f"P{i // 50}", f"1.2.{i // 50}"
+        header.SeriesInstanceUID, header.ImagePositionPatient = f"1.2.{i // 50}.1", [0, 0, i % 50]
+        header.ImageOrientationPatient, header.BodyPartExamined = [1, 0, 0, 0, 1, 0], f"PART {i // 50 % 2}"
+        path = tmp_path / "scans" / str(i // 50) / str(i % 50)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        header.save_as(path, enforce_file_format=True)
+    command = [sys.executable, "-m", "clinical_qkt", "prepare", str(tmp_path / "scans")]
+    subprocess.run([*command, "--labels", "BodyPartExamined", "--out", str(tmp_path / "site")], check=True)
+    assert len(entries(tmp_path / "site")) == 5000
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    print(f"peak memory {peak:.2f} GiB")
+    assert peak < 1e9 / 2**30
