@@ -30,7 +30,7 @@ from clinical_qkt.labels import Alignment, ClassLabel, DistinctClasses, LabelSpa
 from clinical_qkt.methods.case import Case
 from clinical_qkt.opinion import merged
 from clinical_qkt.packages.query import QueryCard
-from clinical_qkt.packages.store import load_model
+from clinical_qkt.packages.store import load_model, save_model
 from clinical_qkt.policy import Policy
 from clinical_qkt.sites import read_labels
 from clinical_qkt.targets import aligned, asked
@@ -261,7 +261,7 @@ def relabelled(tmp_path):
     return teachers[0].model, teachers[1:], labels
 
 
-def test_teachers_with_parts_and_extra_classes_sit_in_a_committee(relabelled):
+def test_teachers_with_parts_and_extra_classes_sit_in_a_committee(relabelled, tmp_path):
     own, teachers, labels = relabelled
     # no class that the student merges comes a second time as a class of its own
     assert all_classes(labels, teachers).names == ["granulocyte", "monocyte", "platelet", "blast"]
@@ -269,6 +269,11 @@ def test_teachers_with_parts_and_extra_classes_sit_in_a_committee(relabelled):
     assert [seat.columns for seat in joined.card.network.members] == [[0, 1], [2, 3, 0, 1, 0], [0, 2]]
     assert [t.known_columns for t in teachers] == [{0, 1, 2}, {0, 2}]
     images = torch.rand(3, 3, 28, 28)
+    save_model(
+        tmp_path / "joined", joined.network, joined.card.model_copy(update={"label_space": labels.plain})
+    )
+    again = load_model(tmp_path / "joined").network
+    assert torch.allclose(again(images), joined.network(images), atol=1e-6)
     logits = {t.site: t.model.network(images).detach() for t in teachers}
     mine = own.network(images).detach()
     joint = asked(teachers, logits, mine, labels, "joint")
