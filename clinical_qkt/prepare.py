@@ -35,7 +35,7 @@ from clinical_qkt.data.sieve import (
 )
 from clinical_qkt.data.splits import split
 from clinical_qkt.data.stacks import Stack, in_order, stacks
-from clinical_qkt.errors import OutputError
+from clinical_qkt.errors import OutputError, QKTError
 from clinical_qkt.files import require_writable, write_json
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.prepare_options import PrepareSettings, look_for
@@ -138,9 +138,16 @@ class Prepare:
                 name = salt.name("file", file.as_posix())
                 self.found.append(Found(name, path, kind, reason, readable=False))
                 continue
-            for one in look(path, file):
+            try:
+                found = list(look(path, file))
+            except (OSError, QKTError):  # a full disk, a bug in an option: not the file's fault
+                raise
+            except Exception:  # arbitrary bytes can raise anything, and the text may quote them
+                name = salt.name("file", file.as_posix())
+                found = [Found(name, path, kind, "damaged: it cannot be decoded", readable=False)]
+            for one in found:
                 one.section = source.sections.get(file.as_posix())
-                self.found.append(one)
+            self.found += found
 
     def leave_out(self) -> None:
         """Odd images and duplicates.

@@ -6,7 +6,9 @@ import contextlib
 import csv
 import json
 import os
+import re
 import resource
+import shlex
 import shutil
 import stat
 import subprocess
@@ -27,6 +29,7 @@ from PIL import Image
 from clinical_qkt.data.datalist import SECTIONS, load_datalist, parse_datalist
 from clinical_qkt.data.dicom import decode
 from clinical_qkt.data.formats import ImageRefused
+from clinical_qkt.data.identifiers import KEYWORDS
 from clinical_qkt.data.volumes import read_volume
 from clinical_qkt.labels import LabelSpace
 
@@ -293,6 +296,8 @@ def test_an_npz_and_a_datalist_keep_their_splits(npz, tmp_path):
 @pytest.fixture
 def volumes(tmp_path):
     """Twelve volumes with labelled parts, in images/ and maps/, in two orientations."""
+    home = tmp_path / "nifti"
+    home.mkdir()
     x, y, z = np.indices((30, 34, 30))
     for i in range(12):
         labels = np.zeros((30, 34, 30), np.uint8)
@@ -301,11 +306,11 @@ def volumes(tmp_path):
         values = np.random.default_rng(i).normal(100 + 50 * labels, 10)
         affine = np.diag([-1.0 if i % 2 else 1.0, 1, 1, 1])
         for folder, content in (("images", values.astype(np.float32)), ("maps", labels)):
-            (tmp_path / folder).mkdir(exist_ok=True)
+            (home / folder).mkdir(exist_ok=True)
             image = nibabel.Nifti1Image(content, affine)
             image.header["descrip"] = b"Doe Jane"
-            nibabel.save(image, tmp_path / folder / f"doe_{i}.nii.gz")
-    return tmp_path / "images"
+            nibabel.save(image, home / folder / f"doe_{i}.nii.gz")
+    return home / "images"
 
 
 def test_patches_of_volumes(volumes):
@@ -359,6 +364,38 @@ def test_a_folder_that_holds_something_is_not_touched(dicom, capfd):
     (dicom.parent / "site" / "mine.txt").write_text("x")
     prepared(dicom, code=5)
     assert [p.name for p in (dicom.parent / "site").iterdir()] == ["mine.txt"]
+
+
+HOW_TO = ROOT / "docs" / "how-to" / "prepare-your-images.md"
+
+
+def test_the_how_to_runs_as_it_stands(dicom, volumes, folder, monkeypatch):
+    here = dicom.parent
+    (volumes.parent / "maps").rename(here / "maps")
+    volumes.rename(here / "volumes")
+    folder.rename(here / "pictures")
+    for i in range(12, 24):  # ten of a class are needed
+        image = nibabel.load(here / "volumes" / f"doe_{i - 12}.nii.gz")
+        nibabel.save(
+            nibabel.Nifti1Image(image.get_fdata() ** 2, image.affine), here / "volumes" / f"more_{i}.nii.gz"
+        )
+        shutil.copy(here / "maps" / f"doe_{i - 12}.nii.gz", here / "maps" / f"more_{i}.nii.gz")
+    names = [p.name for p in sorted((here / "volumes").iterdir())]
+    rows = [f"{name},{'ab'[k % 2]}" for k, name in enumerate(names)]
+    (here / "volumes.csv").write_text("\n".join(["file,label", *rows]))
+    lines = [line.strip() for line in HOW_TO.read_text().splitlines() if line.startswith("    clinical-qkt")]
+    monkeypatch.chdir(here)
+    assert [run(*shlex.split(line)[1:]) for line in lines] == [0] * 6
+    tree = HOW_TO.read_text().split("sites/hospital_a/ ")[1].split("All commands")[0]
+    promised = {line.split()[0].rstrip("/") for line in tree.splitlines()[1:] if line.strip()}
+    assert promised < {p.name for p in (here / "sites" / "hospital_a").iterdir()} | {"summary.json"}
+    counts = [len(entries(here / "sites" / s)) for s in ("hospital_a", "by_body_part", "pictures", "volumes")]
+    assert counts == [60, 60, 60, 24] and len(entries(here / "sites" / "parts")) == 72
+
+
+def test_the_how_to_lists_every_attribute_that_is_checked():
+    section = HOW_TO.read_text().split("attributes that are checked |")[1].split("| not checked")[0]
+    assert set(re.findall(r"`(\w+)`", section)) == set(KEYWORDS)
 
 
 @pytest.mark.slow
