@@ -90,6 +90,15 @@ def patients_told(used: Sequence[Found]) -> list[str]:
     return told
 
 
+def empty_folders_told(source: Path, found: Sequence[Found]) -> list[str]:
+    """Sub-folders that would be classes if they held images that can be used."""
+    folders = {p.name for p in source.iterdir() if p.is_dir() and not p.name.startswith(".")}
+    empty = folders - {f.label for f in found if not f.reason}
+    return (
+        [f"{len(empty)} sub-folders hold no image that can be used, so they make no class"] if empty else []
+    )
+
+
 def split_told(used: Sequence[Found], seed: int) -> str:
     """How images were dealt."""
     grouped = len({f.patient for f in used}) < len(used)

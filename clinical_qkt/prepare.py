@@ -5,11 +5,9 @@ Nothing but ``local/`` holds a path, a file name or an identifier: everything el
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import PurePath
 
 from rich.console import Console
@@ -20,8 +18,8 @@ from clinical_qkt.data.datalist import SECTIONS, Section
 from clinical_qkt.data.formats import suffix_of
 from clinical_qkt.data.found import Found
 from clinical_qkt.data.intake_source import IntakeSource, open_intake
-from clinical_qkt.data.labelling import Labelling, TableLabels, labelling_of
-from clinical_qkt.data.local import LocalFolder, Row
+from clinical_qkt.data.labelling import FolderLabels, Labelling, TableLabels, labelling_of
+from clinical_qkt.data.local import LOCAL, LocalFolder, Row, whole_or_nothing
 from clinical_qkt.data.looking import Look
 from clinical_qkt.data.salt import Salt
 from clinical_qkt.data.sieve import (
@@ -35,13 +33,11 @@ from clinical_qkt.data.sieve import (
 )
 from clinical_qkt.data.splits import split
 from clinical_qkt.data.stacks import Stack, in_order, stacks
-from clinical_qkt.errors import OutputError, QKTError
-from clinical_qkt.files import require_writable, write_json
+from clinical_qkt.errors import InputError, QKTError
+from clinical_qkt.files import write_json
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.prepare_options import PrepareSettings, look_for
 from clinical_qkt.sites import write_site
-
-LOCAL = "local"
 
 
 class Prepare:
@@ -60,10 +56,10 @@ class Prepare:
         Raises:
             QKTError: the source or an option is wrong, or the folder holds something already.
         """
-        with self.whole_or_nothing():
-            salt = self.local.open(self.settings.salt)
+        with whole_or_nothing(self.out, self.local, lambda: self.rows(None)):
             source = self.find()
             labelling = self.labelling(source)
+            salt = self.local.open(self.settings.salt)
             look = look_for(self.settings, source.kind, labelling, salt, self.out / "images")
             self.open_all(source, look, salt)
             refuse_many_unreadable(self.found, source.kind)
@@ -83,32 +79,6 @@ class Prepare:
                 self.write(source, sections)
         intake.tell_next(self.console, self.out, sections is not None, source.kind)
 
-    @contextmanager
-    def whole_or_nothing(self) -> Iterator[None]:
-        """A folder that is new, or has seen a failed attempt; a failure leaves ``local/`` at most."""
-        if self.taken():
-            fix = "name a new folder with --out"
-            raise OutputError("is not an empty folder", where=str(self.settings.out), fix=fix)
-        require_writable(self.out, where="--out")
-        try:
-            yield
-        except BaseException:
-            for path in self.out.iterdir():
-                if path.name == LOCAL:
-                    continue
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            if self.found:
-                with contextlib.suppress(OSError):
-                    self.local.write_files(self.rows(None))
-            raise
-
-    def taken(self) -> bool:
-        """Whether the output folder holds anything but what a failed attempt has left."""
-        if not self.out.is_dir():
-            return self.out.exists()
-        names = {p.name for p in self.out.iterdir()}
-        return bool(names) and (names != {LOCAL} or not self.local.ours())
-
     def find(self) -> IntakeSource:
         """The files, and of which kind they are."""
         given = self.settings
@@ -123,6 +93,9 @@ class Prepare:
             InputError: ``--labels`` is none of what it may be.
         """
         if source.labels is not None:
+            if self.settings.labels is not None:
+                fix = "leave it out"
+                raise InputError("is not needed: the source has labels", where="--labels", fix=fix)
             return source.labels
         if self.settings.voxel_labels:
             return None
@@ -205,6 +178,8 @@ class Prepare:
         self.notes += intake.patients_told(kept)
         if isinstance(labelling, TableLabels):
             self.notes += labelling.notes()
+        if isinstance(labelling, FolderLabels):
+            self.notes += intake.empty_folders_told(self.settings.source, self.found)
         if labelling is not None and not source.sections:
             self.notes.append(intake.split_told(kept, self.settings.seed))
         self.notes += [oddity for stack in piles for oddity in stack.oddities()]
@@ -215,7 +190,7 @@ class Prepare:
             became = "used" if not one.reason else "left out" if one.readable else "refused"
             yield Row(one.name, one.path, became, one.reason, one.label)
         for path in source.other if source else ():
-            yield Row("", path, "passed over", "is no image file")
+            yield Row("", path, "passed over", "is no image file, or may not be opened")
 
     def summarise(
         self, source: IntakeSource, piles: Sequence[Stack], sections: dict[Section, list[Found]] | None

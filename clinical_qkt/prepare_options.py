@@ -72,11 +72,14 @@ def look_for(
         raise InputError("is missing beside --parts", where="--voxel-labels", fix=fix)
     if kind != "nifti":
         return FlatImages(salt, labelling, "HU" if intensity == "HU" else "display", given.allow_burned_in)
-    units: Literal["relative", "HU"] = "HU" if intensity == "HU" else "relative"
+    survey = labelling is None and given.voxel_labels is None
+    units: Literal["relative", "HU"] = "HU" if intensity == "HU" or survey else "relative"
     if given.voxel_labels is None:
         return Volumes(salt, labelling, units, given.spacing, folder)
     if not given.cutting.parts:
         raise InputError("names no part", where="--parts", fix="give e.g. --parts anterior=1")
+    if given.cutting.neither in given.cutting.parts:
+        raise InputError("is called as a part is", where="--neither", fix="give another name")
     table = TableLabels.read(Path(given.labels), labelled=False) if given.labels else None
     return Parts(salt, given.voxel_labels, given.cutting, table, units, given.spacing, folder, given.seed)
 

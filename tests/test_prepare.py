@@ -359,6 +359,32 @@ def test_options_that_do_not_fit_are_refused(dicom, options, message, capfd):
     assert message in capfd.readouterr().err
 
 
+def test_options_of_volumes_and_lists_that_do_not_fit_are_refused(volumes, npz, tmp_path, capfd):
+    maps = ("--voxel-labels", str(volumes.parent / "maps"))
+    prepared(volumes, *maps, code=2)
+    assert "--parts: names no part" in capfd.readouterr().err
+    prepared(volumes, *maps, "--parts", "neither=1", code=2)
+    assert "--neither: is called as a part is" in capfd.readouterr().err
+    assert run("prepare", str(npz), "--labels", "folder", "--out", str(tmp_path / "o")) == 2
+    assert "the source has labels" in capfd.readouterr().err and not (tmp_path / "o").exists()
+
+
+def test_a_source_that_is_not_there_leaves_no_folder(tmp_path, capfd):
+    prepared(tmp_path / "secret_folder", code=2)
+    assert "SOURCE: does not exist" in capfd.readouterr().err and not (tmp_path / "site").exists()
+    (tmp_path / "hidden_name.json").write_text("{")
+    prepared(tmp_path / "hidden_name.json", code=2)
+    assert "hidden_name" not in capfd.readouterr().err
+
+
+def test_a_table_of_patients_keeps_patches_of_one_patient_together(volumes):
+    lines = ["file,patient", *(f"doe_{i}.nii.gz,p{i // 2}" for i in range(12))]
+    (volumes.parent / "p.csv").write_text("\n".join(lines))
+    options = ("--voxel-labels", str(volumes.parent / "maps"), "--parts", "front=1", "--patch", "12")
+    found = entries(prepared(volumes, *options, "--labels", str(volumes.parent / "p.csv")))
+    assert len({e["patient"] for e in found}) == 6 and {e["label"] for e in found} == {"front", "neither"}
+
+
 def test_a_folder_that_holds_something_is_not_touched(dicom, capfd):
     (dicom.parent / "site").mkdir()
     (dicom.parent / "site" / "mine.txt").write_text("x")
@@ -396,6 +422,12 @@ def test_the_how_to_runs_as_it_stands(dicom, volumes, folder, monkeypatch):
 def test_the_how_to_lists_every_attribute_that_is_checked():
     section = HOW_TO.read_text().split("attributes that are checked |")[1].split("| not checked")[0]
     assert set(re.findall(r"`(\w+)`", section)) == set(KEYWORDS)
+
+
+def test_the_summarys_keys_are_in_the_reference(dicom):
+    page = (ROOT / "docs" / "reference" / "intake-summary.md").read_text()
+    found = summary(prepared(dicom, "--labels", "BodyPartExamined"))
+    assert found["schema"] in page and not [k for k in found if f"`{k}`" not in page]
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def image_shape(path: Path) -> tuple[int, ...]:
 
     Raises:
         ImageRefused: a DICOM or NIfTI file that cannot serve, with the reason.
-        OSError, SyntaxError, ValueError: as Pillow does for files that are missing, truncated or no image.
+        Exception: whatever Pillow raises for files that are missing, truncated or no image.
     """
     kind = kind_of(path)
     if kind == "dicom":
@@ -74,7 +74,7 @@ def check_images(paths: Sequence[Path], where: str, *, allow_mixed_sizes: bool =
     for path in tqdm(paths, desc="opening images", leave=False, disable=None if len(paths) > 2000 else True):
         try:
             shape = image_shape(path)
-        except (OSError, SyntaxError, ValueError) as e:
+        except Exception as e:  # a damaged file can raise anything
             check.readable.append(False)
             check.skipped.append((path.name, _reason(e)))
             continue

@@ -42,7 +42,7 @@ class IntakeSource:
         labels: where the source brings them.
         sections: of each relative path, where the source brings them.
         classes: in the source's order, where it has one.
-        name, generated: as in the datalist; the name is empty where it would be a folder's.
+        name, generated: as in the datalist; the name is empty where it would be a file's or folder's.
         notes: what was decided about the data already.
     """
 
@@ -71,10 +71,13 @@ def open_intake(path: Path, seed: int, images: Path) -> IntakeSource:
         return _folder(path)
     if not path.is_file():
         raise InputError("does not exist", where=WHERE, fix="check the path")
-    if path.suffix == ".npz":
-        return _npz(path, seed, images)
-    if path.suffix == ".json":
-        return _datalist(path)
+    try:
+        if path.suffix == ".npz":
+            return _npz(path, seed, images)
+        if path.suffix == ".json":
+            return _datalist(path)
+    except InputError as e:
+        raise InputError(e.problem, where=e.where.replace(str(path), WHERE), fix=e.fix) from None
     raise InputError(
         "is neither a folder nor an .npz file nor a datalist .json",
         where=WHERE,
@@ -118,7 +121,6 @@ def _npz(path: Path, seed: int, images: Path) -> IntakeSource:
         labels=ListedLabels({written[i].name: Label(names[int(source.labels[i])]) for _, i in listed}),
         sections={written[i].name: s for s, i in listed},
         classes=names,
-        name=source.name,
         notes=source.notes,
     )
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
-from collections.abc import Iterable
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_qkt.data.salt import Salt
+from clinical_qkt.errors import OutputError
+from clinical_qkt.files import require_writable
 
+LOCAL = "local"
 README = """This folder never leaves the site. It tells which file stands behind which name:
 
 files.csv  names in datalist.json and the summary, with the original paths, and what became of each file
@@ -27,6 +33,36 @@ class Row:
     became: str
     reason: str = ""
     label: str = ""
+
+
+@contextmanager
+def whole_or_nothing(out: Path, local: LocalFolder, rows: Callable[[], Iterable[Row]]) -> Iterator[None]:
+    """An output folder that is new, empty, or has seen a failed attempt; a failure leaves ``local/`` at most.
+
+    Args:
+        rows: what became of each file so far, for ``files.csv``; none if none was opened.
+
+    Raises:
+        OutputError: the folder holds something, or cannot be written to.
+    """
+    held = {p.name for p in out.iterdir()} if out.is_dir() else set()
+    if (out.exists() and not out.is_dir()) or (held and (held != {LOCAL} or not local.ours())):
+        raise OutputError("is not an empty folder", where=str(out), fix="name a new folder with --out")
+    new = not out.exists()
+    require_writable(out, where="--out")
+    try:
+        yield
+    except BaseException:
+        opened = list(rows())
+        for path in out.iterdir():
+            if path.name != LOCAL or (new and not opened):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with contextlib.suppress(OSError):
+            if opened:
+                local.write_files(opened)
+            elif new:
+                out.rmdir()
+        raise
 
 
 class LocalFolder:

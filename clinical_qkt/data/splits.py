@@ -49,7 +49,8 @@ def split(labels: Sequence[str], patients: Sequence[str], seed: int, where: str)
             f"class '{names[few]}' shows {held[few]} patients; it needs {len(SECTIONS)} to be in training, "
             "validation and test",
             where=where,
-            fix="add patients of that class, or leave it out",
+            fix="add patients of that class, or leave it out; where headers were blanked so that patients "
+            "cannot be told apart, name them in a CSV file with a column 'patient'",
         )
     for attempt in range(ATTEMPTS):
         found = _dealt(classes, groups, min(FOLDS, held[few]), seed + 7919 * attempt)
