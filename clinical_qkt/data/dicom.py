@@ -16,7 +16,7 @@ from monai.utils.enums import MetaKeys, SpaceKeys
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
-from pydicom.uid import UID
+from pydicom.uid import UID, JPEGExtended12Bit
 
 from clinical_qkt.data.display import GREY, Array, Intensity, shown
 from clinical_qkt.data.formats import ImageRefused, kind_of
@@ -221,12 +221,13 @@ def _why_not_decoded(header: Dataset) -> str:
     uid = UID(str(header.file_meta.TransferSyntaxUID))
     if not uid.is_compressed or uid.is_deflated:
         return "truncated or damaged: its pixel data are not as long as its header says"
-    if uid == "1.2.840.10008.1.2.4.51" and (number(header, "BitsStored") or 8) > 8:
+    missing = " ".join(get_decoder(uid).missing_dependencies)
+    deep = uid == JPEGExtended12Bit and (number(header, "BitsStored") or 8) > 8
+    if deep and "pylibjpeg-libjpeg" in missing:
         return (
             f"no decoder is installed for {uid.name} with more than 8 bits; 'pip install pylibjpeg "
             "pylibjpeg-libjpeg' brings one, under the GPL"
         )
-    missing = " ".join(get_decoder(uid).missing_dependencies)
     if any(f"{plugin} - requires" in missing and need in missing for plugin, need in EXTRA_PLUGINS.items()):
         return (
             f"the installed decoder cannot read its pixel data ({uid.name}): "
