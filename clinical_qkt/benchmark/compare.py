@@ -137,7 +137,8 @@ def mask_scores(federation: Federation) -> list[dict[str, Any]]:
     """Each model's probe score for each class, and whether it was really trained on it."""
     found = []
     for teacher, mine in zip(federation.probed, federation.classes, strict=True):
-        truth = [c in mine for c in range(len(teacher.scores))]
+        listed = [federation.source.classes.find(label) for label in teacher.model.card.labels]
+        truth = [c in mine for c in listed]
         found.append({"scores": [round(float(s), 5) for s in teacher.scores], "truth": truth})
     return found
 

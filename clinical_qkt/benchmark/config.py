@@ -29,6 +29,11 @@ class Scenario(_Strict):
         query_size: classes asked for at once.
         queried_images: of each queried class, at the student; usually none.
         max_per_class: training images used of each class, at most.
+        architecture: of all sites' models; several are given to the sites in turn.
+        spatial_size: pixels a side that the models take; several are given to the sites in turn. None: as
+            many as the images have.
+        label_lists: ``alike``: all sites list all classes in one order. ``own``: each lists, in an order and
+            a spelling of its own, the classes that it has and one that it has no images of.
         max_epochs: of each site's own training.
     """
 
@@ -40,14 +45,22 @@ class Scenario(_Strict):
     query_size: int = Field(default=1, ge=1)
     queried_images: int = Field(default=0, ge=0)
     max_per_class: int = Field(default=2500, ge=10)
-    architecture: str = "resnet_small"
+    architecture: str | list[str] = "resnet_small"
+    spatial_size: int | list[int] | None = None
+    label_lists: Literal["alike", "own"] = "alike"
     max_epochs: int = Field(default=8, ge=1)
 
     @model_validator(mode="after")
     def _known_network(self) -> Scenario:
-        if self.architecture not in PRESETS:
-            raise ValueError(f"architecture: {one_of(self.architecture, list(PRESETS))}")
+        for name in in_turn(self.architecture):
+            if name not in PRESETS:
+                raise ValueError(f"architecture: {one_of(name, list(PRESETS))}")
         return self
+
+
+def in_turn(value: Any) -> list[Any]:
+    """What the sites are given in turn: one value, or several."""
+    return value if isinstance(value, list) else [value]
 
 
 class Curve(_Strict):

@@ -16,51 +16,28 @@ import numpy as np
 import torch
 from monai.data import CacheDataset
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
-from clinical_qkt.benchmark.config import Scenario
+from clinical_qkt.benchmark.config import Scenario, in_turn
+from clinical_qkt.benchmark.partition import label_lists, shares_of
 from clinical_qkt.data.datalist import Section
-from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.inputs import InputContract, converted
 from clinical_qkt.data.preparation import adapter, reading, show_progress, symmetries
 from clinical_qkt.data.sources import Source
-from clinical_qkt.errors import InputError, QueryError
+from clinical_qkt.errors import QueryError
 from clinical_qkt.files import fingerprint
 from clinical_qkt.labels import LabelSpace, align
 from clinical_qkt.methods.case import Case, Member
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset, reshape_head
 from clinical_qkt.packages.store import Model, is_model, load_model, save_model
-from clinical_qkt.sites import Ask, pathological
+from clinical_qkt.sites import Ask
+from clinical_qkt.targets import Images
 from clinical_qkt.teachers import Teacher, probe
 from clinical_qkt.training import train
 
 SITE_LEARNING_RATE = 3e-3
-LEAST_SHARE = 0.05
-"""A site with a smaller share of a class's images does without it: too few to train and validate on."""
-
-
-def dirichlet_shares(
-    classes: int, sites: int, alpha: float, seed: int, attempts: int = 1000
-) -> NDArray[np.float64]:
-    """``(sites, classes)``: which share of each class goes to which site; drawn, small ones set to 0.
-
-    Every site ends with at least two classes and lacks at least one.
-
-    Raises:
-        InputError: no such draw is found.
-    """
-    rng = np.random.default_rng(seed)
-    for _ in range(attempts):
-        shares = rng.dirichlet([alpha] * sites, classes).T
-        shares[shares < LEAST_SHARE] = 0
-        held = (shares > 0).sum(1)
-        if held.min() >= 2 and held.max() < classes and (shares > 0).any(0).all():
-            return shares / shares.sum(0)
-    raise InputError(
-        f"no partition of {classes} classes over {sites} sites with alpha {alpha:g} gives each site two",
-        where="scenario: alpha",
-        fix="raise alpha or lower the number of sites",
-    )
 
 
 class Federation:
@@ -75,28 +52,43 @@ class Federation:
         self, source: Source, scenario: Scenario, seed: int, device: torch.device, folder: Path
     ) -> None:
         self.source, self.scenario, self.seed, self.device = source, scenario, seed, device
-        classes = len(source.classes)
-        if scenario.partition == "dirichlet":
-            shares = dirichlet_shares(classes, scenario.sites, scenario.alpha, seed)
-        else:
-            dealt = pathological(classes, scenario.sites, scenario.classes_per_site, seed)
-            shares = np.array([[float(c in mine) for c in range(classes)] for mine in dealt])
-            shares /= shares.sum(0)
+        shares = shares_of(scenario, len(source.classes), seed)
         self.classes = [np.flatnonzero(row).tolist() for row in shares]
+        self.lists = label_lists(scenario, source.classes, self.classes, seed)
         self.positions = self._dealt(shares)
         facts = fingerprint(
             scenario.model_dump(exclude={"name", "query_size"}), seed, source.name, self.classes
         )
         self.folder = folder / f"sites-{facts}"
         first = self.prepared[int(source.splits["training"][0])]["image"]
-        self.contract = _contract(first)
-        self.augment = symmetries(self.contract.spatial_size)
+        self.raw = _contract(first)
+        self.augment = symmetries(self.raw.spatial_size)
         self.names = [f"hospital_{i + 1}" for i in range(scenario.sites)]
+        self.views: dict[str, dict[int, Tensor]] = {}
 
     @cached_property
     def prepared(self) -> dict[int, dict[str, Any]]:
         """Every image that is used, prepared once: position -> ``{"image", "label"}``."""
         return prepare(self.source)
+
+    def contract(self, site: int) -> InputContract:
+        """What a site's model expects of images."""
+        sizes = in_turn(self.scenario.spatial_size)
+        side = sizes[site % len(sizes)]
+        size = self.raw.spatial_size if side is None else [side] * len(self.raw.spatial_size)
+        return self.raw.model_copy(update={"spatial_size": size})
+
+    def view(self, images: Images, contract: InputContract) -> list[dict[str, Any]]:
+        """Images as a contract asks for them, from the raw ones and not from what another model was given."""
+        items = [images[i] for i in range(len(images))]
+        if contract == self.raw:
+            return [{**item, "image": self.prepared[int(item["position"])]["image"]} for item in items]
+        seen = self.views.setdefault(contract.model_dump_json(), {})
+        for i in (int(item["position"]) for item in items):
+            if i not in seen:
+                raw = torch.as_tensor(self.prepared[i]["image"])[None]
+                seen[i] = converted(raw, self.raw, contract)[0]
+        return [{**item, "image": seen[int(item["position"])]} for item in items]
 
     @cached_property
     def models(self) -> list[Model]:
@@ -137,8 +129,12 @@ class Federation:
             own=own,
             labels=labels,
             query=list(range(len(mine), len(labels))),
-            training=self._items([*self.positions[ask.student]["training"], *extra], labels),
-            validation=self._items(self.positions[ask.student]["validation"], labels),
+            training=self.view(
+                self._items([*self.positions[ask.student]["training"], *extra], labels), own.card.input
+            ),
+            validation=self.view(
+                self._items(self.positions[ask.student]["validation"], labels), own.card.input
+            ),
             teachers=[
                 Teacher(t.model, align(t.model.card.labels, labels), t.scores, t.known)
                 for i, t in enumerate(self.probed)
@@ -148,6 +144,7 @@ class Federation:
             seed=self.seed,
             device=self.device,
             shared=self.folder / "shared",
+            view=self.view,
             federation=lambda: self._members(ask.student),
         )
 
@@ -155,7 +152,7 @@ class Federation:
         """Test images of the student's and the queried classes, for scoring alone."""
         names = self.source.classes.names
         labels = LabelSpace([names[c] for c in (*self.classes[ask.student], *ask.classes)])
-        return self._items(self.source.splits["test"], labels)
+        return self.view(self._items(self.source.splits["test"], labels), self.contract(ask.student))
 
     def _dealt(self, shares: NDArray[np.float64]) -> list[dict[Section, list[int]]]:
         rng = np.random.default_rng([self.seed, 1])
@@ -175,7 +172,7 @@ class Federation:
 
     def _items(self, positions: Iterable[int], labels: LabelSpace) -> list[dict[str, Any]]:
         place = {c: labels.find(name) for c, name in enumerate(self.source.classes.names)}
-        found = [self.prepared[int(i)] for i in positions]
+        found = [{**self.prepared[int(i)], "position": int(i)} for i in positions]
         return [{**item, "label": place[item["label"]]} for item in found if place[item["label"]] is not None]
 
     def _members(self, student: int) -> list[Member]:
@@ -187,19 +184,22 @@ class Federation:
 
     def _own(self, site: int) -> Model:
         """A site's model with rows for its own classes alone, as the site itself uses it."""
-        model, mine = self.models[site], self.classes[site]
-        names = [self.source.classes[c] for c in mine]
-        network = reshape_head(model.network, dict(enumerate(mine)), len(mine)).eval()
+        model = self.models[site]
+        names = [self.source.classes[c] for c in self.classes[site]]
+        rows = {i: row for row, i in align(model.card.labels, LabelSpace(names)).items()}
+        network = reshape_head(model.network, rows, len(names)).eval()
         return Model(network, model.card.model_copy(update={"label_space": names}), model.folder, model.bytes)
 
     def _model(self, site: int) -> Model:
         folder = self.folder / self.names[site]
         if not is_model(folder):
-            spec = preset(self.scenario.architecture, self.contract.channels, self.contract.spatial_size)
+            architectures, contract = in_turn(self.scenario.architecture), self.contract(site)
+            name = architectures[site % len(architectures)]
+            spec = preset(name, contract.channels, contract.spatial_size)
             torch.manual_seed(self.seed)
             network = train(
-                spec.build(len(self.source.classes)),
-                self._items(self.positions[site]["training"], self.source.classes),
+                spec.build(len(self.lists[site])),
+                self.view(self._items(self.positions[site]["training"], self.lists[site]), contract),
                 self.augment,
                 lambda logits, targets: F.cross_entropy(logits, targets["label"]),
                 max_epochs=self.scenario.max_epochs,
@@ -212,10 +212,10 @@ class Federation:
             card = Card(
                 site=self.names[site],
                 task="benchmark",
-                label_space=list(self.source.classes),
+                label_space=list(self.lists[site]),
                 network=spec,
                 head=find_head(network),
-                input=self.contract,
+                input=contract,
                 generated_data=self.source.generated,
                 licence="for this benchmark only",
             )

@@ -167,16 +167,16 @@ class WithFeatures(nn.Module):
 def _sources(case: Case) -> list[Source]:
     """The student's own model and all teachers."""
     own_columns, everything = dict(enumerate(case.local)), [True] * len(case.local)
-    given = [(OWN, case.own.network, case.own_answers, own_columns, everything)]
-    given += [(t.site, t.model.network, case.answers[t.site], t.columns, t.known) for t in case.teachers]
+    given = [(OWN, case.own, case.own_answers, own_columns, everything)]
+    given += [(t.site, t.model, case.answers[t.site], t.columns, t.known) for t in case.teachers]
     return [
         Source(
             site,
             aligned(logits, columns, known, len(case.labels)),
             ambiguity(logits),
-            unit_spread(head_inputs(network, case.training, case.device)),
+            unit_spread(case.features(model)),
         )
-        for site, network, logits, columns, known in given
+        for site, model, logits, columns, known in given
     ]
 
 

@@ -106,7 +106,8 @@ def asked(case: Case, depths: Sequence[str] | None) -> Asked:
             for i, name in enumerate(names):
                 mine = [item for item in member.training if int(item["label"]) == labels.find(name)]
                 if mine:
-                    sites[i][member.model.card.site] = features_of(extractor, mine, case.device)
+                    seen = case.view(mine, case.own.card.input)
+                    sites[i][member.model.card.site] = features_of(extractor, seen, case.device)
         case.kept[key] = Asked(
             extractor,
             radius,

@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.store import Model
+from clinical_qkt.phases import head_inputs
 from clinical_qkt.targets import Images, answer
 from clinical_qkt.teachers import Teacher
 from clinical_qkt.training import train
@@ -42,6 +44,7 @@ class Case:
         training, validation: its images, prepared for ``own``, ``{"image", "label"}``.
         teachers: all other sites' models, probed and aligned to ``labels``.
         augment: MONAI transforms that change a prepared image at random.
+        view: images that are prepared for one model as another model's contract asks for them.
         federation: all sites with their training images, the student's first; for averaging methods, and
             for methods in which each site computes something of its own.
         kept: for what several methods need of one case, so that it is computed once.
@@ -58,6 +61,7 @@ class Case:
     seed: int
     device: torch.device
     shared: Path
+    view: Callable[[Images, InputContract], Images] = lambda images, _: images
     federation: Callable[[], list[Member]] = field(default=list)
     kept: dict[Any, Any] = field(default_factory=dict)
 
@@ -68,7 +72,15 @@ class Case:
     @cached_property
     def answers(self) -> dict[str, Tensor]:
         """Each teacher's logits on the training images, ``{site: (N, its classes)}``: computed once."""
-        return {t.site: answer(t.model.network, self.training, self.device) for t in self.teachers}
+        return {t.site: self.asked(t.model, self.training) for t in self.teachers}
+
+    def asked(self, model: Model, images: Images) -> Tensor:
+        """``(N, its classes)`` logits of any site's model on the student's images, prepared as its card asks."""
+        return answer(model.network, self.view(images, model.card.input), self.device)
+
+    def features(self, model: Model) -> Tensor:
+        """``(N, its features)``: what any site's model gives its head for the student's training images."""
+        return head_inputs(model.network, self.view(self.training, model.card.input), self.device)
 
     @cached_property
     def own_answers(self) -> Tensor:
@@ -102,10 +114,13 @@ class Case:
     def require_one_architecture(self, method: str) -> None:
         """
         Raises:
-            InputError: if weights cannot be averaged, because a site's network differs from the student's.
+            InputError: if weights cannot be averaged, because a site's network or input differs from the
+            student's.
         """
+        own = self.own.card
         for teacher in self.teachers:
-            if teacher.model.card.network != self.own.card.network:
+            card = teacher.model.card
+            if (card.network, card.input) != (own.network, own.input):
                 raise InputError(
                     f"weights of '{teacher.site}' ({teacher.model.card.network.name}) cannot be averaged "
                     f"with the student's ({self.own.card.network.name})",
@@ -162,17 +177,23 @@ class Outcome:
 
 
 def of_network(
-    case: Case, network: nn.Module, used: Sequence[Teacher], received: int | None = None
+    case: Case,
+    network: nn.Module,
+    used: Sequence[Teacher],
+    received: int | None = None,
+    given: InputContract | None = None,
 ) -> Outcome:
     """The outcome of a method that ends with one network.
 
     Args:
         used: the teachers whose answers or weights had a part in it.
         received: bytes; by default all teachers' packages, since all had to be there to be probed.
+        given: what the network expects of images; by default what the student's own model does.
     """
+    expects = given or case.own.card.input
     everything = sum(t.model.bytes for t in case.teachers)
     return Outcome(
-        lambda images: answer(network, images, case.device),
+        lambda images: answer(network, case.view(images, expects), case.device),
         len(used),
         everything if received is None else received,
     )

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from clinical_qkt.methods.case import Case, Outcome
-from clinical_qkt.targets import Images, aligned, answer
+from clinical_qkt.targets import Images, aligned
 from clinical_qkt.teachers import relevant_teachers
 
 
@@ -33,10 +33,10 @@ def run(case: Case, settings: Settings) -> Outcome:
     width = len(case.labels)
 
     def predict(images: Images) -> Tensor:
-        own = answer(case.own.network, images, case.device)
+        own = case.asked(case.own, images)
         said = [aligned(own, {c: c for c in case.local}, [True] * own.shape[1], width)]
         for teacher in teachers:
-            logits = answer(teacher.model.network, images, case.device)
+            logits = case.asked(teacher.model, images)
             known = teacher.known if settings.masked else [True] * logits.shape[1]
             said.append(aligned(logits, teacher.columns, known, width))
         votes = torch.stack([s.nan_to_num(-torch.inf).softmax(1).where(~s.isnan(), torch.nan) for s in said])

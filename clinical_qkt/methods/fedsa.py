@@ -130,12 +130,14 @@ def similarity(case: Case, teacher: Teacher, count: int) -> float:
     if not len(usable):
         return 0.0
     drawn = usable[torch.randperm(len(usable), generator=torch.Generator().manual_seed(case.seed))[:count]]
-    images = torch.stack([torch.as_tensor(case.training[int(i)]["image"]) for i in drawn])
-    of_class = labels[drawn]
-    own = saliency(case.own.network, images, of_class, case.device)
+    pictures, of_class = [case.training[int(i)] for i in drawn], labels[drawn]
     others = torch.tensor([rows[int(c)] for c in of_class])
-    theirs = saliency(teacher.model.network, images, others, case.device)
-    return cosine(own, theirs)
+    maps = []
+    for model, rows_of in ((case.own, of_class), (teacher.model, others)):
+        seen = case.view(pictures, model.card.input)
+        images = torch.stack([torch.as_tensor(seen[i]["image"]) for i in range(len(seen))])
+        maps.append(saliency(model.network, images, rows_of, case.device))
+    return cosine(*maps)
 
 
 def saliency(network: nn.Module, images: Tensor, classes: Tensor, device: torch.device) -> Tensor:
@@ -195,7 +197,7 @@ def _items(case: Case, teacher: Teacher) -> list[dict[str, Tensor]]:
     """The student's images with a teacher's answers and its features, each feature scaled to spread 1."""
     require_finite(case.answers[teacher.site], teacher.site)
     answers = aligned(case.answers[teacher.site], teacher.columns, teacher.known, len(case.labels))
-    features = head_inputs(teacher.model.network, case.training, case.device)
+    features = case.features(teacher.model)
     features = (features - features.mean(0)) / features.std(0, correction=0).clamp_min(1e-6)
     targets = {"label": labels_of(case.training), "answers": answers, "features": features}
     return [

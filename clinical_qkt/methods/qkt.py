@@ -36,12 +36,13 @@ def run(case: Case, settings: Settings) -> Outcome:
         asked = [_halved(t) for t in asked]
         received = (sum(t.model.bytes for t in case.teachers) if received is None else received) // 2
     answers = targets.asked(asked, case.answers, case.own_answers, case.labels, settings.answers)
-    images = targets.with_targets(case.training, answers, case.own_answers)
-    network, _ = starting_point(case.own, asked, case.labels, case.query, settings.start_from)
+    network, start = starting_point(case.own, asked, case.labels, case.query, settings.start_from)
+    given = start.card.input
+    images = targets.with_targets(case.view(case.training, given), answers, case.own_answers)
     chosen = (case.query, settings, case.seed, case.device)
-    network = phases.distil(network, images, case.augment, case.validation, *chosen)
+    network = phases.distil(network, images, case.augment, case.view(case.validation, given), *chosen)
     phases.retrain_head(network, images, *chosen)
-    return of_network(case, network, asked, received)
+    return of_network(case, network, asked, received, given)
 
 
 def _halved(teacher: Teacher) -> Teacher:

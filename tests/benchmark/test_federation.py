@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_qkt.benchmark.config import Scenario
-from clinical_qkt.benchmark.federation import Federation, dirichlet_shares
+from clinical_qkt.benchmark.federation import Federation
+from clinical_qkt.benchmark.partition import dirichlet_shares, label_lists
 from clinical_qkt.data.sources import open_source
 from clinical_qkt.errors import InputError, QueryError
 
@@ -62,3 +63,43 @@ def test_site_models_are_trained_once_and_know_more_rows_than_classes(npz, tmp_p
 def test_too_many_classes_at_once_are_refused(npz, tmp_path):
     with pytest.raises(QueryError, match="query_size"):
         federation(npz, tmp_path, query_size=4).queries(3)
+
+
+MIXED = {
+    "architecture": ["resnet_small", "densenet_small"],
+    "spatial_size": [28, 24, 32],
+    "label_lists": "own",
+}
+
+
+def test_sites_may_have_networks_sizes_and_label_lists_of_their_own(npz, tmp_path):
+    made = federation(npz, tmp_path, **MIXED)
+    assert [m.card.network.name for m in made.models] == ["ResNet", "DenseNet121", "ResNet"]
+    assert [m.card.input.spatial_size for m in made.models] == [[28, 28], [24, 24], [32, 32]]
+    for site, model in enumerate(made.models):
+        listed = [made.source.classes.find(c) for c in model.card.labels]
+        assert set(made.classes[site]) < set(listed) and len(listed) == len(made.classes[site]) + 1
+    ask = made.queries(1)[0]
+    case = made.case(ask)
+    own = case.own.card.input
+    assert tuple(case.training[0]["image"].shape[1:]) == tuple(own.spatial_size)
+    for teacher in case.teachers:
+        expects = teacher.model.card.input
+        seen = case.view(case.training, expects)
+        assert tuple(seen[0]["image"].shape[1:]) == tuple(expects.spatial_size)
+        assert len(case.answers[teacher.site]) == len(case.training)
+        assert teacher.columns  # its spelling was understood
+
+
+def test_every_view_is_made_from_the_raw_image(npz, tmp_path):
+    made = federation(npz, tmp_path, **MIXED)
+    items = made.test_items(made.queries(1)[0])
+    small, large = (made.raw.model_copy(update={"spatial_size": [s, s]}) for s in (12, 40))
+    through = made.view(made.view(items, small), large)
+    direct = made.view(items, large)
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(through, direct, strict=True))
+
+
+def test_label_lists_alike_are_the_datas(npz, tmp_path):
+    made = federation(npz, tmp_path)
+    assert label_lists(made.scenario, made.source.classes, made.classes, 1) == [made.source.classes] * 3
