@@ -34,6 +34,8 @@ KINDS: dict[Kind, str] = {"picture": "pictures", "dicom": "DICOM files", "nifti"
 COLOURS = {"training": "#0072B2", "validation": "#999999", "test": "#D55E00"}
 SHOWN = 12
 """Lines of a list that the terminal shows; the summary has all."""
+LONGEST = 50
+"""Rows of a list that the page shows."""
 
 Sections = dict[Section, list[Found]]
 
@@ -112,7 +114,12 @@ def write_page(path: Path, facts: dict[str, Any]) -> None:
         loader=jinja2.PackageLoader("clinical_qkt"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     picture = _picture(facts["classes"]) if facts["classes"] else None
-    page = environment.get_template("intake.html.j2").render(s=facts, sections=SECTIONS, picture=picture)
+    odd_first = sorted(
+        facts["series"], key=lambda row: not (row["even"] is False or row["tilt_of_positions"])
+    )
+    page = environment.get_template("intake.html.j2").render(
+        s=facts, sections=SECTIONS, picture=picture, series=odd_first[:LONGEST], longest=LONGEST
+    )
     write_text(path, page)
 
 

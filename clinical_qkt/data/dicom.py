@@ -233,4 +233,4 @@ def _why_not_decoded(header: Dataset) -> str:
             f"the installed decoder cannot read its pixel data ({uid.name}): "
             f"they are damaged, or need {CODECS}"
         )
-    return f"its pixel data are damaged, no decoder for {uid.name} reads them"
+    return f"its pixel data are damaged, or of a kind that no installed decoder for {uid.name} reads"
