@@ -13,7 +13,7 @@ from pathlib import PurePath
 from rich.console import Console
 from tqdm import tqdm
 
-from clinical_qkt import intake
+from clinical_qkt import intake, intake_report
 from clinical_qkt.data.datalist import SECTIONS, Section
 from clinical_qkt.data.formats import suffix_of
 from clinical_qkt.data.found import Found
@@ -77,7 +77,7 @@ class Prepare:
             self.summarise(source, piles, sections)
             if sections is not None:
                 self.write(source, sections)
-        intake.tell_next(self.console, self.out, sections is not None, source.kind)
+        intake_report.tell_next(self.console, self.out, sections is not None, source.kind)
 
     def find(self) -> IntakeSource:
         """The files, and of which kind they are."""
@@ -199,8 +199,8 @@ class Prepare:
         facts = intake.summary(self.found, piles, sections, self.notes)
         facts |= {"site": self.settings.site, "seed": self.settings.seed, "other_files": len(source.other)}
         write_json(self.out / "summary.json", facts)
-        intake.write_page(self.out / "summary.html", facts)
-        intake.show(self.console, facts)
+        intake_report.write_page(self.out / "summary.html", facts)
+        intake_report.show(self.console, facts)
 
     def write(self, source: IntakeSource, sections: dict[Section, list[Found]]) -> None:
         """The site's YAML, and last of all the datalist."""
