@@ -15,11 +15,11 @@ from pydicom.uid import UID, UID_dictionary
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """No warning from pydicom: its warnings quote header values, and those may name a patient."""
-    logger = logging.getLogger("pydicom")
+def quiet(library: str = "pydicom") -> Iterator[None]:
+    """No warning from a library: warnings quote header values, and those may name a patient."""
+    logger = logging.getLogger(library)
     before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    logger.setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -13,6 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import Orientation, Spacing
 
 from clinical_qkt.data.formats import ImageRefused
+from clinical_qkt.data.headers import quiet
 from clinical_qkt.files import write_whole
 
 Array = np.ndarray[Any, Any]
@@ -36,18 +37,22 @@ def read_volume(path: Path) -> tuple[Array, Array]:
     if not path.is_file():
         raise ImageRefused("missing")
     try:
-        image: Any = nibabel.load(path)
+        with quiet("nibabel.global"):  # it would print what it mends in a damaged header
+            image: Any = nibabel.load(path)
         shape = image.shape
     except Exception:  # arbitrary bytes can raise anything
         raise ImageRefused("truncated or damaged: its NIfTI header cannot be read") from None
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
-    if len(shape) != 3 or min(shape) < 1:
+    if len(shape) != 3:
         raise ImageRefused(f"has {len(shape)} axes; one volume with three is read")
+    if min(shape) < 1:
+        raise ImageRefused("has no voxels")
     if np.prod(shape, dtype=np.float64) > MAX_VOXELS:
         raise ImageRefused(f"announces more than {MAX_VOXELS:,} voxels")
     affine = np.asarray(image.affine, np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    flat = not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9
+    if flat or np.isnan(nibabel.io_orientation(affine)).any():
         raise ImageRefused("its affine does not place its voxels in space")
     try:
         values = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
