@@ -75,7 +75,7 @@ class Case:
         return {t.site: self.asked(t.model, self.training) for t in self.teachers}
 
     def asked(self, model: Model, images: Images) -> Tensor:
-        """``(N, its classes)`` logits of any site's model on the student's images, prepared as its card asks."""
+        """``(N, its classes)`` logits of any site's model, which sees the images as its card asks."""
         return answer(model.network, self.view(images, model.card.input), self.device)
 
     def features(self, model: Model) -> Tensor:

@@ -72,7 +72,7 @@ ALLOWED: dict[str, Allowed] = {
         channels="in_channels",
         classes="num_classes",
         depths=("_bn0", "_blocks.1", "_blocks.2"),
-        others=frozenset({"model_name"}),
+        others=frozenset({"model_name", "norm"}),
         fixed={"pretrained": False},  # pretrained weights would be downloaded
     ),
     "EfficientNet": Allowed(
@@ -80,7 +80,7 @@ ALLOWED: dict[str, Allowed] = {
         channels="in_channels",
         classes="num_classes",
         depths=("_bn0", "_blocks.0", "_blocks.1"),
-        others=frozenset({"blocks_args_str", "image_size"}),
+        others=frozenset({"blocks_args_str", "image_size", "norm"}),
     ),
     "SEResNet50": Allowed(
         make=nets.SEResNet50,
@@ -122,9 +122,14 @@ PRESETS: dict[str, tuple[str, dict[str, Literal]]] = {
     "densenet_small": ("DenseNet121", {"init_features": 24, "growth_rate": 12, "block_config": [3, 3, 3]}),
     # its pooling needs at least 32 pixels a side
     "densenet121": ("DenseNet121", {}),
-    "efficientnet_small": ("EfficientNet", {"blocks_args_str": [f"{s}_se0.25" for s in _STAGES]}),
+    # MONAI's batch norm for this family follows its statistics so slowly (momentum 0.01) that a thousand images
+    # do not suffice; plain batch norm does
+    "efficientnet_small": (
+        "EfficientNet",
+        {"blocks_args_str": [f"{s}_se0.25" for s in _STAGES], "norm": "batch"},
+    ),
     # at least 32 pixels a side
-    "efficientnet_b0": ("EfficientNetBN", {"model_name": "efficientnet-b0"}),
+    "efficientnet_b0": ("EfficientNetBN", {"model_name": "efficientnet-b0", "norm": "batch"}),
     "seresnet_small": ("SEResNet50", {"layers": [1, 1, 1, 1]}),
     # sides that four divides in two dimensions, eight in three; see ``preset_args``
     "vit_small": ("ViT", {"hidden_size": 96, "mlp_dim": 192, "num_layers": 4, "num_heads": 4}),
