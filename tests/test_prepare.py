@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import make_dicom
 import nibabel
 import numpy as np
 import pydicom
@@ -23,7 +24,7 @@ import yaml
 from conftest import ROOT, run, square
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from make_dicom import write_dicom, write_labels
+from make_dicom import picture_header, write_dicom, write_labels
 from PIL import Image
 
 from clinical_qkt.data.datalist import SECTIONS, load_datalist, parse_datalist
@@ -32,6 +33,7 @@ from clinical_qkt.data.formats import ImageRefused
 from clinical_qkt.data.identifiers import KEYWORDS
 from clinical_qkt.data.volumes import read_volume
 from clinical_qkt.labels import LabelSpace
+from clinical_qkt.prepare import Prepare
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 REAL = Path(os.environ.get("CLINICAL_QKT_DATA", ROOT.parent / "shared" / "data"))
@@ -385,6 +387,59 @@ def test_a_table_of_patients_keeps_patches_of_one_patient_together(volumes):
     assert len({e["patient"] for e in found}) == 6 and {e["label"] for e in found} == {"front", "neither"}
 
 
+def test_a_file_that_raises_anything_is_one_refused_file(dicom, monkeypatch, capfd):
+    from clinical_qkt.data import dicom as reader
+
+    read, calls = reader.read_header, []
+
+    def sometimes(path):
+        calls.append(path)
+        if len(calls) == 5:
+            raise RuntimeError("Zebrowski^Anna")
+        return read(path)
+
+    monkeypatch.setattr(reader, "read_header", sometimes)
+    out = prepared(dicom, "--labels", "BodyPartExamined")
+    assert summary(out)["left_out"] == {"damaged: it cannot be decoded": 1} and len(entries(out)) == 59
+    assert "Zebrowski" not in "".join(capfd.readouterr())
+
+
+def test_where_links_cannot_be_made_files_are_copied(dicom, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    out = prepared(dicom, "--labels", "BodyPartExamined")
+    assert all((out / e["image"]).is_file() and not (out / e["image"]).is_symlink() for e in entries(out))
+
+
+@pytest.mark.parametrize("stage", ["split", "place_images", "summarise", "write"])
+def test_a_run_that_is_cut_off_leaves_nothing_that_looks_finished(dicom, monkeypatch, stage):
+    def cut_off(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as m:
+        m.setattr(Prepare, stage, cut_off)
+        prepared(dicom, "--labels", "BodyPartExamined", code=130)
+    assert [p.name for p in (dicom.parent / "site").iterdir()] == ["local"]
+    salt = (dicom.parent / "site" / "local" / "salt").read_bytes()
+    out = prepared(dicom, "--labels", "BodyPartExamined")
+    assert len(entries(out)) == 60 and (out / "local" / "salt").read_bytes() == salt
+
+
+def test_an_npz_becomes_dicom_files(tmp_path, monkeypatch):
+    images = pictures(30)
+    images[3] = images[2]
+    labels = np.repeat([0, 1], 15)
+    np.savez(tmp_path / "x.npz", images=images, labels=labels, classes=np.array(["Hand", "Head"]))
+    monkeypatch.setattr(
+        sys, "argv", ["make_dicom.py", str(tmp_path / "x.npz"), str(tmp_path), "--slices", "3"]
+    )
+    make_dicom.main()
+    out = prepared(tmp_path / "dicom", "--labels", str(tmp_path / "labels.csv"))
+    assert len(entries(out)) == 29 and summary(out)["patients"] == 10
+
+
 def test_a_folder_that_holds_something_is_not_touched(dicom, capfd):
     (dicom.parent / "site").mkdir()
     (dicom.parent / "site" / "mine.txt").write_text("x")
@@ -432,8 +487,6 @@ def test_the_summarys_keys_are_in_the_reference(dicom):
 
 @pytest.mark.slow
 def test_five_thousand_slices_stay_under_a_gigabyte(tmp_path):
-    from make_dicom import picture_header
-
     rng, picture = np.random.default_rng(0), pictures(1, size=512)[0]
     for i in range(5000):
         picture[0, :8] = rng.integers(0, 256, 8)  # no two are alike
