@@ -1,17 +1,21 @@
 """The main job over several seeds: query recall and forgetting, before and after, with intervals.
 
-    python -m clinical_qkt.benchmark.main_job [--data FILE] [--seeds 0,1,2] [--out DIR]
+    python -m clinical_qkt.benchmark.main_job [--data FILE] [--bundle NAME] [--sites N] [--classes-per-site N]
+        [--answers models|statistics|private] [--query CLASS …] [--seeds 0,1,2] [--out DIR]
 
-Each seed deals the classes to the hospitals anew and asks for another class. A seed that is done is not run
-again, so that a benchmark that was cut off goes on where it stopped.
+Each seed deals the classes to the hospitals anew. With several queries each of them is asked for in turn, by
+the hospital that most others can teach. What is done is not run again, so that a benchmark that was cut off
+goes on where it stopped.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -22,25 +26,31 @@ from rich.console import Console
 
 from clinical_qkt import __version__
 from clinical_qkt.cli import exit_codes
-from clinical_qkt.demo import DemoSettings, run_demo
+from clinical_qkt.demo import BUNDLE, DemoSettings, run_demo
 from clinical_qkt.errors import InputError
 from clinical_qkt.files import write_json, write_text
 
 
-def run(data: Path | None, seeds: list[int], out: Path, console: Console) -> dict[str, Any]:
-    """Run the demo for each seed and write ``results.json`` and ``results.md``."""
+def run(
+    settings: DemoSettings, seeds: list[int], queries: list[str], out: Path, console: Console
+) -> dict[str, Any]:
+    """Run the demo for each seed and query, and write ``results.json`` and ``results.md``.
+
+    Args:
+        settings: of every demo, but for seed and query.
+        queries: classes that are asked for one by one; if empty, each seed asks for the one of its choice.
+    """
     rows = []
-    for seed in seeds:
-        folder = out / f"seed_{seed}"
-        summary = run_demo(
-            DemoSettings(data=data, seed=seed), folder, overwrite=False, keep=True, console=console
-        )
+    for seed, query in itertools.product(seeds, queries or [""]):
+        folder = out / f"seed_{seed}" / query.replace(" ", "_")
+        chosen = replace(settings, seed=seed, query=(query,) if query else ())
+        summary = run_demo(chosen, folder, overwrite=False, keep=True, console=console)
         rows.append(
             {
                 "seed": seed,
                 "student": summary["student"]["site"],
                 "query": summary["student"]["query"],
-                "relevant_teachers": sum(t["relevant"] for t in summary["teachers"]),
+                "relevant_teachers": _teachers(summary),
                 "query_recall_before": summary["before"]["query_recall"],
                 "query_recall": summary["after"]["query_recall"],
                 "retained_recall": summary["after"]["retained_recall"],
@@ -53,6 +63,8 @@ def run(data: Path | None, seeds: list[int], out: Path, console: Console) -> dic
         )
     content = {
         "data": summary["data"]["name"],
+        "bundle": settings.bundle,
+        "answers": settings.answers,
         "generated": summary["data"]["generated"],
         "rows": rows,
         "mean": {
@@ -68,6 +80,12 @@ def run(data: Path | None, seeds: list[int], out: Path, console: Console) -> dic
     write_json(out / "results.json", content)
     write_text(out / "results.md", table(content))
     return content
+
+
+def _teachers(summary: dict[str, Any]) -> int:
+    """Hospitals that could teach a queried class: with their models, or with statistics."""
+    answered = [a for a in summary["answers"] if any(c["kind"] for c in a["classes"])]
+    return len(answered) if summary["answers"] else sum(t["relevant"] for t in summary["teachers"])
 
 
 def interval(values: list[float], resamples: int = 2000) -> dict[str, float]:
@@ -106,6 +124,11 @@ def table(content: dict[str, Any]) -> str:
 
 def main(
     data: Annotated[Path | None, typer.Option(help="As for `clinical-qkt demo`.")] = None,
+    bundle: Annotated[str, typer.Option(help="As for `clinical-qkt demo`.")] = BUNDLE,
+    sites: Annotated[int, typer.Option(min=2)] = 4,
+    classes_per_site: Annotated[int | None, typer.Option()] = None,
+    answers: Annotated[Literal["models", "statistics", "private"], typer.Option()] = "models",
+    query: Annotated[list[str] | None, typer.Option(help="Asked for alone; again for more.")] = None,
     seeds: Annotated[str, typer.Option(help="Separated by commas.")] = "0,1,2",
     out: Annotated[Path, typer.Option()] = Path("runs/benchmark"),
 ) -> None:
@@ -115,7 +138,10 @@ def main(
             f"'{seeds}' is not a list of numbers", where="--seeds", fix="write e.g. --seeds 0,1,2"
         )
     console = Console()
-    content = run(data, [int(s) for s in seeds.split(",")], out, console)
+    settings = DemoSettings(
+        data=data, bundle=bundle, sites=sites, classes_per_site=classes_per_site, answers=answers
+    )
+    content = run(settings, [int(s) for s in seeds.split(",")], query or [], out, console)
     console.print(table(content), soft_wrap=True)
 
 
