@@ -17,18 +17,19 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from ignite.metrics import EpochMetric
 from monai.bundle import ConfigWorkflow
+from pydantic import ValidationError
 from torch import nn
 
 from clinical_qkt import asking, keys, metrics, stages
 from clinical_qkt.answering import Answering
 from clinical_qkt.data.datalist import CheckedData, load_datalist
+from clinical_qkt.data.formats import image_files
 from clinical_qkt.data.images import check_images, warn_skipped
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.preparation import contract_transforms
 from clinical_qkt.data.preparation import reading as reading
 from clinical_qkt.data.preparation import show_progress as show_progress
 from clinical_qkt.data.preparation import symmetries as symmetries
-from clinical_qkt.data.sources import SUFFIXES
 from clinical_qkt.errors import InputError, OutputError, QKTError
 from clinical_qkt.files import fingerprint, require_writable, sha256
 from clinical_qkt.handlers import EvaluationWriter, PredictionWriter
@@ -157,8 +158,12 @@ def contract(values: dict[str, Any]) -> InputContract:
     """The input contract of the site's model."""
     try:
         return InputContract.model_validate(values)
-    except ValueError as e:
-        raise InputError(str(e), where="input", fix="correct channels, spatial_size and ranges") from None
+    except ValidationError as e:
+        raise InputError(
+            "; ".join(f"{'.'.join(map(str, p['loc'])) or 'input'}: {p['msg']}" for p in e.errors()),
+            where="input",
+            fix="correct these keys of the section 'input', see docs/reference/input-contract.md",
+        ) from None
 
 
 prepare = contract_transforms
@@ -267,10 +272,10 @@ def image_items(folder: str | Path) -> list[dict[str, Any]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError("there is no such folder", where=f"images: {folder}", fix="give --images FOLDER")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    paths = list(image_files(folder))
     if not paths:
         raise InputError(
-            "holds no images", where=str(folder), fix=f"files may end in {', '.join(sorted(SUFFIXES))}"
+            "holds no images", where=str(folder), fix="give a folder of pictures, DICOM or NIfTI files"
         )
     check = check_images(paths, str(folder), allow_mixed_sizes=True)
     warn_skipped(check.skipped)

@@ -182,6 +182,8 @@ class Prepare:
             self.notes += intake.empty_folders_told(self.settings.source, self.found)
         if labelling is not None and not source.sections:
             self.notes.append(intake.split_told(kept, self.settings.seed))
+            if self.meaning():
+                self.notes.append("'input::intensity_range' in site.yaml waits for your window in HU")
         self.notes += [oddity for stack in piles for oddity in stack.oddities()]
 
     def rows(self, source: IntakeSource | None) -> Iterator[Row]:
@@ -216,6 +218,7 @@ class Prepare:
                 "channels": kept[0].shape[0],
                 "allow_mixed_sizes": self.settings.allow_mixed_sizes,
                 "seed": self.settings.seed,
+                **self.meaning(),
             },
         )
         listed = {s: [self.entry(f) for f in images] for s, images in sections.items()}
@@ -226,6 +229,11 @@ class Prepare:
             "left_out": left_out,
         }
         write_json(self.out / "datalist.json", {**head, **listed})
+
+    def meaning(self) -> dict[str, str | None]:
+        """What the bundle has to know of Hounsfield units: that they are such, and a window, to be set."""
+        hounsfield = self.settings.intensity == "HU"
+        return {"input::intensity": "HU", "input::intensity_range": None} if hounsfield else {}
 
     def entry(self, one: Found) -> dict[str, str]:
         """An image's line in the datalist; a patient only where one is known: a guess protects nobody."""

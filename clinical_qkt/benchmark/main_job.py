@@ -27,7 +27,7 @@ from rich.console import Console
 from clinical_qkt import __version__
 from clinical_qkt.cli import exit_codes
 from clinical_qkt.demo import BUNDLE, DemoSettings, run_demo
-from clinical_qkt.errors import InputError
+from clinical_qkt.errors import InputError, QueryError
 from clinical_qkt.files import write_json, write_text
 
 
@@ -44,7 +44,11 @@ def run(
     for seed, query in itertools.product(seeds, queries or [""]):
         folder = out / f"seed_{seed}" / query.replace(" ", "_")
         chosen = replace(settings, seed=seed, query=(query,) if query else ())
-        summary = run_demo(chosen, folder, overwrite=False, keep=True, console=console)
+        try:
+            summary = run_demo(chosen, folder, overwrite=False, keep=True, console=console)
+        except QueryError as e:  # as dealt by this seed, nobody lacks the class
+            console.print(f"seed {seed}, {query}: left out: {e.problem}")
+            continue
         rows.append(
             {
                 "seed": seed,
@@ -61,6 +65,8 @@ def run(
                 "transfer_seconds": round(sum(summary["seconds"].values()), 1),
             }
         )
+    if not rows:
+        raise InputError("none of the queries can be asked", where="--query", fix="leave it out")
     content = {
         "data": summary["data"]["name"],
         "bundle": settings.bundle,

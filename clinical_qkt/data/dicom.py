@@ -158,14 +158,16 @@ class DicomReader(ImageReader):
     @staticmethod
     def _meta(header: Dataset, array: Array) -> dict[str, Any]:
         with quiet():
-            affine = np.diag([*(spacing(header) or (1.0, 1.0)), 1.0, 1.0])
-        return {
+            known = spacing(header)
+        affine = np.diag([*(known or (1.0, 1.0)), 1.0, 1.0])
+        meta: dict[str, Any] = {
             MetaKeys.AFFINE: affine,
-            MetaKeys.ORIGINAL_AFFINE: affine.copy(),
             MetaKeys.SPACE: SpaceKeys.RAS,
             MetaKeys.SPATIAL_SHAPE: np.asarray(array.shape[:2]),
             MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan") if array.ndim == 2 else -1,
         }
+        # By this the input contract tells a spacing that the file states from one that nobody knows.
+        return {**meta, MetaKeys.ORIGINAL_AFFINE: affine.copy()} if known else meta
 
 
 def _listed(files: Any) -> Sequence[Any]:

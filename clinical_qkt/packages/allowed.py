@@ -122,8 +122,8 @@ PRESETS: dict[str, tuple[str, dict[str, Literal]]] = {
     "densenet_small": ("DenseNet121", {"init_features": 24, "growth_rate": 12, "block_config": [3, 3, 3]}),
     # its pooling needs at least 32 pixels a side
     "densenet121": ("DenseNet121", {}),
-    # MONAI's batch norm for this family follows its statistics so slowly (momentum 0.01) that a thousand images
-    # do not suffice; plain batch norm does
+    # MONAI's batch norm for this family follows its statistics so slowly (momentum 0.01) that a thousand
+    # images do not suffice; plain batch norm does
     "efficientnet_small": (
         "EfficientNet",
         {"blocks_args_str": [f"{s}_se0.25" for s in _STAGES], "norm": "batch"},

@@ -1,0 +1,202 @@
+"""The bundles for DICOM slices and NIfTI patches: their real configs, on generated files that were prepared."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT, run
+from make_dicom import write_dicom, write_labels
+from monai.bundle import verify_metadata, verify_net_in_out
+from pydicom import dcmread
+
+from clinical_qkt import bundle
+from clinical_qkt.packages.store import load_model
+
+NAMES = ["blood_cell_classification", "body_region_radiograph", "hippocampus_region_3d"]
+
+
+def bar(kind: int, seed: int) -> np.ndarray:
+    """A grey picture with a bright bar: upright, lying or none."""
+    rng = np.random.default_rng([seed, kind])
+    picture = rng.normal(70, 12, (28, 28))
+    at = rng.integers(6, 18)
+    if kind == 0:
+        picture[at : at + 5] += 120
+    elif kind == 1:
+        picture[:, at : at + 5] += 120
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def write_volume(folder: Path, seed: int) -> None:
+    """A bright front and a dim back part in a noisy volume, stored from left to right or the other way."""
+    rng = np.random.default_rng(seed)
+    values, parts = rng.normal(100, 10, (30, 54, 30)), np.zeros((30, 54, 30), np.uint8)
+    x, z = rng.integers(10, 14, 2)
+    parts[x : x + 9, 8:20, z : z + 9], parts[x : x + 9, 20:32, z : z + 9] = 2, 1
+    values[parts == 1] += 200
+    values[parts == 2] -= 80
+    affine = np.diag([-1.0 if seed % 2 else 1.0, 1, 1, 1])
+    for name, array in (("images", values.astype(np.float32)), ("labels", parts)):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(array, affine), folder / name / f"v{seed:02d}.nii.gz")
+
+
+@pytest.fixture(scope="session")
+def dicom(tmp_path_factory) -> Path:
+    """A datalist of DICOM slices of three classes."""
+    root = tmp_path_factory.mktemp("dicom")
+    kinds = ["upright", "lying", "neither"]
+    pictures = np.stack([bar(k, i) for k in range(3) for i in range(100)])
+    written = write_dicom(root / "scans", pictures, [k for k in kinds for _ in range(100)], slices=4)
+    write_labels(root / "labels.csv", written)
+    table = ("--labels", str(root / "labels.csv"))
+    assert run("prepare", str(root / "scans"), *table, "--out", str(root / "site")) == 0
+    return root / "site" / "datalist.json"
+
+
+@pytest.fixture(scope="session")
+def nifti(tmp_path_factory) -> Path:
+    """A datalist of patches of volumes."""
+    root = tmp_path_factory.mktemp("nifti")
+    for seed in range(30):
+        write_volume(root, seed)
+    parts = ("--parts", "front=1", "--parts", "back=2", "--patches", "4")
+    source = (str(root / "images"), "--voxel-labels", str(root / "labels"))
+    assert run("prepare", *source, *parts, "--out", str(root / "site")) == 0
+    return root / "site" / "datalist.json"
+
+
+@pytest.fixture(scope="session", params=["body_region_radiograph", "hippocampus_region_3d"])
+def hospitals(request, dicom, nifti, tmp_path_factory) -> tuple[Path, Path]:
+    """Two hospitals with two of the three classes each, their packages and a transfer; and the bundle."""
+    out = tmp_path_factory.mktemp(request.param) / "demo"
+    data = dicom if request.param == "body_region_radiograph" else nifti
+    options = ("--sites", "2", "--classes-per-site", "2", "--max-epochs", "25")
+    assert run("demo", "--bundle", request.param, "--data", str(data), "--out", str(out), *options) == 0
+    return out, ROOT / "bundles" / request.param / "configs"
+
+
+def student(out: Path) -> Path:
+    return next(p for p in sorted(out.glob("sites/*.yaml")) if "teachers:" in p.read_text())
+
+
+def test_a_queried_class_is_gained(hospitals):
+    out, _ = hospitals
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["before"]["query_recall"] == 0 and summary["after"]["query_recall"] > 0.5
+    card = load_model(out / "model").card
+    expected = {"display": [28, 28], "relative": [24, 24, 24]}[card.input.intensity]
+    assert card.input.spatial_size == expected and len(card.label_space) == 3
+
+
+def test_the_other_stages_run_with_the_same_configs(hospitals, tmp_path):
+    out, configs = hospitals
+    site = student(out)
+    items = json.loads(Path(yaml.safe_load(site.read_text())["data"]).read_text())["test"][:4]
+    (tmp_path / "new").mkdir()
+    for item in items:
+        shutil.copy(Path(site.parent.parent / "data" / item["image"]), tmp_path / "new")
+    common = {"model": str(out / "model"), "mlflow": f"sqlite:///{tmp_path}/m.db"}
+    bundle.run(
+        [configs / "train.yaml", configs / "inference.yaml", site],
+        images=str(tmp_path / "new"),
+        result=str(tmp_path / "predictions.csv"),
+        **common,
+    )
+    with (tmp_path / "predictions.csv").open() as f:
+        rows = list(csv.reader(f))
+    assert len(rows) == 1 + len(items) and len(rows[0]) == 2 + 3
+    bundle.run(
+        [configs / "train.yaml", configs / "evaluate.yaml", site],
+        result=str(tmp_path / "evaluation.json"),
+        **common,
+    )
+    summary = json.loads((out / "summary.json").read_text())
+    evaluation = json.loads((tmp_path / "evaluation.json").read_text())
+    for name, row in summary["after"]["per_class"].items():
+        assert evaluation["per_class"][name]["recall"] == row["recall"], name
+    queried = tmp_path / "site.yaml"
+    queried.write_text(yaml.safe_dump({**yaml.safe_load(site.read_text()), "query_dir": str(tmp_path / "q")}))
+    bundle.run([configs / "train.yaml", configs / "query.yaml", queried])
+    other = next(
+        p
+        for p in sorted(out.glob("sites/*.yaml"))
+        if summary["student"]["query"][0] in yaml.safe_load(p.read_text())["classes"]
+    )
+    bundle.run(
+        [configs / "train.yaml", configs / "answer.yaml", other],
+        asked=str(tmp_path / "q"),
+        answer_dir=str(tmp_path / "a"),
+        ledger=str(tmp_path / "ledger.db"),
+        policy={"unit": "image", "minimum_patients": 2},
+        yes=True,
+    )
+    assert run("verify", str(tmp_path / "a"), "--query", str(tmp_path / "q")) == 0
+
+
+def test_it_trains_with_the_stock_launcher(hospitals, tmp_path):
+    out, configs = hospitals
+    site = student(out)
+    values = {**yaml.safe_load(site.read_text()), "output_dir": str(tmp_path / "out"), "max_epochs": 1}
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump(values))
+    files = str([str(configs / "train.yaml"), str(tmp_path / "site.yaml")])
+    done = subprocess.run(
+        [sys.executable, "-m", "monai.bundle", "run", "--config_file", files],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert load_model(tmp_path / "out" / "model").card.task == configs.parent.name
+
+
+def test_images_of_other_dimensions_are_refused(nifti, tmp_path):
+    configs = ROOT / "bundles" / "body_region_radiograph" / "configs"
+    values = {"site": "a", "data": str(nifti), "classes": ["front", "back", "neither"]}
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump({**values, "output_dir": str(tmp_path)}))
+    with pytest.raises(bundle.QKTError, match="images have 3 dimensions, the site's model takes 2"):
+        bundle.run([configs / "train.yaml", tmp_path / "site.yaml"])
+
+
+def test_a_site_of_ct_images_sets_its_window(dicom, tmp_path):
+    for file in (dicom.parent / "images").iterdir():
+        header = dcmread(file)
+        header.Modality, header.RescaleIntercept = "CT", header.get("RescaleIntercept", -1024)
+        header.RescaleSlope = header.get("RescaleSlope", 8)
+        (tmp_path / "scans" / header.BodyPartExamined).mkdir(parents=True, exist_ok=True)
+        header.save_as(tmp_path / "scans" / header.BodyPartExamined / file.name)
+    options = ("--labels", "folder", "--intensity", "HU", "--out", str(tmp_path / "site"))
+    assert run("prepare", str(tmp_path / "scans"), *options) == 0
+    configs, site = ROOT / "bundles/body_region_radiograph/configs", tmp_path / "site" / "site.yaml"
+    with pytest.raises(bundle.QKTError, match="intensity_range: Input should be a valid tuple"):
+        bundle.run([configs / "train.yaml", site], max_epochs=1)
+    values = yaml.safe_load(site.read_text()) | {"input::intensity_range": [-160, 240]}
+    site.write_text(yaml.safe_dump(values))
+    bundle.run([configs / "train.yaml", site], max_epochs=1)
+    contract = load_model(tmp_path / "site" / "results" / "model").card.input
+    assert (contract.intensity, contract.intensity_range) == ("HU", (-160, 240))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_bundle_runs_the_same_configs_and_its_metadata_fit_its_network(name):
+    configs = ROOT / "bundles" / name / "configs"
+    first = ROOT / "bundles" / NAMES[0] / "configs"
+    mine, others = (sorted(p.name for p in c.glob("*.yaml")) for c in (configs, first))
+    assert mine == others
+    assert all((configs / n).read_text() == (first / n).read_text() for n in mine)
+    meta = configs / "metadata.json"
+    assert json.loads(meta.read_text())["defaults"]["task"] == name
+    verify_metadata(str(meta), filepath=str(ROOT / "configs/schemas/bundle_metadata.json"))
+    verify_net_in_out("network_def", str(meta), str(configs / "train.yaml"), device="cpu")
