@@ -15,6 +15,8 @@ from conftest import CONFIGS, ROOT
 
 from clinical_qkt.benchmark.config import BenchmarkConfig, Scenario
 from clinical_qkt.benchmark.rows import FIGURES
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.packages.allowed import PRESETS
 from clinical_qkt.packages.store import load_model
 from clinical_qkt.policy import Policy
 from clinical_qkt.sites import Site
@@ -123,6 +125,27 @@ def test_a_class_is_asked_for_as_the_how_to_says(demo, tmp_path):
     summary = json.loads((tmp_path / "asked" / "transfer" / "summary.json").read_text())
     assert summary["answers"][0]["site"] == other.stem and summary["teachers"] == []
     assert (tmp_path / "asked" / "transfer" / "report.html").is_file()
+
+
+def test_an_input_contract_is_set_as_the_reference_says(demo, tmp_path):
+    text = (ROOT / "docs/reference/input-contract.md").read_text()
+    lines = [
+        line.strip() for line in text.splitlines() if re.match(r"    (C=|cp |python|clinical-qkt)", line)
+    ]
+    script = "; ".join(["set -e", *lines]).replace("runs/demo", str(demo))
+    script = script.replace("runs/contract", str(tmp_path / "c")).replace("runs/my_task", str(tmp_path / "b"))
+    assert script.count("python -m monai.bundle") == 2 and script.count("clinical-qkt") == 1
+    shell(script)
+    card = load_model(tmp_path / "c" / "model").card
+    assert card.network.name == "ViT" and card.input.spatial_size == [32, 32]
+    assert card.input.other_channels == "convert"
+    assert not any(p.is_symlink() for p in (tmp_path / "b").rglob("*"))
+
+
+def test_every_field_of_the_input_contract_and_every_network_is_in_the_reference():
+    text = (ROOT / "docs/reference/input-contract.md").read_text()
+    named = {key for row in re.findall(r"^\| (.+?) \|", text, re.M) for key in re.findall(r"`(\w+)`", row)}
+    assert set(InputContract.model_fields) | set(PRESETS) <= named
 
 
 def test_every_key_of_the_policy_is_in_the_reference():

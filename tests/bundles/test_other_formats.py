@@ -1,4 +1,4 @@
-"""The bundles for DICOM slices and NIfTI patches: their real configs, on generated files that were prepared."""
+"""The bundles for DICOM slices and NIfTI patches: their real configs, on generated and prepared files."""
 
 from __future__ import annotations
 
