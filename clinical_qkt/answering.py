@@ -17,7 +17,7 @@ from tqdm import tqdm
 from clinical_qkt.consent import Preview, require_consent
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.data.preparation import adapter
+from clinical_qkt.data.transforms import adapter
 from clinical_qkt.errors import InputError
 from clinical_qkt.files import sha256
 from clinical_qkt.labels import ClassLabel

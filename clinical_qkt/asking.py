@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from clinical_qkt.data.datalist import CheckedData
-from clinical_qkt.data.preparation import cached
+from clinical_qkt.data.transforms import cached
 from clinical_qkt.errors import InputError
 from clinical_qkt.packages.extractor import Extractor, describe
 from clinical_qkt.packages.networks import NetworkSpec

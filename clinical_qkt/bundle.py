@@ -26,10 +26,10 @@ from clinical_qkt.data.datalist import CheckedData, load_datalist
 from clinical_qkt.data.formats import image_files
 from clinical_qkt.data.images import check_images, warn_skipped
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.data.preparation import contract_transforms
-from clinical_qkt.data.preparation import reading as reading
-from clinical_qkt.data.preparation import show_progress as show_progress
-from clinical_qkt.data.preparation import symmetries as symmetries
+from clinical_qkt.data.transforms import contract_transforms
+from clinical_qkt.data.transforms import reading as reading
+from clinical_qkt.data.transforms import show_progress as show_progress
+from clinical_qkt.data.transforms import symmetries as symmetries
 from clinical_qkt.errors import InputError, OutputError, QKTError
 from clinical_qkt.files import fingerprint, require_writable, sha256
 from clinical_qkt.handlers import EvaluationWriter, PredictionWriter

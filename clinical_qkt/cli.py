@@ -141,9 +141,9 @@ def prepare(
     ] = False,
 ) -> None:
     """Check your own images, and make a datalist, a site's YAML and a summary."""
-    from clinical_qkt.data.patches import Cutting
-    from clinical_qkt.prepare import Prepare
-    from clinical_qkt.prepare_options import PrepareSettings, parts_of
+    from clinical_qkt.prepare.command import Prepare
+    from clinical_qkt.prepare.options import PrepareSettings, parts_of
+    from clinical_qkt.prepare.patches import Cutting
 
     settings = PrepareSettings(
         source=source,

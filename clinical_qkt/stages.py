@@ -11,7 +11,7 @@ from torch import nn
 from clinical_qkt import masks, metrics
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.data.preparation import cached
+from clinical_qkt.data.transforms import cached
 from clinical_qkt.files import drop_unfinished
 from clinical_qkt.packages.card import Card, KnowledgeMask
 from clinical_qkt.packages.networks import NetworkSpec, find_head

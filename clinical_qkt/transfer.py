@@ -26,7 +26,7 @@ from clinical_qkt.answers import Answers, read_answers, with_answers
 from clinical_qkt.budget import BudgetFit, class_recalls
 from clinical_qkt.data.datalist import CheckedData, Section
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.data.preparation import cached
+from clinical_qkt.data.transforms import cached
 from clinical_qkt.errors import InputError
 from clinical_qkt.files import drop_unfinished, fingerprint, sha256, write_json
 from clinical_qkt.handlers import LogEpochs

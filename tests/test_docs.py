@@ -30,7 +30,7 @@ def test_links_and_named_files_exist(page):
     text = page.read_text()
     for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", text):
         assert (page.parent / target).exists(), target
-    for named in re.findall(r"\b((?:bundles|configs|docs)/[\w/.-]+\.(?:ya?ml|json|md|svg))", text):
+    for named in re.findall(r"(?<![\w/.-])((?:bundles|configs|docs)/[\w/.-]+\.(?:ya?ml|json|md|svg))", text):
         assert (ROOT / named).exists() or "SITE" in named, named
 
 

@@ -23,8 +23,8 @@ from clinical_qkt.benchmark.config import Scenario, in_turn
 from clinical_qkt.benchmark.partition import label_lists, shares_of
 from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.inputs import InputContract, converted
-from clinical_qkt.data.preparation import adapter, reading, show_progress, symmetries
 from clinical_qkt.data.sources import Source
+from clinical_qkt.data.transforms import adapter, reading, show_progress, symmetries
 from clinical_qkt.errors import QueryError
 from clinical_qkt.files import fingerprint
 from clinical_qkt.labels import LabelSpace, align

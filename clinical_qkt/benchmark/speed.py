@@ -29,7 +29,7 @@ from clinical_qkt.answers import fitted
 from clinical_qkt.asking import features_of, own_extractor
 from clinical_qkt.cli import exit_codes
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.data.preparation import symmetries
+from clinical_qkt.data.transforms import symmetries
 from clinical_qkt.files import write_json
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.losses import TransferLoss
@@ -101,9 +101,9 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
 
     def site_answers() -> None:
         moments = Moments(extractor.spec.features)
-        for batch in pictures.split(64):
+        for image in pictures.split(1):  # as ``answering`` does
             with torch.no_grad():
-                moments.update(extractor.to(device)(batch.to(device))[1].cpu())
+                moments.update(extractor.to(device)(image.to(device))[1].cpu())
         moments.statistics()
 
     def head_of_answers() -> GaussianClassifier:

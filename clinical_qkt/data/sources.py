@@ -16,9 +16,9 @@ import numpy as np
 from clinical_qkt.data import formats
 from clinical_qkt.data.datalist import SECTIONS, Section, load_datalist, parse_datalist
 from clinical_qkt.data.images import check_images
-from clinical_qkt.data.splits import stratified
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
+from clinical_qkt.prepare.splits import stratified
 
 Array = np.ndarray[Any, Any]
 NPZ_SPLITS: dict[str, Section] = {"train": "training", "val": "validation", "test": "test"}

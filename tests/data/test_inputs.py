@@ -8,7 +8,7 @@ from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 from PIL import Image
 
 from clinical_qkt.data.inputs import InputContract, converted
-from clinical_qkt.data.preparation import adapter, symmetries
+from clinical_qkt.data.transforms import adapter, symmetries
 
 READ = [LoadImaged("image", reader="PILReader", image_only=True), EnsureChannelFirstd("image")]
 

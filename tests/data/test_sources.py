@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from clinical_qkt.data.export import write_datalist, write_images
 from clinical_qkt.data.sources import open_source
-from clinical_qkt.data.splits import stratified
 from clinical_qkt.errors import InputError
+from clinical_qkt.prepare.splits import stratified
 
 
 def test_an_npz_with_splits_keeps_them(npz):

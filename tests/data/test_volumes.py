@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from clinical_qkt.data.formats import ImageRefused
 from clinical_qkt.data.images import image_shape
-from clinical_qkt.data.patches import Cutting, cut, window
 from clinical_qkt.data.volumes import framed, read_volume, scaled, spacing_of, write_volume
+from clinical_qkt.prepare.patches import Cutting, cut, window
 
 LAS = np.array([[-2.0, 0, 0, 50], [0, 2, 0, -10], [0, 0, 3, 5], [0, 0, 0, 1]])
 

@@ -11,7 +11,7 @@ import torch
 from conftest import COLOURS, square
 
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.data.preparation import symmetries
+from clinical_qkt.data.transforms import symmetries
 from clinical_qkt.labels import LabelSpace, align
 from clinical_qkt.losses import restricted_cross_entropy
 from clinical_qkt.methods.case import Case, Member

@@ -11,11 +11,11 @@ import numpy as np
 
 from clinical_qkt.data import volumes
 from clinical_qkt.data.formats import ImageRefused
-from clinical_qkt.data.found import Found
-from clinical_qkt.data.labelling import Label, Labelling, TableLabels
-from clinical_qkt.data.looking import name_patient
-from clinical_qkt.data.patches import Cutting, cut
-from clinical_qkt.data.salt import Salt
+from clinical_qkt.prepare.found import Found
+from clinical_qkt.prepare.labelling import Label, Labelling, TableLabels
+from clinical_qkt.prepare.looking import name_patient
+from clinical_qkt.prepare.patches import Cutting, cut
+from clinical_qkt.prepare.salt import Salt
 
 Array = np.ndarray[Any, Any]
 

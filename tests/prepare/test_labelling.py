@@ -4,8 +4,8 @@ import pytest
 from pydicom import Dataset
 
 from clinical_qkt.data.formats import ImageRefused
-from clinical_qkt.data.labelling import AttributeLabels, FolderLabels, Label, TableLabels, labelling_of
 from clinical_qkt.errors import InputError
+from clinical_qkt.prepare.labelling import AttributeLabels, FolderLabels, Label, TableLabels, labelling_of
 
 
 @pytest.fixture

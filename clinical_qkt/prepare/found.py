@@ -11,7 +11,7 @@ import numpy as np
 
 from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.formats import Kind
-from clinical_qkt.data.identifiers import Findings
+from clinical_qkt.prepare.identifiers import Findings
 
 Array = np.ndarray[Any, Any]
 PatientFrom = Literal["table", "header", "study", "image"]

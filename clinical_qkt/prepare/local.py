@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clinical_qkt.data.salt import Salt
 from clinical_qkt.errors import OutputError
 from clinical_qkt.files import require_writable
+from clinical_qkt.prepare.salt import Salt
 
 LOCAL = "local"
 README = """This folder never leaves the site. It tells which file stands behind which name:

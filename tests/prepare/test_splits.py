@@ -4,8 +4,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from clinical_qkt.data.datalist import SECTIONS
-from clinical_qkt.data.splits import split, stratified
 from clinical_qkt.errors import InputError
+from clinical_qkt.prepare.splits import split, stratified
 
 IMAGES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 25)), min_size=12, max_size=120)
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from clinical_qkt.data.datalist import SECTIONS, Section
 from clinical_qkt.data.formats import Kind
-from clinical_qkt.data.found import Found
 from clinical_qkt.data.images import MAX_UNREADABLE, size_of
 from clinical_qkt.errors import InputError
+from clinical_qkt.prepare.found import Found
 
 WHERE = "SOURCE"
 """What errors call the folder that was given, since its name may be a patient's."""

@@ -36,7 +36,7 @@ def write_page(path: Path, facts: dict[str, Any]) -> None:
     odd_first = sorted(
         facts["series"], key=lambda row: not (row["even"] is False or row["tilt_of_positions"])
     )
-    page = environment.get_template("intake.html.j2").render(
+    page = environment.get_template("prepare.html.j2").render(
         s=facts, sections=SECTIONS, picture=picture, series=odd_first[:LONGEST], longest=LONGEST
     )
     write_text(path, page)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from clinical_qkt.data.formats import Kind
-from clinical_qkt.data.labelling import Labelling, TableLabels
-from clinical_qkt.data.looking import FlatImages, Look
-from clinical_qkt.data.looking_volumes import Parts, Volumes
-from clinical_qkt.data.patches import Cutting
-from clinical_qkt.data.salt import Salt
 from clinical_qkt.errors import InputError
+from clinical_qkt.prepare.labelling import Labelling, TableLabels
+from clinical_qkt.prepare.looking import FlatImages, Look
+from clinical_qkt.prepare.looking_volumes import Parts, Volumes
+from clinical_qkt.prepare.patches import Cutting
+from clinical_qkt.prepare.salt import Salt
 
 
 @dataclass(frozen=True)

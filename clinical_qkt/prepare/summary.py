@@ -13,12 +13,12 @@ from typing import Any
 from clinical_qkt import __version__
 from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.formats import Kind
-from clinical_qkt.data.found import Found
-from clinical_qkt.data.identifiers import KEYWORDS
 from clinical_qkt.data.images import size_of
-from clinical_qkt.data.stacks import Stack
+from clinical_qkt.prepare.found import Found
+from clinical_qkt.prepare.identifiers import KEYWORDS
+from clinical_qkt.prepare.stacks import Stack
 
-SCHEMA = "clinical-qkt/intake-summary/1"
+SCHEMA = "clinical-qkt/prepare-summary/1"
 KINDS: dict[Kind, str] = {"picture": "pictures", "dicom": "DICOM files", "nifti": "NIfTI volumes"}
 Sections = dict[Section, list[Found]]
 

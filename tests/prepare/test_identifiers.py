@@ -7,9 +7,9 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.sequence import Sequence
 
 from clinical_qkt.data.headers import quiet
-from clinical_qkt.data.identifiers import KEYWORDS, inspect
-from clinical_qkt.data.salt import Salt
 from clinical_qkt.errors import InputError
+from clinical_qkt.prepare.identifiers import KEYWORDS, inspect
+from clinical_qkt.prepare.salt import Salt
 
 
 def test_every_keyword_is_in_the_data_dictionary():

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clinical_qkt.data.found import Found, Slice
-from clinical_qkt.data.series import Geometry, geometry, normal_of, same_orientation
+from clinical_qkt.prepare.found import Found, Slice
+from clinical_qkt.prepare.series import Geometry, geometry, normal_of, same_orientation
 
 
 @dataclass(frozen=True)

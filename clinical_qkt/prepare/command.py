@@ -13,16 +13,19 @@ from pathlib import PurePath
 from rich.console import Console
 from tqdm import tqdm
 
-from clinical_qkt import intake, intake_report
 from clinical_qkt.data.datalist import SECTIONS, Section
 from clinical_qkt.data.formats import suffix_of
-from clinical_qkt.data.found import Found
-from clinical_qkt.data.intake_source import IntakeSource, open_intake
-from clinical_qkt.data.labelling import FolderLabels, Labelling, TableLabels, labelling_of
-from clinical_qkt.data.local import LOCAL, LocalFolder, Row, whole_or_nothing
-from clinical_qkt.data.looking import Look
-from clinical_qkt.data.salt import Salt
-from clinical_qkt.data.sieve import (
+from clinical_qkt.errors import InputError, QKTError
+from clinical_qkt.files import write_json
+from clinical_qkt.labels import LabelSpace
+from clinical_qkt.prepare import page, summary
+from clinical_qkt.prepare.found import Found
+from clinical_qkt.prepare.labelling import FolderLabels, Labelling, TableLabels, labelling_of
+from clinical_qkt.prepare.local import LOCAL, LocalFolder, Row, whole_or_nothing
+from clinical_qkt.prepare.looking import Look
+from clinical_qkt.prepare.options import PrepareSettings, look_for
+from clinical_qkt.prepare.salt import Salt
+from clinical_qkt.prepare.sieve import (
     WHERE,
     drop_duplicates,
     given_sections,
@@ -31,12 +34,9 @@ from clinical_qkt.data.sieve import (
     refuse_mixed_sizes,
     refuse_odd_channels,
 )
-from clinical_qkt.data.splits import split
-from clinical_qkt.data.stacks import Stack, in_order, stacks
-from clinical_qkt.errors import InputError, QKTError
-from clinical_qkt.files import write_json
-from clinical_qkt.labels import LabelSpace
-from clinical_qkt.prepare_options import PrepareSettings, look_for
+from clinical_qkt.prepare.source import SourceFiles, open_files
+from clinical_qkt.prepare.splits import split
+from clinical_qkt.prepare.stacks import Stack, in_order, stacks
 from clinical_qkt.sites import write_site
 
 
@@ -77,16 +77,16 @@ class Prepare:
             self.summarise(source, piles, sections)
             if sections is not None:
                 self.write(source, sections)
-        intake_report.tell_next(self.console, self.out, sections is not None, source.kind)
+        page.tell_next(self.console, self.out, sections is not None, source.kind)
 
-    def find(self) -> IntakeSource:
+    def find(self) -> SourceFiles:
         """The files, and of which kind they are."""
         given = self.settings
-        source = open_intake(given.source, given.seed, self.out / "images")
+        source = open_files(given.source, given.seed, self.out / "images")
         self.notes += source.notes
         return source
 
-    def labelling(self, source: IntakeSource) -> Labelling | None:
+    def labelling(self, source: SourceFiles) -> Labelling | None:
         """Where labels come from; None for a survey, and where voxels are labelled.
 
         Raises:
@@ -103,11 +103,11 @@ class Prepare:
             return labelling_of("folder") if source.kind == "picture" else None
         return labelling_of(self.settings.labels)
 
-    def open_all(self, source: IntakeSource, look: Look, salt: Salt) -> None:
+    def open_all(self, source: SourceFiles, look: Look, salt: Salt) -> None:
         """Facts of every file, one file at a time: pixels are not kept."""
         for path, file, kind in tqdm(source.files, "opening files", leave=False, disable=None):
             if kind != source.kind:
-                reason = f"is another kind of file than most, which are {intake.KINDS[source.kind]}"
+                reason = f"is another kind of file than most, which are {summary.KINDS[source.kind]}"
                 name = salt.name("file", file.as_posix())
                 self.found.append(Found(name, path, kind, reason, readable=False))
                 continue
@@ -171,22 +171,22 @@ class Prepare:
                 path.unlink()
 
     def note_what_was_decided(
-        self, source: IntakeSource, labelling: Labelling | None, piles: Sequence[Stack]
+        self, source: SourceFiles, labelling: Labelling | None, piles: Sequence[Stack]
     ) -> None:
         """Everything that a user should know before training, in words."""
         kept = self.kept()
-        self.notes += intake.patients_told(kept)
+        self.notes += summary.patients_told(kept)
         if isinstance(labelling, TableLabels):
             self.notes += labelling.notes()
         if isinstance(labelling, FolderLabels):
-            self.notes += intake.empty_folders_told(self.settings.source, self.found)
+            self.notes += summary.empty_folders_told(self.settings.source, self.found)
         if labelling is not None and not source.sections:
-            self.notes.append(intake.split_told(kept, self.settings.seed))
+            self.notes.append(summary.split_told(kept, self.settings.seed))
             if self.meaning():
                 self.notes.append("'input::intensity_range' in site.yaml waits for your window in HU")
         self.notes += [oddity for stack in piles for oddity in stack.oddities()]
 
-    def rows(self, source: IntakeSource | None) -> Iterator[Row]:
+    def rows(self, source: SourceFiles | None) -> Iterator[Row]:
         """What became of each file, for the site alone."""
         for one in self.found:
             became = "used" if not one.reason else "left out" if one.readable else "refused"
@@ -195,16 +195,16 @@ class Prepare:
             yield Row("", path, "passed over", "is no image file, or may not be opened")
 
     def summarise(
-        self, source: IntakeSource, piles: Sequence[Stack], sections: dict[Section, list[Found]] | None
+        self, source: SourceFiles, piles: Sequence[Stack], sections: dict[Section, list[Found]] | None
     ) -> None:
         """The summary as JSON, as a page and in the terminal."""
-        facts = intake.summary(self.found, piles, sections, self.notes)
+        facts = summary.summary(self.found, piles, sections, self.notes)
         facts |= {"site": self.settings.site, "seed": self.settings.seed, "other_files": len(source.other)}
         write_json(self.out / "summary.json", facts)
-        intake_report.write_page(self.out / "summary.html", facts)
-        intake_report.show(self.console, facts)
+        page.write_page(self.out / "summary.html", facts)
+        page.show(self.console, facts)
 
-    def write(self, source: IntakeSource, sections: dict[Section, list[Found]]) -> None:
+    def write(self, source: SourceFiles, sections: dict[Section, list[Found]]) -> None:
         """The site's YAML, and last of all the datalist."""
         kept = self.kept()
         classes = sorted({f.label for f in kept})

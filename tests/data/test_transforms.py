@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clinical_qkt.data.inputs import InputContract, converted, covering, recoloured, resampled
-from clinical_qkt.data.preparation import adapter, reading, symmetries
+from clinical_qkt.data.transforms import adapter, reading, symmetries
 from clinical_qkt.errors import InputError, PackageError
 
 PICTURE = InputContract(channels=3, spatial_size=[28, 28])

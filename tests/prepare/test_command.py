@@ -30,10 +30,10 @@ from PIL import Image
 from clinical_qkt.data.datalist import SECTIONS, load_datalist, parse_datalist
 from clinical_qkt.data.dicom import decode
 from clinical_qkt.data.formats import ImageRefused
-from clinical_qkt.data.identifiers import KEYWORDS
 from clinical_qkt.data.volumes import read_volume
 from clinical_qkt.labels import LabelSpace
-from clinical_qkt.prepare import Prepare
+from clinical_qkt.prepare.command import Prepare
+from clinical_qkt.prepare.identifiers import KEYWORDS
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 REAL = Path(os.environ.get("CLINICAL_QKT_DATA", ROOT.parent / "shared" / "data"))
@@ -480,7 +480,7 @@ def test_the_how_to_lists_every_attribute_that_is_checked():
 
 
 def test_the_summarys_keys_are_in_the_reference(dicom):
-    page = (ROOT / "docs" / "reference" / "intake-summary.md").read_text()
+    page = (ROOT / "docs" / "reference" / "prepare-summary.md").read_text()
     found = summary(prepared(dicom, "--labels", "BodyPartExamined"))
     assert found["schema"] in page and not [k for k in found if f"`{k}`" not in page]
 

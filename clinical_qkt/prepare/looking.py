@@ -13,11 +13,11 @@ from pydicom import Dataset
 
 from clinical_qkt.data import dicom, display
 from clinical_qkt.data.formats import ImageRefused, kind_of
-from clinical_qkt.data.found import Found, Slice
 from clinical_qkt.data.headers import number, numbers, quiet, spacing, text
-from clinical_qkt.data.identifiers import inspect
-from clinical_qkt.data.labelling import Label, Labelling
-from clinical_qkt.data.salt import Salt
+from clinical_qkt.prepare.found import Found, Slice
+from clinical_qkt.prepare.identifiers import inspect
+from clinical_qkt.prepare.labelling import Label, Labelling
+from clinical_qkt.prepare.salt import Salt
 
 Array = np.ndarray[Any, Any]
 

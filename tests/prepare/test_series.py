@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import dcmread
 
-from clinical_qkt.data.series import geometry, normal_of, places, same_orientation
+from clinical_qkt.prepare.series import geometry, normal_of, places, same_orientation
 
 AXIAL = [1, 0, 0, 0, 1, 0]
 SAGITTAL = [0, 1, 0, 0, 0, -1]

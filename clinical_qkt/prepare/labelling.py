@@ -12,8 +12,8 @@ from pydicom.datadict import tag_for_keyword
 
 from clinical_qkt.data.formats import ImageRefused
 from clinical_qkt.data.headers import text
-from clinical_qkt.data.identifiers import KEYWORDS
 from clinical_qkt.errors import InputError
+from clinical_qkt.prepare.identifiers import KEYWORDS
 
 WHERE = "--labels"
 

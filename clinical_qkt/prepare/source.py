@@ -11,10 +11,10 @@ from pydicom import Dataset
 from clinical_qkt.data.datalist import SECTIONS, Section, parse_datalist
 from clinical_qkt.data.export import write_images
 from clinical_qkt.data.formats import SUFFIXES, ImageRefused, Kind, kind_of
-from clinical_qkt.data.labelling import Label
 from clinical_qkt.data.sources import from_npz
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
+from clinical_qkt.prepare.labelling import Label
 
 WHERE = "SOURCE"
 
@@ -32,7 +32,7 @@ class ListedLabels:
 
 
 @dataclass
-class IntakeSource:
+class SourceFiles:
     """The files to open.
 
     Attributes:
@@ -57,7 +57,7 @@ class IntakeSource:
     notes: list[str] = field(default_factory=list)
 
 
-def open_intake(path: Path, seed: int, images: Path) -> IntakeSource:
+def open_files(path: Path, seed: int, images: Path) -> SourceFiles:
     """List whatever ``path`` is.
 
     Args:
@@ -85,7 +85,7 @@ def open_intake(path: Path, seed: int, images: Path) -> IntakeSource:
     )
 
 
-def _folder(path: Path) -> IntakeSource:
+def _folder(path: Path) -> SourceFiles:
     """Everything below it, hidden files and folders aside."""
     files: list[tuple[Path, PurePath, Kind]] = []
     other: list[Path] = []
@@ -98,7 +98,7 @@ def _folder(path: Path) -> IntakeSource:
             other.append(file)
         else:
             files.append((file, relative, kind))
-    return IntakeSource(_kind(files), files, other)
+    return SourceFiles(_kind(files), files, other)
 
 
 def _kind(files: list[tuple[Path, PurePath, Kind]]) -> Kind:
@@ -110,12 +110,12 @@ def _kind(files: list[tuple[Path, PurePath, Kind]]) -> Kind:
     return Counter(kind for _, _, kind in files).most_common(1)[0][0]
 
 
-def _npz(path: Path, seed: int, images: Path) -> IntakeSource:
+def _npz(path: Path, seed: int, images: Path) -> SourceFiles:
     source = from_npz(path, seed)
     written = write_images(source, images)
     names = source.classes.names
     listed = [(s, int(i)) for s in SECTIONS for i in source.splits[s]]
-    return IntakeSource(
+    return SourceFiles(
         "picture",
         [(written[i], PurePath(written[i].name), "picture") for _, i in listed],
         labels=ListedLabels({written[i].name: Label(names[int(source.labels[i])]) for _, i in listed}),
@@ -125,7 +125,7 @@ def _npz(path: Path, seed: int, images: Path) -> IntakeSource:
     )
 
 
-def _datalist(path: Path) -> IntakeSource:
+def _datalist(path: Path) -> SourceFiles:
     content = parse_datalist(path)
     classes = LabelSpace(content.classes, where=f"{WHERE}: classes").names if content.classes else []
     files: list[tuple[Path, PurePath, Kind]] = []
@@ -146,7 +146,7 @@ def _datalist(path: Path) -> IntakeSource:
             files.append((file, relative, kind_of(file) or "picture"))
             rows[relative.as_posix()] = Label(label, entry.patient or "")
             sections[relative.as_posix()] = section
-    return IntakeSource(
+    return SourceFiles(
         _kind(files),
         files,
         labels=ListedLabels(rows),
