@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.inputs import InputContract, covering
 from clinical_qkt.errors import InputError, PackageError, QueryError
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.card import Card
@@ -127,3 +127,48 @@ def test_a_committee_that_is_too_large_is_refused_in_plain_words(teachers, tmp_p
     own = load_model(package(tmp_path, "student", ["a", "b", "c"]))
     with pytest.raises(InputError, match="a committee of 129 models over 5 classes is too large"):
         committee(own, teachers * 32, LABELS)
+
+
+ARCHITECTURES = ["densenet_small", "efficientnet_small", "seresnet_small", "vit_small"]
+CONTRACTS = {
+    2: InputContract(channels=1, spatial_size=[28, 28]),
+    3: InputContract(
+        channels=1, spatial_size=[24, 24, 24], intensity="relative", intensity_range=(0, 1), spacing=[1, 1, 1]
+    ),
+}
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_resnet_student_sits_beside_teachers_of_every_kind(dims, tmp_path):
+    given = CONTRACTS[dims]
+
+    def saved(site, architecture, classes, contract):
+        torch.manual_seed(len(site))
+        spec = preset(architecture, contract.channels, contract.spatial_size)
+        network = spec.build(len(classes)).eval()
+        card = Card(
+            site=site, task="t", label_space=classes, network=spec, head=find_head(network), input=contract
+        )
+        save_model(tmp_path / site, network, card)
+        return tmp_path / site
+
+    own = load_model(saved("student", "resnet_small_stride2", ["a", "b"], given))
+    finer = {"spacing": [0.9] * 3} if dims == 3 else {}
+    other = given.model_copy(update={"spatial_size": [32] * dims, **finer})
+    folders = [
+        saved(f"site_{k}", name, ["c", "B", f"extra {k}"], [given, other][k % 2])
+        for k, name in enumerate(ARCHITECTURES)
+    ]
+    labels = LabelSpace(["a", "b", "c"])
+    teachers = read_teachers(folders, labels)
+    for teacher in teachers:
+        probe(teacher, seed=0, device=torch.device("cpu"), count=32, threshold=0.0)
+        assert teacher.scores.shape == (3,) and teacher.columns == {0: 2, 1: 1}
+    joined = committee(own, teachers, labels)
+    expects = joined.card.input
+    assert expects == covering([given, other])
+    card = joined.card.model_copy(update={"label_space": list(labels), "head": "head"})
+    save_model(tmp_path / "joined", joined.network, card)
+    image = torch.rand(2, 1, *expects.spatial_size) * 2 - 1
+    said = load_model(tmp_path / "joined").network(image)
+    assert said.shape == (2, 3) and torch.allclose(said, joined.network(image), atol=1e-5)
