@@ -22,6 +22,8 @@ from clinical_qkt.sites import Site
 from clinical_qkt.statistics import KINDS, Kind, Moments
 from clinical_qkt.targets import Images, labels_of
 
+MOST_FEATURES = 160
+"""Of a network's pooled numbers."""
 MAP_RIDGE = 0.003
 """Added to the variance along each axis before it is brought to one, in units of the mean variance: an axis
 along which own classes hardly vary would else be all noise."""
@@ -104,17 +106,22 @@ def own_extractor(
             where=str(own.folder),
             fix="train the model again, or name other depths under 'settings'",
         )
-    extractor.center, extractor.projection = whitening(raw, labels)
+    center, projection = whitening(raw, labels, MOST_FEATURES)
+    spec = spec.model_copy(update={"features": projection.shape[1]})
+    extractor = Extractor(spec, own.network).eval()
+    extractor.center, extractor.projection = center, projection
     length = ((raw - extractor.center) @ extractor.projection).norm(dim=1)
     return extractor, CLIP * float(length.median())
 
 
-def whitening(raw: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Centre ``(D,)`` and map ``(D, D)`` after which classes vary by one, on average, along each axis.
+def whitening(raw: Tensor, labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Centre ``(D,)`` and map ``(D, d)`` after which classes vary by one, on average, along each axis.
 
     Args:
         raw: ``(N, D)`` features of own images.
         labels: ``(N,)`` their classes.
+        most: of D axes so many are kept, those along which classes vary most: more could not be estimated
+            from some hundred images, and cost noise in private answers.
     """
     scale = raw.std(0)
     scale = scale.clamp_min(1e-3 * float(scale.median()) + 1e-12)
@@ -127,6 +134,7 @@ def whitening(raw: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     assert covariance is not None
     values, vectors = torch.linalg.eigh(covariance)
     values = values.clamp_min(0) + MAP_RIDGE * values.mean()
+    vectors, values = vectors[:, -most:], values[-most:]
     return center, vectors / values.sqrt() / scale[:, None]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from clinical_qkt.data.inputs import InputContract
@@ -23,7 +23,7 @@ MAX_FEATURES = 4096
 class Extractor(nn.Module):
     """From images to the network's logits and the features.
 
-    Buffers: ``center`` ``(raw features,)``, ``projection`` ``(raw features, features)``.
+    Buffers: ``center`` ``(pooled,)``, ``projection`` ``(pooled, features)``.
     """
 
     center: Tensor
@@ -32,8 +32,8 @@ class Extractor(nn.Module):
     def __init__(self, spec: ExtractorSpec, network: nn.Module) -> None:
         super().__init__()
         self.spec, self.network = spec, network
-        self.register_buffer("center", torch.zeros(spec.features))
-        self.register_buffer("projection", torch.eye(spec.features))
+        self.register_buffer("center", torch.zeros(spec.pooled))
+        self.register_buffer("projection", torch.eye(spec.pooled, spec.features))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """``(B, channels, *spatial_size)`` to logits ``(B, classes)`` and features ``(B, features)``.
@@ -74,14 +74,22 @@ class ExtractorSpec(BaseModel):
     Attributes:
         network: from the closed list.
         depths: names of its modules whose output is ``(B, channels, …)``.
-        features: how many numbers they come to.
+        pooled: how many numbers they come to.
+        features: how many are left of them after the map.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     network: NetworkSpec
     depths: list[Annotated[str, Field(max_length=200)]] = Field(min_length=1, max_length=16)
+    pooled: int = Field(ge=1, le=MAX_FEATURES)
     features: int = Field(ge=1, le=MAX_FEATURES)
+
+    @model_validator(mode="after")
+    def _fewer(self) -> ExtractorSpec:
+        if self.features > self.pooled:
+            raise ValueError("features: the map cannot make more numbers than are pooled")
+        return self
 
     @field_validator("depths", mode="after")
     @classmethod
@@ -109,18 +117,18 @@ class ExtractorSpec(BaseModel):
 
 
 def describe(network: nn.Module, spec: NetworkSpec, depths: list[str], given: InputContract) -> ExtractorSpec:
-    """The spec of an extractor made of a network: its features are counted on an empty image.
+    """The spec of an extractor made of a network, with as many features as are pooled of an empty image.
 
     Raises:
         InputError: a depth is not there, or its output has no channels and places.
     """
-    counted = ExtractorSpec(network=spec, depths=depths, features=1)
+    counted = ExtractorSpec(network=spec, depths=depths, pooled=1, features=1)
     counted.build(1)  # names the depth that is not there
     device = next(network.parameters()).device
     image = torch.zeros(1, given.channels, *given.spatial_size, device=device)
     with torch.no_grad():
         _, pooled = Extractor(counted, network.eval()).pooled(image)
-    return ExtractorSpec(network=spec, depths=depths, features=pooled.shape[1])
+    return ExtractorSpec(network=spec, depths=depths, pooled=pooled.shape[1], features=pooled.shape[1])
 
 
 def _mean_and_spread(output: Tensor, tokens: bool) -> Tensor:

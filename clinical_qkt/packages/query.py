@@ -102,13 +102,13 @@ def load_query(folder: str | Path) -> Query:
         extractor = spec.build(1)
         shapes = {name: list(tensor.shape) for name, tensor in extractor.state_dict().items()}
         extractor.load_state_dict(read_tensors(folder / card.TENSORS, shapes))
-        features = describe(extractor.network, spec.network, spec.depths, card.input).features
+        pooled = describe(extractor.network, spec.network, spec.depths, card.input).pooled
     except (InputError, RuntimeError) as e:
         problem = e.problem if isinstance(e, InputError) else "cannot take the images that it asks for"
         raise PackageError(f"the extractor {problem}", where=str(folder / CARD), fix=RESEND) from None
-    if features != spec.features:
+    if pooled != spec.pooled:
         raise PackageError(
-            f"the extractor gives {features} features, {spec.features} are declared",
+            f"the extractor pools {pooled} numbers, {spec.pooled} are declared",
             where=str(folder / CARD),
             fix=RESEND,
         )

@@ -163,6 +163,15 @@ def test_a_covering_contract_covers_and_covering_again_changes_nothing(sizes, wi
     assert covering(contracts[:1] * 3) == contracts[0]
 
 
+@pytest.mark.parametrize("theirs", [[32, 32], [24, 40], [20, 20]])
+def test_a_committee_costs_its_own_member_nothing(theirs):
+    """28 pixels to 32 and back would blur; divided evenly they come back as they were."""
+    raw = {"image": torch.from_numpy(np.moveaxis(square("red", 3, size=28), -1, 0).copy())}
+    wide = covering([PICTURE, changed(PICTURE, spatial_size=theirs)])
+    direct, seen = (adapter([], c)(raw)["image"][None] for c in (PICTURE, wide))
+    assert torch.allclose(converted(seen, wide, PICTURE), direct, atol=1e-5)
+
+
 def test_adaptations_are_told_in_words():
     theirs = changed(PICTURE, channels=1, other_channels="convert", spatial_size=[32, 32], mean=[0], std=[2])
     assert theirs.adaptations(PICTURE) == [

@@ -5,6 +5,7 @@ import torch
 from monai.networks.utils import convert_to_torchscript
 from pydantic import ValidationError
 
+from clinical_qkt.asking import whitening
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError
 from clinical_qkt.packages.card import Card
@@ -124,3 +125,16 @@ def test_it_is_kept_in_a_model_folder_like_any_other_network(classifier, tmp_pat
 def test_more_own_classes_than_gaussians_are_refused(classifier):
     with pytest.raises(ValidationError, match="fewer Gaussians"):
         GaussianSpec(extractor=classifier.spec.extractor, own=3, gaussians=2)
+
+
+def test_the_map_keeps_no_more_axes_than_images_can_tell_and_classes_vary_by_one_along_each():
+    torch.manual_seed(0)
+    labels = torch.arange(600) % 3
+    spread = torch.linspace(0.1, 3, 40, dtype=torch.float64)
+    raw = (torch.randn(600, 40, dtype=torch.float64) + labels[:, None]) * spread
+    for most, kept in ((100, 40), (12, 12)):
+        center, projection = whitening(raw, labels, most)
+        assert projection.shape == (40, kept)
+        mapped = (raw - center) @ projection
+        within = torch.stack([mapped[labels == k].var(0) for k in range(3)]).mean(0)
+        assert float(within.min()) > 0.85 and float(within.max()) < 1.15

@@ -89,7 +89,9 @@ def test_only_the_stages_that_the_features_come_from_leave(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"extractor__features": 64}, "shape .* is needed"),
+        ({"extractor__features": 64}, "cannot make more numbers than are pooled"),
+        ({"extractor__features": 16}, "shape .* is needed"),
+        ({"extractor__pooled": 64}, "shape .* is needed"),
         ({"extractor__depths": ["layer1"]}, None),
         ({"extractor__depths": ["nothing"]}, "has no module 'nothing'"),
         ({"extractor__depths": ["network.conv1; import os"]}, "has no module"),
