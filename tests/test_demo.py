@@ -48,6 +48,8 @@ def test_the_summary_has_the_stable_keys_and_adds_up(demo):
     assert set(s["teachers"][0]) == {
         "site",
         "classes",
+        "alignment",
+        "adapted",
         "mask",
         "known",
         "relevant",
