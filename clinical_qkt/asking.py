@@ -57,8 +57,9 @@ def write_query(
     """Write the query package to the site's ``query_dir``.
 
     Raises:
-        InputError: the own model cannot be an extractor.
+        InputError: the own model cannot be an extractor, or was trained for other classes.
     """
+    site.require_classes(own.card.labels)
     images = cached(data.items["training"], read, own.card.input, "training images")
     extractor, radius = own_extractor(own, settings.depths, images, device)
     card = QueryCard(

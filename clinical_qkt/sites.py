@@ -112,6 +112,21 @@ class Site(SiteLabels):
             raise ValueError(f"architecture: '{self.architecture}' is not on the list; {known}")
         return self
 
+    def require_classes(self, trained: LabelSpace) -> None:
+        """Refuse a model whose rows are not the site's classes: a list that was changed since it was trained.
+
+        Raises:
+            InputError: other classes, another order, or parts of what is one class now.
+        """
+        pairs = zip(trained, self.classes, strict=False)
+        same = all(now.match(then) not in (None, "merged") for then, now in pairs)
+        if not same or len(trained) != len(self.classes):
+            raise InputError(
+                f"the model was trained for other classes: {', '.join(trained.names)}",
+                where=f"site '{self.site}': classes",
+                fix="run `train` again, or list the classes as they were",
+            )
+
     @property
     def tracking_uri(self) -> str:
         """Where MLflow logs; a database beside the results unless the site says otherwise."""

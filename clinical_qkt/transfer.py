@@ -77,7 +77,7 @@ class Transfer:
         self.labels = data.labels
         self.local = list(range(len(site.classes)))
         self.query = list(range(len(site.classes), len(self.labels)))
-        require_own_classes(own, site)
+        site.require_classes(own.card.labels)
         self.tracker = Tracker(site.tracking_uri, task)
         self.variant = " and ".join(
             [settings.variant] * bool(site.teachers) + ["statistics"] * bool(site.answers)
@@ -344,19 +344,3 @@ class Transfer:
         start = time.perf_counter()
         yield
         self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 3)
-
-
-def require_own_classes(own: Model, site: Site) -> None:
-    """Refuse a model whose rows are not the site's classes: a list that was changed since it was trained.
-
-    Raises:
-        InputError: other classes, another order, or parts of what is one class now.
-    """
-    pairs = zip(own.card.label_space, site.classes, strict=False)
-    same = all(now.match(trained) not in (None, "merged") for trained, now in pairs)
-    if not same or len(own.card.label_space) != len(site.classes):
-        raise InputError(
-            f"the model was trained for other classes: {', '.join(own.card.labels.names)}",
-            where=f"site '{site.site}': classes",
-            fix="run `train` again, or list the classes as they were",
-        )

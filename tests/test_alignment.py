@@ -501,3 +501,10 @@ def test_the_how_to_shows_what_its_commands_print(tmp_path):
     # and what it advises for the ambiguous list is the remedy
     either = SiteClass.model_validate({"name": "monocyte of any kind", "merges": ["mono", "monocyte"]})
     assert align(LabelSpace(LISTS["hospital_d"]), LabelSpace([either, "platelet"])) == {0: 1, 1: 0, 2: 0}
+    with pytest.raises(InputError, match="was trained for other classes"):
+        bundle.run(
+            [CONFIGS / "train.yaml", CONFIGS / "query.yaml", file],
+            classes=classes[::-1],
+            query_dir=str(tmp_path / "q"),
+        )
+    assert not (tmp_path / "q").exists()
