@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from rich.console import Console
 
@@ -97,3 +99,9 @@ def run(*arguments: str) -> int:
     finally:
         sys.argv = before
     return 0
+
+
+def site_file(folder: Path, **values: Any) -> Path:
+    """A site's YAML in a folder."""
+    (folder / "site.yaml").write_text(yaml.safe_dump({"site": "us", **values}))
+    return folder / "site.yaml"
