@@ -4,6 +4,8 @@ Definitions, since people argue about them:
 
 * recall of class c: of the test images of c, the share that the model calls c;
 * query recall / retained recall: the unweighted mean of the recalls of the queried / the retained classes;
+* calibration error: the model's probability for the class that it names, against how often it is right, in
+  ten bins of probability, averaged by their numbers of images (expected calibration error, Guo et al., 2017);
 * forgetting of class c: recall right before the transfer minus recall after it, on the same test images;
   mean and worst over the retained classes. Negative means that the class got better.
 
@@ -18,20 +20,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 
 Array = NDArray[Any]
+FEW = 20
+"""Below this number of test images an interval is the exact one: too few to resample."""
+BINS = 10
+THRESHOLDS = tuple(t / 20 for t in range(1, 20))
 
 
-def bootstrap_recall_interval(
+def recall_interval(
     correct: int, support: int, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> list[float] | None:
-    """Bootstrap interval of a class's recall.
+    """Interval of a class's recall: bootstrap, or exact where that cannot work.
 
     Drawing ``support`` test images with replacement and counting the correct ones is a binomial draw, so the
     resamples are drawn as such: the same distribution, at once. Where every image is right, or every one
-    wrong, resampling cannot see that another image might differ; there the exact bound stands in (Clopper
-    and Pearson, Biometrika 1934).
+    wrong, or there are fewer than ``FEW``, resampling cannot see that another image might differ; there the
+    exact interval stands in (Clopper and Pearson, Biometrika 1934).
 
     Returns:
         ``[low, high]``, or None without test images.
@@ -43,6 +50,12 @@ def bootstrap_recall_interval(
         return [tail ** (1 / support), 1.0]
     if correct == 0:
         return [0.0, 1 - tail ** (1 / support)]
+    if support < FEW:
+        wrong = support - correct
+        return [
+            float(beta.ppf(tail, correct, wrong + 1)),
+            float(beta.ppf(1 - tail, correct + 1, wrong)),
+        ]
     draws = np.random.default_rng(seed).binomial(support, correct / support, resamples) / support
     return [float(q) for q in np.quantile(draws, [tail, 1 - tail])]
 
@@ -76,7 +89,7 @@ def per_class(
             "f1": _known(f1[c]) if seen else None,
             "auroc": float(roc_auc_score(mine, probabilities[:, c])) if 0 < seen < len(labels) else None,
             "support": seen,
-            "recall_ci95": bootstrap_recall_interval(int((predicted[mine] == c).sum()), seen, seed=seed + c),
+            "recall_ci95": recall_interval(int((predicted[mine] == c).sum()), seen, seed=seed + c),
         }
     return rows
 
@@ -94,6 +107,74 @@ def macro_recall(rows: dict[str, dict[str, Any]], names: Sequence[str]) -> float
     """
     values = [rows[n]["recall"] if n in rows else None for n in names]
     return None if not values or any(v is None for v in values) else float(np.mean(values))  # type: ignore[arg-type]
+
+
+def macro_interval(rows: dict[str, dict[str, Any]], names: Sequence[str]) -> list[float] | None:
+    """An interval of ``macro_recall``: the means of the classes' lower and of their upper ends.
+
+    Of one class its own; of several wider than it need be. None if the recall of one of them is unknown.
+    """
+    if macro_recall(rows, names) is None:
+        return None
+    return [float(np.mean([rows[n]["recall_ci95"][end] for n in names])) for end in (0, 1)]
+
+
+def calibration(probabilities: Array, labels: Array) -> dict[str, Any]:
+    """How far the probability that the model states can be believed.
+
+    Args:
+        probabilities: ``(N, C)``.
+        labels: ``(N,)``.
+
+    Returns:
+        ``{error, images, bins}``: the expected calibration error as a share, None without images, and for
+        each of ten bins of the highest probability ``{low, high, images, stated, right}``: its mean and the
+        share of right answers, None where the bin is empty.
+    """
+    if not len(labels):
+        return {"error": None, "images": 0, "bins": []}
+    stated, right = probabilities.max(1), probabilities.argmax(1) == labels
+    which = np.minimum((stated * BINS).astype(int), BINS - 1)
+    bins, error = [], 0.0
+    for b in range(BINS):
+        mine = which == b
+        n = int(mine.sum())
+        says, is_right = (float(stated[mine].mean()), float(right[mine].mean())) if n else (None, None)
+        bins.append({"low": b / BINS, "high": (b + 1) / BINS, "images": n, "stated": says, "right": is_right})
+        error += abs(says - is_right) * n / len(labels) if says is not None and is_right is not None else 0
+    return {"error": error, "images": len(labels), "bins": bins}
+
+
+def thresholds(
+    probabilities: Array, labels: Array, column: int, *, points: Sequence[float] = THRESHOLDS
+) -> list[dict[str, Any]]:
+    """How one class would be found if the model named it from a probability on, whatever else it thinks.
+
+    Args:
+        probabilities: ``(N, C)``.
+        labels: ``(N,)``.
+        column: of the class.
+        points: the thresholds.
+
+    Returns:
+        For each ``{threshold, recognised, false_alarms, images, others}``: the share of the class's images,
+        and of all other images, that reach it; None where there are none.
+    """
+    mine, score = labels == column, probabilities[:, column]
+
+    def share(of: Array, threshold: float) -> float | None:
+        return float((score[of] >= threshold).mean()) if of.any() else None
+
+    return [
+        {
+            "threshold": float(t),
+            "recognised": share(mine, t),
+            "false_alarms": share(~mine, t),
+            "images": int(mine.sum()),
+            "others": int((~mine).sum()),
+        }
+        for t in points
+    ]
 
 
 def forgetting(

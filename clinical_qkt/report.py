@@ -26,14 +26,14 @@ plt.rcParams["text.parse_math"] = False  # a dollar sign in another site's class
 BEFORE, AFTER, QUERIED = "#999999", "#0072B2", "#D55E00"
 
 
-def write(folder: Path, summary: dict[str, Any], confusions: tuple[Any, Any]) -> None:
+def write(folder: Path, summary: dict[str, Any]) -> None:
     """Write ``figures/*.png`` and ``report.html``, which embeds them and needs no network.
 
     Args:
         folder: of the transfer.
         summary: as in ``summary.json``.
-        confusions: ``(C, C)`` counts before and after.
     """
+    confusions = np.array(summary["before"]["confusion"]), np.array(summary["after"]["confusion"])
     names = summary["student"]["classes"] + summary["student"]["query"]
     drawn = {
         "recall": draw_recall(summary, names),

@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from clinical_qkt.acceptance import Acceptance
 from clinical_qkt.errors import InputError, QueryError, one_of
 from clinical_qkt.files import write_text
 from clinical_qkt.labels import LabelSpace, SiteClass
@@ -87,6 +88,7 @@ class Site(SiteLabels):
         teachers: folders of teacher packages from other sites.
         answers: folders of answer packages to the site's query.
         forgetting_budget: how many points of recall on its own classes the site is willing to lose.
+        acceptance: what a new model must show to be accepted.
         mlflow: tracking URI; sqlite beside the results if empty.
         output_dir: where the site's own model and results go.
         package_dir, query_dir, transfer_dir: where ``share``, ``query`` and ``transfer`` write.
@@ -107,6 +109,7 @@ class Site(SiteLabels):
     teachers: list[Path] = []
     answers: list[Path] = []
     forgetting_budget: float = Field(default=2.0, ge=0, le=100)
+    acceptance: Acceptance = Acceptance()
     mlflow: str = ""
     output_dir: Path
     package_dir: Path

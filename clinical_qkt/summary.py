@@ -1,4 +1,4 @@
-"""``summary.json``: a transfer's figures under stable keys, and the decision that follows from them."""
+"""``summary.json``: a transfer's figures under stable keys, and what they are of."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from clinical_qkt import __version__, metrics
+from clinical_qkt.acceptance import decision
 from clinical_qkt.answers import Answers
 from clinical_qkt.budget import BudgetFit
 from clinical_qkt.data.datalist import CheckedData
@@ -77,7 +78,7 @@ def summarise(
         "before": before,
         "after": after,
         "forgetting": lost,
-        **decision(after, lost, site.forgetting_budget),
+        **decision(after, lost, site.forgetting_budget, site.acceptance),
         "untrusted_packages": untrusted(received),
         "bytes_received": sum(p.bytes for p in received),
         "seconds": seconds,
@@ -90,30 +91,24 @@ def untrusted(packages: Sequence[Model | Answer]) -> list[str]:
 
 
 def evaluation(probabilities: Any, truth: Any, labels: LabelSpace, query: Sequence[int]) -> dict[str, Any]:
-    """The part ``before`` or ``after`` of the summary."""
+    """The part ``before`` or ``after`` of the summary.
+
+    Args:
+        probabilities: ``(N, C)`` on the test images, columns in the order of ``labels``.
+        truth: ``(N,)``.
+        query: the columns of the queried classes.
+    """
     rows = metrics.per_class(probabilities, truth, labels.names)
     queried = [labels[q].name for q in query]
     return {
         "per_class": rows,
         "query_recall": metrics.macro_recall(rows, queried),
+        "query_recall_ci95": metrics.macro_interval(rows, queried),
         "retained_recall": metrics.macro_recall(rows, [n for n in labels.names if n not in queried]),
+        "calibration": metrics.calibration(probabilities, truth),
+        "confusion": metrics.confusion(probabilities, truth, len(labels)).tolist(),
+        "thresholds": {labels[q].name: metrics.thresholds(probabilities, truth, q) for q in query},
     }
-
-
-def decision(after: dict[str, Any], lost: dict[str, Any], budget: float) -> dict[str, Any]:
-    """Whether the model keeps what was promised, on test images, and why not."""
-    against = []
-    if after["query_recall"] is None:
-        against.append("there are no test images of a queried class, so what was gained is unknown")
-    elif after["query_recall"] == 0:
-        against.append("no test image of the queried classes is recognised")
-    if lost["mean"] is None:
-        against.append("there are no test images of the retained classes, so what was lost is unknown")
-    elif 100 * lost["mean"] > budget:
-        against.append(
-            f"{100 * lost['mean']:.1f} points of recall were lost on average, {budget:g} were allowed"
-        )
-    return {"accepted": not against, "against": against, "budget": {"forgetting": budget}}
 
 
 def _teacher_facts(

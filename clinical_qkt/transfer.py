@@ -21,7 +21,7 @@ from mlflow.entities import Run
 from monai.data import Dataset
 from torch import nn
 
-from clinical_qkt import metrics, phases, report, targets, tracking
+from clinical_qkt import phases, report, targets, tracking
 from clinical_qkt.answers import Answers, read_answers, with_answers
 from clinical_qkt.budget import BudgetFit, class_recalls
 from clinical_qkt.data.datalist import CheckedData, Section
@@ -107,7 +107,7 @@ class Transfer:
             self.tracker.params(run, {"forgetting_budget": self.site.forgetting_budget})
             teachers, answers = self.verified_teachers(), self.verified_answers()
             relevant = self.relevant(teachers, answers)
-            own_probabilities, before = self.evaluated("before", self.own.network, self.own.card.input, run)
+            before = self.evaluated("before", self.own.network, self.own.card.input, run)
             asked = relevant if self.settings.ask == "relevant" else teachers
             base, found = self.with_statistics(answers)
             network, start = starting_point(base, asked, self.labels, self.query, self.settings.start_from)
@@ -116,7 +116,7 @@ class Transfer:
             if images:
                 network = self.distilled(network, given, images, asked, run)
             fit = self.refined(network, given, images, run)
-            probabilities, after = self.evaluated("after", network, given, run)
+            after = self.evaluated("after", network, given, run)
             self.save(network, start)
             summary = summarise(
                 self.site,
@@ -133,7 +133,7 @@ class Transfer:
                 after,
                 self.seconds,
             )
-            self.report(summary, own_probabilities, probabilities, run)
+            self.report(summary, run)
         write_json(self.site.transfer_dir / "summary.json", summary)
         drop_unfinished(self.unfinished(asked))
         return summary
@@ -195,10 +195,8 @@ class Transfer:
                 print(f"warning: the answer of {site} for '{name}' {doubt}", file=sys.stderr)
         return model, found
 
-    def evaluated(
-        self, when: str, network: nn.Module, given: InputContract, parent: Run
-    ) -> tuple[Any, dict[str, Any]]:
-        """A model on the test images: ``(N, C)`` probabilities and the summary's part ``when``.
+    def evaluated(self, when: str, network: nn.Module, given: InputContract, parent: Run) -> dict[str, Any]:
+        """A model on the test images: the summary's part ``when``.
 
         Before the transfer the model has no row for the queried classes: it never names them.
         """
@@ -209,7 +207,7 @@ class Transfer:
             truth = labels_of(images).numpy()
             part = evaluation(probabilities, truth, self.labels, self.query)
             self.tracker.log(child, tracking.evaluation_figures(when, part))
-        return probabilities, part
+        return part
 
     def images_with_targets(self, asked: Sequence[Teacher], given: InputContract) -> Dataset:
         """Own training images with what the teachers and the own model say of them, once.
@@ -304,13 +302,10 @@ class Transfer:
         }
         save_model(self.site.transfer_dir / "model", network, start.card.model_copy(update=about))
 
-    def report(self, summary: dict[str, Any], before: Any, after: Any, run: Run) -> None:
+    def report(self, summary: dict[str, Any], run: Run) -> None:
         """Figures, report and MLflow, from the same summary."""
-        truth = labels_of(self.images("test", self.own.card.input)).numpy()
-        width = len(self.labels)
-        confusions = metrics.confusion(before, truth, width), metrics.confusion(after, truth, width)
         with self.timed("report"):
-            report.write(self.site.transfer_dir, summary, confusions)
+            report.write(self.site.transfer_dir, summary)
         self.tracker.log(run, tracking.figures(summary))
         self.tracker.tag(run, "untrusted_packages", ", ".join(summary["untrusted_packages"]) or "none")
         self.tracker.client.log_dict(run.info.run_id, summary, "summary.json")

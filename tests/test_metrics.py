@@ -43,15 +43,15 @@ def test_what_cannot_be_known_is_none_and_never_zero():
 def test_the_interval_covers_the_true_recall_about_95_times_in_100():
     rng, truth, inside = np.random.default_rng(0), 0.8, 0
     for i in range(400):
-        low, high = metrics.bootstrap_recall_interval(int(rng.binomial(200, truth)), 200, seed=i)
+        low, high = metrics.recall_interval(int(rng.binomial(200, truth)), 200, seed=i)
         inside += low <= truth <= high
     assert 0.91 < inside / 400 < 0.985
 
 
 def test_the_interval_admits_doubt_even_if_every_image_is_right():
-    assert metrics.bootstrap_recall_interval(50, 50) == [pytest.approx(0.929, abs=1e-3), 1.0]
-    assert metrics.bootstrap_recall_interval(0, 50) == [0.0, pytest.approx(0.071, abs=1e-3)]
-    assert metrics.bootstrap_recall_interval(0, 0) is None
+    assert metrics.recall_interval(50, 50) == [pytest.approx(0.929, abs=1e-3), 1.0]
+    assert metrics.recall_interval(0, 50) == [0.0, pytest.approx(0.071, abs=1e-3)]
+    assert metrics.recall_interval(0, 0) is None
 
 
 def test_forgetting_is_before_minus_after_on_the_retained_classes():
