@@ -177,6 +177,24 @@ def thresholds(
     ]
 
 
+def agreement(mine: Array, theirs: Array, labels: Array) -> dict[str, Any]:
+    """How often two models say the same, of the classes that both know.
+
+    Args:
+        mine, theirs: ``(N, C)`` scores in the same columns; NaN in ``theirs`` where it knows no such class.
+        labels: ``(N,)``; only images of a class that both know are compared.
+
+    Returns:
+        ``{images, share}``; the share is None without such images.
+    """
+    both = np.flatnonzero(~np.isnan(theirs).any(0))
+    compared = np.isin(labels, both)
+    if not compared.any():
+        return {"images": 0, "share": None}
+    said = (scores[compared][:, both].argmax(1) for scores in (mine, theirs))
+    return {"images": int(compared.sum()), "share": float(np.equal(*said).mean())}
+
+
 def forgetting(
     before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]], retained: Sequence[str]
 ) -> dict[str, Any]:

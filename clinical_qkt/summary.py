@@ -39,6 +39,7 @@ def summarise(
     fit: BudgetFit,
     before: dict[str, Any],
     after: dict[str, Any],
+    agreed: dict[str, dict[str, Any]],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     """Everything that a reader of the transfer may want to know, as plain JSON data without any path.
@@ -47,6 +48,7 @@ def summarise(
         given: how images are prepared for the student's own model.
         asked: the teachers that took part.
         answers: by statistics.
+        agreed: by teacher, how often it says what the new model says; see ``metrics.agreement``.
         how: what was chosen on the way, and with ``agreement`` how far the answers agree.
     """
     agreement = how.pop("agreement", {})
@@ -72,7 +74,10 @@ def summarise(
             "query": site.queried.names,
             "images": {s: len(items) for s, items in data.items.items()},
         },
-        "teachers": [_teacher_facts(t, data.labels, site, given, asked) for t in teachers],
+        "teachers": [
+            {**_teacher_facts(t, data.labels, site, given, asked), "agreement": agreed.get(t.site)}
+            for t in teachers
+        ],
         "answers": [_answer_facts(a, agreement) for a in answers.parts] if answers else [],
         "method": {**settings.model_dump(), **how, "fit": _fit_facts(fit)},
         "before": before,
@@ -116,7 +121,7 @@ def _teacher_facts(
 ) -> dict[str, Any]:
     table = Alignment(teacher.model.card.labels, labels)
     names = table.source.names
-    queried = set(range(len(site.classes), len(labels)))
+    queried = range(len(site.classes), len(labels))
     return {
         "site": teacher.site,
         "classes": names,
@@ -127,7 +132,8 @@ def _teacher_facts(
         "adapted": teacher.model.card.input.adaptations(given),
         "mask": {n: round(float(s), 4) for n, s in zip(names, teacher.scores, strict=True)},
         "known": [n for n, k in zip(names, teacher.known, strict=True) if k],
-        "relevant": bool(teacher.known_columns & queried),
+        "recall": {labels[q].name: told for q in queried if (told := teacher.told(q)) is not None},
+        "relevant": bool(teacher.known_columns & set(queried)),
         "asked": any(t is teacher for t in asked),
         "signature": teacher.model.signed.state,
         "weights_sha256": teacher.model.card.weights_sha256,

@@ -76,6 +76,12 @@ class Teacher:
         """
         return max((float(self.scores[s]) for s, to in self.columns.items() if to == column), default=0.0)
 
+    def told(self, column: int) -> float | None:
+        """The recall that its card tells of one of the student's columns; the lowest of a merged class."""
+        names = self.model.card.labels.names
+        parts = [self.model.card.recall.get(names[s]) for s, to in self.columns.items() if to == column]
+        return min((p for p in parts if p is not None), default=None)
+
 
 def read_teachers(folders: Sequence[Path], labels: LabelSpace, trust: Trust | None = None) -> list[Teacher]:
     """Verify the packages and align their label spaces to the student's.

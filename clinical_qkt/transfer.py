@@ -21,7 +21,7 @@ from mlflow.entities import Run
 from monai.data import Dataset
 from torch import nn
 
-from clinical_qkt import phases, report, targets, tracking
+from clinical_qkt import metrics, phases, report, targets, tracking
 from clinical_qkt.answers import Answers, read_answers, with_answers
 from clinical_qkt.budget import BudgetFit, class_recalls
 from clinical_qkt.data.datalist import CheckedData, Section
@@ -117,6 +117,7 @@ class Transfer:
                 network = self.distilled(network, given, images, asked, run)
             fit = self.refined(network, given, images, run)
             after = self.evaluated("after", network, given, run)
+            agreed = self.agreements(network, given, asked) if self.few_queried_images(after) else {}
             self.save(network, start)
             summary = summarise(
                 self.site,
@@ -131,6 +132,7 @@ class Transfer:
                 fit,
                 before,
                 after,
+                agreed,
                 self.seconds,
             )
             self.report(summary, run)
@@ -208,6 +210,28 @@ class Transfer:
             part = evaluation(probabilities, truth, self.labels, self.query)
             self.tracker.log(child, tracking.evaluation_figures(when, part))
         return part
+
+    def few_queried_images(self, after: dict[str, Any]) -> bool:
+        """Whether too few test images show a queried class to say much, as at most hospitals that ask."""
+        return any(after["per_class"][name]["support"] < metrics.FEW for name in self.site.queried.names)
+
+    def agreements(
+        self, network: nn.Module, given: InputContract, asked: Sequence[Teacher]
+    ) -> dict[str, dict[str, Any]]:
+        """By teacher, how often the new model says what it says, on own test images of classes both know."""
+        with self.timed("agreement"):
+            mine = self.images("test", given)
+            said, truth = answer(network, mine, self.device).numpy(), labels_of(mine).numpy()
+            theirs = {
+                t.site: targets.aligned(
+                    answer(t.model.network, self.seen_by(t, "test"), self.device),
+                    t.columns,
+                    t.known,
+                    len(self.labels),
+                )
+                for t in asked
+            }
+            return {site: metrics.agreement(said, s.numpy(), truth) for site, s in theirs.items()}
 
     def images_with_targets(self, asked: Sequence[Teacher], given: InputContract) -> Dataset:
         """Own training images with what the teachers and the own model say of them, once.
@@ -321,14 +345,14 @@ class Transfer:
                 self.prepared[key] = cached(items, self.read, given, f"{section} images")
         return self.prepared[key]
 
-    def seen_by(self, teacher: Teacher) -> Images:
-        """Own training images as a teacher's card asks for them.
+    def seen_by(self, teacher: Teacher, section: Section = "training") -> Images:
+        """Own images as a teacher's card asks for them.
 
         Raises:
             PackageError: it asks for what cannot be made of them without guessing.
         """
         require_same_kind(teacher.model.card, self.own.card.input)
-        return self.images("training", teacher.model.card.input)
+        return self.images(section, teacher.model.card.input)
 
     def unfinished(self, asked: Sequence[Teacher]) -> Path:
         """Where targets and checkpoints are kept until the end: a folder named after what decides them."""

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 from clinical_qkt import metrics
 
@@ -52,6 +54,49 @@ def test_the_interval_admits_doubt_even_if_every_image_is_right():
     assert metrics.recall_interval(50, 50) == [pytest.approx(0.929, abs=1e-3), 1.0]
     assert metrics.recall_interval(0, 50) == [0.0, pytest.approx(0.071, abs=1e-3)]
     assert metrics.recall_interval(0, 0) is None
+
+
+def test_the_interval_of_few_images_is_the_exact_one():
+    from scipy.stats import binomtest
+
+    for correct, support in ((1, 3), (3, 4), (10, 19)):
+        exact = binomtest(correct, support).proportion_ci(method="exact")
+        assert metrics.recall_interval(correct, support) == pytest.approx([exact.low, exact.high])
+
+
+def test_an_interval_of_the_mean_of_classes_is_none_if_one_is_unknown():
+    rows = {"a": {"recall": 1.0, "recall_ci95": [0.8, 1.0]}, "b": {"recall": 0.5, "recall_ci95": [0.2, 0.6]}}
+    assert metrics.macro_interval(rows, ["a", "b"]) == pytest.approx([0.5, 0.8])
+    assert metrics.macro_interval({**rows, "c": {"recall": None}}, ["a", "c"]) is None
+
+
+def test_calibration_is_torchmetrics_expected_calibration_error():
+    rng = np.random.default_rng(1)
+    probabilities = rng.dirichlet([0.4] * 4, 500)
+    labels = np.array([rng.choice(4, p=p**1.5 / (p**1.5).sum()) for p in probabilities])
+    found = metrics.calibration(probabilities, labels)
+    theirs = multiclass_calibration_error(torch.tensor(probabilities), torch.tensor(labels), 4, n_bins=10)
+    assert found["error"] == pytest.approx(float(theirs), abs=1e-6)
+    assert found["images"] == sum(b["images"] for b in found["bins"]) == 500
+    assert metrics.calibration(np.empty((0, 4)), np.empty(0)) == {"error": None, "images": 0, "bins": []}
+
+
+def test_thresholds_trade_recognised_images_for_false_alarms():
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
+    rows = metrics.thresholds(probabilities, np.array([0, 1, 1, 0]), 1, points=[0.05, 0.35, 0.9])
+    assert [(r["recognised"], r["false_alarms"]) for r in rows] == [(1.0, 1.0), (1.0, 0.0), (0.0, 0.0)]
+    assert (rows[0]["images"], rows[0]["others"]) == (2, 2)
+    assert metrics.thresholds(probabilities, np.zeros(4), 1, points=[0.5])[0]["recognised"] is None
+
+
+def test_agreement_counts_images_of_classes_that_both_know_and_no_other():
+    mine = np.array([[5.0, 0, 9], [0, 5, 0], [0, 5, 0], [0, 0, 5]])
+    theirs = np.array([[1.0, 0, np.nan], [1, 0, np.nan], [0, 1, np.nan], [0, 1, np.nan]])
+    assert metrics.agreement(mine, theirs, np.array([0, 1, 1, 2])) == {
+        "images": 3,
+        "share": pytest.approx(2 / 3),
+    }
+    assert metrics.agreement(mine, theirs, np.array([2, 2, 2, 2])) == {"images": 0, "share": None}
 
 
 def test_forgetting_is_before_minus_after_on_the_retained_classes():
