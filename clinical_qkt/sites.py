@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import numpy as np
 import yaml
@@ -21,6 +22,7 @@ from clinical_qkt.packages.signing import Trust
 from clinical_qkt.policy import Policy
 
 S = TypeVar("S", bound="SiteTrust")
+_SERVERS = ("http://", "https://", "databricks")
 
 
 class SiteTrust(BaseModel):
@@ -135,6 +137,11 @@ class Site(SiteLabels):
         if self.architecture not in PRESETS:
             known = one_of(self.architecture, list(PRESETS))
             raise ValueError(f"architecture: '{self.architecture}' is not on the list; {known}")
+        if self.tracking_server and "@" in urlsplit(self.mlflow).netloc:
+            raise ValueError(
+                "mlflow: holds a user or a password, and the address is logged; "
+                "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
+            )
         return self
 
     def require_classes(self, trained: LabelSpace) -> None:
@@ -161,8 +168,14 @@ class Site(SiteLabels):
 
     @property
     def tracking_uri(self) -> str:
-        """Where MLflow logs; a database beside the results unless the site says otherwise."""
-        return self.mlflow or f"sqlite:///{(self.transfer_dir / 'mlflow.db').absolute()}"
+        """Where MLflow logs: a database, beside the results unless the site names one."""
+        beside = f"sqlite:///{(self.transfer_dir / 'mlflow.db').absolute()}"
+        return beside if self.tracking_server else self.mlflow or beside
+
+    @property
+    def tracking_server(self) -> str | None:
+        """The address to which the database's records are sent when a stage has ended."""
+        return self.mlflow if self.mlflow.startswith(_SERVERS) else None
 
 
 def check_site(values: dict[str, Any], where: str) -> Site:
