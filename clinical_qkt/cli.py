@@ -207,6 +207,32 @@ def ledger(
 
 
 @app.command()
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN…",
+            help="A transfer's folder, its summary.json, an MLflow run id (6 characters do) or run name.",
+        ),
+    ],
+    mlflow: Annotated[str | None, typer.Option(help="Where run ids and names are looked up: a URI.")] = None,
+    site: Annotated[Path | None, typer.Option(help="A site's YAML, which names it, instead.")] = None,
+    sort: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Best first by a figure, e.g. after/query_recall.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All figures under their MLflow names.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for comparison.png and comparison.csv.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a comparison in that folder.")] = False,
+) -> None:
+    """Set finished transfers side by side: what was gained, what was lost, class by class."""
+    from clinical_qkt.comparison.command import compare as run_compare
+
+    run_compare(
+        runs, console, mlflow=mlflow, site=site, sort=sort, machine=as_json, out=out, overwrite=overwrite
+    )
+
+
+@app.command()
 def audit(
     epsilon: Annotated[float, typer.Option(min=0.01, max=20, help="That is promised.")] = 1.0,
     delta: Annotated[float, typer.Option(help="That is promised.")] = 1e-5,
