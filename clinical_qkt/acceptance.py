@@ -8,21 +8,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Acceptance(BaseModel):
-    """The site's rule, besides its forgetting budget. What is unknown fulfils no part of it.
+    """The site's rule, besides its forgetting budget. What is unknown fulfils no part of it."""
 
-    Attributes:
-        query_recall: of 100 test images of the queried classes, how many are recognised at the lower end of
-            the 95 % interval. By default, the class must be recognised more often than not.
-        worst_forgetting: points of recall that a single retained class may lose.
-        calibration_error: points by which stated probability and share of right answers may differ on
-            average (expected calibration error, see ``metrics.calibration``).
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     query_recall: float = Field(default=50.0, ge=0, le=100)
+    """Of 100 test images of the queried classes, how many are recognised at least, at the lower end of the
+    95 % interval. By default, the class must be recognised more often than not."""
     worst_forgetting: float = Field(default=10.0, ge=0, le=100)
+    """Points of recall that a single retained class may lose."""
     calibration_error: float = Field(default=15.0, ge=0, le=100)
+    """Points by which the stated probability and the share of right answers may differ on average (expected
+    calibration error)."""
 
 
 def decision(after: dict[str, Any], lost: dict[str, Any], budget: float, rule: Acceptance) -> dict[str, Any]:

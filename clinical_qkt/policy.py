@@ -16,29 +16,28 @@ from clinical_qkt.statistics import KINDS, Kind
 
 
 class Policy(BaseModel):
-    """Which answers a site gives. The default is the careful one: private means alone.
+    """Which answers a site gives. The default is the careful one: private means alone."""
 
-    Attributes:
-        kinds: what may leave; of what is also welcome, the kind that tells most is given.
-        epsilon, delta: of each private answer, for each class.
-        total_epsilon, total_delta: of all private answers that the ledger holds, together.
-        minimum_patients: fewer give no answer.
-        unit: whom a private answer protects: a ``patient``, which needs ``patient`` in the datalist, or an
-            ``image``, where no two images show the same patient.
-        may_ask: pseudonyms of the sites that get an answer; everybody if empty. A query's signature proves
-            the pseudonym, unless the site accepts untrusted packages.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     kinds: list[Kind] = ["private_mean"]
+    """What may leave; of what is also welcome, the kind that tells most is given."""
     epsilon: float = Field(default=1.0, gt=0, le=20)
+    """Of each private answer, for each class: smaller protects more."""
     delta: float = Field(default=1e-5, gt=0, lt=0.01)
+    """The delta of the same guarantee."""
     total_epsilon: float = Field(default=4.0, gt=0, le=100)
+    """Of all private answers that the ledger holds, together; one that would overrun it is declined."""
     total_delta: float = Field(default=1e-5, gt=0, lt=0.01)
+    """The delta of all of them together."""
     minimum_patients: int = Field(default=20, ge=2)
+    """Fewer give no answer; for private answers as far as the noised count tells."""
     unit: Unit = "patient"
+    """Whom a private answer protects: a `patient`, which needs `patient` in the datalist's entries, or an
+    `image`, where no two images show the same patient."""
     may_ask: list[Annotated[str, Field(pattern=PSEUDONYM)]] = []
+    """Pseudonyms of the sites that get an answer; everybody whose key is trusted if empty. A query's
+    signature proves the pseudonym, unless the site accepts untrusted packages."""
 
     @property
     def guarantee(self) -> Guarantee:

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clinical_qkt.acceptance import Acceptance
+from clinical_qkt.described import SHOWN
 from clinical_qkt.errors import InputError, QueryError, one_of
 from clinical_qkt.files import write_text
 from clinical_qkt.labels import LabelSpace, SiteClass
@@ -25,19 +26,20 @@ S = TypeVar("S", bound="SiteTrust")
 _SERVERS = ("http://", "https://", "databricks")
 
 
+def _shown(default: str) -> dict[str, Any]:
+    """What the reference gives as a key's default: the bundle's configs set it, or it needs other words."""
+    return {SHOWN: default}
+
+
 class SiteTrust(BaseModel):
-    """Whose packages a site takes: the part of its YAML file that checking a package needs.
+    """Whose packages a site takes: the part of its YAML file that checking a package needs."""
 
-    Attributes:
-        trusted_keys: files with the public keys of other sites, by their pseudonyms.
-        untrusted_packages: ``accept``: take packages that nobody vouches for, too; summary, report and MLflow
-            then name them.
-    """
-
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     trusted_keys: dict[Annotated[str, Field(pattern=PSEUDONYM)], Path] = {}
+    """Files with the public keys of other sites, by their pseudonyms. Packages of all others are refused."""
     untrusted_packages: Literal["refuse", "accept"] = "refuse"
+    """`accept`: take packages that nobody vouches for, too; summary, report and MLflow then name them."""
 
     @property
     def trust(self) -> Trust:
@@ -45,15 +47,12 @@ class SiteTrust(BaseModel):
 
 
 class SiteLabels(SiteTrust):
-    """A site's classes, and those that it asks for: the part of its YAML file that alignment needs.
+    """A site's classes, and those that it asks for: the part of its YAML file that alignment needs."""
 
-    Attributes:
-        classes: the label space: names, or mappings with name, system, code, synonyms and merges.
-        query: the classes that the site asks for, in the same form.
-    """
-
-    classes: list[SiteClass] = Field(min_length=1)
+    classes: list[SiteClass] = Field(min_length=1, json_schema_extra=_shown("the bundle's"))
+    """The label space, in the order of the model's rows: names, or mappings with codes and synonyms."""
     query: list[SiteClass] = []
+    """The classes that the site asks for, in the same form."""
 
     @model_validator(mode="after")
     def _distinct(self) -> SiteLabels:
@@ -83,54 +82,64 @@ class Site(SiteLabels):
     """One hospital: what its YAML file may say. The file is merged over a bundle's configs.
 
     Paths are absolute or relative to the folder in which the command is run.
-
-    Attributes:
-        site: a pseudonym; it stands on the card of every package that leaves.
-        data: the datalist JSON.
-        teachers: folders of teacher packages from other sites.
-        answers: folders of answer packages to the site's query.
-        forgetting_budget: how many points of recall on its own classes the site is willing to lose.
-        acceptance: what a new model must show to be accepted.
-        mlflow: tracking URI; sqlite beside the results if empty.
-        output_dir: where the site's own model and results go.
-        package_dir, query_dir, transfer_dir: where ``share``, ``query`` and ``transfer`` write.
-        policy: which answers the site gives to others' queries.
-        ledger: the file that keeps what left the site, and the privacy budget.
-        signing_key: the site's private key; without one its packages are not signed.
-        licence: under which the site shares its model.
-        publish_mask: whether the card tells the knowledge mask.
-        mask_epsilon: of the randomised response by which it tells each class; as found if None.
-        architecture, channels, spatial_size: of the site's model; see ``allowed.PRESETS``.
-        max_epochs, batch_size, learning_rate: of the site's own training.
-        allow_mixed_sizes: images may differ in size.
-        seed: the same seed gives the same figures.
     """
 
     site: str = Field(pattern=PSEUDONYM)
+    """A pseudonym; it stands on the card of every package that leaves."""
     data: Path
+    """The datalist JSON."""
     teachers: list[Path] = []
+    """Folders of teacher packages from other sites."""
     answers: list[Path] = []
+    """Folders of answer packages to the site's own query."""
     forgetting_budget: float = Field(default=2.0, ge=0, le=100)
-    acceptance: Acceptance = Acceptance()
-    mlflow: str = ""
-    output_dir: Path
-    package_dir: Path
-    query_dir: Path
-    transfer_dir: Path
-    policy: Policy = Policy()
-    ledger: Path
-    signing_key: Path | None = None
+    """How many points of recall on its own classes the site is willing to lose, on average."""
+    acceptance: Acceptance = Field(default=Acceptance(), json_schema_extra=_shown("see there"))
+    """What a new model must show on test images to be accepted."""
+    mlflow: str = Field(default="", json_schema_extra=_shown("`sqlite:///<transfer_dir>/mlflow.db`"))
+    """MLflow's tracking URI."""
+    register_model: bool = True
+    """Whether the student's model is logged to MLflow, too, and registered there under the task's name."""
+    output_dir: Path = Field(json_schema_extra=_shown("`runs/<site>`"))
+    """Where the site's own model and results go."""
+    package_dir: Path = Field(json_schema_extra=_shown("`<output_dir>/package`"))
+    """Where `share` writes."""
+    query_dir: Path = Field(json_schema_extra=_shown("`<output_dir>/query`"))
+    """Where `query` writes."""
+    transfer_dir: Path = Field(json_schema_extra=_shown("`<output_dir>/transfer`"))
+    """Where `transfer` writes."""
+    policy: Policy = Field(default=Policy(), json_schema_extra=_shown("private means alone"))
+    """Which answers the site gives to others' queries."""
+    ledger: Path = Field(json_schema_extra=_shown("`<output_dir>/ledger.db`"))
+    """The file that keeps which packages left, what was answered, and the privacy budget."""
+    signing_key: Path | None = Field(default=None, json_schema_extra=_shown("not signed"))
+    """The site's private key, from `clinical-qkt keys new`: every package that leaves is signed with it."""
     licence: str = Field(default="all rights reserved by the sending site", max_length=200)
+    """Under which the site shares its model."""
     publish_mask: bool = False
-    mask_epsilon: float | None = Field(default=None, gt=0, le=100)
-    architecture: str = "resnet_small"
-    channels: int = Field(default=3, ge=1, le=16)
-    spatial_size: list[int] = Field(default=[28, 28], min_length=2, max_length=3)
-    max_epochs: int = Field(default=8, ge=1)
+    """Whether the card tells which classes the noise probes found."""
+    mask_epsilon: float | None = Field(default=None, gt=0, le=100, json_schema_extra=_shown("as found"))
+    """Of the randomised response by which the card tells each class of the mask: the truth with probability
+    e^ε / (1 + e^ε). The card then leaves out recall and training images by class. Whoever gets the model
+    itself can probe it all the same."""
+    architecture: str = Field(default="resnet_small", json_schema_extra=_shown("the bundle's"))
+    """The network of the site's model, by one of the short names."""
+    channels: int = Field(default=3, ge=1, le=16, json_schema_extra=_shown("the bundle's"))
+    """1 for grey images, 3 for colour."""
+    spatial_size: list[int] = Field(
+        default=[28, 28], min_length=2, max_length=3, json_schema_extra=_shown("the bundle's")
+    )
+    """Width and height in pixels, or three sizes in voxels."""
+    max_epochs: int = Field(default=8, ge=1, json_schema_extra=_shown("the bundle's"))
+    """How often the site's own training sees all its images."""
     batch_size: int = Field(default=64, ge=2)
+    """Images in a step of the training."""
     learning_rate: float = Field(default=3e-3, gt=0)
+    """The highest of the training."""
     allow_mixed_sizes: bool = False
+    """Images may differ in size."""
     seed: int = Field(default=0, ge=0)
+    """The same seed gives the same figures."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Site:

@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT
 
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.described import limited, undescribed
 from clinical_qkt.masks import published
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer
 from clinical_qkt.packages.card import Card
@@ -19,7 +20,7 @@ from clinical_qkt.packages.extractor import ExtractorSpec
 from clinical_qkt.packages.gaussian import GaussianSpec
 from clinical_qkt.packages.networks import NetworkSpec, preset
 from clinical_qkt.packages.query import QueryCard
-from clinical_qkt.packages.reference import CARDS, SCHEMAS, files, limited, schema, undescribed
+from clinical_qkt.packages.reference import CARDS, SCHEMAS, files, schema
 from clinical_qkt.packages.statement import (
     DifferentialPrivacy,
     MembershipFigures,

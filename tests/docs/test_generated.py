@@ -1,0 +1,103 @@
+"""The generated parts of the reference say what the code says."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import pytest
+import yaml
+from conftest import ROOT
+
+from clinical_qkt.acceptance import Acceptance
+from clinical_qkt.described import undescribed
+from clinical_qkt.policy import Policy
+from clinical_qkt.reference import SITE_SCHEMA, bundle_keys, exit_codes, files, site_schema
+from clinical_qkt.sites import Site
+
+GOOD = {"site": "hospital_a", "data": "d.json"}
+
+
+def test_the_files_are_what_the_command_writes():
+    for path, text in files(ROOT).items():
+        again = "run `python -m clinical_qkt.reference` again"
+        same = path.is_file() and path.read_text(encoding="utf-8") == text
+        assert same, f"{path.relative_to(ROOT)}: {again}"
+
+
+def test_every_key_says_what_it_means():
+    assert list(undescribed(site_schema())) == []
+    assert set(site_schema()["properties"]) == set(Site.model_fields)
+    assert {"Policy", "Acceptance"} <= set(site_schema()["$defs"])
+    assert set(site_schema()["$defs"]["Policy"]["properties"]) == set(Policy.model_fields)
+    assert set(site_schema()["$defs"]["Acceptance"]["properties"]) == set(Acceptance.model_fields)
+
+
+@pytest.fixture(scope="module")
+def schema():
+    made = json.loads((ROOT / SITE_SCHEMA).read_text())
+    jsonschema.Draft202012Validator.check_schema(made)
+    return made
+
+
+def test_the_example_and_the_demos_sites_fit_the_schema(schema, demo):
+    for path in (ROOT / "configs/sites/example.yaml", *demo.glob("sites/*.yaml")):
+        jsonschema.validate(yaml.safe_load(path.read_text()), schema)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"classes": ["a", {"name": "b", "merges": ["c", {"name": "d", "system": "s", "code": "1"}]}]},
+        {"settings::divergence": "kl", "overwrite": True, "input": {"channels": 3}, "_note": "mine"},
+        {"signing_key": None, "policy": {"kinds": ["mean"], "may_ask": ["hospital_b"]}},
+    ],
+)
+def test_what_a_site_may_say_fits_the_schema(schema, more):
+    jsonschema.validate({**GOOD, **more}, schema)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"site": None},
+        {"site": "ward 3/x"},
+        {"max_epoch": 3},
+        {"classes": []},
+        {"classes": [{"name": "a", "synonym": ["b"]}]},
+        {"forgetting_budget": -1},
+        {"policy": {"epsilonn": 1}},
+        {"acceptance": {"query_recall": 101}},
+        {"untrusted_packages": "maybe"},
+    ],
+)
+def test_what_it_may_not_say_does_not(schema, wrong):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**GOOD, **wrong}, schema)
+
+
+def test_a_key_that_is_left_out_is_set_by_the_bundle(schema):
+    left_out = set(Site.model_fields) - set(schema["required"])
+    assert set(schema["required"]) == set(GOOD)
+    assert left_out <= set(bundle_keys(ROOT))
+
+
+def test_every_exit_code_is_told():
+    assert [int(row.split("|")[1]) for row in exit_codes().splitlines()[2:]] == [0, 1, 2, 3, 4, 5]
+
+
+def test_every_key_of_an_overlay_that_people_set_is_on_the_page():
+    page = (ROOT / "docs/reference/command-line.md").read_text()
+    for overlay in sorted((ROOT / "bundles/blood_cell_classification/configs").glob("*.yaml")):
+        if overlay.name == "train.yaml":
+            continue
+        assert f"`{overlay.stem}`" in page
+        for key, value in yaml.safe_load(overlay.read_text()).items():
+            settable = isinstance(value, bool | int | float | None) or value == ""
+            if (
+                "::" not in key
+                and (settable or key in ("model", "result", "answer_dir"))
+                and key not in Site.model_fields
+            ):
+                assert f"`{key}`" in page, f"{overlay.name}: {key}"
