@@ -82,8 +82,7 @@ def claim(out: Path, overwrite: bool) -> None:
 
 
 def tracking_uri(site: Path) -> str:
-    """Where a site's runs are logged, by its YAML: ``Site.tracking_uri``, also of a file that leaves the bundles'
-    defaults out.
+    """``Site.tracking_uri`` by a site's YAML, which may leave out what the bundles' configs say.
 
     Raises:
         InputError: the file cannot be read, or does not say.

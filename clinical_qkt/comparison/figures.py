@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from clinical_qkt.comparison.reading import Compared, plain
+from clinical_qkt.comparison.reading import Compared, Row, plain
 from clinical_qkt.errors import InputError
 from clinical_qkt.tracking import metric_name
 
@@ -69,6 +69,16 @@ def classes(runs: Iterable[Compared]) -> dict[str, bool]:
     return {name: name in asked for name in names}
 
 
+def common_start(runs: Iterable[Compared]) -> dict[str, Row] | None:
+    """What was measured of each class before the transfers; None if that was not the same for all of them."""
+    found: dict[str, Row] = {}
+    for run in runs:
+        for name, row in run.summary.before.per_class.items():
+            if found.setdefault(name, row) != row:
+                return None
+    return found
+
+
 def cautions(runs: Sequence[Compared]) -> list[str]:
     """What a reader must know before setting the figures side by side; empty if nothing."""
     told = []
@@ -87,7 +97,7 @@ def cautions(runs: Sequence[Compared]) -> list[str]:
             "The transfers were measured on different data lists, so that their figures cannot be compared "
             f"image by image ({each})."
         )
-    elif any(run.summary.before != runs[0].summary.before for run in runs):
+    elif common_start(runs) is None:
         told.append("The models that the transfers began with differ: see what each class was before.")
     return told
 

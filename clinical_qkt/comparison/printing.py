@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from clinical_qkt import report
-from clinical_qkt.comparison.figures import cautions, classes
-from clinical_qkt.comparison.reading import Compared, Evaluation, Interval, Summary, plain
+from clinical_qkt.comparison.figures import cautions, classes, common_start
+from clinical_qkt.comparison.reading import SENTENCE, Compared, Interval, Row, Summary, plain
 
 UNKNOWN = "unknown"
 ABSENT = "–"
@@ -40,7 +40,7 @@ def print_comparison(console: Console, runs: Sequence[Compared]) -> None:
     _strips(console, runs)
     for run in runs:
         if run.summary.against:
-            reasons = "; ".join(map(plain_long, run.summary.against))
+            reasons = "; ".join(plain(reason, SENTENCE) for reason in run.summary.against)
             _say(console, f"{run.label} was not accepted: ", reasons + ".", "bold yellow")
 
 
@@ -102,11 +102,6 @@ def amount(count: int) -> str:
     return f"{count} B"
 
 
-def plain_long(text: str) -> str:
-    """A sentence as it may be shown: no control characters."""
-    return "".join(c if c.isprintable() else "?" for c in text)[:300]
-
-
 ROWS: dict[str, Callable[[Summary], str]] = {
     "site": lambda s: plain(s.student.site),
     "query": lambda s: ", ".join(map(plain, s.student.query)),
@@ -135,15 +130,14 @@ def _overall(block: Sequence[Compared], width: int) -> Table:
 
 def _by_class(block: Sequence[Compared], runs: Sequence[Compared], width: int) -> Table:
     """Recall of each class after; before it in a column of its own if that is the same for all runs."""
-    first = runs[0].summary.before
-    same = all(run.summary.before == first for run in runs)
+    start = common_start(runs)
     rows = {n: plain(n) + (" (queried)" if queried else "") for n, queried in classes(runs).items()}
-    heading = "recall after" if same else "recall before → after"
-    table = _table(heading, list(rows.values()), block, width, before=same)
+    heading = "recall before → after" if start is None else "recall after"
+    table = _table(heading, list(rows.values()), block, width, before=start is not None)
     for name, shown in rows.items():
-        cells = [_class_cell(run.summary, name, same) for run in block]
-        start = [Text(_of_class(first, name))] if same else []
-        table.add_row(Text(shown), *start, *map(Text, cells), style="bold" if shown != plain(name) else None)
+        cells = [] if start is None else [_of_class(start, name)]
+        cells += [_class_cell(run.summary, name, start is None) for run in block]
+        table.add_row(Text(shown), *map(Text, cells), style="bold" if shown != plain(name) else None)
     return table
 
 
@@ -164,19 +158,19 @@ def _table(
     return table
 
 
-def _class_cell(summary: Summary, name: str, same: bool) -> str:
+def _class_cell(summary: Summary, name: str, before: bool) -> str:
     row = summary.after.per_class.get(name)
     if row is None:
         return ABSENT
-    if same:
+    if not before:
         return recall(row.recall, row.recall_ci95)
-    return f"{_of_class(summary.before, name)} → {recall(row.recall)}" + (
+    return f"{_of_class(summary.before.per_class, name)} → {recall(row.recall)}" + (
         f"\n({interval(row.recall_ci95)})" if row.recall_ci95 else ""
     )
 
 
-def _of_class(part: Evaluation, name: str) -> str:
-    row = part.per_class.get(name)
+def _of_class(rows: Mapping[str, Row], name: str) -> str:
+    row = rows.get(name)
     return ABSENT if row is None else recall(row.recall)
 
 

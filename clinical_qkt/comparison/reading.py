@@ -14,8 +14,8 @@ from clinical_qkt.errors import InputError
 # A copy of clinical_qkt.summary.SCHEMA (a test compares them): importing that would import MONAI, and the
 # command would take seconds to begin.
 SCHEMA = "clinical-qkt/transfer-summary/1"
-LONGEST = 60
-"""Characters that are shown of a name."""
+LONGEST, SENTENCE = 60, 300
+"""Characters that are shown of a name; of a sentence or a path."""
 
 Share = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 Interval = Annotated[list[Share], Field(min_length=2, max_length=2)]
@@ -154,14 +154,14 @@ def read_summary(content: str | bytes, where: str) -> tuple[Summary, dict[str, f
     return summary, {tracking.metric_name(name): value for name, value in tracking.figures(raw).items()}
 
 
-def plain(text: Any) -> str:
+def plain(text: Any, most: int = LONGEST) -> str:
     """Text from elsewhere as it may be shown: one line, no control characters, not endless."""
     shown = "".join(c if c.isprintable() else "?" for c in str(text))
-    return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
 def _problem(error: Any) -> str:
     at = ".".join(plain(p) for p in error["loc"])
     missing = error["type"] == "missing"
-    message = "is missing" if missing else plain(error["msg"].removeprefix("Value error, "))
+    message = "is missing" if missing else plain(error["msg"].removeprefix("Value error, "), SENTENCE)
     return f"{at}: {message}" if at else message

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clinical_qkt.comparison.reading import Compared, plain, read_summary
+from clinical_qkt.comparison.reading import SENTENCE, Compared, plain, read_summary
 from clinical_qkt.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,13 +38,20 @@ def find_runs(names: Sequence[str], uri: str | None) -> list[Compared]:
     """
     if len(names) < 2:
         raise InputError("one transfer alone cannot be compared", where="RUN", fix="name two or more")
-    store = None if uri is None or all(Path(n).exists() for n in names) else Store(uri)
-    found = [_from_file(Path(n)) if Path(n).exists() else _from_store(n, store) for n in names]
+    store = None if uri is None or all(_is_there(n) for n in names) else Store(uri)
+    found = [_from_file(Path(n)) if _is_there(n) else _from_store(n, store) for n in names]
     doubled = {label for label, n in Counter(run.label for run, _ in found).items() if n > 1}
     runs = [replace(r, label=f"{r.label} ({which})") if r.label in doubled else r for r, which in found]
     if len({r.label for r in runs}) < len(runs):
         raise InputError("the same run is named twice", where="RUN", fix="name each once")
     return runs
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # no file can have such a name; a run may
+        return False
 
 
 def _from_file(path: Path) -> tuple[Compared, str]:
@@ -62,14 +69,14 @@ def _from_file(path: Path) -> tuple[Compared, str]:
         raise InputError(f"cannot be read ({e.strerror})", where=str(file), fix=f"give {KINDS}") from None
     folder = path if path.is_dir() else path.parent
     label = folder.resolve().name if path.is_dir() or path.name == SUMMARY else path.stem
-    return Compared(plain(label), *read_summary(content, str(file))), plain(path)
+    return Compared(plain(label), *read_summary(content, str(file))), plain(path, SENTENCE)
 
 
 def _from_store(name: str, store: Store | None) -> tuple[Compared, str]:
     if store is None:
         raise InputError(
             "there is no such file or folder",
-            where=f"RUN {plain(name)}",
+            where=f"RUN {plain(name, SENTENCE)}",
             fix=f"give {KINDS}; for a run in MLflow also --mlflow URI or --site SITE.yaml",
         )
     run = store.run(name)
@@ -126,14 +133,14 @@ class Store:
         if not found:
             raise InputError(
                 "is neither a file or folder nor the id or name of an MLflow run",
-                where=f"RUN {plain(name)}",
+                where=f"RUN {plain(name, SENTENCE)}",
                 fix=f"give {KINDS} in {self.uri}; at least 6 characters of an id",
             )
         told = [f"\n  {id_[:12]}  {_said(run)}" for id_, run in list(found.items())[:8]]
         more = f"\n  and {len(found) - 8} more" if len(found) > 8 else ""
         raise InputError(
             f"{len(found)} runs are called so:{''.join(told)}{more}",
-            where=f"RUN {plain(name)}",
+            where=f"RUN {plain(name, SENTENCE)}",
             fix="give more of the id of the one that you mean",
         )
 
@@ -174,7 +181,7 @@ class Store:
         except Exception as e:  # as above
             raise InputError(
                 f"cannot be looked up in {self.uri} ({type(e).__name__})",
-                where=f"RUN {plain(name)}",
+                where=f"RUN {plain(name, SENTENCE)}",
                 fix="give the run's id",
             ) from e
         return {r.info.run_id: r for r in runs}
