@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # The networks here are tiny: one thread each is faster than two that wait for one another.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow lint format benchmark compare benchmark-speed benchmark-verify clean
+.PHONY: demo test test-slow lint format benchmark compare benchmark-speed benchmark-verify docs clean
 
 demo: $(READY)
 	$(BIN)/clinical-qkt demo --overwrite $(ARGS)
@@ -43,6 +43,10 @@ benchmark-speed: $(READY)
 benchmark-verify: $(READY)
 	$(BIN)/python -m clinical_qkt.benchmark.verify $(ARGS)
 
+# The documentation as a site, for a browser: site/index.html. Reads and fetches nothing from anywhere else.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not on the PATH. Install Python 3.11, or name another: make PYTHON=python3 …"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -50,5 +54,5 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
