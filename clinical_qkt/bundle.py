@@ -285,13 +285,13 @@ def answer(
 
 
 @_plain_errors
-def transfer(site: Site, settings: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+def transfer(site: Site, settings: dict[str, Any], *args: Any) -> None:
     """Gain the queried classes; see ``transfer.Transfer`` for the arguments."""
     try:
         chosen = TransferSettings.model_validate(settings)
     except ValueError as e:
         raise InputError(str(e), where="settings", fix="correct the section 'settings'") from None
-    Transfer(site, chosen, *args, **kwargs).run()
+    Transfer(site, chosen, *(*args, _running_workflow().parser[""])).run()
 
 
 def test_items(data: CheckedData, labels: LabelSpace) -> list[dict[str, Any]]:

@@ -247,6 +247,22 @@ def audit(
 
 
 @app.command()
+def sync(
+    database: Annotated[
+        Path, typer.Argument(help="The local records of a site, by default runs/SITE/transfer/mlflow.db.")
+    ],
+    to: Annotated[
+        str | None, typer.Option(help="The tracking server. Default: the one that the site's YAML named.")
+    ] = None,
+) -> None:
+    """Send records to the MLflow server that was away when they were made; what it has is not sent again."""
+    from clinical_qkt.sync import send
+
+    sent = send(f"sqlite:///{database.absolute()}", to)
+    console.print(f"{sent} {'run' if sent == 1 else 'runs'} sent" if sent else "nothing was left to send")
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     console.print(__version__)

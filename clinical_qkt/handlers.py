@@ -19,7 +19,7 @@ from monai.utils import set_determinism
 
 from clinical_qkt import __version__, metrics, report
 from clinical_qkt.budget import retained_recall
-from clinical_qkt.files import write_json, write_text
+from clinical_qkt.files import fingerprint, sha256, write_json, write_text
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.store import Model
 from clinical_qkt.sites import Site
@@ -70,21 +70,26 @@ class TrackTraining:
     """A training run in MLflow: opened at the start, one batch of metrics an epoch, closed in any case.
 
     Args:
-        uri, experiment: see ``tracking.Tracker``.
+        site, task: see ``tracking.Tracker``.
         name: of the run.
-        tags: e.g. ``{"site": …}``.
+        device: on which it is trained.
+        params: of the training, as they are logged.
         metrics: called with the trainer after each epoch, gives what is logged.
+        work: the folder of the training's checkpoints, named after what decides the result.
     """
 
     def __init__(
         self,
-        uri: str,
-        experiment: str,
+        site: Site,
+        task: str,
         name: str,
-        tags: dict[str, str],
+        device: torch.device,
+        params: dict[str, Any],
         metrics: Callable[[Engine], dict[str, float]],
+        work: Path,
     ) -> None:
-        self.uri, self.experiment, self.name, self.tags, self.metrics = uri, experiment, name, tags, metrics
+        self.site, self.task, self.name, self.device = site, task, name, device
+        self.params, self.metrics, self.work = params, metrics, work
         self._open = ExitStack()
 
     def attach(self, engine: Engine) -> None:
@@ -94,17 +99,25 @@ class TrackTraining:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self.fail)
 
     def start(self, engine: Engine) -> None:
-        self.tracker = Tracker(self.uri, self.experiment)
-        self.run = self._open.enter_context(self.tracker.run(self.name, self.tags))
+        self.tracker = Tracker.of(self.site, self.task)
+        tags, place = {"site": self.site.site}, self.site.output_dir
+        run = self.tracker.run(self.name, tags, place=place, work=self.work.name)
+        self.run = self._open.enter_context(run)
+        digest = sha256(self.site.data)
+        self.tracker.params(self.run, {**self.params, "seed": self.site.seed, "data_sha256": digest})
+        self.tracker.dataset(self.run, self.site.site, digest, "training")
+        self.tracker.software(self.run, self.device)
 
     def epoch(self, engine: Engine) -> None:
         self.tracker.log(self.run, self.metrics(engine), step=engine.state.epoch)
 
     def finish(self, engine: Engine) -> None:
         self._open.close()
+        self.tracker.deliver()
 
     def fail(self, engine: Engine, error: BaseException) -> None:
         self._open.__exit__(type(error), error, error.__traceback__)
+        self.tracker.deliver()
         raise error
 
 
@@ -137,7 +150,8 @@ class Resume:
 class ValidationCurves:
     """After each epoch of a transfer, on own validation images: what is kept, and what is called queried.
 
-    Puts ``val/retained_recall`` and ``val/false_alarms`` (the share called a queried class) into
+    Puts ``val/retained_recall``, ``val/false_alarms`` (the share called a queried class) and
+    ``val/query_evidence`` (the mean probability that is given to the queried classes) into
     ``engine.state.metrics``.
 
     Args:
@@ -163,6 +177,7 @@ class ValidationCurves:
         engine.state.metrics["val/false_alarms"] = float(
             torch.isin(logits.argmax(1), self.query).float().mean()
         )
+        engine.state.metrics["val/query_evidence"] = float(logits.softmax(1)[:, self.query].sum(1).mean())
 
 
 class LogEpochs:
@@ -204,9 +219,17 @@ class EvaluationWriter:
         }
         write_json(self.path, content)
         recalls = {"recall": overall, **{f"recall/{n}": rows[n]["recall"] for n in names}}
-        tracker = Tracker(self.site.tracking_uri, self.task)
-        with tracker.run(f"evaluate {self.site.site}", {"site": self.site.site}) as run:
+        tracker = Tracker.of(self.site, self.task)
+        weights = self.model.card.weights_sha256
+        name, place, work = (
+            f"evaluate {self.site.site}",
+            self.path,
+            fingerprint(weights, sha256(self.site.data)),
+        )
+        with tracker.run(name, {"site": self.site.site}, place=place, work=work) as run:
+            tracker.params(run, {"weights_sha256": weights, "data_sha256": sha256(self.site.data)})
             tracker.log(run, recalls)
+        tracker.deliver()
         report.print_per_class(rows, f"{self.site.site}: {self.path}")
 
 

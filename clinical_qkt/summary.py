@@ -153,7 +153,13 @@ def _answer_facts(answer: Answer, agreement: dict[str, dict[str, Agreement]]) ->
                 "far_off": seen.far_off,
             }
         rows.append(row)
-    return {"site": answer.site, "signature": answer.signed.state, "classes": rows, "bytes": answer.bytes}
+    return {
+        "site": answer.site,
+        "signature": answer.signed.state,
+        "classes": rows,
+        "weights_sha256": answer.card.weights_sha256,
+        "bytes": answer.bytes,
+    }
 
 
 def _fit_facts(fit: BudgetFit) -> dict[str, Any]:

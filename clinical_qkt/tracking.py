@@ -1,23 +1,38 @@
 """What goes to MLflow, under which names.
 
 One experiment a task; one run for each training, one parent run for each transfer with child runs for its
-phases. A run is always closed: finished, or failed when something went wrong; one that was cut off by a kill
-is taken up again by the next start of the same stage, not left open and not doubled.
+phases. A run is known by its place and by what decides its figures: cut off by a kill, it is taken up again
+by the next start of the same stage, not left open and not doubled.
+
+Everything is first written to a local database; where the site's YAML names a tracking server, ``sync`` sends
+it there when a stage has ended.
 """
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.entities import Metric, Run, RunStatus
+import torch
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunStatus
 from mlflow.utils.time import get_current_time_millis
 
+from clinical_qkt import sync
 from clinical_qkt.errors import InputError
+from clinical_qkt.files import fingerprint
+from clinical_qkt.provenance import environment
+from clinical_qkt.sites import Site
+
+logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
+PLACE, WORK = "clinical_qkt.place", "clinical_qkt.work"
+"""Tags of a run: where its results go and what decides its figures, both as digests."""
+_RUNNING, _FINISHED = RunStatus.to_string(RunStatus.RUNNING), RunStatus.to_string(RunStatus.FINISHED)
+_FAILED, _KILLED = RunStatus.to_string(RunStatus.FAILED), RunStatus.to_string(RunStatus.KILLED)
 
 
 class Tracker:
@@ -26,49 +41,76 @@ class Tracker:
     Args:
         uri: an MLflow tracking URI. For ``sqlite:///FILE`` artifacts lie in ``mlartifacts`` beside the file.
         experiment: its name; the bundle's task.
+        server: where ended runs are sent to by ``deliver``.
 
     Raises:
         InputError: the address cannot be used.
     """
 
-    def __init__(self, uri: str, experiment: str) -> None:
+    def __init__(self, uri: str, experiment: str, server: str | None = None) -> None:
+        self.uri, self.experiment, self.server = uri, experiment, server
         try:
             mlflow.set_tracking_uri(uri)
-            self.client = mlflow.MlflowClient(uri)
+            mlflow.set_registry_uri(uri)
+            self.client = mlflow.MlflowClient(uri, uri)
             found = self.client.get_experiment_by_name(experiment)
             if found is None:
-                self.experiment_id = self.client.create_experiment(experiment, _artifacts_beside(uri))
+                self.experiment_id = self.client.create_experiment(experiment, sync.beside(uri))
             else:
                 self.experiment_id = found.experiment_id
         except Exception as e:
             raise InputError(
                 f"MLflow cannot use this address ({type(e).__name__})",
                 where=f"mlflow: {uri}",
-                fix="give sqlite:///FILE in a folder that you may write to, or a tracking server that is up",
+                fix="give sqlite:///FILE in a folder that you may write to, or a server's http address",
             ) from e
+
+    @classmethod
+    def of(cls, site: Site, task: str) -> Tracker:
+        """The tracker that a site's YAML asks for."""
+        return cls(site.tracking_uri, task, site.tracking_server)
 
     @contextmanager
     def run(
-        self, name: str, tags: Mapping[str, str] | None = None, *, parent: Run | None = None
+        self,
+        name: str,
+        tags: Mapping[str, str] | None = None,
+        *,
+        parent: Run | None = None,
+        place: Path | None = None,
+        work: str = "",
     ) -> Iterator[Run]:
-        """Open a run, or take up one that was cut off; close it in any case.
+        """Open a run, or take up the one that this is; close it in any case.
 
-        A parent run that was cut off still counts as running. Its child of the same name is taken up even if
-        it had ended, so that a phase stands there once.
+        A run at the same place that does other work and still counts as running was killed: it is closed as
+        such. A failed one stays as it is and a new one is opened. A child is taken up by its name, so that a
+        phase stands there once.
+
+        Args:
+            tags: with the name they tell a child or a run without a place from others.
+            place: the folder of its results.
+            work: a digest of all that decides its figures.
         """
-        wanted = {
-            "mlflow.runName": name,
-            **({"mlflow.parentRunId": parent.info.run_id} if parent else {}),
-            **(tags or {}),
-        }
-        earlier = self._earlier(wanted)
-        run = earlier or self.client.create_run(self.experiment_id, tags=wanted, run_name=name)
-        status = RunStatus.FAILED
+        wanted = {"mlflow.runName": name, **(tags or {})}
+        if parent:
+            wanted["mlflow.parentRunId"] = parent.info.run_id
+        if place:
+            wanted |= {PLACE: fingerprint(str(place.absolute())), WORK: work}
+        if self.server:
+            wanted[sync.TO] = self.server
+        run = self._earlier(wanted)
+        if run is None:
+            run = self.client.create_run(self.experiment_id, tags=wanted, run_name=name)
+        elif run.info.status != _RUNNING:
+            self.client.update_run(run.info.run_id, status=_RUNNING)
+            if sync.SENT in run.data.tags:  # what it will say now has not been sent
+                self.client.delete_tag(run.info.run_id, sync.SENT)
+        status = _FAILED
         try:
             yield run
-            status = RunStatus.FINISHED
+            status = _FINISHED
         finally:
-            self.client.set_terminated(run.info.run_id, RunStatus.to_string(status))
+            self.client.set_terminated(run.info.run_id, status)
 
     def log(self, run: Run, metrics: Mapping[str, float | None], step: int = 0) -> None:
         """Log metrics in one batch; what is unknown (None) is left out."""
@@ -80,13 +122,30 @@ class Tracker:
     def params(self, run: Run, params: Mapping[str, Any]) -> None:
         """Log parameters; a run that was taken up again has them already."""
         known = self.client.get_run(run.info.run_id).data.params
-        for key, value in params.items():
-            if key not in known:
-                self.client.log_param(run.info.run_id, key, value)
+        new = [Param(k, str(v)) for k, v in params.items() if k not in known]
+        for start in range(0, len(new), 100):  # MLflow takes no more at once
+            self.client.log_batch(run.info.run_id, params=new[start : start + 100])
 
-    def tag(self, run: Run, name: str, value: str) -> None:
+    def tag(self, run: Run, tags: Mapping[str, str]) -> None:
         """Tag a run that is open."""
-        self.client.set_tag(run.info.run_id, name, value)
+        for name, value in tags.items():
+            self.client.set_tag(run.info.run_id, name, value)
+
+    def dataset(self, run: Run, name: str, digest: str, context: str) -> None:
+        """Tell which data a run used: a name and a digest, nothing of where it lies."""
+        data = Dataset(name=name, digest=digest[:36], source_type="local", source="{}")
+        told = DatasetInput(data, [InputTag("mlflow.data.context", context)])
+        self.client.log_inputs(run.info.run_id, [told])
+
+    def software(self, run: Run, device: torch.device) -> None:
+        """Tell which software on which machine: tags that the UI shows, and ``environment.json``."""
+        told = environment(device)
+        self.tag(
+            run, {"mlflow.source.name": f"clinical-qkt {told['clinical-qkt']}", "mlflow.source.type": "LOCAL"}
+        )
+        if told["git"]:
+            self.tag(run, {"mlflow.source.git.commit": told["git"]})
+        self.document(run, "environment.json", told)
 
     def artifact(self, run: Run, path: Path, folder: str | None = None) -> None:
         """Store a file, or a folder's files, with the run."""
@@ -95,11 +154,44 @@ class Tracker:
         else:
             self.client.log_artifact(run.info.run_id, str(path), folder)
 
+    def document(self, run: Run, name: str, content: Mapping[str, Any]) -> None:
+        """Store plain data as a JSON or YAML file, as its name says."""
+        self.client.log_dict(run.info.run_id, dict(content), name)
+
+    def deliver(self) -> None:
+        """Send what has ended to the site's tracking server; if it is away, say so and keep it."""
+        if self.server:
+            sync.deliver(self.uri)
+
     def _earlier(self, tags: Mapping[str, str]) -> Run | None:
-        parent = tags.get("mlflow.parentRunId")
-        where = f"tags.`mlflow.parentRunId` = '{parent}'" if parent else "attributes.status = 'RUNNING'"
-        found = self.client.search_runs([self.experiment_id], where)
-        return next((run for run in found if tags.items() <= run.data.tags.items()), None)
+        """The run that this one is, if it was begun before."""
+        if parent := tags.get("mlflow.parentRunId"):
+            return _first(self._search(f"tags.`mlflow.parentRunId` = '{parent}'"), tags)
+        if not (place := tags.get(PLACE)):
+            return _first(self._search(f"attributes.status = '{_RUNNING}'"), tags)
+        here = self._search(f"tags.`{PLACE}` = '{place}'")
+        same = _first([r for r in here if r.info.status in (_RUNNING, _FINISHED)], tags)
+        for run in here:
+            if (
+                run.info.status == _RUNNING
+                and run is not same
+                and run.info.run_name == tags["mlflow.runName"]
+            ):
+                self._close_killed(run)
+        return same
+
+    def _close_killed(self, run: Run) -> None:
+        children = self._search(f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+        for left in [*children, run]:
+            if left.info.status == _RUNNING:
+                self.client.set_terminated(left.info.run_id, _KILLED)
+
+    def _search(self, where: str) -> Sequence[Run]:
+        return self.client.search_runs([self.experiment_id], where)
+
+
+def _first(runs: Sequence[Run], tags: Mapping[str, str]) -> Run | None:
+    return next((run for run in runs if tags.items() <= run.data.tags.items()), None)
 
 
 def metric_name(name: str) -> str:
@@ -109,7 +201,14 @@ def metric_name(name: str) -> str:
 
 def evaluation_figures(when: str, part: Mapping[str, Any]) -> dict[str, float | None]:
     """The part ``before`` or ``after`` of a summary under its MLflow names."""
-    found = {f"{when}/query_recall": part["query_recall"], f"{when}/retained_recall": part["retained_recall"]}
+    low, high = part["query_recall_ci95"] or (None, None)
+    found = {
+        f"{when}/query_recall": part["query_recall"],
+        f"{when}/query_recall_low": low,
+        f"{when}/query_recall_high": high,
+        f"{when}/retained_recall": part["retained_recall"],
+        f"{when}/calibration_error": part["calibration"]["error"],
+    }
     for name, row in part["per_class"].items():
         found |= {f"{when}/{key}/{name}": row[key] for key in ("recall", "precision", "f1", "auroc")}
     return found
@@ -127,12 +226,3 @@ def figures(summary: Mapping[str, Any]) -> dict[str, float | None]:
         "accepted": float(summary["accepted"]),
         "bytes_received": float(summary["bytes_received"]),
     }
-
-
-def _artifacts_beside(uri: str) -> str | None:
-    """Where a local database's artifacts go; a server decides for itself."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    folder = Path(uri.removeprefix("sqlite:///")).absolute().parent
-    folder.mkdir(parents=True, exist_ok=True)
-    return (folder / "mlartifacts").as_uri()

@@ -21,7 +21,7 @@ from mlflow.entities import Run
 from monai.data import Dataset
 from torch import nn
 
-from clinical_qkt import metrics, phases, report, targets, tracking
+from clinical_qkt import metrics, phases, record, report, targets, tracking
 from clinical_qkt.answers import Answers, read_answers, with_answers
 from clinical_qkt.budget import BudgetFit, class_recalls
 from clinical_qkt.data.datalist import CheckedData, Section
@@ -60,6 +60,7 @@ class Transfer:
         read: MONAI transforms from a file to a raw channel-first image.
         augment: MONAI transforms that change a prepared image at random.
         device: where networks run.
+        config: the bundle's, merged with the site's YAML; it is logged without paths.
     """
 
     def __init__(
@@ -72,14 +73,15 @@ class Transfer:
         read: list[Any],
         augment: list[Any],
         device: torch.device,
+        config: Any = None,
     ) -> None:
         self.site, self.settings, self.own, self.data = site, settings, own, data
-        self.read, self.augment, self.device = read, augment, device
+        self.read, self.augment, self.device, self.config = read, augment, device, config or {}
         self.labels = data.labels
         self.local = list(range(len(site.classes)))
         self.query = list(range(len(site.classes), len(self.labels)))
         site.require_classes(own.card.labels)
-        self.tracker = Tracker(site.tracking_uri, task)
+        self.task, self.tracker = task, Tracker.of(site, task)
         self.variant = " and ".join(
             [settings.variant] * bool(site.teachers) + ["statistics"] * bool(site.answers)
         )
@@ -102,9 +104,10 @@ class Transfer:
             PackageError: a package is refused.
             QueryError: nobody knows a queried class.
         """
-        with self.tracker.run(f"transfer to {self.site.site}", self.tags) as run:
-            self.tracker.params(run, {**self.settings.model_dump(), "seed": self.site.seed})
-            self.tracker.params(run, {"forgetting_budget": self.site.forgetting_budget})
+        name, place = f"transfer to {self.site.site}", self.site.transfer_dir
+        work = record.decided_by(self.site, self.settings, self.own)
+        with self.tracker.run(name, self.tags, place=place, work=work) as run:
+            record.origin(self.tracker, run, self.site, self.settings, self.own, self.device, self.config)
             teachers, answers = self.verified_teachers(), self.verified_answers()
             relevant = self.relevant(teachers, answers)
             before = self.evaluated("before", self.own.network, self.own.card.input, run)
@@ -138,6 +141,7 @@ class Transfer:
             self.report(summary, run)
         write_json(self.site.transfer_dir / "summary.json", summary)
         drop_unfinished(self.unfinished(asked))
+        self.tracker.deliver()
         return summary
 
     def verified_teachers(self) -> list[Teacher]:
@@ -330,11 +334,7 @@ class Transfer:
         """Figures, report and MLflow, from the same summary."""
         with self.timed("report"):
             report.write(self.site.transfer_dir, summary)
-        self.tracker.log(run, tracking.figures(summary))
-        self.tracker.tag(run, "untrusted_packages", ", ".join(summary["untrusted_packages"]) or "none")
-        self.tracker.client.log_dict(run.info.run_id, summary, "summary.json")
-        self.tracker.artifact(run, self.site.transfer_dir / "report.html")
-        self.tracker.artifact(run, self.site.transfer_dir / "figures", "figures")
+        record.outcome(self.tracker, run, self.site, self.task, summary)
 
     def images(self, section: Section, given: InputContract) -> Images:
         """A section's images, read once for each contract that a network has, and kept."""

@@ -1,7 +1,8 @@
 import pytest
 
 from clinical_qkt.errors import InputError
-from clinical_qkt.tracking import Tracker, metric_name
+from clinical_qkt.files import fingerprint
+from clinical_qkt.tracking import PLACE, Tracker, metric_name
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +71,47 @@ def test_an_address_that_cannot_be_used_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="mlflow: sqlite:///"):
         Tracker(f"sqlite:///{tmp_path / 'file' / 'm.db'}", "task")
+
+
+def test_a_run_is_known_by_its_place_and_its_work(tracker, tmp_path):
+    def start(work, fails=False):
+        with tracker.run("t", {"site": "a"}, place=tmp_path, work=work) as run:
+            if fails:
+                raise RuntimeError
+        return run
+
+    first = start("w1")
+    assert start("w1").info.run_id == first.info.run_id  # killed after its end, before its results were there
+    with pytest.raises(RuntimeError):
+        start("w2", fails=True)
+    second = start("w2")  # a failure stays on record
+    assert second.info.run_id != first.info.run_id
+    assert [r.info.status for r in here(tracker, tmp_path)].count("FAILED") == 1
+
+
+def test_a_killed_run_whose_work_changed_is_closed_with_its_children(tracker, tmp_path):
+    opened = tracker.run("t", place=tmp_path, work="w1")
+    parent = opened.__enter__()
+    below = tracker.run("phase", parent=parent)
+    below.__enter__()
+    with tracker.run("another stage", place=tmp_path, work="x"):
+        pass
+    assert status(tracker, parent) == "RUNNING"  # it may well be running
+    with tracker.run("t", place=tmp_path, work="w2") as new:
+        assert new.info.run_id != parent.info.run_id
+    found = tracker.client.search_runs([tracker.experiment_id], "attributes.status = 'RUNNING'")
+    assert status(tracker, parent) == "KILLED"
+    assert not [r for r in found if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+
+
+def here(tracker, place):
+    at = fingerprint(str(place.absolute()))
+    return tracker.client.search_runs([tracker.experiment_id], f"tags.`{PLACE}` = '{at}'")
+
+
+def test_many_parameters_are_logged_and_those_that_stand_there_stay(tracker):
+    with tracker.run("params") as run:
+        tracker.params(run, {f"p{i}": i for i in range(250)})
+        tracker.params(run, {"p0": "other", "new": 1})
+    params = tracker.client.get_run(run.info.run_id).data.params
+    assert len(params) == 251 and params["p0"] == "0"

@@ -1,0 +1,71 @@
+"""What MLflow is told of a transfer: where it starts from, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mlflow.entities import Run
+
+from clinical_qkt import __version__, registry, report, tracking
+from clinical_qkt.files import fingerprint, sha256
+from clinical_qkt.packages.folder import CARD
+from clinical_qkt.packages.store import Model
+from clinical_qkt.phases import TransferSettings
+from clinical_qkt.provenance import without_paths
+from clinical_qkt.sites import Site
+from clinical_qkt.tracking import Tracker
+
+
+def decided_by(site: Site, settings: TransferSettings, own: Model) -> str:
+    """A digest of all that decides a transfer's figures; another one makes another run."""
+    received = [*site.teachers, *site.answers]
+    cards = [sha256(folder / CARD) for folder in received if (folder / CARD).is_file()]
+    facts = settings.model_dump(), site.model_dump(mode="json"), own.card.weights_sha256
+    return fingerprint(__version__, *facts, sha256(site.data), cards)
+
+
+def origin(
+    tracker: Tracker,
+    run: Run,
+    site: Site,
+    settings: TransferSettings,
+    own: Model,
+    device: torch.device,
+    config: Mapping[str, Any],
+) -> None:
+    """Choices, digests of the data and of the own model, software, machine, and the config without paths."""
+    digest = sha256(site.data)
+    rule = {f"acceptance/{key}": value for key, value in site.acceptance.model_dump().items()}
+    tracker.params(
+        run,
+        {
+            **settings.model_dump(),
+            "seed": site.seed,
+            "forgetting_budget": site.forgetting_budget,
+            **rule,
+            "classes": ", ".join(site.labels.names),
+            "data_sha256": digest,
+            "own_weights_sha256": own.card.weights_sha256,
+        },
+    )
+    tracker.dataset(run, site.site, digest, "transfer")
+    tracker.software(run, device)
+    tracker.document(run, "config.yaml", without_paths(config))
+
+
+def outcome(tracker: Tracker, run: Run, site: Site, task: str, summary: dict[str, Any]) -> None:
+    """Figures, digests of the packages, artifacts, and the model with what was decided of it."""
+    tracker.log(run, tracking.figures(summary))
+    received = [*summary["teachers"], *summary["answers"]]
+    tracker.params(run, {f"package_sha256/{part['site']}": part["weights_sha256"] for part in received})
+    told = ", ".join(summary["untrusted_packages"]) or "none"
+    note = report.answer_sentence(summary)
+    tracker.tag(run, {"untrusted_packages": told, "mlflow.note.content": note})
+    tracker.document(run, "summary.json", summary)
+    tracker.artifact(run, site.transfer_dir / "report.html")
+    tracker.artifact(run, site.transfer_dir / "figures", "figures")
+    if site.register_model:
+        model = site.transfer_dir / "model"
+        registry.register(tracker.client, run, task, model, accepted=summary["accepted"])
