@@ -31,7 +31,8 @@ def timeless(out: Path) -> dict:
 def test_everything_that_was_promised_is_there(demo):
     s = summary(demo)
     assert (demo / "report.html").stat().st_size > 50_000 and (demo / "mlflow.db").is_file()
-    assert {p.name for p in (demo / "figures").iterdir()} == {"recall.png", "confusion.png", "masks.png"}
+    figures = {"recall.png", "confusion.png", "calibration.png", "thresholds.png", "masks.png"}
+    assert {p.name for p in (demo / "figures").iterdir()} == figures
     for site in ("hospital_1", "hospital_2", "hospital_3"):
         assert load_model(demo / "packages" / site).card.site == site
         assert yaml.safe_load((demo / "sites" / f"{site}.yaml").read_text())["site"] == site
@@ -112,7 +113,7 @@ def test_no_path_and_no_file_name_leaves(demo, npz):
 def test_the_report_is_one_file_without_the_network(demo):
     page = (demo / "report.html").read_text()
     assert "http://" not in page and "https://" not in page and "<script" not in page
-    assert page.count("data:image/png;base64,") == 3 and page.count('alt="') == 3
+    assert page.count("data:image/png;base64,") == 5 and page.count('alt="') == 5
 
 
 def test_the_same_seed_gives_the_same_figures(demo, npz, tmp_path):

@@ -1,0 +1,88 @@
+"""The report in a browser: at desktop and phone width, by its accessibility, and on paper."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from clinical_qkt import report
+
+sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="Debian's chromium is not installed")
+
+CASES = {
+    "accepted": {"wrong": 0},
+    "not_accepted": {"wrong": 20},
+    "no_queried_images": {"queried_images": 0},
+    "statistics": {"answers": True, "query": ("dog", "eel"), "queried_images": 6},
+    "hostile": {"query": ("<script>alert(1)</script>" + "long" * 12,), "known": ("a" * 60, "b b b", "c")},
+}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    """Where screenshots are kept."""
+    folder = Path(os.environ.get("CLINICAL_QKT_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("case", CASES)
+def test_the_report_is_readable_and_reachable(made, browser, tmp_path, pictures, case, width):
+    summary = made(**CASES[case])
+    report.write(tmp_path, summary)
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    told, asked = [], []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((tmp_path / "report.html").as_uri())
+    page.screenshot(path=pictures / f"report-{case}-{width}.png", full_page=True)
+    answer = page.get_by_text(report.answer_sentence(summary), exact=True)
+    assert answer.is_visible() and answer.bounding_box()["y"] < 900
+    assert page.locator("h2").first.inner_text() == ("Accepted" if summary["accepted"] else "Not accepted")
+    wide, seen = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert wide <= seen
+    assert told == [] and not [url for url in asked if not url.startswith(("file:", "data:"))]
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    found = axe.Axe().run(page).response["violations"]
+    assert not [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in {"serious", "critical"}]
+    page.close()
+
+
+def test_what_is_folded_stands_on_paper(made, browser, tmp_path, pictures):
+    report.write(tmp_path, made())
+    page = browser.new_page(viewport={"width": 794, "height": 1123})
+    page.goto((tmp_path / "report.html").as_uri())
+    folded = page.locator("details table").first
+    assert not folded.is_visible()
+    page.emulate_media(media="print")
+    assert folded.is_visible() and folded.bounding_box()["height"] > 50
+    assert not page.locator("nav").is_visible()
+    page.pdf(path=pictures / "report.pdf", format="A4")
+    page.close()
+
+
+def test_the_keyboard_reaches_the_answer_first(made, browser, tmp_path):
+    report.write(tmp_path, made())
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the answer"
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#answer")
+    page.close()
