@@ -20,12 +20,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 
-from clinical_qkt import registry
 from clinical_qkt.errors import InputError, OutputError
+from clinical_qkt.files import write_whole
 
 TO, SENT, ORIGIN = "clinical_qkt.send_to", "clinical_qkt.sent", "clinical_qkt.origin"
 """Tags: of a local run the server's address and, once all of it is there, the server that has it; of a run on
 the server the local one's id."""
+EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
+"""Tags of an experiment: the UI opens with the table of runs, and not as for conversations."""
 _QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 """MLflow's settings while something is sent, where nobody set them."""
 _SQLITE = "sqlite:///"
@@ -40,6 +42,21 @@ def beside(uri: str) -> str | None:
     folder = _database(uri).absolute().parent
     folder.mkdir(parents=True, exist_ok=True)
     return (folder / "mlartifacts").as_uri()
+
+
+def ensure_database(uri: str) -> None:
+    """Make a local database that is not there, whole or not at all.
+
+    MLflow makes its tables over a second or two; a kill in between would leave a file that nothing can open.
+    """
+    path = _database(uri)
+    if not uri.startswith(_SQLITE) or path.exists():
+        return
+
+    def make(part: Path) -> None:
+        MlflowClient(f"{_SQLITE}{part}", f"{_SQLITE}{part}").search_experiments(max_results=1)
+
+    write_whole(path, make)
 
 
 def deliver(uri: str) -> None:
@@ -145,6 +162,8 @@ def _send_run(local: MlflowClient, remote: MlflowClient, run: Run, there: Run) -
 
 def _send_model(local: MlflowClient, remote: MlflowClient, run: Run, there: Run, task: str) -> None:
     """The version that the run registered, if it did."""
+    from clinical_qkt import registry  # which takes MONAI's seconds to import
+
     for version in local.search_model_versions(f"run_id = '{run.info.run_id}'"):
         accepted = version.tags.get(registry.ACCEPTED) == "true"
         with tempfile.TemporaryDirectory() as work:

@@ -15,18 +15,20 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
-import torch
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunStatus
 from mlflow.utils.time import get_current_time_millis
 
 from clinical_qkt import sync
 from clinical_qkt.errors import InputError
 from clinical_qkt.files import fingerprint
-from clinical_qkt.provenance import environment
-from clinical_qkt.sites import Site
+
+if TYPE_CHECKING:  # whoever only reads records need not wait for these
+    import torch
+
+    from clinical_qkt.sites import Site
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
 PLACE, WORK = "clinical_qkt.place", "clinical_qkt.work"
@@ -50,12 +52,14 @@ class Tracker:
     def __init__(self, uri: str, experiment: str, server: str | None = None) -> None:
         self.uri, self.experiment, self.server = uri, experiment, server
         try:
+            sync.ensure_database(uri)
             mlflow.set_tracking_uri(uri)
             mlflow.set_registry_uri(uri)
             self.client = mlflow.MlflowClient(uri, uri)
             found = self.client.get_experiment_by_name(experiment)
             if found is None:
-                self.experiment_id = self.client.create_experiment(experiment, sync.beside(uri))
+                place = sync.beside(uri)
+                self.experiment_id = self.client.create_experiment(experiment, place, sync.EXPERIMENT)
             else:
                 self.experiment_id = found.experiment_id
         except Exception as e:
@@ -139,6 +143,8 @@ class Tracker:
 
     def software(self, run: Run, device: torch.device) -> None:
         """Tell which software on which machine: tags that the UI shows, and ``environment.json``."""
+        from clinical_qkt.provenance import environment
+
         told = environment(device)
         self.tag(
             run, {"mlflow.source.name": f"clinical-qkt {told['clinical-qkt']}", "mlflow.source.type": "LOCAL"}

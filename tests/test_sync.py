@@ -2,17 +2,14 @@
 
 import itertools
 import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 
 import numpy as np
 import pytest
 import torch
 from conftest import run
 from mlflow import MlflowClient, pyfunc
+from mlflow_ui import free_port, served
 
 from clinical_qkt import registry, sync
 from clinical_qkt.data.inputs import InputContract
@@ -21,12 +18,6 @@ from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import load_model, save_model
 from clinical_qkt.tracking import Tracker
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -214,32 +205,17 @@ def test_a_database_that_is_not_there_is_named(tmp_path):
 
 
 def test_a_tracking_server_gets_everything_too(model, tmp_path, database):
-    port, store = free_port(), database("server")
-    where = ("--backend-store-uri", store, "--artifacts-destination", str(tmp_path / "artifacts"))
-    command = (sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), *where)
-    server = subprocess.Popen(
-        [*command, "--workers", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    where = (
+        "--backend-store-uri",
+        database("server"),
+        "--artifacts-destination",
+        str(tmp_path / "artifacts"),
     )
-    try:
-        local = Tracker(database("here"), "task", f"http://127.0.0.1:{port}")
+    with served(*where) as address:
+        local = Tracker(database("here"), "task", address)
         transfer(local, model, tmp_path / "place")
-        wait_for(f"http://127.0.0.1:{port}/health")
         assert sync.send(local.uri) == 1
         assert everything(local.server) == everything(local.uri)
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
-def wait_for(url, seconds=90):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.3)
-    pytest.fail(f"no answer from {url}")
 
 
 def test_the_registered_model_predicts_what_the_network_does_and_holds_no_pickle_and_no_path(

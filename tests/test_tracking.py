@@ -115,3 +115,15 @@ def test_many_parameters_are_logged_and_those_that_stand_there_stay(tracker):
         tracker.params(run, {"p0": "other", "new": 1})
     params = tracker.client.get_run(run.info.run_id).data.params
     assert len(params) == 251 and params["p0"] == "0"
+
+
+def test_a_database_is_whole_or_not_there(tmp_path, monkeypatch):
+    def killed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    uri = f"sqlite:///{tmp_path / 'm.db'}"
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("mlflow.MlflowClient.search_experiments", killed)
+        Tracker(uri, "task")
+    assert not list(tmp_path.glob("*.db"))
+    assert Tracker(uri, "task").experiment_id == "1"

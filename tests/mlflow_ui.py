@@ -1,0 +1,94 @@
+"""MLflow's UI in a browser without a window; as a program it takes the picture for the documentation.
+
+python tests/mlflow_ui.py runs/demo docs/pictures/mlflow-run.png
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+PATIENCE = 120
+"""Seconds for a server to start, or a page to fill, on a machine that is busy with other tests."""
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@contextmanager
+def served(*options: str) -> Iterator[str]:
+    """``mlflow server`` with these options, at the address that it gives."""
+    port = free_port()
+    command = (sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port))
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([*command, "--workers", "1", *options], **quiet)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def wait_for(url: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.3)
+
+
+def transfers(database: Path) -> list[Run]:
+    """The parent runs of transfers that finished."""
+    client = MlflowClient(f"sqlite:///{database}")
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    found = client.search_runs(experiments, "attributes.status = 'FINISHED'")
+    return [r for r in found if (r.info.run_name or "").startswith("transfer to ")]
+
+
+def page_of(browser: Any, width: int = 1900, height: int = 1000) -> Any:
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(1000 * PATIENCE)
+    return page
+
+
+def open_run(page: Any, address: str, run: Run, part: str = "") -> None:
+    page.goto(f"{address}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}{part}")
+
+
+def main(demo: Path, picture: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    database = (demo / "mlflow.db").absolute()
+    with served("--backend-store-uri", f"sqlite:///{database}") as address, sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = page_of(browser, 1500, 900)
+        open_run(page, address, transfers(database)[0])
+        page.get_by_text("after/query_recall", exact=True).wait_for()
+        close = page.get_by_label("Close")  # the assistant's panel
+        if close.count():
+            close.first.click()
+        page.wait_for_timeout(1000)
+        page.screenshot(path=picture)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

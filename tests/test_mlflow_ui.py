@@ -1,0 +1,65 @@
+"""What a reviewer finds in the stock UI of MLflow, on the demo's database, in a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+from mlflow_ui import open_run, page_of, served, transfers  # noqa: E402
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt install chromium)")
+
+
+@pytest.fixture(scope="module")
+def address(demo):
+    with served("--backend-store-uri", f"sqlite:///{demo / 'mlflow.db'}") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def keep(page, name, tmp_path):
+    folder = Path(os.environ.get("CLINICAL_QKT_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"mlflow-{name}.png")
+
+
+def test_a_reviewer_finds_the_transfer_its_figures_its_report_and_the_model(
+    demo, address, browser, tmp_path
+):
+    (run,) = transfers(demo / "mlflow.db")
+    page, asked = page_of(browser), []
+    page.on("request", lambda request: asked.append(request.url))
+
+    page.goto(f"{address}/#/experiments/{run.info.experiment_id}/runs")
+    page.get_by_text(run.info.run_name, exact=True).first.wait_for()
+    keep(page, "experiment", tmp_path)
+
+    open_run(page, address, run)
+    page.get_by_text("after/query_recall", exact=True).first.wait_for()
+    for child in ("before", "after", "phase 2: head refinement"):
+        assert page.get_by_role("link", name=child, exact=True).count()
+    assert page.get_by_text(run.data.tags["mlflow.note.content"][:60]).count()
+    keep(page, "run", tmp_path)
+
+    open_run(page, address, run, "/artifacts/report.html")
+    page.get_by_text("report.html").first.wait_for()
+    report = page.frame_locator("iframe").get_by_role("heading", level=1)
+    report.wait_for()  # the UI shows the report itself
+    keep(page, "report", tmp_path)
+
+    page.goto(f"{address}/#/models/blood_cell_classification")
+    page.get_by_text("accepted", exact=False).first.wait_for()  # the tag that every version has
+    keep(page, "model", tmp_path)
+    assert {url.split("/")[2] for url in asked if url.startswith("http")} == {address.split("/")[2]}
