@@ -30,9 +30,9 @@ def write(folder: Path, summary: Summary) -> None:
     write_text(folder / "report.html", page(summary, pictures))
 
 
-def save(path: Path, figure: Figure) -> None:
+def save(path: Path, figure: Figure, dpi: int = figures.DPI) -> None:
     """A figure as a PNG, which is the same for the same figures: it names no software and no time."""
-    write_whole(path, partial(figure.savefig, dpi=figures.DPI, metadata={"Software": None}))
+    write_whole(path, partial(figure.savefig, dpi=dpi, metadata={"Software": None}))
 
 
 def page(summary: Summary, pictures: dict[str, str]) -> str:

@@ -1,0 +1,147 @@
+"""The worked example for clinicians, made from a demo: pictures, figures, and the summary behind them.
+
+Run in a checkout: ``python -m clinical_qkt.report.example runs/demo``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clinical_qkt.described import between_marks
+from clinical_qkt.files import write_text
+from clinical_qkt.report import alternatives, facts, figures, page, words
+from clinical_qkt.report.facts import Summary
+
+BY = "clinical_qkt.report.example"
+PAGE = Path("docs/for-clinicians/worked-example.md")
+SUMMARY = PAGE.with_name("demo-summary.json")
+PICTURES = Path("docs/pictures")
+DPI = 75
+"""Of the pictures: small files, still sharp enough to be read."""
+
+
+def text(summary: Summary, current: str) -> str:
+    """The page with every block made anew; what stands between the blocks is kept."""
+    probabilities = " ".join(words.calibration_sentences(summary))
+    blocks = {
+        "story": story(summary),
+        "answer": answer(summary),
+        "classes": f"{picture('recall', summary)}\n\n{classes(summary)}",
+        "mistakes": f"{picture('confusion', summary)}\n\n{mistakes(summary)}",
+        "probabilities": f"{picture('calibration', summary)}\n\n{probabilities}",
+        "thresholds": f"{picture('thresholds', summary)}\n\n{thresholds(summary)}",
+        "sources": f"{picture('masks', summary)}\n\n{sources(summary)}",
+    }
+    for name, block in blocks.items():
+        current = between_marks(current, BY, name, block)
+    return current
+
+
+def story(summary: Summary) -> str:
+    """Who asked whom for what."""
+    student, teachers = summary["student"], [t["site"] for t in summary["teachers"]]
+    return (
+        f"The hospital `{student['site']}` tells {len(student['classes'])} kinds of blood cells apart: "
+        f"{words.joined(student['classes'])}. It never sees a {words.joined(student['query'])} and asks "
+        f"for it. {len(teachers)} other hospitals hand over their models: {words.joined(teachers)}."
+    )
+
+
+def answer(summary: Summary) -> str:
+    """What stands first in the report: verdict, sentence, rule."""
+    rows = [
+        f"| {cell(d.what)} | {d.asked} | {d.measured} | {'yes' if d.met else 'no'} |"
+        for d in facts.demands(summary)
+    ]
+    quoted = [f"> **{words.verdict(summary)}.** {words.answer_sentence(summary)}"]
+    head = ["| what | asked for | measured | met |", "| --- | ---: | ---: | --- |"]
+    return "\n".join([*quoted, "", *head, *rows])
+
+
+def classes(summary: Summary) -> str:
+    """A row for each class."""
+    lines = [
+        "| class | test images | before, of 100 | after, of 100 | probably between | lost |",
+        "| --- | ---: | ---: | ---: | --- | ---: |",
+    ]
+    for name in facts.names_of(summary):
+        before, after = (summary[when]["per_class"][name] for when in ("before", "after"))
+        low, high = after["recall_ci95"] or (None, None)
+        queried = name in summary["student"]["query"]
+        columns = [
+            cell(name) + (" (queried)" if queried else ""),
+            str(after["support"]),
+            words.percent(before["recall"]),
+            words.percent(after["recall"]),
+            f"{words.percent(low)} and {words.percent(high)}",
+            "" if queried else words.points(summary["forgetting"]["per_class"][name]),
+        ]
+        lines.append(f"| {' | '.join(columns)} |")
+    return "\n".join(lines)
+
+
+def mistakes(summary: Summary) -> str:
+    """Those that became more common, in words."""
+    grown = [m for m in facts.mistakes(summary) if m.more > 0]
+    return (
+        "\n".join(f"{i}. {words.mistake_sentence(m)}" for i, m in enumerate(grown, 1)) or "No mistake grew."
+    )
+
+
+def thresholds(summary: Summary) -> str:
+    """What the model does by default, and what else it could."""
+    told = []
+    for name in summary["student"]["query"]:
+        told += [words.default_sentence(summary, name), *words.threshold_sentences(summary, name)]
+    return " ".join(told)
+
+
+def sources(summary: Summary) -> str:
+    """A row for each teacher."""
+    query = summary["student"]["query"]
+    heads = [f"own figure, {cell(n)}" for n in query]
+    lines = [
+        f"| hospital | signature | knows | {' | '.join(heads)} |",
+        f"| --- | --- | --- |{' ---: |' * len(query)}",
+    ]
+    for t in summary["teachers"]:
+        told = [words.percent(t["recall"].get(n)) for n in query]
+        lines.append(
+            f"| {t['site']} | {t['signature']} | {cell(', '.join(t['known']))} | {' | '.join(told)} |"
+        )
+    return "\n".join(lines)
+
+
+def picture(name: str, summary: Summary) -> str:
+    """A picture with its text alternative, as Markdown."""
+    told = alternatives.ALL[name](summary).removesuffix(alternatives.TABLE).strip()
+    return f"![{told}](../pictures/demo-{name}.png)"
+
+
+def cell(value: str) -> str:
+    """Text in a table's cell."""
+    return value.replace("|", r"\|")
+
+
+def lasting(summary: Summary) -> Summary:
+    """The summary without what differs from run to run."""
+    return {k: v for k, v in summary.items() if k != "seconds"}
+
+
+def main(folder: Annotated[Path, typer.Argument(help="Of a finished demo.")]) -> None:
+    """Write the worked example's figures, its pictures, and the summary that they come from."""
+    summary = lasting(json.loads((folder / "summary.json").read_text(encoding="utf-8")))
+    if not summary["teachers"]:
+        raise typer.BadParameter("the page shows a demo with models, and this one has none")
+    write_text(PAGE, text(summary, PAGE.read_text(encoding="utf-8")))
+    write_text(SUMMARY, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+    for name, figure in figures.drawn(summary).items():
+        page.save(PICTURES / f"demo-{name}.png", figure, DPI)
+
+
+if __name__ == "__main__":
+    typer.run(main)
