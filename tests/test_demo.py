@@ -44,8 +44,8 @@ def test_the_summary_has_the_stable_keys_and_adds_up(demo):
     s = summary(demo)
     assert set(s) == {
         "schema", "command", "version", "seed", "device", "data", "student", "teachers", "answers", "method",
-        "before", "after", "forgetting", "accepted", "against", "budget", "untrusted_packages",
-        "bytes_received", "seconds",
+        "before", "after", "forgetting", "accepted", "against", "budget", "acceptance",
+        "untrusted_packages", "bytes_received", "seconds",
     }  # fmt: skip
     assert set(s["teachers"][0]) == {
         "site",
@@ -54,13 +54,22 @@ def test_the_summary_has_the_stable_keys_and_adds_up(demo):
         "adapted",
         "mask",
         "known",
+        "recall",
+        "agreement",
         "relevant",
         "asked",
         "signature",
         "weights_sha256",
         "bytes",
     }
-    assert set(s["after"]) == {"per_class", "query_recall", "retained_recall"}
+    assert set(s["after"]) == {
+        "per_class", "query_recall", "query_recall_ci95", "retained_recall", "calibration", "confusion",
+        "thresholds",
+    }  # fmt: skip
+    confusion = np.array(s["after"]["confusion"])
+    assert (confusion.sum(1) == [r["support"] for r in s["after"]["per_class"].values()]).all()
+    assert s["after"]["calibration"]["images"] == confusion.sum()
+    assert set(s["after"]["thresholds"]) == set(s["student"]["query"])
     row = s["after"]["per_class"][s["student"]["query"][0]]
     assert set(row) == {"recall", "precision", "f1", "auroc", "support", "recall_ci95"}
     assert s["before"]["query_recall"] == 0
@@ -92,17 +101,38 @@ def test_mlflow_has_one_finished_parent_with_its_phases_and_the_same_figures(dem
     assert parent.data.metrics["forgetting/worst"] == pytest.approx(s["forgetting"]["worst"])
     for name in s["student"]["query"]:
         assert f"after/recall/{name}" in parent.data.metrics
-    assert {f.path for f in client.list_artifacts(parent.info.run_id)} == {
-        "figures",
-        "report.html",
-        "summary.json",
-    }
+    artifacts = {f.path for f in client.list_artifacts(parent.info.run_id)}
+    assert artifacts == {"figures", "report.html", "summary.json", "config.yaml", "environment.json"}
+
+
+def test_mlflow_tells_where_the_figures_come_from_and_holds_the_model(demo):
+    client, s = mlflow.MlflowClient(f"sqlite:///{demo / 'mlflow.db'}"), summary(demo)
+    runs = client.search_runs([client.get_experiment_by_name("blood_cell_classification").experiment_id])
+    transfers = [r for r in runs if r.info.run_name.startswith("transfer to")]
+    parent = min(transfers, key=lambda r: r.info.start_time)
+    params = parent.data.params
+    assert params["data_sha256"] == s["data"]["sha256"] and params["acceptance/query_recall"] == "50.0"
+    for teacher in s["teachers"]:
+        assert params[f"package_sha256/{teacher['site']}"] == teacher["weights_sha256"]
+    assert parent.inputs.dataset_inputs[0].dataset.name == s["student"]["site"]
+    version = next(v for v in client.search_model_versions() if v.run_id == parent.info.run_id)
+    assert version.name == "blood_cell_classification"
+    assert version.tags["accepted"] == str(s["accepted"]).lower()
+    held = client.get_registered_model(version.name).aliases
+    assert s["accepted"] or str(held.get("accepted")) != str(version.version)
+    whole = mlflow.artifacts.load_text(f"{parent.info.artifact_uri}/config.yaml")
+    config = yaml.safe_load(whole)
+    assert config["site"] == s["student"]["site"] and config["data"] == "<path>"
+    assert set(config["teachers"]) == {"<path>"} and config["settings"]["variant"] == "committee"
 
 
 def test_no_path_and_no_file_name_leaves(demo, npz):
     words = (str(demo), str(npz), ".png")
     sent = [*demo.glob("packages/*/card.json"), demo / "summary.json", demo / "report.html"]
-    for file in [*sent, *(p for p in (demo / "mlartifacts").rglob("*") if p.suffix in {".json", ".html"})]:
+    texts = {".json", ".html", ".yaml", ".txt", ""}  # MLflow's own file has no ending
+    logged = [p for p in (demo / "mlartifacts").rglob("*") if p.is_file() and p.suffix in texts]
+    assert {"MLmodel", "config.yaml", "environment.json"} <= {p.name for p in logged}
+    for file in [*sent, *logged]:
         assert not [w for w in words if w in file.read_text()], file
     client = mlflow.MlflowClient(f"sqlite:///{demo / 'mlflow.db'}")
     for found in client.search_runs([e.experiment_id for e in client.search_experiments()]):
