@@ -20,7 +20,7 @@ BY = "clinical_qkt.report.example"
 PAGE = Path("docs/for-clinicians/worked-example.md")
 SUMMARY = PAGE.with_name("demo-summary.json")
 PICTURES = Path("docs/pictures")
-DPI = 75
+DPI = 100
 """Of the pictures: small files, still sharp enough to be read."""
 
 
