@@ -119,7 +119,7 @@ def draw_calibration(summary: Summary) -> Figure:
 def draw_thresholds(summary: Summary) -> Figure:
     """What would be found, and falsely called so, if a queried class were named from a probability on."""
     query = summary["student"]["query"]
-    figure = Figure(figsize=(WIDTH, 3.3 * len(query) + 0.3), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.7 * len(query) + 0.3), layout="constrained")
     grid = figure.subplots(len(query), 1, squeeze=False)[:, 0]
     for axes, name in zip(grid, query, strict=True):
         rows = summary["after"]["thresholds"][name]
@@ -134,7 +134,7 @@ def draw_thresholds(summary: Summary) -> Figure:
                 axes.plot(at, shares, mark, ls=line, color=colour, ms=4, label=label, clip_on=False)
         axes.set(xlim=(0, 100), ylim=(0, 100), ylabel="of 100 images")
         axes.set_xlabel(f"{_short(name)} is named from this probability on, in %")
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(0.02, 0.5))
+        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
         axes.grid(axis="y", color="#dddddd", lw=0.7)
         axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -183,7 +183,8 @@ def draw_answers(summary: Summary) -> Figure:
 
 
 def _short(name: str) -> str:
-    return textwrap.fill(textwrap.shorten(name, LONGEST, placeholder="…"), 24)
+    cut = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    return textwrap.fill(cut, 24)
 
 
 def _in_cell(axes: Any, i: int, j: int, text: str, share: float) -> None:
