@@ -1,7 +1,8 @@
-"""The ends of a site's shorter stages: the trained model, the teacher package."""
+"""The ends of a site's stages: the trained model, the teacher package, the model that was gained."""
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import cached
 from clinical_qkt.files import drop_unfinished
+from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.card import Card, KnowledgeMask
 from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.signing import require_private_key
@@ -60,6 +62,31 @@ def finish_training(
     card = save_model(site.output_dir / "model", network, card)
     drop_unfinished(checkpoints)
     return card
+
+
+def finish_transfer(
+    site: Site, labels: LabelSpace, data: CheckedData, network: nn.Module, start: Model
+) -> Card:
+    """Write the new model with its card, ready for ``evaluate`` and ``inference``.
+
+    The licence stays that of the model, or of all the models, that the weights derive from.
+
+    Args:
+        labels: the site's classes, then the queried ones.
+        start: what the network was before anything was trained.
+    """
+    about: dict[str, Any] = {
+        "site": site.site,
+        "label_space": labels.plain,
+        "head": find_head(network),
+        "recall": {},
+        "knowledge_mask": None,
+        "training": None,
+        "privacy": PrivacyStatement(),
+        "created": datetime.date.today().isoformat(),
+        "generated_data": data.generated or start.card.generated_data,
+    }
+    return save_model(site.transfer_dir / "model", network, start.card.model_copy(update=about))
 
 
 def share(

@@ -7,7 +7,6 @@ apart. ``Transfer.run`` is the method, a line a step; the steps' mathematics are
 
 from __future__ import annotations
 
-import datetime
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -15,27 +14,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mlflow.entities import Run
 from monai.data import Dataset
 from torch import nn
 
-from clinical_qkt import metrics, phases, record, report, targets, tracking
+from clinical_qkt import phases, record, report, targets, tracking
 from clinical_qkt.answers import Answers, read_answers, with_answers
 from clinical_qkt.budget import BudgetFit, class_recalls
 from clinical_qkt.data.datalist import CheckedData, Section
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import cached
 from clinical_qkt.errors import InputError
+from clinical_qkt.examination import agreements, examined, few_images
 from clinical_qkt.files import drop_unfinished, fingerprint, sha256, write_json
 from clinical_qkt.handlers import LogEpochs
-from clinical_qkt.packages.networks import find_head
-from clinical_qkt.packages.statement import PrivacyStatement
-from clinical_qkt.packages.store import Model, save_model
+from clinical_qkt.packages.store import Model
 from clinical_qkt.phases import TransferSettings
 from clinical_qkt.sites import Site
-from clinical_qkt.summary import evaluation, summarise
+from clinical_qkt.stages import finish_transfer
+from clinical_qkt.summary import summarise
 from clinical_qkt.targets import Images, answer, labels_of
 from clinical_qkt.teachers import (
     Teacher,
@@ -120,8 +118,9 @@ class Transfer:
                 network = self.distilled(network, given, images, asked, run)
             fit = self.refined(network, given, images, run)
             after = self.evaluated("after", network, given, run)
-            agreed = self.agreements(network, given, asked) if self.few_queried_images(after) else {}
-            self.save(network, start)
+            few = few_images(after, self.site.queried.names)
+            agreed = self.agreements(network, given, asked) if few else {}
+            finish_transfer(self.site, self.labels, self.data, network, start)
             summary = summarise(
                 self.site,
                 self.settings,
@@ -202,40 +201,19 @@ class Transfer:
         return model, found
 
     def evaluated(self, when: str, network: nn.Module, given: InputContract, parent: Run) -> dict[str, Any]:
-        """A model on the test images: the summary's part ``when``.
-
-        Before the transfer the model has no row for the queried classes: it never names them.
-        """
+        """A model on the test images: the summary's part ``when``."""
         with self.timed(when), self.tracker.run(when, self.tags, parent=parent) as child:
-            images = self.images("test", given)
-            probabilities = answer(network, images, self.device).softmax(1).numpy()
-            probabilities = np.pad(probabilities, ((0, 0), (0, len(self.labels) - probabilities.shape[1])))
-            truth = labels_of(images).numpy()
-            part = evaluation(probabilities, truth, self.labels, self.query)
+            part = examined(network, self.images("test", given), self.labels, self.query, self.device)
             self.tracker.log(child, tracking.evaluation_figures(when, part))
         return part
-
-    def few_queried_images(self, after: dict[str, Any]) -> bool:
-        """Whether too few test images show a queried class to say much, as at most hospitals that ask."""
-        return any(after["per_class"][name]["support"] < metrics.FEW for name in self.site.queried.names)
 
     def agreements(
         self, network: nn.Module, given: InputContract, asked: Sequence[Teacher]
     ) -> dict[str, dict[str, Any]]:
-        """By teacher, how often the new model says what it says, on own test images of classes both know."""
+        """Evidence beside the test images of queried classes, where these are few."""
         with self.timed("agreement"):
-            mine = self.images("test", given)
-            said, truth = answer(network, mine, self.device).numpy(), labels_of(mine).numpy()
-            theirs = {
-                t.site: targets.aligned(
-                    answer(t.model.network, self.seen_by(t, "test"), self.device),
-                    t.columns,
-                    t.known,
-                    len(self.labels),
-                )
-                for t in asked
-            }
-            return {site: metrics.agreement(said, s.numpy(), truth) for site, s in theirs.items()}
+            seen = [(t, self.seen_by(t, "test")) for t in asked]
+            return agreements(network, self.images("test", given), seen, self.labels, self.device)
 
     def images_with_targets(self, asked: Sequence[Teacher], given: InputContract) -> Dataset:
         """Own training images with what the teachers and the own model say of them, once.
@@ -311,24 +289,6 @@ class Transfer:
                 },
             )
         return fit
-
-    def save(self, network: nn.Module, start: Model) -> None:
-        """The new model with its card, ready for the bundle's ``evaluate`` and ``inference``.
-
-        The licence stays that of the model, or of all the models, that the weights derive from.
-        """
-        about: dict[str, Any] = {
-            "site": self.site.site,
-            "label_space": self.labels.plain,
-            "head": find_head(network),
-            "recall": {},
-            "knowledge_mask": None,
-            "training": None,
-            "privacy": PrivacyStatement(),
-            "created": datetime.date.today().isoformat(),
-            "generated_data": self.data.generated or start.card.generated_data,
-        }
-        save_model(self.site.transfer_dir / "model", network, start.card.model_copy(update=about))
 
     def report(self, summary: dict[str, Any], run: Run) -> None:
         """Figures, report and MLflow, from the same summary."""
