@@ -1,0 +1,415 @@
+"""Every command of the README, getting started, the how-to pages and the bundles' READMEs is executed.
+
+Each page runs from its first command to its last in a folder of its own, laid out as the page assumes: a
+checkout in which ``make demo`` was run, here on coloured squares with the names of blood cells. What is not
+executed here stands in one of the lists below with the reason, and nothing else is left out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+import yaml
+from conftest import COLOURS, ROOT, reseal, run, square
+from documented import commands, execute, mentions, shell
+from PIL import Image
+
+from clinical_qkt.cli import app
+from clinical_qkt.packages.signing import new_key
+from clinical_qkt.packages.store import load_model
+from clinical_qkt.sites import Site
+
+NAMED = ["README.md", "docs/getting-started.md"]
+HOW_TO = sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/how-to/*.md"))
+BUNDLES = sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("bundles/*/docs/README.md"))
+PAGES = [*NAMED, *HOW_TO, *BUNDLES]
+CELLS = dict(zip(COLOURS, ["basophil", "eosinophil", "lymphocyte", "monocyte", "neutrophil"], strict=True))
+
+EXECUTED_BY = {
+    "docs/how-to/match-label-lists.md": (
+        "tests/test_alignment.py::test_the_how_to_shows_what_its_commands_print"
+    ),
+    "docs/how-to/prepare-your-images.md": "tests/prepare/test_command.py::test_the_how_to_runs_as_it_stands",
+    "docs/how-to/train-with-differential-privacy.md": (
+        "tests/test_private_training.py"
+        "::test_the_overlay_trains_a_model_that_is_like_any_other_as_the_how_to_says"
+    ),
+}
+"""Pages with tests of their own, which read the commands from the page, too."""
+
+NOT_RUN = {
+    "make demo": "installs an environment; `clinical-qkt demo`, which it runs, is executed for every page",
+    "make test": "is what runs this test",
+    "make lint": "is run beside the tests, see .ci/run",
+    "make clean": "would delete the environment that the tests run in",
+    "make benchmark": "trains for half an hour",
+    "make compare": "runs `clinical-qkt benchmark`, which tests/benchmark runs on squares",
+    "make benchmark-speed": "measures times for minutes",
+    "make benchmark-verify": "measures times for minutes",
+    "make figures": "draws the pictures of README and docs from a whole demo",
+    "source .venv/bin/activate": "the tests' environment is active already",
+    ".venv/bin/mlflow ui": "is a server that does not end",
+    "mlflow ui": "is a server that does not end",
+    "pip install": "needs a package index",
+    "clinical-qkt audit": "takes a minute; tests/audit runs the attack with fewer releases",
+    "clinical-qkt demo --answers": "tests/test_answers.py and tests/test_answering.py run it on squares",
+    "clinical-qkt compare 3f9a1c 77b0de": "these ids are examples",
+    "clinical-qkt package verify FOLDER": "FOLDER is an example; the how-to executes it on packages",
+    "clinical-qkt demo --data pbc_blood_28.npz": "needs real images; getting started runs it on squares",
+}
+"""What is not executed, by how it begins, and why. Checked all the same: targets, subcommands, options."""
+
+SHORTER = {
+    "--audit true": "--audit true --shadow_models 4",  # instead of eight
+    "--data FILE.npz": "--data FILE.npz --sites 2 --max-epochs 1",  # whether it runs, not how well
+}
+"""Parts of commands that are changed to take less time."""
+
+EXACT = {"kinds": ["covariance"], "unit": "image", "minimum_patients": 5}
+ALONE = {
+    # nobody sits at the terminal, and there is none
+    "share.yaml','sites/my_hospital/site.yaml']\"": "share.yaml','sites/my_hospital/site.yaml']\" --yes true",
+    # the squares are few: an exact answer stands in for a private one, which would decline
+    "--asked runs/asked": f'--policy "{EXACT}" --asked runs/asked',
+}
+"""Parts that are changed since a test is not a hospital."""
+
+ASSUMED = {"docs/how-to/compare-transfers.md": ("docs/getting-started.md", "--transfer_dir runs/budget_4")}
+"""What else a page takes as done: a command of another page."""
+
+
+# The hospitals that the pages are about
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory) -> Path:
+    """A MedMNIST-style file with the names of blood cells."""
+    path = tmp_path_factory.mktemp("cells") / "FILE.npz"
+    content: dict[str, Any] = {"classes": np.array(list(CELLS.values()))}
+    for split, count, start in (("train", 30, 0), ("val", 12, 1000), ("test", 12, 2000)):
+        content[f"{split}_images"] = np.stack([square(k, start + i) for k in CELLS for i in range(count)])
+        content[f"{split}_labels"] = np.repeat(np.arange(len(CELLS)), count)[:, None]
+    np.savez(path, **content)
+    return path
+
+
+@pytest.fixture(scope="session")
+def checkout(squares, tmp_path_factory) -> Path:
+    """A folder in which the demo was run: hospital_3 asks for basophils, hospital_1 has some."""
+    root = tmp_path_factory.mktemp("checkout")
+    asks = ("--sites", "4", "--student", "hospital_3", "--query", "basophil", "--seed", "12")
+    out = ("--out", str(root / "runs" / "demo"), "--max-epochs", "3")
+    assert run("demo", "--data", str(squares), *asks, *out) == 0
+    return root
+
+
+@pytest.fixture
+def here(checkout, squares, tmp_path) -> Path:
+    """A copy of it for one page, with what the pages take for granted beside the demo."""
+    shutil.copytree(checkout / "runs", tmp_path / "runs")
+    for site in tmp_path.glob("runs/demo/sites/*.yaml"):
+        # logging the model itself as well takes seconds; tests of its own look at that
+        values = yaml.safe_load(site.read_text().replace(str(checkout), str(tmp_path)))
+        site.write_text(yaml.safe_dump(values | {"register_model": False}))
+    (tmp_path / "configs").mkdir()
+    for name in ("benchmarks", "schemas"):
+        (tmp_path / "configs" / name).symlink_to(ROOT / "configs" / name)
+    (tmp_path / "bundles").symlink_to(ROOT / "bundles")
+    (tmp_path / "FILE.npz").symlink_to(squares)
+    return tmp_path
+
+
+def own_images(here: Path) -> None:
+    """A real hospital: a folder of pictures and a table of labels, and what two others sent."""
+    rows = ["file,label"]
+    for kind, cell in list(CELLS.items())[1:4]:
+        (here / "IMAGES" / cell).mkdir(parents=True)
+        for i in range(20):
+            Image.fromarray(square(kind, i, size=28)).save(here / "IMAGES" / cell / f"{i:02d}.png")
+            rows.append(f"{cell}/{i:02d}.png,{cell}")
+    (here / "labels.csv").write_text("\n".join(rows))
+    for name, like in (("hospital_b", "hospital_1"), ("hospital_c", "hospital_2")):
+        private, _, _ = new_key(name, here / "keys", None)
+        package = here / "packages" / name
+        shutil.copytree(here / "runs/demo/packages" / like, package)
+        card = json.loads((package / "card.json").read_text())
+        (package / "card.json").write_text(json.dumps({**card, "site": name}))
+        reseal(package, key=private)
+
+
+def a_site_in_configs(here: Path) -> None:
+    """`configs/sites/SITE.yaml` of the bundles' READMEs: the demo's student, whose files go elsewhere."""
+    values = yaml.safe_load((here / "runs/demo/sites/hospital_3.yaml").read_text())
+    values |= {
+        f"{k}_dir": str(here / "runs" / "mine" / k) for k in ("output", "package", "query", "transfer")
+    }
+    values["trusted_keys"]["hospital_3"] = str(here / "runs/demo/keys/hospital_3.pub")  # it asks itself
+    (here / "configs" / "sites").mkdir()
+    (here / "configs" / "sites" / "SITE.yaml").write_text(yaml.safe_dump(values))
+    (here / "QUERY_FOLDER").symlink_to(here / "runs" / "mine" / "query")
+    (here / "MODEL_FOLDER").symlink_to(here / "runs" / "mine" / "output" / "model")
+    (here / "FOLDER").symlink_to(here / "runs" / "demo" / "data" / "images")
+
+
+def site_yaml(page: str) -> list[dict[str, Any]]:
+    """The blocks of a page that belong into a site's YAML, in their order."""
+    found = []
+    for block in re.findall(r"(?:^    .+\n?)+", (ROOT / page).read_text(), re.M):
+        try:
+            content = yaml.safe_load("\n".join(line[4:] for line in block.splitlines()))
+        except yaml.YAMLError:
+            continue
+        if isinstance(content, dict) and set(content) <= set(Site.model_fields):
+            found.append(content)
+    return found
+
+
+# The pages
+
+
+def lines_of(page: str) -> list[str]:
+    """The commands of a page that are to be executed."""
+    return [c for c in commands((ROOT / page).read_text()) if not is_left_out(c)]
+
+
+def is_left_out(command: str) -> bool:
+    return any(command.startswith(begin) for begin in NOT_RUN)
+
+
+@pytest.fixture
+def follow(here, monkeypatch) -> Callable[..., dict[str, int]]:
+    """Execute a page's commands, or some of them."""
+
+    def followed(page: str, lines: list[str] | None = None) -> dict[str, int]:
+        if page in ASSUMED:
+            other, part = ASSUMED[page]
+            set_before = [c for c in lines_of(other) if part in c or re.match(r"[A-Z]+=", c)]
+            execute(set_before, monkeypatch, here, {})
+        return execute(lines_of(page) if lines is None else lines, monkeypatch, here, SHORTER | ALONE)
+
+    return followed
+
+
+def files(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*")}
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "summary.json").read_text())
+
+
+def test_getting_started(here, follow):
+    own_images(here)
+    lines, site = lines_of("docs/getting-started.md"), here / "sites" / "my_hospital" / "site.yaml"
+    blocks = iter(site_yaml("docs/getting-started.md"))
+    # the page says what to write into site.yaml before `share`, and before the package is verified
+    stops = [next(i for i, c in enumerate(lines) if part in c) for part in ("share.yaml", "package verify")]
+    done: list[dict[str, int]] = []
+    variables = [c for c in lines if re.match(r"[A-Z]+=", c)]
+    for i, (begin, end) in enumerate(zip([0, *stops], [*stops, None], strict=True)):
+        if i:
+            site.write_text(site.read_text() + yaml.safe_dump(next(blocks)))
+        done.append(follow("docs/getting-started.md", [*(variables if i else ()), *lines[begin:end]]))
+    assert next(blocks, None) is None
+    assert done[0] == {"monai": 4, "clinical-qkt": 3} and done[1:] == [
+        {"monai": 1},
+        {"clinical-qkt": 1, "monai": 1},
+    ]
+    assert {"evaluation.json", "predictions.csv"} <= files(here / "runs/demo/hospitals/hospital_3")
+    assert (here / "runs/budget_4/report.html").is_file() and (here / "runs/real/report.html").is_file()
+    assert load_model(here / "sites/my_hospital/results/package").card.site == "hospital_a"
+    gained = summary(here / "sites/my_hospital/results/transfer")
+    assert gained["after"]["query_recall"] is None and not gained["accepted"]
+    promised = (ROOT / "docs/getting-started.md").read_text().split("runs/demo/\n")[1].split("\n\n")[0]
+    for name in re.findall(r"^      ([\w./<>]+)", promised, re.M):
+        assert list((here / "runs/demo").glob(name.replace("<site>", "*"))), name
+
+
+def test_the_readme(here, follow):
+    own_images(here)
+    lines, site = lines_of("README.md"), here / "sites" / "my_hospital" / "site.yaml"
+    at = next(i for i, c in enumerate(lines) if "transfer.yaml" in c)
+    assert follow("README.md", lines[:at]) == {"clinical-qkt": 1, "monai": 2}
+    for block in site_yaml("docs/getting-started.md")[1:]:  # what the README says in words
+        site.write_text(site.read_text() + yaml.safe_dump(block))
+    variables = [c for c in lines if re.match(r"[A-Z]+=", c)]
+    assert follow("README.md", [*variables, *lines[at:]]) == {"monai": 1}
+    assert summary(here / "sites/my_hospital/results/transfer")["student"]["query"] == ["basophil"]
+
+
+def test_train(here, follow):
+    assert follow("docs/how-to/train.md") == {"monai": 2}
+    assert files(here / "runs/trained") >= {"model/card.json", "model/model.safetensors", "model/SHA256SUMS"}
+    assert not (here / "runs/trained/unfinished").exists() or not files(here / "runs/trained/unfinished")
+    assert load_model(here / "runs/trained_densenet/model").card.network.name == "DenseNet121"
+
+
+def test_evaluate(here, follow):
+    assert follow("docs/how-to/evaluate.md") == {"monai": 2}
+    before, after = (json.loads((here / f"runs/evaluated/{n}.json").read_text()) for n in ("before", "after"))
+    assert set(after["per_class"]) - set(before["per_class"]) == {"basophil"}
+    page = (ROOT / "docs/how-to/evaluate.md").read_text()
+    keys = {*after, *next(iter(after["per_class"].values())), *after["model"]}
+    assert not [k for k in keys if f"`{k}`" not in page]
+
+
+def test_a_block_of_commands_runs_in_a_shell_as_it_stands(here):
+    lines = [c for c in lines_of("docs/how-to/evaluate.md") if "--model" not in c]
+    assert shell("\n".join(lines), here) == 0
+    assert (here / "runs/evaluated/before.json").is_file()
+
+
+def test_classify_new_images(here, follow):
+    assert follow("docs/how-to/classify-new-images.md") == {"monai": 1}
+    first = (here / "runs/classified/predictions.csv").read_text().splitlines()[0]
+    assert first.startswith("file,class,probability of ") and "probability of basophil" in first
+
+
+def test_gain_a_class(here, follow):
+    assert follow("docs/how-to/gain-a-class.md") == {"monai": 4}
+    variants = {name: summary(here / "runs" / name) for name in ("gained", "gained_light", "gained_distil")}
+    assert [s["method"]["variant"] for s in variants.values()] == ["committee", "light", "distil"]
+    networks = {name: load_model(here / "runs" / name / "model").card.network for name in variants}
+    assert len(networks["gained_light"].members) == 2 and networks["gained_distil"].name == "ResNet"
+    assert summary(here / "runs/gained_budget_4")["budget"] == {"forgetting": 4.0}
+    assert files(here / "runs/gained") >= {"report.html", "summary.json", "figures", "model/card.json"}
+
+
+def test_ask_for_a_class(here, follow):
+    assert follow("docs/how-to/ask-for-a-class.md") == {"monai": 3, "clinical-qkt": 3}
+    told = summary(here / "runs/asked/transfer")
+    assert told["answers"][0]["site"] == "hospital_1" and told["teachers"] == []
+    assert told["answers"][0]["signature"] == "trusted"
+    assert (here / "runs/asked/transfer/report.html").is_file()
+
+
+def test_exchange_packages(here, follow, capfd):
+    assert follow("docs/how-to/exchange-packages.md") == {"monai": 1, "clinical-qkt": 8}
+    seen = capfd.readouterr()
+    assert "This would leave for hospital_3" in seen.err and "AUC" in seen.err
+    for said in re.findall(r"error: \S+ (.+)", (ROOT / "docs/how-to/exchange-packages.md").read_text()):
+        assert said in seen.err
+    assert (here / "runs/exchange/ledger.db").is_file() and "likelihood ratio, all classes" in seen.out
+
+
+FOLLOWED = {
+    "README.md": test_the_readme,
+    "docs/getting-started.md": test_getting_started,
+    "docs/how-to/train.md": test_train,
+    "docs/how-to/evaluate.md": test_evaluate,
+    "docs/how-to/classify-new-images.md": test_classify_new_images,
+    "docs/how-to/gain-a-class.md": test_gain_a_class,
+    "docs/how-to/ask-for-a-class.md": test_ask_for_a_class,
+    "docs/how-to/exchange-packages.md": test_exchange_packages,
+}
+"""Pages whose results are looked at; all others are executed by the test below."""
+
+
+@pytest.mark.parametrize("page", [p for p in HOW_TO if p not in {*FOLLOWED, *EXECUTED_BY}])
+def test_any_other_how_to(page, follow):
+    assert follow(page)
+
+
+def test_the_bundles_readme(here, follow):
+    a_site_in_configs(here)
+    assert follow(BUNDLES[0]) == {"monai": 9}
+    assert summary(here / "runs/mine/transfer")["student"]["site"] == "hospital_3"
+
+
+@pytest.mark.parametrize("page", BUNDLES[1:])
+def test_the_other_bundles_say_the_same_commands(page, follow):
+    """What they do on images of their kind: tests/bundles/test_other_formats.py."""
+    names = [p.split("/")[1] for p in (BUNDLES[0], page)]
+    assert [c.replace(*names) for c in lines_of(BUNDLES[0])] == lines_of(page)
+    assert follow(page, [c for c in lines_of(page) if "verify_" in c]) == {"monai": 2}
+
+
+# Nothing is left out
+
+
+def test_every_page_is_followed_or_has_a_test_of_its_own():
+    assert set(FOLLOWED) | set(EXECUTED_BY) <= set(PAGES)
+    for page, named in EXECUTED_BY.items():
+        file, test = named.split("::")
+        text = (ROOT / file).read_text()
+        assert f"def {test}(" in text and Path(page).name in text, page
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_stands_in_the_text_exists(page):
+    """A command with options or a target in the text is executed on some page, or stands on the list."""
+    everywhere = " ".join(c for p in PAGES for c in lines_of(p))
+    for command in mentions((ROOT / page).read_text()):
+        check_that_it_exists(command)
+        told = is_left_out(command) or command in everywhere or "--help" in command
+        assert told or not has_options(command), f"`{command}` is neither executed nor on the list NOT_RUN"
+
+
+@pytest.mark.parametrize("command", [c for c in NOT_RUN if not c.startswith(("make", "pip", "source"))])
+def test_what_is_not_run_is_still_on_a_page(command):
+    text = " ".join(" ".join((ROOT / p).read_text().split()) for p in PAGES)
+    assert command in text or command == "mlflow ui"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_not_run_exists_all_the_same(page):
+    for command in commands((ROOT / page).read_text()):
+        if is_left_out(command):
+            check_that_it_exists(command.split("#")[0])
+
+
+def has_options(command: str) -> bool:
+    words = shlex.split(command)
+    return words[0] == "make" or any(w.startswith("--") for w in words)
+
+
+def check_that_it_exists(command: str) -> None:
+    """The target, the module, or the subcommand with all its options."""
+    words = shlex.split(command)
+    if words[0] == "make":
+        assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(), command
+    elif words[:2] == ["python", "-m"]:
+        assert importlib.util.find_spec(words[2]), command
+    elif words[0] == "clinical-qkt":
+        found: Any = typer.main.get_command(app)
+        rest = words[1:]
+        while rest and rest[0] in getattr(found, "commands", {}):
+            found, rest = found.commands[rest[0]], rest[1:]
+        assert not hasattr(found, "commands") or rest in ([], ["…"]), f"there is no such command: {command}"
+        known = {o for p in found.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
+        assert not [w for w in rest if w.startswith("--") and w not in known], command
+    elif words[0].endswith("mlflow"):
+        assert (Path(sys.executable).parent / "mlflow").is_file()
+
+
+# Messages
+
+
+def messages(page: str) -> list[str]:
+    """What a page's table says that the software says."""
+    table = (ROOT / page).read_text().split("| message | what to do |")
+    if len(table) == 1:
+        return []
+    rows = re.findall(r"^\| (.+?) \| ", table[1].split("\n\n")[0], re.M)
+    return [m for row in rows for m in re.findall(r"`([^`]+)`", row.split(" (`")[0])]
+
+
+@pytest.mark.parametrize("page", [p for p in HOW_TO if messages(p)])
+def test_every_message_of_a_how_to_is_one_of_the_softwares(page):
+    code = " ".join(p.read_text() for p in sorted(ROOT.glob("clinical_qkt/**/*.py")))
+    code = re.sub(r'"\s*\n\s*f?"', "", code)  # texts that go over several lines
+    assert len(messages(page)) > 2
+    for message in messages(page):
+        for part in message.split("…"):
+            assert part.strip(" '") in code, message
