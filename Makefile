@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # The networks here are tiny: one thread each is faster than two that wait for one another.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow lint format benchmark compare benchmark-speed benchmark-verify docs clean
+.PHONY: demo test test-slow lint format benchmark compare benchmark-speed benchmark-verify docs figures clean
 
 demo: $(READY)
 	$(BIN)/clinical-qkt demo --overwrite $(ARGS)
@@ -46,6 +46,15 @@ benchmark-verify: $(READY)
 # The documentation as a site, for a browser: site/index.html. Reads and fetches nothing from anywhere else.
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
+# What README and docs show of a demo and tell of the code, made anew.
+figures: $(READY)
+	test -f runs/demo/summary.json || $(BIN)/clinical-qkt demo
+	$(BIN)/python -m clinical_qkt.report.example runs/demo
+	$(BIN)/python -m clinical_qkt.packages.reference
+	$(BIN)/python -m clinical_qkt.reference
+	$(BIN)/python -m clinical_qkt.audit.page
+	$(BIN)/python tests/mlflow_ui.py runs/demo docs/pictures/mlflow-run.png
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not on the PATH. Install Python 3.11, or name another: make PYTHON=python3 …"; exit 1; }

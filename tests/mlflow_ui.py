@@ -80,14 +80,13 @@ def main(demo: Path, picture: Path) -> None:
     database = (demo / "mlflow.db").absolute()
     with served("--backend-store-uri", f"sqlite:///{database}") as address, sync_playwright() as play:
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = page_of(browser, 1500, 900)
+        page = page_of(browser)
         open_run(page, address, transfers(database)[0])
         page.get_by_text("after/query_recall", exact=True).wait_for()
-        close = page.get_by_label("Close")  # the assistant's panel
-        if close.count():
-            close.first.click()
         page.wait_for_timeout(1000)
-        page.screenshot(path=picture)
+        page.screenshot(
+            path=picture, clip={"x": 0, "y": 0, "width": 1410, "height": 760}
+        )  # less the assistant
 
 
 if __name__ == "__main__":

@@ -1,24 +1,30 @@
 """The worked example for clinicians, made from a demo: pictures, figures, and the summary behind them.
 
+What the README shows of a demo is made here, too.
+
 Run in a checkout: ``python -m clinical_qkt.report.example runs/demo``.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from clinical_qkt.described import between_marks
 from clinical_qkt.files import write_text
 from clinical_qkt.report import alternatives, facts, figures, page, words
 from clinical_qkt.report.facts import Summary
+from clinical_qkt.report.terminal import print_transfer
 
 BY = "clinical_qkt.report.example"
 PAGE = Path("docs/for-clinicians/worked-example.md")
 SUMMARY = PAGE.with_name("demo-summary.json")
+README = Path("README.md")
 PICTURES = Path("docs/pictures")
 DPI = 100
 """Of the pictures: small files, still sharp enough to be read."""
@@ -39,6 +45,14 @@ def text(summary: Summary, current: str) -> str:
     for name, block in blocks.items():
         current = between_marks(current, BY, name, block)
     return current
+
+
+def printed(summary: Summary) -> str:
+    """What the terminal shows of the demo's result, indented as Markdown shows it unchanged."""
+    console = Console(width=76, record=True, file=io.StringIO())
+    print_transfer(console, summary)
+    lines = console.export_text().strip("\n").splitlines()
+    return "\n".join(f"    {line}".rstrip() for line in lines)
 
 
 def story(summary: Summary) -> str:
@@ -138,6 +152,7 @@ def main(folder: Annotated[Path, typer.Argument(help="Of a finished demo.")]) ->
     if not summary["teachers"]:
         raise typer.BadParameter("the page shows a demo with models, and this one has none")
     write_text(PAGE, text(summary, PAGE.read_text(encoding="utf-8")))
+    write_text(README, between_marks(README.read_text(encoding="utf-8"), BY, "printed", printed(summary)))
     write_text(SUMMARY, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
     for name, figure in figures.drawn(summary).items():
         page.save(PICTURES / f"demo-{name}.png", figure, DPI)

@@ -25,6 +25,10 @@ def test_every_figure_on_the_page_comes_from_the_summary_beside_it(committed):
     assert re.findall(r"\d+", by_hand) == []
 
 
+def test_the_readme_shows_what_the_terminal_does(committed):
+    assert example.printed(committed) in (ROOT / example.README).read_text(encoding="utf-8")
+
+
 def test_other_figures_make_another_page(committed):
     page = PAGE.read_text(encoding="utf-8")
     committed["after"]["query_recall"] = 0.123
@@ -53,6 +57,7 @@ def test_the_command_writes_all_of_it(made, committed, tmp_path, monkeypatch):
     for folder in (example.PAGE.parent, example.PICTURES):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / example.PAGE).write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / example.README).write_text((ROOT / example.README).read_text(encoding="utf-8"))
     (tmp_path / "summary.json").write_text(json.dumps(made(query=("dog|",))))
     example.main(tmp_path)
     text = (tmp_path / example.PAGE).read_text(encoding="utf-8")
