@@ -26,13 +26,14 @@ from clinical_qkt.data.images import image_shape, warn_skipped
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.errors import InputError, OutputError, one_of
+from clinical_qkt.federations import Ask, choose_query, pathological
 from clinical_qkt.files import fingerprint, require_writable, write_json
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.folder import is_package
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.store import is_model
-from clinical_qkt.sites import Ask, choose_query, pathological, write_site
+from clinical_qkt.sites import write_site
 
 BUNDLE = "blood_cell_classification"
 MARK = "demo.json"
@@ -47,7 +48,7 @@ class DemoSettings:
     Attributes:
         data: as for ``sources.open_source``; phantoms if None.
         sites, classes_per_site: of the simulated federation; by default three fifths of the classes.
-        student, query: who asks for what; chosen by ``sites.choose_query`` if None or empty.
+        student, query: who asks for what; chosen by ``federations.choose_query`` if None or empty.
         max_per_class: training images that are used of each class, at most.
         max_epochs: of each training; by default 8, more for small data.
         answers: what the other sites answer with: their models, exact statistics, or private means.

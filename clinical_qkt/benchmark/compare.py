@@ -29,10 +29,10 @@ from clinical_qkt.budget import class_recalls, fit_query_bias
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.errors import OutputError, QueryError
+from clinical_qkt.federations import Ask
 from clinical_qkt.files import fingerprint, require_writable, write_json
 from clinical_qkt.methods import METHODS
 from clinical_qkt.methods.case import Case
-from clinical_qkt.sites import Ask
 from clinical_qkt.targets import labels_of
 
 

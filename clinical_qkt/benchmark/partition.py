@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from clinical_qkt.benchmark.config import Scenario
 from clinical_qkt.errors import InputError
+from clinical_qkt.federations import pathological
 from clinical_qkt.labels import ClassLabel, LabelSpace
-from clinical_qkt.sites import pathological
 
 LEAST_SHARE = 0.05
 """A site with a smaller share of a class's images does without it: too few to train and validate on."""

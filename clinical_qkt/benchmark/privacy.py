@@ -33,9 +33,9 @@ from clinical_qkt.cli import exit_codes
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.errors import QueryError
+from clinical_qkt.federations import Ask
 from clinical_qkt.files import fingerprint, require_writable, write_json, write_text
 from clinical_qkt.methods import METHODS
-from clinical_qkt.sites import Ask
 
 FIGURES = (
     "query_recall_at_budget",
