@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # The networks here are tiny: one thread each is faster than two that wait for one another.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow lint format benchmark compare benchmark-speed benchmark-verify docs figures clean
+.PHONY: demo test test-slow lint format benchmark benchmark-methods benchmark-speed benchmark-verify docs figures clean
 
 demo: $(READY)
 	$(BIN)/clinical-qkt demo --overwrite $(ARGS)
@@ -32,7 +32,7 @@ benchmark: $(READY)
 
 # Methods against each other. CONFIG=file.yaml, DATA=file.npz.
 CONFIG ?= configs/benchmarks/quick.yaml
-compare: $(READY)
+benchmark-methods: $(READY)
 	$(BIN)/clinical-qkt benchmark $(CONFIG) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 # What a transfer costs against plain fine-tuning and a naive loop: ratios.

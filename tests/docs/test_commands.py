@@ -54,7 +54,7 @@ NOT_RUN = {
     "make lint": "is run beside the tests, see .ci/run",
     "make clean": "would delete the environment that the tests run in",
     "make benchmark": "trains federations for many minutes; tests/benchmark trains smaller ones",
-    "make compare": "runs `clinical-qkt benchmark`, which tests/benchmark runs on squares",
+    "make benchmark-methods": "runs `clinical-qkt benchmark`, which tests/benchmark runs on squares",
     "make benchmark-speed": "measures times for minutes",
     "make benchmark-verify": "measures times for minutes",
     "make figures": "draws the pictures of README and docs from a whole demo",
