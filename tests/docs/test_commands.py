@@ -51,6 +51,7 @@ EXECUTED_BY = {
 NOT_RUN = {
     "make demo": "installs an environment; `clinical-qkt demo`, which it runs, is executed for every page",
     "make test": "is what runs this test",
+    "make docs": "installs an environment first; test_mkdocs.py builds the site as it does",
     "make lint": "is run beside the tests, see .ci/run",
     "make clean": "would delete the environment that the tests run in",
     "make benchmark": "trains federations for many minutes; tests/benchmark trains smaller ones",
