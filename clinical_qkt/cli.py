@@ -48,7 +48,7 @@ def demo(
     ] = None,
     student: Annotated[str | None, typer.Option(help="The hospital that asks, e.g. hospital_1.")] = None,
     query: Annotated[list[str] | None, typer.Option(help="A class it asks for; can be given again.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same one gives the same figures.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path("runs/demo"),
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier demo in that folder.")] = False,
     max_per_class: Annotated[
@@ -167,7 +167,8 @@ def prepare(
 
 @app.command()
 def phantoms(
-    out: Annotated[Path, typer.Argument(help="Folder for one picture of each kind.")], seed: int = 0
+    out: Annotated[Path, typer.Argument(help="Folder for one picture of each kind.")],
+    seed: Annotated[int, typer.Option(min=0, help="Another one draws other cells.")] = 0,
 ) -> None:
     """Draw one phantom of each kind of blood cell."""
     from clinical_qkt.data.phantoms import write_examples

@@ -35,9 +35,7 @@ def keep(page, name, tmp_path):
     page.screenshot(path=folder / f"mlflow-{name}.png")
 
 
-def test_a_reviewer_finds_the_transfer_its_figures_its_report_and_the_model(
-    demo, address, browser, tmp_path
-):
+def test_a_reviewer_finds_the_transfer_its_figures_its_report_and_the_model(demo, address, browser, tmp_path):
     (run,) = transfers(demo / "mlflow.db")
     page, asked = page_of(browser), []
     page.on("request", lambda request: asked.append(request.url))
