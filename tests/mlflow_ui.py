@@ -56,12 +56,16 @@ def wait_for(url: str) -> None:
             time.sleep(0.3)
 
 
-def transfers(database: Path) -> list[Run]:
-    """The parent runs of transfers that finished."""
-    client = MlflowClient(f"sqlite:///{database}")
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    found = client.search_runs(experiments, "attributes.status = 'FINISHED'")
-    return [r for r in found if (r.info.run_name or "").startswith("transfer to ")]
+def first_transfer(database: Path) -> Run:
+    """The demo's own parent run: other tests add runs to a shared demo."""
+    uri = f"sqlite:///{database}"
+    client = MlflowClient(uri, uri)
+    found = client.search_runs(
+        [e.experiment_id for e in client.search_experiments()],
+        "attributes.run_name LIKE 'transfer to %'",
+        order_by=["attributes.start_time ASC"],
+    )
+    return found[0]
 
 
 def page_of(browser: Any, width: int = 1900, height: int = 1000) -> Any:
@@ -81,7 +85,7 @@ def main(demo: Path, picture: Path) -> None:
     with served("--backend-store-uri", f"sqlite:///{database}") as address, sync_playwright() as play:
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = page_of(browser)
-        open_run(page, address, transfers(database)[0])
+        open_run(page, address, first_transfer(database))
         page.get_by_text("after/query_recall", exact=True).wait_for()
         page.wait_for_timeout(1000)
         page.screenshot(

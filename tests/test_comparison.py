@@ -10,6 +10,7 @@ from copy import deepcopy
 import mlflow
 import pytest
 from conftest import run, site_file
+from mlflow_ui import first_transfer
 from PIL import Image
 from rich.console import Console
 
@@ -75,8 +76,7 @@ def store(demo, finished, tmp_path_factory):
         "old": make("of long ago", change={"schema": "clinical-qkt/transfer-summary/0"}),
     }
     made["child"] = make("after", **{"mlflow.parentRunId": made["first"]})
-    ids = [e.experiment_id for e in client.search_experiments()]
-    made["demo"] = client.search_runs(ids, "attributes.run_name LIKE 'transfer to %'")[0].info.run_id
+    made["demo"] = first_transfer(folder / "mlflow.db").info.run_id
     return uri, made
 
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +11,8 @@ import numpy as np
 import pytest
 import yaml
 from conftest import COLOURS, DEMO, run, square
+from launcher import start
+from mlflow_ui import first_transfer
 from PIL import Image
 
 from clinical_qkt.packages.store import load_model
@@ -91,9 +89,7 @@ def test_mlflow_has_one_finished_parent_with_its_phases_and_the_same_figures(dem
     experiment = client.get_experiment_by_name("blood_cell_classification")
     runs = client.search_runs([experiment.experiment_id])
     assert {r.info.status for r in runs} == {"FINISHED"}
-    # other tests add runs to the shared demo: its own is the first
-    transfers = [r for r in runs if r.info.run_name.startswith("transfer to")]
-    parent = min(transfers, key=lambda r: r.info.start_time)
+    parent = first_transfer(demo / "mlflow.db")
     children = [r.info.run_name for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert sorted(children) == ["after", "before", "phase 2: head refinement"]
     assert parent.data.tags["site"] == s["student"]["site"] and parent.data.tags["method"] == "qkt committee"
@@ -106,10 +102,8 @@ def test_mlflow_has_one_finished_parent_with_its_phases_and_the_same_figures(dem
 
 
 def test_mlflow_tells_where_the_figures_come_from_and_holds_the_model(demo):
-    client, s = mlflow.MlflowClient(f"sqlite:///{demo / 'mlflow.db'}"), summary(demo)
-    runs = client.search_runs([client.get_experiment_by_name("blood_cell_classification").experiment_id])
-    transfers = [r for r in runs if r.info.run_name.startswith("transfer to")]
-    parent = min(transfers, key=lambda r: r.info.start_time)
+    uri, s = f"sqlite:///{demo / 'mlflow.db'}", summary(demo)
+    client, parent = mlflow.MlflowClient(uri, uri), first_transfer(demo / "mlflow.db")
     params = parent.data.params
     assert params["data_sha256"] == s["data"]["sha256"] and params["acceptance/query_recall"] == "50.0"
     for teacher in s["teachers"]:
@@ -153,19 +147,17 @@ def test_the_same_seed_gives_the_same_figures(demo, npz, tmp_path):
 
 def test_a_demo_that_was_killed_goes_on_and_ends_with_the_same_figures(demo, npz, tmp_path):
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "clinical_qkt", "demo", "--data", str(npz), "--out", str(out), *DEMO]
+    command = ("demo", "--data", str(npz), "--out", str(out), *DEMO)
     for until in ("packages/hospital_2/card.json", "figures/*.png"):
-        process = subprocess.Popen(
-            command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL
-        )
+        process = start("clinical_qkt", *command)
         for _ in range(3000):
-            if list(out.glob(until)) or process.poll() is not None:
+            if list(out.glob(until)) or not process.is_alive():
                 break
             time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
         assert not (out / "summary.json").exists()
-    assert run(*command[3:]) == 0
+    assert run(*command) == 0
     assert timeless(out) == timeless(demo)
     client = mlflow.MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])

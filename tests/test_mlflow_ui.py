@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from mlflow_ui import open_run, page_of, served, transfers  # noqa: E402
+from mlflow_ui import first_transfer, open_run, page_of, served  # noqa: E402
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt install chromium)")
@@ -36,7 +36,7 @@ def keep(page, name, tmp_path):
 
 
 def test_a_reviewer_finds_the_transfer_its_figures_its_report_and_the_model(demo, address, browser, tmp_path):
-    (run,) = transfers(demo / "mlflow.db")
+    run = first_transfer(demo / "mlflow.db")
     page, asked = page_of(browser), []
     page.on("request", lambda request: asked.append(request.url))
 
@@ -47,7 +47,7 @@ def test_a_reviewer_finds_the_transfer_its_figures_its_report_and_the_model(demo
     open_run(page, address, run)
     page.get_by_text("after/query_recall", exact=True).first.wait_for()
     for child in ("before", "after", "phase 2: head refinement"):
-        assert page.get_by_role("link", name=child, exact=True).count()
+        page.get_by_role("link", name=child, exact=True).first.wait_for()
     assert page.get_by_text(run.data.tags["mlflow.note.content"][:60]).count()
     keep(page, "run", tmp_path)
 

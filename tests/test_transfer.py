@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import pytest
 import torch
 import yaml
 from conftest import CONFIGS, DEMO, run
+from launcher import bundle_words, start
 
 from clinical_qkt import bundle
 from clinical_qkt.packages.networks import NetworkSpec, find_head, preset
@@ -85,17 +83,12 @@ def test_a_distillation_that_was_killed_goes_on_and_ends_with_the_same_model(dem
     where = {"mlflow": f"sqlite:///{tmp_path}/m.db", "max_epochs": 3, "batch_size": 16}
     bundle.run(files, transfer_dir=str(tmp_path / "whole"), **where)
 
-    options = [w for k, v in where.items() for w in (f"--{k}", str(v))] + [
-        "--transfer_dir",
-        str(tmp_path / "cut"),
-    ]
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(files), *options]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    process = start("monai.bundle", *bundle_words(files, transfer_dir=tmp_path / "cut", **where))
     checkpoints = Path(values["output_dir"]) / "unfinished"
-    while process.poll() is None and not list(checkpoints.glob("transfer-*/checkpoint*.pt")):
+    while process.is_alive() and not list(checkpoints.glob("transfer-*/checkpoint*.pt")):
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     assert not (tmp_path / "cut" / "summary.json").exists()
     bundle.run(files, transfer_dir=str(tmp_path / "cut"), **where)
     a, b = (load_model(tmp_path / n / "model").card.weights_sha256 for n in ("whole", "cut"))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import mlflow
@@ -15,6 +13,7 @@ import torch
 import yaml
 from conftest import CONFIGS, ROOT
 from ignite.engine import Events
+from launcher import launch_bundle
 from monai.bundle import ConfigWorkflow, verify_metadata, verify_net_in_out
 
 from clinical_qkt.packages.store import load_model
@@ -34,20 +33,10 @@ def site(demo: Path, tmp_path: Path) -> Path:
     return tmp_path / "site.yaml"
 
 
-def launch(site: Path, *overlays: str, **overrides: str) -> subprocess.CompletedProcess:
+def launch(site: Path, *overlays: str, **overrides: str) -> subprocess.CompletedProcess[str]:
     """The stock launcher in a process of its own, as the README shows it."""
     files = [CONFIGS / "train.yaml", *(CONFIGS / f"{o}.yaml" for o in overlays), site]
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str([str(f) for f in files])]
-    for key, value in overrides.items():
-        command += [f"--{key}", value]
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=300,
-    )
+    return launch_bundle(files, **overrides)
 
 
 def last_error(done: subprocess.CompletedProcess) -> str:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -15,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, run
+from launcher import launch_bundle
 from make_dicom import write_dicom, write_labels
 from monai.bundle import verify_metadata, verify_net_in_out
 from pydicom import dcmread
@@ -150,15 +148,7 @@ def test_it_trains_with_the_stock_launcher(hospitals, tmp_path):
     site = student(out)
     values = {**yaml.safe_load(site.read_text()), "output_dir": str(tmp_path / "out"), "max_epochs": 1}
     (tmp_path / "site.yaml").write_text(yaml.safe_dump(values))
-    files = str([str(configs / "train.yaml"), str(tmp_path / "site.yaml")])
-    done = subprocess.run(
-        [sys.executable, "-m", "monai.bundle", "run", "--config_file", files],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=300,
-    )
+    done = launch_bundle([configs / "train.yaml", tmp_path / "site.yaml"])
     assert done.returncode == 0, done.stderr
     assert load_model(tmp_path / "out" / "model").card.task == configs.parent.name
 
