@@ -75,7 +75,7 @@ class TrackTraining:
         device: on which it is trained.
         params: of the training, as they are logged.
         metrics: called with the trainer after each epoch, gives what is logged.
-        work: the folder of the training's checkpoints, named after what decides the result.
+        work: names what decides the result.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class TrackTraining:
         device: torch.device,
         params: dict[str, Any],
         metrics: Callable[[Engine], dict[str, float]],
-        work: Path,
+        work: str,
     ) -> None:
         self.site, self.task, self.name, self.device = site, task, name, device
         self.params, self.metrics, self.work = params, metrics, work
@@ -100,8 +100,8 @@ class TrackTraining:
 
     def start(self, engine: Engine) -> None:
         self.tracker = Tracker.of(self.site, self.task)
-        tags, place = {"site": self.site.site}, self.site.output_dir
-        run = self.tracker.run(self.name, tags, place=place, work=self.work.name)
+        tags, place = {"site": self.site.site}, self.site.output_dir / "model"
+        run = self.tracker.run(self.name, tags, place=place, work=self.work)
         self.run = self._open.enter_context(run)
         digest = sha256(self.site.data)
         self.tracker.params(self.run, {**self.params, "seed": self.site.seed, "data_sha256": digest})

@@ -87,12 +87,13 @@ class Tracker:
         """Open a run, or take up the one that this is; close it in any case.
 
         A run at the same place that does other work and still counts as running was killed: it is closed as
-        such. A failed one stays as it is and a new one is opened. A child is taken up by its name, so that a
-        phase stands there once.
+        such. A finished one is taken up only if its result is missing, since it was killed just before that
+        was written; a failed one stays as it is. A child is taken up by its name, so that a phase stands
+        there once.
 
         Args:
             tags: with the name they tell a child or a run without a place from others.
-            place: the folder of its results.
+            place: the file or folder that the stage writes last.
             work: a digest of all that decides its figures.
         """
         wanted = {"mlflow.runName": name, **(tags or {})}
@@ -102,7 +103,8 @@ class Tracker:
             wanted |= {PLACE: fingerprint(str(place.absolute())), WORK: work}
         if self.server:
             wanted[sync.TO] = self.server
-        run = self._earlier(wanted)
+        taken_up = {_RUNNING} if place and place.exists() else {_RUNNING, _FINISHED}
+        run = self._earlier(wanted, taken_up)
         if run is None:
             run = self.client.create_run(self.experiment_id, tags=wanted, run_name=name)
         elif run.info.status != _RUNNING:
@@ -169,14 +171,18 @@ class Tracker:
         if self.server:
             sync.deliver(self.uri)
 
-    def _earlier(self, tags: Mapping[str, str]) -> Run | None:
-        """The run that this one is, if it was begun before."""
+    def _earlier(self, tags: Mapping[str, str], taken_up: set[str]) -> Run | None:
+        """The run that this one is, if it was begun before.
+
+        Args:
+            taken_up: in which status.
+        """
         if parent := tags.get("mlflow.parentRunId"):
             return _first(self._search(f"tags.`mlflow.parentRunId` = '{parent}'"), tags)
         if not (place := tags.get(PLACE)):
             return _first(self._search(f"attributes.status = '{_RUNNING}'"), tags)
         here = self._search(f"tags.`{PLACE}` = '{place}'")
-        same = _first([r for r in here if r.info.status in (_RUNNING, _FINISHED)], tags)
+        same = _first([r for r in here if r.info.status in taken_up], tags)
         for run in here:
             if (
                 run.info.status == _RUNNING

@@ -102,7 +102,7 @@ class Transfer:
             PackageError: a package is refused.
             QueryError: nobody knows a queried class.
         """
-        name, place = f"transfer to {self.site.site}", self.site.transfer_dir
+        name, place = f"transfer to {self.site.site}", self.site.transfer_dir / "summary.json"
         work = record.decided_by(self.site, self.settings, self.own)
         with self.tracker.run(name, self.tags, place=place, work=work) as run:
             record.origin(self.tracker, run, self.site, self.settings, self.own, self.device, self.config)
@@ -138,7 +138,7 @@ class Transfer:
                 self.seconds,
             )
             self.report(summary, run)
-        write_json(self.site.transfer_dir / "summary.json", summary)
+        write_json(place, summary)
         drop_unfinished(self.unfinished(asked))
         self.tracker.deliver()
         return summary

@@ -74,8 +74,10 @@ def test_an_address_that_cannot_be_used_is_named(tmp_path):
 
 
 def test_a_run_is_known_by_its_place_and_its_work(tracker, tmp_path):
+    place = tmp_path / "result"
+
     def start(work, fails=False):
-        with tracker.run("t", {"site": "a"}, place=tmp_path, work=work) as run:
+        with tracker.run("t", {"site": "a"}, place=place, work=work) as run:
             if fails:
                 raise RuntimeError
         return run
@@ -86,7 +88,9 @@ def test_a_run_is_known_by_its_place_and_its_work(tracker, tmp_path):
         start("w2", fails=True)
     second = start("w2")  # a failure stays on record
     assert second.info.run_id != first.info.run_id
-    assert [r.info.status for r in here(tracker, tmp_path)].count("FAILED") == 1
+    assert [r.info.status for r in here(tracker, place)].count("FAILED") == 1
+    place.touch()
+    assert start("w2").info.run_id != second.info.run_id  # overwritten on purpose: what was found then, stays
 
 
 def test_a_killed_run_whose_work_changed_is_closed_with_its_children(tracker, tmp_path):
