@@ -18,28 +18,33 @@ from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["monai.bundle", "clinical_qkt.bundle", "clinical_qkt.demo"])
+PATIENCE = 300
+"""Seconds that a command may take."""
 ROOT = Path(__file__).parent.parent
 
 
-def start(module: str, *words: str, output: Path | None = None) -> BaseProcess:
-    """``python -m MODULE WORDS`` in the project's folder, as the leader of a session of its own.
+def start(module: str, *words: str, output: Path | None = None, cwd: Path = ROOT) -> BaseProcess:
+    """``python -m MODULE WORDS``, as the leader of a session of its own.
 
     Args:
         output: a folder for ``stdout`` and ``stderr``; they are thrown away without one.
+        cwd: the working directory.
     """
-    process = CONTEXT.Process(target=_run, args=(module, words, output))
+    process = CONTEXT.Process(target=_run, args=(module, words, output, cwd))
     process.start()
     return process
 
 
-def launch(module: str, *words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def launch(
+    module: str, *words: str, cwd: Path = ROOT, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
     """The same, to its end."""
     with tempfile.TemporaryDirectory() as folder:
-        process = start(module, *words, output=Path(folder))
-        process.join(timeout)
+        process = start(module, *words, output=Path(folder), cwd=cwd)
+        process.join(PATIENCE)
         if process.exitcode is None:
             process.kill()
-            raise TimeoutError(f"{module} {words} took more than {timeout} seconds")
+            raise TimeoutError(f"{module} {words} took more than {PATIENCE} seconds")
         said = [(Path(folder) / name).read_text() for name in ("stdout", "stderr")]
         return subprocess.CompletedProcess([module, *words], process.exitcode, *said)
 
@@ -55,9 +60,9 @@ def bundle_words(files: Sequence[Path], **overrides: object) -> list[str]:
     return words + [word for key, value in overrides.items() for word in (f"--{key}", str(value))]
 
 
-def _run(module: str, words: Sequence[str], output: Path | None) -> None:
+def _run(module: str, words: Sequence[str], output: Path | None, cwd: Path) -> None:
     os.setsid()
-    os.chdir(ROOT)
+    os.chdir(cwd)
     for number, name in ((1, "stdout"), (2, "stderr")):
         target = os.open(output / name if output else os.devnull, os.O_WRONLY | os.O_CREAT)
         os.dup2(target, number)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import subprocess
-import sys
 import textwrap
 from typing import Any
 
 import pytest
 from conftest import ROOT, run, site_file
+from launcher import launch
 from rich.console import Console
 from test_teachers import package
 
@@ -114,13 +112,7 @@ def test_the_how_to_shows_what_its_commands_print(tmp_path):
         package(tmp_path / "packages", site, classes)
     assert len(rest) == 4 and all(rest[i].startswith("clinical-qkt align ") for i in (0, 2))
     for command, shown, code in ((rest[0], rest[1], 0), (rest[2], rest[3], 2)):
-        done = subprocess.run(
-            [sys.executable, "-m", *command.replace("clinical-qkt", "clinical_qkt").split()],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "COLUMNS": "80"},
-        )
+        done = launch("clinical_qkt", *command.split()[1:], cwd=tmp_path)
         assert done.returncode == code
         printed = [line.rstrip() for line in (done.stdout + done.stderr).splitlines()]
         assert [p for p in printed if p] == [line for line in shown.splitlines() if line]

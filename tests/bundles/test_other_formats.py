@@ -79,7 +79,7 @@ def hospitals(request, dicom, nifti, tmp_path_factory) -> tuple[Path, Path]:
     """Two hospitals with two of the three classes each, their packages and a transfer; and the bundle."""
     out = tmp_path_factory.mktemp(request.param) / "demo"
     data = dicom if request.param == "body_region_radiograph" else nifti
-    options = ("--sites", "2", "--classes-per-site", "2", "--max-epochs", "25")
+    options = ("--sites", "2", "--classes-per-site", "2", "--max-epochs", "12")
     assert run("demo", "--bundle", request.param, "--data", str(data), "--out", str(out), *options) == 0
     return out, ROOT / "bundles" / request.param / "configs"
 
