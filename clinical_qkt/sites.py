@@ -94,8 +94,8 @@ class Site(SiteLabels):
     acceptance: Acceptance = Field(default=Acceptance(), json_schema_extra=_shown("see there"))
     """What a new model must show on test images to be accepted."""
     mlflow: str = Field(default="", json_schema_extra=_shown("`sqlite:///<transfer_dir>/mlflow.db`"))
-    """MLflow's tracking URI: a database, or the address of a server, to which a database's records are then sent
-    when a stage has ended."""
+    """MLflow's tracking URI: a database, or the address of a server, to which a database's records are
+    then sent when a stage has ended."""
     register_model: bool = True
     """Whether the student's model is logged to MLflow, too, and registered there under the task's name."""
     output_dir: Path = Field(json_schema_extra=_shown("`runs/<site>`"))
