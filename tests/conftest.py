@@ -54,6 +54,17 @@ def reseal(package: Path, tensors: str = Card.TENSORS, key: Path | None = None) 
         sign(package, key)
 
 
+LONG = (
+    *("test_blood_cell_classification", "test_other_formats", "test_commands", "test_demo", "test_transfer"),
+    *("test_sync", "test_mlflow_ui", "test_browser", "test_cli", "test_compare"),
+)
+"""Files that take long are begun first, so that no process is left alone with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.fixture(scope="session")
 def npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A MedMNIST-style file of 5 classes with all splits."""
