@@ -23,8 +23,10 @@ def summary(out: Path) -> dict:
 
 
 def timeless(out: Path) -> dict:
-    """The summary without what differs from run to run: times, and packages' sizes, since signatures are drawn
-    at random and may be a few bytes shorter."""
+    """The summary without what differs from run to run: times, and packages' sizes.
+
+    Signatures are drawn at random, and some are a few bytes shorter.
+    """
     kept = {k: v for k, v in summary(out).items() if k not in ("seconds", "bytes_received")}
     kept["teachers"] = [{k: v for k, v in t.items() if k != "bytes"} for t in kept["teachers"]]
     return kept
