@@ -51,7 +51,6 @@ docs: $(READY)
 figures: $(READY)
 	test -f runs/demo/summary.json || $(BIN)/clinical-qkt demo
 	$(BIN)/python -m clinical_qkt.report.example runs/demo
-	$(BIN)/python -m clinical_qkt.packages.reference
 	$(BIN)/python -m clinical_qkt.reference
 	$(BIN)/python -m clinical_qkt.audit.page
 	$(BIN)/python tests/mlflow_ui.py runs/demo docs/pictures/mlflow-run.png

@@ -1,6 +1,6 @@
 """JSON Schemas of all cards, and the tables of ``docs/reference/packages.md``, both made from the models.
 
-Run in a checkout: ``python -m clinical_qkt.packages.reference``.
+``python -m clinical_qkt.reference`` writes them, with all other references.
 """
 
 from __future__ import annotations
@@ -8,12 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from clinical_qkt.described import DIALECT, between_marks, plain, table, tidied
-from clinical_qkt.files import write_text
 from clinical_qkt.packages import allowed, cardtext, committee, reading, tables
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.card import Card, PackageCard
@@ -96,16 +93,3 @@ def _named(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _named(inner)
-
-
-def main(
-    root: Annotated[Path, typer.Argument(help="The checkout.")] = Path(__file__).parents[2],
-) -> None:
-    """Write the JSON Schemas and the tables of the reference anew."""
-    for path, text in files(root).items():
-        write_text(path, text)
-        print(path.relative_to(root))
-
-
-if __name__ == "__main__":
-    typer.run(main)

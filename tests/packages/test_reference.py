@@ -92,7 +92,7 @@ CARDS_WRITTEN = {
 
 def test_the_files_are_what_the_command_writes():
     for path, text in files(ROOT).items():
-        again = "run `python -m clinical_qkt.packages.reference` again"
+        again = "run `python -m clinical_qkt.reference` again"
         assert path.read_text(encoding="utf-8") == text, f"{path.relative_to(ROOT)}: {again}"
 
 
