@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from clinical_qkt.consent import Leaving, require_no_identifiers
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.transforms import cached
 from clinical_qkt.errors import InputError
-from clinical_qkt.packages.extractor import Extractor, describe
+from clinical_qkt.packages.extractor import Extractor, Pooling, describe
 from clinical_qkt.packages.networks import NetworkSpec
 from clinical_qkt.packages.query import QueryCard, save_query
 from clinical_qkt.packages.signing import require_private_key
@@ -109,8 +109,7 @@ def own_extractor(
         )
     chosen = list(depths or own.card.network.early_depths)
     spec = describe(own.network, own.card.network, chosen, own.card.input)
-    extractor = Extractor(spec, own.network).eval().double_map()
-    raw, labels = _all(extractor, images, device, raw=True), labels_of(images)
+    raw, labels = pooled_of(Pooling(spec, own.network), images, device), labels_of(images)
     if not torch.isfinite(raw).all() or float(raw.std(0).max()) == 0:
         raise InputError(
             "gives features that are not finite or all the same on its own images",
@@ -151,17 +150,24 @@ def whitening(raw: Tensor, labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
 
 def features_of(extractor: Extractor, images: Images, device: torch.device) -> Tensor:
     """``(N, features)`` float64 on the CPU."""
-    return _all(extractor, images, device, raw=False)
+    return _all(extractor, extractor, images, device)
+
+
+def pooled_of(body: Pooling, images: Images, device: torch.device) -> Tensor:
+    """``(N, pooled)`` float64 on the CPU."""
+    return _all(body, body.pooled, images, device)
 
 
 @torch.no_grad()
-def _all(extractor: Extractor, images: Images, device: torch.device, *, raw: bool) -> Tensor:
-    extractor = extractor.to(device).eval()
+def _all(
+    body: Pooling, see: Callable[[Tensor], tuple[Tensor, Tensor]], images: Images, device: torch.device
+) -> Tensor:
+    body.to(device).eval()
     loader = DataLoader(images, batch_size=256, num_workers=0)  # type: ignore[arg-type]
     quiet = True if len(images) < 1000 else None
-    parts = []
-    for batch in tqdm(loader, "features", leave=False, disable=quiet):
-        seen = (extractor.pooled if raw else extractor)(batch["image"].to(device))
-        parts.append(seen[1].double().cpu())
-    extractor.to("cpu")
-    return torch.cat(parts)
+    seen = [
+        see(batch["image"].to(device))[1].double().cpu()
+        for batch in tqdm(loader, "features", leave=False, disable=quiet)
+    ]
+    body.to("cpu")
+    return torch.cat(seen)

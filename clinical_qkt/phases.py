@@ -9,7 +9,7 @@ apart from the paper. Nothing here reads a queried image.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from clinical_qkt.handlers import Progress, ValidationCurves
 from clinical_qkt.heads import Head
 from clinical_qkt.losses import Divergence, TransferLoss
 from clinical_qkt.packages.networks import find_head
+from clinical_qkt.packages.store import Model
 from clinical_qkt.targets import Answers, Images, answer, labels_of
 from clinical_qkt.teachers import Start
 from clinical_qkt.training import prepare_batch, train
@@ -42,6 +43,9 @@ class TransferSettings(BaseModel):
             teacher, the divergences from which are averaged; see ``targets.asked``.
         start_from: ``committee``: all models that take part, as one network (ours); ``teacher``: the network
             of the relevant teacher that shares most classes with the student (ours); ``own``: the student's.
+        heads: ``one``: the network's own; ``each``: one linear head for each model that takes part, on one
+            network's stages, and nothing else is trained (ours); see ``imitation``. ``start_from`` says whose
+            network: with ``teacher`` the first relevant one's that lets the budget be kept, else the own.
         teachers_per_class: with ``ask: relevant``, only so many a queried class, those that know most of the
             student's classes; all if None.
         divergence: from the teachers' answers: ``evidence``, ``logit`` (ours), ``kl``, ``reverse_kl``,
@@ -69,6 +73,7 @@ class TransferSettings(BaseModel):
     ask: Literal["all", "relevant"] = "all"
     answers: Answers = "joint"
     start_from: Start = "committee"
+    heads: Literal["one", "each"] = "one"
     teachers_per_class: int | None = Field(default=None, ge=1)
     divergence: Divergence = "evidence"
     label_weight: float = Field(default=1.0, ge=0)
@@ -91,6 +96,15 @@ class TransferSettings(BaseModel):
     probes: int = Field(default=2048, ge=8)
 
     @model_validator(mode="after")
+    def _heads_alone(self) -> TransferSettings:
+        if self.heads == "each" and (self.max_epochs or self.refine_epochs or self.start_from == "committee"):
+            raise ValueError(
+                "heads: 'each' trains nothing else: set 'max_epochs' and 'refine_epochs' to 0, and "
+                "'start_from' to 'teacher' or 'own'"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _nothing_but_answers(self) -> TransferSettings:
         if self.veil != (1, 0) and not (self.trains and self.start_from == "own"):
             raise ValueError(
@@ -106,8 +120,18 @@ class TransferSettings(BaseModel):
 
     @property
     def trains(self) -> bool:
-        """Whether any weight is trained, so that the teachers' answers on training images are needed."""
+        """Whether any weight is trained by gradients."""
         return self.max_epochs > 0 or self.refine_epochs > 0
+
+    @property
+    def begins_with(self) -> Start:
+        """What is gone on with: with ``heads: each`` the network that bears them."""
+        return "own" if self.heads == "each" else self.start_from
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything is learnt from the teachers' answers on training images."""
+        return self.trains or self.heads == "each"
 
 
 def distil(
@@ -183,7 +207,7 @@ def retrain_head(
     ).run()
 
 
-def spend_budget(
+def fit_budget(
     network: nn.Module,
     validation: Images,
     query: Sequence[int],
@@ -192,7 +216,7 @@ def spend_budget(
     settings: TransferSettings,
     device: torch.device,
 ) -> BudgetFit:
-    """Phase 2, its end: spend the forgetting budget on the queried classes' biases; in place.
+    """How far the forgetting budget lets the queried classes' biases be raised; nothing is changed.
 
     Args:
         before: recall of each local class on ``validation`` before, see ``budget.class_recalls``.
@@ -209,7 +233,36 @@ def spend_budget(
             fix="take packages out of 'teachers' one at a time, and tell the sending site",
         )
     spend = budget * (1 - settings.reserve)
-    fit = fit_query_bias(logits, labels_of(validation), query, before, spend, spend * settings.worst_factor)
+    return fit_query_bias(logits, labels_of(validation), query, before, spend, spend * settings.worst_factor)
+
+
+def first_within_budget(
+    models: Iterable[Model],
+    validation: Images,
+    query: Sequence[int],
+    before: Tensor,
+    budget: float,
+    settings: TransferSettings,
+    device: torch.device,
+) -> Model:
+    """The first of several models with which the forgetting budget can be kept; else the last."""
+    for model in models:
+        if fit_budget(model.network, validation, query, before, budget, settings, device).kept:
+            return model
+    return model
+
+
+def spend_budget(
+    network: nn.Module,
+    validation: Images,
+    query: Sequence[int],
+    before: Tensor,
+    budget: float,
+    settings: TransferSettings,
+    device: torch.device,
+) -> BudgetFit:
+    """Phase 2, its end: raise the queried classes' biases as far as ``fit_budget`` says; in place."""
+    fit = fit_budget(network, validation, query, before, budget, settings, device)
     head = _head(network)
     with torch.no_grad():
         head.bias[list(query)] += torch.tensor(fit.bias, device=head.bias.device)

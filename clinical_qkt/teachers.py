@@ -16,7 +16,7 @@ from clinical_qkt.errors import InputError, PackageError, QueryError
 from clinical_qkt.labels import Alignment, LabelSpace, align
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.committee import MAX_CLASSES, MAX_MEMBERS, Committee, CommitteeSpec, Seat
-from clinical_qkt.packages.networks import find_head, reshape_head
+from clinical_qkt.packages.networks import NetworkSpec, find_head, reshape_head
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.packages.store import Model, load_model
 
@@ -172,23 +172,31 @@ def starting_point(
 ) -> tuple[nn.Module, Model]:
     """The network that phase 1 starts from, with a head for all the student's classes, and whose it was.
 
-    A teacher can be the start only if it knows a queried class, expects the same input as the student's model
-    and has a row of its own for each of the student's classes that it knows.
-
     Raises:
         PackageError: a model cannot sit in a committee.
     """
     if start_from == "committee" and teachers:
         joined = committee(own, teachers, labels)
         return joined.network, joined
-    same = [t for t in teachers if t.model.card.input == own.card.input and not t.merges]
-    fitting = [t for t in same if t.known_columns & set(query)]
+    fitting = possible_starts(own, teachers, query)
     if start_from == "own" or not fitting:
         rows = {column: row for row, column in align(own.card.labels, labels).items()}
         return reshape_head(own.network, rows, len(labels)), own
-    best = max(fitting, key=lambda t: (len(t.known_columns & set(query)), len(t.known_columns)))
+    best = fitting[0]
     rows = {to: source for source, to in best.columns.items() if best.known[source]}
     return reshape_head(best.model.network, rows, len(labels)), best.model
+
+
+def possible_starts(own: Model, teachers: Sequence[Teacher], query: Sequence[int]) -> list[Teacher]:
+    """The teachers whose network the student could go on with, those first that know most.
+
+    Such a teacher knows a queried class, expects the same input as the student's model, has a row of its own
+    for each of the student's classes that it knows, and is a single network.
+    """
+    same = [t for t in teachers if t.model.card.input == own.card.input and not t.merges]
+    single = [t for t in same if isinstance(t.model.card.network, NetworkSpec)]
+    fitting = [t for t in single if t.known_columns & set(query)]
+    return sorted(fitting, key=lambda t: (-len(t.known_columns & set(query)), -len(t.known_columns)))
 
 
 def require_same_kind(card: Card, given: InputContract) -> None:

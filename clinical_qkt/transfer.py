@@ -29,6 +29,7 @@ from clinical_qkt.errors import InputError
 from clinical_qkt.examination import agreements, examined, few_images
 from clinical_qkt.files import drop_unfinished, fingerprint, sha256, write_json
 from clinical_qkt.handlers import LogEpochs
+from clinical_qkt.imitation import imitations
 from clinical_qkt.packages.store import Model
 from clinical_qkt.phases import TransferSettings
 from clinical_qkt.sites import Site
@@ -44,6 +45,9 @@ from clinical_qkt.teachers import (
     starting_point,
 )
 from clinical_qkt.tracking import Tracker
+
+OWN = "(own)"
+"""Stands for the student beside the teachers' pseudonyms, none of which has a parenthesis."""
 
 
 class Transfer:
@@ -111,7 +115,9 @@ class Transfer:
             before = self.evaluated("before", self.own.network, self.own.card.input, run)
             asked = relevant if self.settings.ask == "relevant" else teachers
             base, found = self.with_statistics(answers)
-            network, start = starting_point(base, asked, self.labels, self.query, self.settings.start_from)
+            if self.settings.heads == "each":
+                base = self.with_heads(asked)
+            network, start = starting_point(base, asked, self.labels, self.query, self.settings.begins_with)
             given = start.card.input
             images = self.images_with_targets(asked, given) if self.settings.trains else None
             if images:
@@ -164,7 +170,7 @@ class Transfer:
         with self.timed("packages"):
             site = self.site
             answers = read_answers(site.answers, site.query_dir, self.own, site.queried, site.trust)
-        if answers and self.settings.trains:
+        if answers and self.settings.learns:
             raise InputError(
                 "nothing is trained on answers by statistics",
                 where="settings",
@@ -200,6 +206,46 @@ class Transfer:
                 print(f"warning: the answer of {site} for '{name}' {doubt}", file=sys.stderr)
         return model, found
 
+    def with_heads(self, asked: Sequence[Teacher]) -> Model:
+        """One network with a head for each model; of the possible ones the first that keeps the budget."""
+        given = self.own.card.input
+        held_out, images = self.images("validation", given), self.images("training", given)
+        with self.timed("targets"):
+            path = self.unfinished(asked) / "answers.safetensors"
+            said = targets.kept(path, lambda: self.answers_on_training(asked))
+        with self.timed("phase 2"):
+            own = said.pop(OWN)
+            before = class_recalls(
+                answer(self.own.network, held_out, self.device), labels_of(held_out), self.local
+            )
+            made = imitations(
+                self.own,
+                asked,
+                self.labels,
+                self.query,
+                said,
+                own,
+                images,
+                self.augment,
+                self.settings.start_from,
+                self.site.seed,
+                self.device,
+            )
+            how = (self.query, before, self.site.forgetting_budget, self.settings, self.device)
+            return phases.first_within_budget(made, held_out, *how)
+
+    def answers_on_training(self, asked: Sequence[Teacher]) -> dict[str, torch.Tensor]:
+        """Each teacher's logits on the own training images by site, and the own model's as ``OWN``.
+
+        Each teacher sees the images as its card asks for them, prepared from the raw intensities.
+        """
+        said = {
+            t.site: answer(t.model.network, self.seen_by(t), self.device, what=f"answers of {t.site}")
+            for t in asked
+        }
+        own = answer(self.own.network, self.images("training", self.own.card.input), self.device)
+        return {**said, OWN: own}
+
     def evaluated(self, when: str, network: nn.Module, given: InputContract, parent: Run) -> dict[str, Any]:
         """A model on the test images: the summary's part ``when``."""
         with self.timed(when), self.tracker.run(when, self.tags, parent=parent) as child:
@@ -216,17 +262,11 @@ class Transfer:
             return agreements(network, self.images("test", given), seen, self.labels, self.device)
 
     def images_with_targets(self, asked: Sequence[Teacher], given: InputContract) -> Dataset:
-        """Own training images with what the teachers and the own model say of them, once.
-
-        Each teacher sees the images as its card asks for them, prepared from the raw intensities.
-        """
+        """Own training images with what the teachers and the own model say of them, once."""
 
         def collect() -> dict[str, torch.Tensor]:
-            said = {
-                t.site: answer(t.model.network, self.seen_by(t), self.device, what=f"answers of {t.site}")
-                for t in asked
-            }
-            own = answer(self.own.network, self.images("training", self.own.card.input), self.device)
+            said = self.answers_on_training(asked)
+            own = said.pop(OWN)
             answers = targets.asked(asked, said, own, self.labels, self.settings.answers, *self.settings.veil)
             return {"answers": answers, "own": own}
 

@@ -42,6 +42,7 @@ class Allowed:
         make: builds it.
         channels, classes: its arguments for the input's channels and the head's rows.
         depths: its early stages, from whose outputs statistics are computed unless others are named.
+        late: its last stages.
         others: which other arguments a card may give.
         fixed: arguments that nobody may change.
         tokens: its stages give ``(B, places, channels)`` and not ``(B, channels, *places)``.
@@ -51,6 +52,7 @@ class Allowed:
     channels: str
     classes: str
     depths: tuple[str, ...]
+    late: tuple[str, ...]
     others: frozenset[str]
     fixed: dict[str, Any] = field(default_factory=dict)
     tokens: bool = False
@@ -62,6 +64,7 @@ ALLOWED: dict[str, Allowed] = {
         channels="n_input_channels",
         classes="num_classes",
         depths=("bn1", "layer1", "layer2"),
+        late=("layer3", "layer4"),
         others=frozenset(
             {"block", "layers", "block_inplanes", "conv1_t_size", "conv1_t_stride", "no_max_pool"}
         ),
@@ -71,6 +74,7 @@ ALLOWED: dict[str, Allowed] = {
         channels="in_channels",
         classes="out_channels",
         depths=("features.norm0", "features.transition1", "features.transition2"),
+        late=("features.norm5",),
         others=frozenset({"init_features", "growth_rate", "block_config", "norm"}),
     ),
     # For training with differential privacy: no layer mixes the images of a batch or writes over its input
@@ -79,6 +83,7 @@ ALLOWED: dict[str, Allowed] = {
         channels="in_channels",
         classes="out_channels",
         depths=("features.norm0", "features.transition1", "features.transition2"),
+        late=("features.norm5",),
         others=frozenset({"init_features", "growth_rate", "block_config"}),
         fixed={"norm": ("group", {"num_groups": 8}), "act": ("relu", {"inplace": False})},
     ),
@@ -87,6 +92,7 @@ ALLOWED: dict[str, Allowed] = {
         channels="in_channels",
         classes="num_classes",
         depths=("_bn0", "_blocks.1", "_blocks.2"),
+        late=("_bn1",),
         others=frozenset({"model_name", "norm"}),
         fixed={"pretrained": False},  # pretrained weights would be downloaded
     ),
@@ -95,6 +101,7 @@ ALLOWED: dict[str, Allowed] = {
         channels="in_channels",
         classes="num_classes",
         depths=("_bn0", "_blocks.0", "_blocks.1"),
+        late=("_bn1",),
         others=frozenset({"blocks_args_str", "image_size", "norm"}),
     ),
     "SEResNet50": Allowed(
@@ -102,6 +109,7 @@ ALLOWED: dict[str, Allowed] = {
         channels="in_channels",
         classes="num_classes",
         depths=("layer0", "layer1", "layer2"),
+        late=("layer3", "layer4"),
         others=frozenset({"layers", "inplanes"}),
     ),
     "ViT": Allowed(
@@ -109,6 +117,7 @@ ALLOWED: dict[str, Allowed] = {
         channels="in_channels",
         classes="num_classes",
         depths=("patch_embedding", "blocks.0", "blocks.1"),
+        late=("norm",),
         others=frozenset({"img_size", "patch_size", "hidden_size", "mlp_dim", "num_layers", "num_heads"}),
         fixed={"classification": True, "post_activation": ""},
         tokens=True,

@@ -12,6 +12,7 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.labels import DistinctClasses, LabelSpace
 from clinical_qkt.packages.committee import CommitteeSpec
 from clinical_qkt.packages.gaussian import GaussianSpec, kind_of_network
+from clinical_qkt.packages.multihead import MultiHeadSpec
 from clinical_qkt.packages.networks import NetworkSpec
 from clinical_qkt.packages.signing import PSEUDONYM as PSEUDONYM
 from clinical_qkt.packages.statement import PrivacyStatement, Share, TrainingSummary
@@ -19,10 +20,11 @@ from clinical_qkt.packages.statement import PrivacyStatement, Share, TrainingSum
 AnyNetwork = Annotated[
     Annotated[NetworkSpec, Tag("network")]
     | Annotated[GaussianSpec, Tag("gaussian")]
+    | Annotated[MultiHeadSpec, Tag("multihead")]
     | Annotated[CommitteeSpec, Tag("committee")],
     Discriminator(kind_of_network),
 ]
-"""One network, one with a head made of statistics, or a committee of such."""
+"""One network, one with a head made of statistics or with a head for each model, or a committee of such."""
 
 
 ClassName = Annotated[str, Field(max_length=200)]

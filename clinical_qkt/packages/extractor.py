@@ -20,31 +20,15 @@ from clinical_qkt.packages.networks import NetworkSpec
 MAX_FEATURES = 4096
 
 
-class Extractor(nn.Module):
-    """From images to the network's logits and the features.
+class Pooling(nn.Module):
+    """A network that also gives what is pooled of some of its stages."""
 
-    Buffers: ``center`` ``(pooled,)``, ``projection`` ``(pooled, features)``.
-    """
-
-    center: Tensor
-    projection: Tensor
-
-    def __init__(self, spec: ExtractorSpec, network: nn.Module) -> None:
+    def __init__(self, spec: PoolingSpec, network: nn.Module) -> None:
         super().__init__()
         self.spec, self.network = spec, network
-        self.register_buffer("center", torch.zeros(spec.pooled))
-        self.register_buffer("projection", torch.eye(spec.pooled, spec.features))
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """``(B, channels, *spatial_size)`` to logits ``(B, classes)`` and features ``(B, features)``.
-
-        The map is computed in the buffers' precision: float64 after ``extractor.double_map()``.
-        """
-        logits, pooled = self.pooled(image)
-        return logits, (pooled.to(self.center.dtype) - self.center) @ self.projection
 
     def pooled(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits, and the features before they are centred and mapped."""
+        """``(B, channels, *spatial_size)`` to logits ``(B, classes)`` and numbers ``(B, pooled)``."""
         caught: dict[str, Tensor] = {}
 
         def catch(name: str) -> torch.utils.hooks.RemovableHandle:
@@ -62,14 +46,38 @@ class Extractor(nn.Module):
         tokens = self.spec.network.tokens
         return logits, torch.cat([_mean_and_spread(caught[d], tokens) for d in self.spec.depths], 1)
 
+
+class Extractor(Pooling):
+    """From images to the network's logits and the features.
+
+    Buffers: ``center`` ``(pooled,)``, ``projection`` ``(pooled, features)``.
+    """
+
+    spec: ExtractorSpec
+    center: Tensor
+    projection: Tensor
+
+    def __init__(self, spec: ExtractorSpec, network: nn.Module) -> None:
+        super().__init__(spec, network)
+        self.register_buffer("center", torch.zeros(spec.pooled))
+        self.register_buffer("projection", torch.eye(spec.pooled, spec.features))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """``(B, channels, *spatial_size)`` to logits ``(B, classes)`` and features ``(B, features)``.
+
+        The map is computed in the buffers' precision: float64 after ``extractor.double_map()``.
+        """
+        logits, pooled = self.pooled(image)
+        return logits, (pooled.to(self.center.dtype) - self.center) @ self.projection
+
     def double_map(self) -> Extractor:
         """Centre and map in float64, for statistics; in place."""
         self.center, self.projection = self.center.double(), self.projection.double()
         return self
 
 
-class ExtractorSpec(BaseModel):
-    """An extractor as a card describes it."""
+class PoolingSpec(BaseModel):
+    """A network and the stages of it that are pooled, as a card describes them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -79,14 +87,6 @@ class ExtractorSpec(BaseModel):
     """Names of its modules whose output is ``(B, channels, …)``."""
     pooled: int = Field(ge=1, le=MAX_FEATURES)
     """How many numbers they come to."""
-    features: int = Field(ge=1, le=MAX_FEATURES)
-    """How many are left of them after the map."""
-
-    @model_validator(mode="after")
-    def _fewer(self) -> ExtractorSpec:
-        if self.features > self.pooled:
-            raise ValueError("features: the map cannot make more numbers than are pooled")
-        return self
 
     @field_validator("depths", mode="after")
     @classmethod
@@ -95,8 +95,8 @@ class ExtractorSpec(BaseModel):
             raise ValueError("a depth is named twice")
         return depths
 
-    def build(self, classes: int) -> Extractor:
-        """The extractor with random weights, its network with a head of ``classes`` rows.
+    def build_network(self, classes: int) -> nn.Module:
+        """The network with random weights and a head of ``classes`` rows.
 
         Raises:
             InputError: the network has no such depths.
@@ -110,7 +110,28 @@ class ExtractorSpec(BaseModel):
                 where="depths",
                 fix=f"name modules such as {', '.join(self.network.early_depths)}",
             )
-        return Extractor(self, network)
+        return network
+
+
+class ExtractorSpec(PoolingSpec):
+    """An extractor as a card describes it."""
+
+    features: int = Field(ge=1, le=MAX_FEATURES)
+    """How many numbers are left after the map."""
+
+    @model_validator(mode="after")
+    def _fewer(self) -> ExtractorSpec:
+        if self.features > self.pooled:
+            raise ValueError("features: the map cannot make more numbers than are pooled")
+        return self
+
+    def build(self, classes: int) -> Extractor:
+        """The extractor with random weights, its network with a head of ``classes`` rows.
+
+        Raises:
+            InputError: the network has no such depths.
+        """
+        return Extractor(self, self.build_network(classes))
 
 
 def describe(network: nn.Module, spec: NetworkSpec, depths: list[str], given: InputContract) -> ExtractorSpec:
@@ -119,12 +140,12 @@ def describe(network: nn.Module, spec: NetworkSpec, depths: list[str], given: In
     Raises:
         InputError: a depth is not there, or its output has no channels and places.
     """
-    counted = ExtractorSpec(network=spec, depths=depths, pooled=1, features=1)
-    counted.build(1)  # names the depth that is not there
+    counted = PoolingSpec(network=spec, depths=depths, pooled=1)
+    counted.build_network(1)  # names the depth that is not there
     device = next(network.parameters()).device
     image = torch.zeros(1, given.channels, *given.spatial_size, device=device)
     with torch.no_grad():
-        _, pooled = Extractor(counted, network.eval()).pooled(image)
+        _, pooled = Pooling(counted, network.eval()).pooled(image)
     return ExtractorSpec(network=spec, depths=depths, pooled=pooled.shape[1], features=pooled.shape[1])
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from clinical_qkt.heads import Gaussians
 from clinical_qkt.packages.extractor import Extractor, ExtractorSpec
+from clinical_qkt.packages.multihead import MultiHeadSpec
 from clinical_qkt.packages.networks import NetworkSpec
 
 MAX_GAUSSIANS = 512
@@ -105,12 +106,14 @@ class GaussianSpec(BaseModel):
 def kind_of_network(value: Any) -> str:
     """Which spec a card means: told by the network's name alone, before anything else is looked at."""
     name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
-    kinds = {"Committee": "committee", "GaussianClassifier": "gaussian"}
+    kinds = {"Committee": "committee", "GaussianClassifier": "gaussian", "MultiHead": "multihead"}
     return kinds.get(name, "network") if isinstance(name, str) else "network"
 
 
 SingleNetwork = Annotated[
-    Annotated[NetworkSpec, Tag("network")] | Annotated[GaussianSpec, Tag("gaussian")],
+    Annotated[NetworkSpec, Tag("network")]
+    | Annotated[GaussianSpec, Tag("gaussian")]
+    | Annotated[MultiHeadSpec, Tag("multihead")],
     Discriminator(kind_of_network),
 ]
 """What can sit in a committee."""

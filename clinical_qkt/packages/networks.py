@@ -49,6 +49,11 @@ class NetworkSpec(BaseModel):
         return list(ALLOWED[self.name].depths)
 
     @property
+    def stages(self) -> list[str]:
+        """Its first and last stages by name; see ``multihead``."""
+        return [*self.early_depths, *ALLOWED[self.name].late]
+
+    @property
     def tokens(self) -> bool:
         """Whether its stages give ``(B, places, channels)``, as transformers do."""
         return ALLOWED[self.name].tokens

@@ -1,0 +1,180 @@
+"""Heads that imitate: what other models say of the student's images, learnt on one network's stages.
+
+One network of the usual size speaks for all: a *body*, whose weights stay as they are, and on its pooled
+stages a linear head for every other model, the student's own among them where the body is a teacher's.
+Together they answer with their joint opinion, see ``packages.multihead``. It is the paper's second phase (a
+frozen feature extractor; a head from local labels, the student's earlier answers and the teachers') with a
+head for each model.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.data import Dataset
+from monai.transforms import Compose
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clinical_qkt.asking import pooled_of
+from clinical_qkt.errors import InputError
+from clinical_qkt.labels import LabelSpace, align
+from clinical_qkt.opinion import merged
+from clinical_qkt.packages.extractor import Pooling, PoolingSpec, describe
+from clinical_qkt.packages.multihead import MAX_COLUMNS, MAX_HEADS, MultiHead, MultiHeadSpec
+from clinical_qkt.packages.networks import NetworkSpec, find_head, reshape_head
+from clinical_qkt.packages.store import Model
+from clinical_qkt.targets import Images, labels_of, require_finite
+from clinical_qkt.teachers import Start, Teacher, all_classes, possible_starts
+from clinical_qkt.training import plain_tensors
+
+VIEWS = 3
+"""Random views of each image beside the plain one; the answers stay those to the plain image."""
+RIDGE = 1e-3
+"""Of the regression, in units of a standardised feature's variance."""
+LABEL_SHARE = 0.5
+"""Of the labels in what the head for the student's own model learns; the rest are its earlier answers."""
+
+
+def imitations(
+    own: Model,
+    teachers: Sequence[Teacher],
+    labels: LabelSpace,
+    query: Sequence[int],
+    answers: Mapping[str, Tensor],
+    own_answers: Tensor,
+    images: Images,
+    augment: Sequence[Any],
+    start_from: Start,
+    seed: int,
+    device: torch.device,
+) -> Iterator[Model]:
+    """Networks that speak for all: first those whose body is a relevant teacher's, last the own one.
+
+    A teacher's body has seen the queried class and answers for it itself. The own body keeps the student's
+    own answers to the letter.
+
+    Args:
+        teachers: those that are imitated.
+        labels: the student's classes, then the queried ones.
+        answers: each teacher's logits on the training images by site, ``(N, its classes)``.
+        own_answers: the own model's, ``(N, local)``.
+        images: the training images, ``{"image", "label"}``, as the own model takes them.
+        augment: MONAI transforms that change a prepared image at random.
+        start_from: ``own``: no teacher's network may be the body.
+
+    Yields:
+        The model; its card's ``site`` tells whose network the body is.
+
+    Raises:
+        PackageError: a teacher's answers hold NaN or infinity.
+        InputError: there are too many models or classes; the own model is not one that a site trained itself.
+    """
+    everyone = all_classes(labels, teachers)
+    _require_possible(own, teachers, everyone)
+    said = [(own.card.site, taught(own_answers, labels_of(images)), list(range(own_answers.shape[1])))]
+    for teacher in teachers:
+        require_finite(answers[teacher.site], teacher.site)
+        if rows := teacher.known_rows(everyone):
+            said.append((teacher.site, *merged(answers[teacher.site][:, list(rows)], list(rows.values()))))
+    own_rows = sorted(align(own.card.labels, labels).items(), key=lambda row: row[1])
+    bodies = [(own, dict(own_rows))]
+    if start_from != "own":
+        starts = [(t.model, t.known_rows(everyone)) for t in possible_starts(own, teachers, query)]
+        bodies = [(m, rows) for m, rows in starts if len(set(rows.values())) == len(rows)] + bodies
+    models = [own, *(t.model for t in teachers)]
+    for body, rows in bodies:
+        pooling, pooled = _seen_by(body, rows, images, augment, seed, device)
+        heads = [(site, logits, columns) for site, logits, columns in said if site != body.card.site]
+        spec = MultiHeadSpec(
+            body=pooling.spec,
+            columns=list(rows.values()),
+            heads=[columns for *_, columns in heads],
+            own=0 if body is own else 1,
+            width=len(everyone),
+        )
+        network = MultiHead(spec, pooling, len(labels)).eval()
+        fit(network.heads, pooled, [logits for _, logits, _ in heads])
+        about = {
+            "site": body.card.site,
+            "network": spec,
+            "label_space": labels.plain,
+            "head": find_head(network),
+            "licence": "; ".join(dict.fromkeys(m.card.licence for m in models)),
+            "generated_data": any(m.card.generated_data for m in models),
+        }
+        yield Model(network, own.card.model_copy(update=about), own.folder, own.bytes)
+
+
+def taught(own: Tensor, labels: Tensor) -> Tensor:
+    """What the head for the student's own model learns: its answers and the labels.
+
+    Args:
+        own: ``(N, local)`` logits.
+        labels: ``(N,)``; of an image of a queried class the own model's answer stays as it is.
+
+    Returns:
+        ``(N, local)`` log-probabilities, none below that of one in ten thousand.
+    """
+    share = LABEL_SHARE * (labels < own.shape[1]).float()[:, None]
+    truth = F.one_hot(labels.clamp_max(own.shape[1] - 1), own.shape[1])
+    return ((1 - share) * own.softmax(1) + share * truth).clamp_min(1e-4).log()
+
+
+@torch.no_grad()
+def fit(heads: nn.Linear, pooled: Tensor, said: Sequence[Tensor]) -> None:
+    """Ridge regression of each model's logits, centred within a model, on standardised features; in place.
+
+    Args:
+        heads: takes the features as they are; one row for each column of ``said``.
+        pooled: ``(V N, D)``, V views of each image one after the other.
+        said: ``(N, …)`` logits of each model.
+    """
+    centred = torch.cat([logits - logits.mean(1, keepdim=True) for logits in said], 1).double()
+    wanted = centred.repeat(len(pooled) // len(centred), 1)
+    mean, scale = pooled.mean(0), pooled.std(0)
+    scale = scale.clamp_min(1e-3 * float(scale.median()) + 1e-12)
+    x, offset = (pooled - mean) / scale, wanted.mean(0)
+    gram = x.T @ x + RIDGE * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
+    weight = torch.linalg.solve(gram, x.T @ (wanted - offset)) / scale[:, None]
+    heads.weight.copy_(weight.T)
+    heads.bias.copy_(offset - mean @ weight)
+
+
+def _seen_by(
+    body: Model,
+    rows: Mapping[int, int],
+    images: Images,
+    augment: Sequence[Any],
+    seed: int,
+    device: torch.device,
+) -> tuple[Pooling, Tensor]:
+    """The body with a row for each of ``rows``, and what it makes of images and their views."""
+    assert isinstance(body.card.network, NetworkSpec)
+    network = reshape_head(body.network, dict(enumerate(rows)), len(rows))
+    found = describe(network, body.card.network, body.card.network.stages, body.card.input)
+    pooling = Pooling(PoolingSpec(**found.model_dump(exclude={"features"})), network)
+    change = Compose(copy.deepcopy(list(augment)))
+    change.set_random_state(seed)
+    items = [{"image": images[i]["image"]} for i in range(len(images))]
+    with plain_tensors():
+        views = [Dataset(items), *([Dataset(items, change)] * VIEWS)]
+        return pooling, torch.cat([pooled_of(pooling, view, device) for view in views])
+
+
+def _require_possible(own: Model, teachers: Sequence[Teacher], everyone: LabelSpace) -> None:
+    if not isinstance(own.card.network, NetworkSpec):
+        raise InputError(
+            "is made of several models or of statistics, and cannot bear heads for others",
+            where=str(own.folder),
+            fix="name the model that the site trained itself under 'model'",
+        )
+    if len(teachers) >= MAX_HEADS or len(everyone) > MAX_COLUMNS:
+        raise InputError(
+            f"{1 + len(teachers)} models over {len(everyone)} classes are too many to be imitated",
+            where="teachers",
+            fix=f"list fewer than {MAX_HEADS} with at most {MAX_COLUMNS} classes, or ask only the relevant",
+        )
