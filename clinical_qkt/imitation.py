@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clinical_qkt.asking import pooled_of
+from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace, align
 from clinical_qkt.opinion import merged
@@ -155,14 +156,22 @@ def _seen_by(
     """The body with a row for each of ``rows``, and what it makes of images and their views."""
     assert isinstance(body.card.network, NetworkSpec)
     network = reshape_head(body.network, dict(enumerate(rows)), len(rows))
-    found = describe(network, body.card.network, body.card.network.stages, body.card.input)
-    pooling = Pooling(PoolingSpec(**found.model_dump(exclude={"features"})), network)
+    pooling = Pooling(_described(network, body.card.network, body.card.input), network)
     change = Compose(copy.deepcopy(list(augment)))
     change.set_random_state(seed)
     items = [{"image": images[i]["image"]} for i in range(len(images))]
     with plain_tensors():
         views = [Dataset(items), *([Dataset(items, change)] * VIEWS)]
         return pooling, torch.cat([pooled_of(pooling, view, device) for view in views])
+
+
+def _described(network: nn.Module, spec: NetworkSpec, given: InputContract) -> PoolingSpec:
+    """All stages of a network; the early ones alone, where these come to too many numbers."""
+    try:
+        found = describe(network, spec, spec.stages, given)
+    except InputError:
+        found = describe(network, spec, spec.early_depths, given)
+    return PoolingSpec(network=spec, depths=found.depths, pooled=found.pooled)
 
 
 def _require_possible(own: Model, teachers: Sequence[Teacher], everyone: LabelSpace) -> None:

@@ -18,7 +18,7 @@ from launcher import bundle_words, start
 from clinical_qkt import bundle
 from clinical_qkt.packages.store import load_model
 
-FILES = ("train.yaml", "transfer.yaml", "transfer_distil.yaml")
+FILES = ("train.yaml", "transfer.yaml", "transfer_paper.yaml")
 KILLS = 10
 
 

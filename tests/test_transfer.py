@@ -19,6 +19,7 @@ from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.store import load_model, save_model
 
 DISTIL = ("train.yaml", "transfer.yaml", "transfer_distil.yaml")
+PAPER = ("train.yaml", "transfer.yaml", "transfer_paper.yaml")
 
 
 def student_of(demo: Path) -> tuple[Path, dict]:
@@ -59,27 +60,30 @@ def test_a_teacher_with_another_network_and_input_size_can_teach(demo, tmp_path)
     # the student keeps its own network, since the teacher's expects another input
     assert summary["method"]["started_from"] == values["site"]
     after = load_model(tmp_path / "t" / "model").card
-    assert after.network == load_model(Path(values["output_dir"]) / "model").card.network
+    assert after.network.body.network == load_model(Path(values["output_dir"]) / "model").card.network
     assert after.labels.names == [*values["classes"], asked]
 
 
-def test_the_new_model_keeps_the_licence_of_the_one_it_started_from(demo, tmp_path):
+def test_the_new_model_keeps_every_licence_and_tells_whose_network_bears_the_heads(demo, tmp_path):
     file, values = student_of(demo)
     teacher = load_model(Path(values["teachers"][0]))
     card = teacher.card.model_copy(update={"licence": "CC BY-NC 4.0"})
     key = demo / "keys" / f"{card.site}.key"
     save_model(tmp_path / "p", teacher.network, card, signing_key=key)
-    where = {"transfer_dir": str(tmp_path / "t"), "mlflow": f"sqlite:///{tmp_path}/m.db", "max_epochs": 1}
+    where = {"transfer_dir": str(tmp_path / "t"), "mlflow": f"sqlite:///{tmp_path}/m.db"}
+    where["forgetting_budget"] = 100  # so that the teacher's network keeps it
     bundle.run([CONFIGS / n for n in DISTIL] + [file], teachers=[str(tmp_path / "p")], **where)
     summary = json.loads((tmp_path / "t" / "summary.json").read_text())
     assert summary["method"]["started_from"] == teacher.card.site
     card = load_model(tmp_path / "t" / "model").card
-    assert card.licence == "CC BY-NC 4.0" and card.site == values["site"]
+    own = load_model(Path(values["output_dir"]) / "model").card
+    assert card.licence == f"{own.licence}; CC BY-NC 4.0" and card.site == values["site"]
+    assert card.network.own == 1 and card.network.body.network == teacher.card.network
 
 
 def test_a_distillation_that_was_killed_goes_on_and_ends_with_the_same_model(demo, tmp_path):
     file, values = student_of(demo)
-    files = [str(CONFIGS / n) for n in DISTIL] + [str(file)]
+    files = [str(CONFIGS / n) for n in PAPER] + [str(file)]
     where = {"mlflow": f"sqlite:///{tmp_path}/m.db", "max_epochs": 3, "batch_size": 16}
     bundle.run(files, transfer_dir=str(tmp_path / "whole"), **where)
 

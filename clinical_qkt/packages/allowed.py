@@ -42,7 +42,7 @@ class Allowed:
         make: builds it.
         channels, classes: its arguments for the input's channels and the head's rows.
         depths: its early stages, from whose outputs statistics are computed unless others are named.
-        late: its last stages.
+        late: further stages, towards the last.
         others: which other arguments a card may give.
         fixed: arguments that nobody may change.
         tokens: its stages give ``(B, places, channels)`` and not ``(B, channels, *places)``.
@@ -109,7 +109,7 @@ ALLOWED: dict[str, Allowed] = {
         channels="in_channels",
         classes="num_classes",
         depths=("layer0", "layer1", "layer2"),
-        late=("layer3", "layer4"),
+        late=("layer3",),  # the last one alone comes to 4096 numbers
         others=frozenset({"layers", "inplanes"}),
     ),
     "ViT": Allowed(

@@ -138,15 +138,22 @@ def describe(network: nn.Module, spec: NetworkSpec, depths: list[str], given: In
     """The spec of an extractor made of a network, with as many features as are pooled of an empty image.
 
     Raises:
-        InputError: a depth is not there, or its output has no channels and places.
+        InputError: a depth is not there, or its output has no channels and places, or too many.
     """
     counted = PoolingSpec(network=spec, depths=depths, pooled=1)
     counted.build_network(1)  # names the depth that is not there
     device = next(network.parameters()).device
     image = torch.zeros(1, given.channels, *given.spatial_size, device=device)
     with torch.no_grad():
-        _, pooled = Pooling(counted, network.eval()).pooled(image)
-    return ExtractorSpec(network=spec, depths=depths, pooled=pooled.shape[1], features=pooled.shape[1])
+        _, seen = Pooling(counted, network.eval()).pooled(image)
+    pooled = seen.shape[1]
+    if pooled > MAX_FEATURES:
+        raise InputError(
+            f"{', '.join(depths)} come to {pooled:,} numbers, more than {MAX_FEATURES:,}",
+            where="depths",
+            fix="name fewer stages, or earlier ones",
+        )
+    return ExtractorSpec(network=spec, depths=depths, pooled=pooled, features=pooled)
 
 
 def _mean_and_spread(output: Tensor, tokens: bool) -> Tensor:

@@ -50,7 +50,7 @@ class NetworkSpec(BaseModel):
 
     @property
     def stages(self) -> list[str]:
-        """Its first and last stages by name; see ``multihead``."""
+        """Its stages by name, from the first to the last that is pooled; see ``multihead``."""
         return [*self.early_depths, *ALLOWED[self.name].late]
 
     @property

@@ -284,7 +284,7 @@ def test_gain_a_class(here, follow):
     variants = {name: summary(here / "runs" / name) for name in ("gained", "gained_light", "gained_distil")}
     assert [s["method"]["variant"] for s in variants.values()] == ["committee", "light", "distil"]
     networks = {name: load_model(here / "runs" / name / "model").card.network for name in variants}
-    assert len(networks["gained_light"].members) == 2 and networks["gained_distil"].name == "ResNet"
+    assert len(networks["gained_light"].members) == 2 and networks["gained_distil"].name == "MultiHead"
     assert summary(here / "runs/gained_budget_4")["budget"] == {"forgetting": 4.0}
     assert files(here / "runs/gained") >= {"report.html", "summary.json", "figures", "model/card.json"}
 

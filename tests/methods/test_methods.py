@@ -18,7 +18,9 @@ CASES = {
     "fine_tune": ("fine_tune", QUICK),
     "distill_all": ("distill", QUICK),
     "distill_relevant": ("distill", {**QUICK, "relevant_only": True}),
-    "distil": ("qkt", {**QUICK, "ask": "relevant", "answers": "each", "start_from": "teacher"}),
+    "distil": ("qkt", {"start_from": "teacher", "heads": "each"}),
+    "own_body": ("qkt", {"start_from": "own", "heads": "each"}),
+    "evidence": ("qkt", {**QUICK, "ask": "relevant", "answers": "each", "start_from": "teacher"}),
     "joint_answers": ("qkt", {**QUICK, "start_from": "teacher", "divergence": "kl", "label_weight": 0}),
     "committee": ("qkt", {}),
     "pooled": ("pooled", QUICK),
@@ -41,7 +43,9 @@ def test_a_method_gives_a_column_a_class_and_keeps_what_the_student_knew(name, c
     assert (found.bytes_received > 0) == (name not in ("local", "pooled"))
 
 
-@pytest.mark.parametrize("name", ["masked_ensemble", "distil", "joint_answers", "committee", "pooled"])
+@pytest.mark.parametrize(
+    "name", ["masked_ensemble", "distil", "own_body", "evidence", "joint_answers", "committee", "pooled"]
+)
 def test_the_evidence_for_the_queried_class_is_higher_on_its_images(name, case, held_out):
     logits, truth = outcome(name, case).predict(held_out), labels_of(held_out)
     evidence = logits[:, 3] - logits[:, :3].amax(1)
@@ -79,7 +83,7 @@ class Nothing(torch.nn.Module):
         return torch.full((len(image), 3), torch.nan)
 
 
-@pytest.mark.parametrize("name", ["committee", "distil"])
+@pytest.mark.parametrize("name", ["committee", "distil", "evidence"])
 def test_a_teacher_that_answers_nan_is_refused_by_name(name, case):
     first, *others = case.teachers
     broken = replace(first, model=replace(first.model, network=Nothing()))

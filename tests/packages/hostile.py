@@ -35,9 +35,10 @@ from clinical_qkt.files import sha256
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.card import Card, KnowledgeMask
 from clinical_qkt.packages.committee import CommitteeSpec, Seat
-from clinical_qkt.packages.extractor import Extractor, describe
+from clinical_qkt.packages.extractor import Extractor, PoolingSpec, describe
 from clinical_qkt.packages.folder import CARD, SUMS
 from clinical_qkt.packages.gaussian import GaussianSpec
+from clinical_qkt.packages.multihead import MultiHeadSpec
 from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.query import QueryCard, load_query, save_query
 from clinical_qkt.packages.signing import SIGNATURE, Trust, new_key, sign
@@ -76,7 +77,7 @@ MODELS = {
         },
     ),
 }  # fmt: skip
-BASES = [*MODELS, "committee", "gaussian", "query", "answer"]
+BASES = [*MODELS, "committee", "gaussian", "multihead", "query", "answer"]
 
 
 @dataclass
@@ -121,7 +122,11 @@ def _edition(folder: Path, day: str, key: Path) -> Iterator[tuple[str, Path]]:
         **MODELS,
         "committee": CommitteeSpec(input=HERE, members=seats, width=4),
         "gaussian": GaussianSpec(extractor=extractor.spec, own=2, gaussians=3),
-    }
+        "multihead": MultiHeadSpec(
+            body=PoolingSpec(**extractor.spec.model_dump(exclude={"features"})),
+            columns=[0, 3], heads=[[0, 1], [1, 2]], own=1, width=4,
+        ),
+    }  # fmt: skip
     for name, spec in networks.items():
         network = spec.build(3)
         save_model(folder / name, network, _card(spec, find_head(network), day), signing_key=key)

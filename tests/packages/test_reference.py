@@ -16,8 +16,9 @@ from clinical_qkt.masks import published
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.committee import CommitteeSpec, Seat
-from clinical_qkt.packages.extractor import ExtractorSpec
+from clinical_qkt.packages.extractor import ExtractorSpec, PoolingSpec
 from clinical_qkt.packages.gaussian import GaussianSpec
+from clinical_qkt.packages.multihead import MultiHeadSpec
 from clinical_qkt.packages.networks import NetworkSpec, preset
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.reference import CARDS, SCHEMAS, files, schema
@@ -41,6 +42,9 @@ PRIVACY = PrivacyStatement(
     ),
     audit=PrivacyAudit(shadow_models=4, figures=[FIGURES]),
 )
+HEADS = MultiHeadSpec(
+    body=PoolingSpec(network=SPEC, depths=["blocks.0"], pooled=8), columns=[0], heads=[[0, 1]], own=0, width=2
+)
 COMMITTEE = CommitteeSpec(
     input=CONTRACT,
     width=2,
@@ -60,6 +64,7 @@ def model_card(network: Any = SPEC, **more: Any) -> Card:
 CARDS_WRITTEN = {
     "a model": model_card(),
     "a committee": model_card(COMMITTEE, knowledge_mask=published({"a": 0.9, "b": 0.1})),
+    "heads for other models": model_card(HEADS),
     "everything": model_card(
         recall={"a": 1.0, "b": 0.33},
         privacy=PRIVACY,

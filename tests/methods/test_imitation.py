@@ -1,0 +1,128 @@
+"""Heads that imitate other models; see conftest for the federation."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from torch import nn
+
+from clinical_qkt import imitation, phases
+from clinical_qkt.errors import InputError
+from clinical_qkt.packages.store import Model
+from clinical_qkt.phases import TransferSettings, first_within_budget
+from clinical_qkt.targets import answer
+from clinical_qkt.teachers import committee
+
+CPU = torch.device("cpu")
+
+
+def made(case, start_from="teacher", **changes):
+    case = replace(case, **changes)
+    return list(
+        imitation.imitations(
+            case.own, case.teachers, case.labels, case.query, case.answers, case.own_answers, case.training,
+            case.augment, start_from, 0, CPU,
+        )
+    )  # fmt: skip
+
+
+def test_the_relevant_teachers_networks_come_first_and_the_own_one_last(case):
+    relevant = {t.site for t in case.teachers if t.known_columns & set(case.query)}
+    *teachers, own = (m.card.site for m in made(case))
+    assert set(teachers) == relevant and own == case.own.card.site
+    assert [m.card.site for m in made(case, "own")] == [own]
+
+
+def test_no_weight_of_the_body_is_changed_and_every_model_has_a_head(case):
+    for model in made(case):
+        body = model.network.body.network
+        whose = {t.site: t.model.network for t in case.teachers} | {case.own.card.site: case.own.network}
+        before, after = whose[model.card.site].state_dict(), body.state_dict()
+        head = model.card.head.replace("head", "fc")
+        assert all(torch.equal(after[k], before[k]) for k in before if not k.startswith(head))
+        assert len(model.network.spec.heads) == len(case.teachers)
+
+
+def test_the_own_body_keeps_the_own_answers_to_the_letter(case, held_out):
+    model = made(case, "own")[0]
+    local = [item for item in held_out if int(item["label"]) in case.local]
+    logits, own = answer(model.network, local, CPU), answer(case.own.network, local, CPU)
+    assert torch.allclose(logits[:, case.local].softmax(1), own.softmax(1), atol=1e-5)
+
+
+def test_a_head_says_of_new_images_of_own_classes_what_its_model_says(case, held_out):
+    model = made(case, "own")[0]
+    new = [item for item in held_out if int(item["label"]) in case.local]
+    seen = torch.stack([item["image"] for item in new])
+    with torch.no_grad():
+        said = model.network.heads(model.network.body.pooled(seen)[1]).split(
+            [len(c) for c in model.network.spec.heads], 1
+        )
+    for head, teacher in zip(said, case.teachers, strict=True):
+        rows = [r for r, known in enumerate(teacher.known) if known]
+        wanted = answer(teacher.model.network, new, CPU)[:, rows]
+        agree = (head.argmax(1) == wanted.argmax(1)).float().mean()
+        assert agree > 0.8, teacher.site
+
+
+@given(st.integers(1, 4), st.integers(2, 5), st.integers(0, 2**31))
+def test_what_is_linear_in_the_features_is_learnt_whole(views, classes, seed):
+    generator = torch.Generator().manual_seed(seed)
+    base = torch.randn(60, 6, generator=generator, dtype=torch.float64) * torch.tensor([1, 5, 0.1, 1, 1, 1])
+    truth = torch.randn(6, classes, generator=generator, dtype=torch.float64)
+    said = (base @ truth).float()
+    heads = nn.Linear(6, classes)
+    imitation.fit(heads, base.repeat(views, 1) + 3, [said])
+    wanted = said - said.mean(1, keepdim=True)
+    assert (heads(base.float() + 3) - wanted).abs().mean() < 0.02 * wanted.abs().mean() + 1e-4
+
+
+def test_labels_are_learnt_in_equal_parts_with_the_own_answers_but_not_those_of_queried_images():
+    own = torch.tensor([[0.0, 0.0], [0.0, 0.0], [4.0, 0.0]])
+    found = imitation.taught(own, torch.tensor([0, 1, 2])).exp()
+    assert torch.allclose(found[:2], torch.tensor([[0.75, 0.25], [0.25, 0.75]]))
+    assert torch.allclose(found[2], own[2].softmax(0))
+
+
+def test_the_first_that_keeps_the_budget_is_taken_and_else_the_last(case):
+    found = made(case)
+    recall = torch.ones(len(case.local))
+    held = list(case.validation)
+
+    def chosen(models: list[Model], budget: float) -> Model:
+        settings = TransferSettings(start_from="teacher", heads="each")
+        return first_within_budget(models, held, case.query, recall, budget, settings, CPU)
+
+    assert chosen(found, 100.0) is found[0]
+    useless = replace(found[0], network=Wrong(len(case.labels)))
+    assert chosen([useless, found[-1]], 50.0) is found[-1]
+    assert chosen([found[-1], useless], -100.0) is useless
+
+
+class Wrong(nn.Module):
+    """Calls every image the queried class, whatever a bias says."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.head = nn.Linear(1, classes)
+
+    def forward(self, image):
+        out = torch.zeros(len(image), self.head.out_features)
+        out[:, -1] = 1e6
+        return out
+
+
+def test_an_own_model_that_is_a_committee_cannot_bear_heads(case):
+    joined = committee(case.own, case.teachers, case.labels)
+    with pytest.raises(InputError, match="cannot bear heads"):
+        made(case, own=replace(case.own, card=joined.card))
+
+
+def test_heads_do_not_go_with_training():
+    with pytest.raises(ValidationError, match="'each' trains nothing else"):
+        phases.TransferSettings(heads="each", start_from="teacher", max_epochs=3)
+    with pytest.raises(ValidationError, match="'each' trains nothing else"):
+        phases.TransferSettings(heads="each")
