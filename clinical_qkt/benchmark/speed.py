@@ -31,6 +31,7 @@ from clinical_qkt.cli import exit_codes
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import symmetries
 from clinical_qkt.files import write_json
+from clinical_qkt.imitation import imitations
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.losses import TransferLoss
 from clinical_qkt.packages.card import Card
@@ -99,6 +100,15 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
     seen = features_of(extractor, items, device), torch.arange(images) % len(LOCAL)
     given = [class_statistics(seen[0] + k) for k in range(4)]
 
+    def heads(teachers: int) -> Model:
+        others = _teachers(networks, teachers, teachers)
+        said = {t.site: answer(t.model.network, items, device) for t in others}
+        mine = answer(own, items, device)
+        model = (site, others, labels, QUERY, said, mine)
+        return next(imitations(*model, items, symmetries([28, 28]), "own", 0, device))
+
+    multihead = heads(4).network
+
     def site_answers() -> None:
         moments = Moments(extractor.spec.features)
         for image in pictures.split(1):  # as ``answering`` does
@@ -130,10 +140,12 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
     ways: dict[str, Callable[[], Any]] = {"plain fine-tuning": plain}
     for relevant in (1, 4, 16):
         ways[f"transfer, {relevant} relevant"] = lambda r=relevant: transfer(r, r)  # type: ignore[misc]
+        ways[f"heads, {relevant} relevant"] = lambda r=relevant: heads(r)  # type: ignore[misc]
         ways[f"naive loop, {relevant} relevant"] = lambda r=relevant: naive(r)  # type: ignore[misc]
     ways["probing one model for its mask"] = probing
     ways["one network answers"] = lambda: answers(networks[0])
     ways["own model and 4 teachers answer"] = lambda: answers(together)
+    ways["a network with heads for 4 teachers answers"] = lambda: answers(multihead)
     ways["statistics of a site's images"] = site_answers
     ways["a head of 4 sites' statistics"] = head_of_answers
     ways["a classifier made of statistics answers"] = lambda: answers(gaussian)
@@ -150,6 +162,7 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
     ratios = {
         f"{n} relevant teachers": {
             "transfer / plain fine-tuning": least[f"transfer, {n} relevant"] / base,
+            "heads for each / plain fine-tuning": least[f"heads, {n} relevant"] / base,
             "naive loop / transfer": least[f"naive loop, {n} relevant"] / least[f"transfer, {n} relevant"],
         }
         for n in (1, 4, 16)
@@ -168,6 +181,10 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
                 / least["one network answers"],
                 "its answers / transfer of 4": least["own model and 4 teachers answer"]
                 / least["transfer, 4 relevant"],
+            },
+            "a network with heads for 4 teachers": {
+                "its answers / one network's": least["a network with heads for 4 teachers answers"]
+                / least["one network answers"],
             },
             "answers by statistics": {
                 "a site's statistics / one network's answers": least["statistics of a site's images"]
