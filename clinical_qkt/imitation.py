@@ -157,11 +157,11 @@ def _seen_by(
     assert isinstance(body.card.network, NetworkSpec)
     network = reshape_head(body.network, dict(enumerate(rows)), len(rows))
     pooling = Pooling(_described(network, body.card.network, body.card.input), network)
-    change = Compose(copy.deepcopy(list(augment)))
-    change.set_random_state(seed)
     items = [{"image": images[i]["image"]} for i in range(len(images))]
-    with plain_tensors():
-        views = [Dataset(items), *([Dataset(items, change)] * VIEWS)]
+    views = [Dataset(items), *([Dataset(items, Compose(copy.deepcopy(list(augment))))] * VIEWS)]
+    # MONAI's loader seeds the transforms from torch's global state, which depends on what ran before.
+    with plain_tensors(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         return pooling, torch.cat([pooled_of(pooling, view, device) for view in views])
 
 

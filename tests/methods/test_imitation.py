@@ -46,6 +46,13 @@ def test_no_weight_of_the_body_is_changed_and_every_model_has_a_head(case):
         assert len(model.network.spec.heads) == len(case.teachers)
 
 
+def test_the_same_seed_gives_the_same_weights_whatever_ran_before(case):
+    first = [m.network.state_dict() for m in made(case)]
+    torch.rand(7)
+    again = [m.network.state_dict() for m in made(case)]
+    assert all(torch.equal(a[k], b[k]) for a, b in zip(first, again, strict=True) for k in a)
+
+
 def test_the_own_body_keeps_the_own_answers_to_the_letter(case, held_out):
     model = made(case, "own")[0]
     local = [item for item in held_out if int(item["label"]) in case.local]
