@@ -9,6 +9,7 @@ apart from the paper. Nothing here reads a queried image.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -45,7 +46,7 @@ class TransferSettings(BaseModel):
             of the relevant teacher that shares most classes with the student (ours); ``own``: the student's.
         heads: ``one``: the network's own; ``each``: one linear head for each model that takes part, on one
             network's stages, and nothing else is trained (ours); see ``imitation``. ``start_from`` says whose
-            network: with ``teacher`` the first relevant one's that lets the budget be kept, else the own.
+            network: with ``teacher`` a relevant one's if it lets the budget be kept, else the own.
         teachers_per_class: with ``ask: relevant``, only so many a queried class, those that know most of the
             student's classes; all if None.
         divergence: from the teachers' answers: ``evidence``, ``logit`` (ours), ``kl``, ``reverse_kl``,
@@ -245,11 +246,20 @@ def first_within_budget(
     settings: TransferSettings,
     device: torch.device,
 ) -> Model:
-    """The first of several models with which the forgetting budget can be kept; else the last."""
+    """The first of several models that keeps the forgetting budget with no queried class turned down.
+
+    A bias below zero turns a class down: then the budget is kept at the cost of its recall. If all need that,
+    the model that needs it least, on average over the queried classes; if none keeps the budget, the last.
+    """
+    best = -math.inf
     for model in models:
-        if fit_budget(model.network, validation, query, before, budget, settings, device).kept:
+        fit = fit_budget(model.network, validation, query, before, budget, settings, device)
+        raised = sum(fit.bias) / len(fit.bias)
+        if fit.kept and raised >= 0:
             return model
-    return model
+        if fit.kept and raised > best:
+            best, chosen = raised, model
+    return model if best == -math.inf else chosen
 
 
 def spend_budget(

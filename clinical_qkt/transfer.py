@@ -207,7 +207,7 @@ class Transfer:
         return model, found
 
     def with_heads(self, asked: Sequence[Teacher]) -> Model:
-        """One network with a head for each model; of the possible ones the first that keeps the budget."""
+        """One network with a head for each model; whose network bears them is chosen by the budget."""
         given = self.own.card.input
         held_out, images = self.images("validation", given), self.images("training", given)
         with self.timed("targets"):

@@ -56,7 +56,7 @@ def run(case: Case, settings: Settings) -> Outcome:
 
 
 def _with_heads(case: Case, settings: Settings, asked: Sequence[Teacher], received: int | None) -> Outcome:
-    """One network with a head for each model; of the possible ones the first that keeps the budget."""
+    """One network with a head for each model; whose network bears them is chosen by the budget."""
     labels = labels_of(case.validation)
     before = class_recalls(case.asked(case.own, case.validation), labels, case.local)
     how = (case.query, before, settings.forgetting_budget, settings, case.device)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from clinical_qkt import imitation, phases
+from clinical_qkt.budget import class_recalls
 from clinical_qkt.errors import InputError
 from clinical_qkt.packages.store import Model
 from clinical_qkt.phases import TransferSettings, first_within_budget
@@ -94,31 +95,32 @@ def test_labels_are_learnt_in_equal_parts_with_the_own_answers_but_not_those_of_
     assert torch.allclose(found[2], own[2].softmax(0))
 
 
-def test_the_first_that_keeps_the_budget_is_taken_and_else_the_last(case):
-    found = made(case)
-    recall = torch.ones(len(case.local))
-    held = list(case.validation)
+def test_a_network_is_taken_that_keeps_the_budget_and_turns_the_queried_class_down_least(case):
+    first, *_, own = made(case)
+    truth = torch.tensor([int(item["label"]) for item in case.validation])
+    recall = class_recalls(answer(case.own.network, case.validation, CPU), truth, case.local)
 
-    def chosen(models: list[Model], budget: float) -> Model:
+    def chosen(*models: Model, budget: float = 2.0) -> Model:
         settings = TransferSettings(start_from="teacher", heads="each")
-        return first_within_budget(models, held, case.query, recall, budget, settings, CPU)
+        return first_within_budget(models, case.validation, case.query, recall, budget, settings, CPU)
 
-    assert chosen(found, 100.0) is found[0]
-    useless = replace(found[0], network=Wrong(len(case.labels)))
-    assert chosen([useless, found[-1]], 50.0) is found[-1]
-    assert chosen([found[-1], useless], -100.0) is useless
+    loud, louder = (replace(own, network=Loud(own.network, by)) for by in (30.0, 50.0))
+    assert chosen(loud, louder) is loud and chosen(louder, loud) is loud
+    assert chosen(loud, own, louder) is own
+    assert chosen(first, own, budget=100.0) is first
+    assert chosen(own, loud, budget=-100.0) is loud  # none keeps it
 
 
-class Wrong(nn.Module):
-    """Calls every image the queried class, whatever a bias says."""
+class Loud(nn.Module):
+    """A network to which every image looks like the queried class, by so much."""
 
-    def __init__(self, classes):
+    def __init__(self, network, by):
         super().__init__()
-        self.head = nn.Linear(1, classes)
+        self.network, self.by = network, by
 
     def forward(self, image):
-        out = torch.zeros(len(image), self.head.out_features)
-        out[:, -1] = 1e6
+        out = self.network(image).clone()
+        out[:, -1] += self.by
         return out
 
 
