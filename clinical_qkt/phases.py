@@ -10,7 +10,7 @@ apart from the paper. Nothing here reads a queried image.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -237,23 +237,19 @@ def fit_budget(
     return fit_query_bias(logits, labels_of(validation), query, before, spend, spend * settings.worst_factor)
 
 
-def first_within_budget(
-    models: Iterable[Model],
-    validation: Images,
-    query: Sequence[int],
-    before: Tensor,
-    budget: float,
-    settings: TransferSettings,
-    device: torch.device,
-) -> Model:
+def first_within_budget(models: Iterable[Model], fitted: Callable[[nn.Module], BudgetFit]) -> Model:
     """The first of several models that keeps the forgetting budget with no queried class turned down.
 
     A bias below zero turns a class down: then the budget is kept at the cost of its recall. If all need that,
     the model that needs it least, on average over the queried classes; if none keeps the budget, the last.
+
+    Args:
+        models: at least one.
+        fitted: ``fit_budget`` of a network, everything else given.
     """
     best = -math.inf
     for model in models:
-        fit = fit_budget(model.network, validation, query, before, budget, settings, device)
+        fit = fitted(model.network)
         raised = sum(fit.bias) / len(fit.bias)
         if fit.kept and raised >= 0:
             return model

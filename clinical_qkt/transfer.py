@@ -232,7 +232,7 @@ class Transfer:
                 self.device,
             )
             how = (self.query, before, self.site.forgetting_budget, self.settings, self.device)
-            return phases.first_within_budget(made, held_out, *how)
+            return phases.first_within_budget(made, lambda n: phases.fit_budget(n, held_out, *how))
 
     def answers_on_training(self, asked: Sequence[Teacher]) -> dict[str, torch.Tensor]:
         """Each teacher's logits on the own training images by site, and the own model's as ``OWN``.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def _rows(config: BenchmarkConfig, federation: Federation, ask: Ask, out: Path) 
         file = place / f"{label}-{mark}.json"
         if not file.is_file():
             if not shared:
-                shared = _shared(federation, ask)
+                shared = _shared(config, federation, ask)
             write_json(file, _row(config, federation, shared, ask, label))
         try:
             rows.append(json.loads(file.read_text(encoding="utf-8")))
@@ -166,9 +167,10 @@ def _rows(config: BenchmarkConfig, federation: Federation, ask: Ask, out: Path) 
     return rows
 
 
-def _shared(federation: Federation, ask: Ask) -> dict[str, Any]:
+def _shared(config: BenchmarkConfig, federation: Federation, ask: Ask) -> dict[str, Any]:
     """What all methods of a query need: the case, the test images, the own model's logits on them."""
-    case, test = federation.case(ask), federation.test_items(ask)
+    case = replace(federation.case(ask), forgetting_budget=config.forgetting_budget)
+    test = federation.test_items(ask)
     own = {
         key: METHODS["local"].run(case, METHODS["local"].Settings()).predict(images)
         for key, images in (("own_validation", case.validation), ("own_test", test))

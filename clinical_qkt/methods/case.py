@@ -47,6 +47,7 @@ class Case:
         view: images that are prepared for one model as another model's contract asks for them.
         federation: all sites with their training images, the student's first; for averaging methods, and
             for methods in which each site computes something of its own.
+        forgetting_budget: points, for methods that choose by it; it is spent by the caller.
         kept: for what several methods need of one case, so that it is computed once.
         shared: a folder for what is the same for every query of the federation (rounds of averaging).
     """
@@ -63,6 +64,7 @@ class Case:
     shared: Path
     view: Callable[[Images, InputContract], Images] = lambda images, _: images
     federation: Callable[[], list[Member]] = field(default=list)
+    forgetting_budget: float = 2.0
     kept: dict[Any, Any] = field(default_factory=dict)
 
     @property

@@ -9,8 +9,6 @@ import copy
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pydantic import Field
-
 from clinical_qkt import imitation, phases, targets
 from clinical_qkt.budget import class_recalls
 from clinical_qkt.methods.case import Case, Outcome, of_network
@@ -23,11 +21,9 @@ class Settings(TransferSettings):
     """
     Attributes:
         half_precision: teachers' weights come in 16 bits, half as many bytes.
-        forgetting_budget: where a network is chosen by whether it keeps it.
     """
 
     half_precision: bool = False
-    forgetting_budget: float = Field(default=2.0, ge=0, le=100)
 
 
 def run(case: Case, settings: Settings) -> Outcome:
@@ -59,7 +55,7 @@ def _with_heads(case: Case, settings: Settings, asked: Sequence[Teacher], receiv
     """One network with a head for each model; whose network bears them is chosen by the budget."""
     labels = labels_of(case.validation)
     before = class_recalls(case.asked(case.own, case.validation), labels, case.local)
-    how = (case.query, before, settings.forgetting_budget, settings, case.device)
+    how = (case.query, before, case.forgetting_budget, settings, case.device)
     made = imitation.imitations(
         case.own,
         asked,
@@ -73,7 +69,7 @@ def _with_heads(case: Case, settings: Settings, asked: Sequence[Teacher], receiv
         case.seed,
         case.device,
     )
-    model = phases.first_within_budget(made, case.validation, *how)
+    model = phases.first_within_budget(made, lambda n: phases.fit_budget(n, case.validation, *how))
     return of_network(case, model.network, asked, received)
 
 

@@ -12,8 +12,9 @@ from torch import nn
 from clinical_qkt import imitation, phases
 from clinical_qkt.budget import class_recalls
 from clinical_qkt.errors import InputError
+from clinical_qkt.packages import extractor
 from clinical_qkt.packages.store import Model
-from clinical_qkt.phases import TransferSettings, first_within_budget
+from clinical_qkt.phases import TransferSettings, first_within_budget, fit_budget
 from clinical_qkt.targets import answer
 from clinical_qkt.teachers import committee
 
@@ -101,8 +102,8 @@ def test_a_network_is_taken_that_keeps_the_budget_and_turns_the_queried_class_do
     recall = class_recalls(answer(case.own.network, case.validation, CPU), truth, case.local)
 
     def chosen(*models: Model, budget: float = 2.0) -> Model:
-        settings = TransferSettings(start_from="teacher", heads="each")
-        return first_within_budget(models, case.validation, case.query, recall, budget, settings, CPU)
+        how = (case.validation, case.query, recall, budget, TransferSettings(), CPU)
+        return first_within_budget(models, lambda network: fit_budget(network, *how))
 
     loud, louder = (replace(own, network=Loud(own.network, by)) for by in (30.0, 50.0))
     assert chosen(loud, louder) is loud and chosen(louder, loud) is loud
@@ -128,6 +129,12 @@ def test_an_own_model_that_is_a_committee_cannot_bear_heads(case):
     joined = committee(case.own, case.teachers, case.labels)
     with pytest.raises(InputError, match="cannot bear heads"):
         made(case, own=replace(case.own, card=joined.card))
+
+
+def test_a_wide_network_bears_heads_on_its_first_stages_alone(case, monkeypatch):
+    monkeypatch.setattr(extractor, "MAX_FEATURES", 200)
+    found = made(case, "own")[0].network.spec.body
+    assert found.depths == case.own.card.network.early_depths and found.pooled <= 200
 
 
 def test_heads_do_not_go_with_training():
