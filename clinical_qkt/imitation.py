@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
 from monai.data import Dataset
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clinical_qkt.asking import pooled_of
+from clinical_qkt.budget import class_recalls
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace, align
@@ -28,7 +28,9 @@ from clinical_qkt.packages.extractor import Pooling, PoolingSpec, describe
 from clinical_qkt.packages.multihead import MAX_COLUMNS, MAX_HEADS, MultiHead, MultiHeadSpec
 from clinical_qkt.packages.networks import NetworkSpec, find_head, reshape_head
 from clinical_qkt.packages.store import Model
-from clinical_qkt.targets import Images, labels_of, require_finite
+from clinical_qkt.phases import TransferSettings, first_within_budget, fit_budget
+from clinical_qkt.student import Student
+from clinical_qkt.targets import answer, labels_of, require_finite
 from clinical_qkt.teachers import Start, Teacher, all_classes, possible_starts
 from clinical_qkt.training import plain_tensors
 
@@ -40,18 +42,31 @@ LABEL_SHARE = 0.5
 """Of the labels in what the head for the student's own model learns; the rest are its earlier answers."""
 
 
-def imitations(
-    own: Model,
+def with_heads(
+    student: Student,
     teachers: Sequence[Teacher],
-    labels: LabelSpace,
-    query: Sequence[int],
     answers: Mapping[str, Tensor],
     own_answers: Tensor,
-    images: Images,
-    augment: Sequence[Any],
+    settings: TransferSettings,
+) -> Model:
+    """One network with a head for each model; whose network bears them is chosen by the forgetting budget.
+
+    Arguments and errors are those of ``imitations``.
+    """
+    held_out, device = student.validation, student.device
+    own = answer(student.own.network, held_out, device)
+    before = class_recalls(own, labels_of(held_out), student.local)
+    how = (held_out, student.query, before, student.forgetting_budget, settings, device)
+    made = imitations(student, teachers, answers, own_answers, settings.start_from)
+    return first_within_budget(made, lambda network: fit_budget(network, *how))
+
+
+def imitations(
+    student: Student,
+    teachers: Sequence[Teacher],
+    answers: Mapping[str, Tensor],
+    own_answers: Tensor,
     start_from: Start,
-    seed: int,
-    device: torch.device,
 ) -> Iterator[Model]:
     """Networks that speak for all: first those whose body is a relevant teacher's, last the own one.
 
@@ -60,11 +75,8 @@ def imitations(
 
     Args:
         teachers: those that are imitated.
-        labels: the student's classes, then the queried ones.
         answers: each teacher's logits on the training images by site, ``(N, its classes)``.
         own_answers: the own model's, ``(N, local)``.
-        images: the training images, ``{"image", "label"}``, as the own model takes them.
-        augment: MONAI transforms that change a prepared image at random.
         start_from: ``own``: no teacher's network may be the body.
 
     Yields:
@@ -74,6 +86,7 @@ def imitations(
         PackageError: a teacher's answers hold NaN or infinity.
         InputError: there are too many models or classes; the own model is not one that a site trained itself.
     """
+    own, labels, images = student.own, student.labels, student.training
     everyone = all_classes(labels, teachers)
     _require_possible(own, teachers, everyone)
     said = [(own.card.site, taught(own_answers, labels_of(images)), list(range(own_answers.shape[1])))]
@@ -84,11 +97,11 @@ def imitations(
     own_rows = sorted(align(own.card.labels, labels).items(), key=lambda row: row[1])
     bodies = [(own, dict(own_rows))]
     if start_from != "own":
-        starts = [(t.model, t.known_rows(everyone)) for t in possible_starts(own, teachers, query)]
+        starts = [(t.model, t.known_rows(everyone)) for t in possible_starts(own, teachers, student.query)]
         bodies = [(m, rows) for m, rows in starts if len(set(rows.values())) == len(rows)] + bodies
     models = [own, *(t.model for t in teachers)]
     for body, rows in bodies:
-        pooling, pooled = _seen_by(body, rows, images, augment, seed, device)
+        pooling, pooled = _seen_by(body, rows, student)
         heads = [(site, logits, columns) for site, logits, columns in said if site != body.card.site]
         spec = MultiHeadSpec(
             body=pooling.spec,
@@ -145,24 +158,18 @@ def fit(heads: nn.Linear, pooled: Tensor, said: Sequence[Tensor]) -> None:
     heads.bias.copy_(offset - mean @ weight)
 
 
-def _seen_by(
-    body: Model,
-    rows: Mapping[int, int],
-    images: Images,
-    augment: Sequence[Any],
-    seed: int,
-    device: torch.device,
-) -> tuple[Pooling, Tensor]:
+def _seen_by(body: Model, rows: Mapping[int, int], student: Student) -> tuple[Pooling, Tensor]:
     """The body with a row for each of ``rows``, and what it makes of images and their views."""
     assert isinstance(body.card.network, NetworkSpec)
     network = reshape_head(body.network, dict(enumerate(rows)), len(rows))
     pooling = Pooling(_described(network, body.card.network, body.card.input), network)
-    items = [{"image": images[i]["image"]} for i in range(len(images))]
-    views = [Dataset(items), *([Dataset(items, Compose(copy.deepcopy(list(augment))))] * VIEWS)]
+    items = [{"image": student.training[i]["image"]} for i in range(len(student.training))]
+    changed = Dataset(items, Compose(copy.deepcopy(list(student.augment))))
+    views = [Dataset(items), *([changed] * VIEWS)]
     # MONAI's loader seeds the transforms from torch's global state, which depends on what ran before.
     with plain_tensors(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return pooling, torch.cat([pooled_of(pooling, view, device) for view in views])
+        torch.manual_seed(student.seed)
+        return pooling, torch.cat([pooled_of(pooling, view, student.device) for view in views])
 
 
 def _described(network: nn.Module, spec: NetworkSpec, given: InputContract) -> PoolingSpec:

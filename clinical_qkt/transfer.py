@@ -29,11 +29,12 @@ from clinical_qkt.errors import InputError
 from clinical_qkt.examination import agreements, examined, few_images
 from clinical_qkt.files import drop_unfinished, fingerprint, sha256, write_json
 from clinical_qkt.handlers import LogEpochs
-from clinical_qkt.imitation import imitations
+from clinical_qkt.imitation import with_heads
 from clinical_qkt.packages.store import Model
 from clinical_qkt.phases import TransferSettings
 from clinical_qkt.sites import Site
 from clinical_qkt.stages import finish_transfer
+from clinical_qkt.student import Student
 from clinical_qkt.summary import summarise
 from clinical_qkt.targets import Images, answer, labels_of
 from clinical_qkt.teachers import (
@@ -209,30 +210,22 @@ class Transfer:
     def with_heads(self, asked: Sequence[Teacher]) -> Model:
         """One network with a head for each model; whose network bears them is chosen by the budget."""
         given = self.own.card.input
-        held_out, images = self.images("validation", given), self.images("training", given)
+        student = Student(
+            own=self.own,
+            labels=self.labels,
+            query=self.query,
+            training=self.images("training", given),
+            validation=self.images("validation", given),
+            augment=self.augment,
+            seed=self.site.seed,
+            device=self.device,
+            forgetting_budget=self.site.forgetting_budget,
+        )
         with self.timed("targets"):
             path = self.unfinished(asked) / "answers.safetensors"
             said = targets.kept(path, lambda: self.answers_on_training(asked))
         with self.timed("phase 2"):
-            own = said.pop(OWN)
-            before = class_recalls(
-                answer(self.own.network, held_out, self.device), labels_of(held_out), self.local
-            )
-            made = imitations(
-                self.own,
-                asked,
-                self.labels,
-                self.query,
-                said,
-                own,
-                images,
-                self.augment,
-                self.settings.start_from,
-                self.site.seed,
-                self.device,
-            )
-            how = (self.query, before, self.site.forgetting_budget, self.settings, self.device)
-            return phases.first_within_budget(made, lambda n: phases.fit_budget(n, held_out, *how))
+            return with_heads(student, asked, said, said.pop(OWN), self.settings)
 
     def answers_on_training(self, asked: Sequence[Teacher]) -> dict[str, torch.Tensor]:
         """Each teacher's logits on the own training images by site, and the own model's as ``OWN``.

@@ -102,7 +102,10 @@ def test_a_teachers_ambiguous_list_is_refused_with_its_site(tmp_path):
 
 def test_methods_that_average_weights_refuse_declared_classes(relabelled, tmp_path):
     own, teachers, labels = relabelled
-    case = Case(own, labels, [2], [], [], teachers, [], 0, CPU, tmp_path)
+    case = Case(
+        own=own, labels=labels, query=[2], training=[], validation=[], teachers=teachers, augment=[], seed=0,
+        device=CPU, shared=tmp_path,
+    )  # fmt: skip
     with pytest.raises(
         InputError, match="method 'fedavg': cannot tell that 'granulocyte' stands for 'neutrophil' too"
     ):

@@ -39,6 +39,7 @@ from clinical_qkt.packages.gaussian import GaussianClassifier
 from clinical_qkt.packages.networks import preset, reshape_head
 from clinical_qkt.packages.store import Model
 from clinical_qkt.statistics import Moments, class_statistics, pooled
+from clinical_qkt.student import Student
 from clinical_qkt.targets import aligned, answer, with_targets
 from clinical_qkt.teachers import Teacher, committee, relevant_teachers
 from clinical_qkt.training import train
@@ -100,12 +101,21 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
     seen = features_of(extractor, items, device), torch.arange(images) % len(LOCAL)
     given = [class_statistics(seen[0] + k) for k in range(4)]
 
+    student = Student(
+        own=site,
+        labels=labels,
+        query=list(QUERY),
+        training=items,
+        validation=items[:64],
+        augment=symmetries([28, 28]),
+        seed=0,
+        device=device,
+    )
+
     def heads(teachers: int) -> Model:
         others = _teachers(networks, teachers, teachers)
         said = {t.site: answer(t.model.network, items, device) for t in others}
-        mine = answer(own, items, device)
-        model = (site, others, labels, QUERY, said, mine)
-        return next(imitations(*model, items, symmetries([28, 28]), "own", 0, device))
+        return next(imitations(student, others, said, answer(own, items, device), "own"))
 
     multihead = heads(4).network
 

@@ -8,16 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError
-from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.store import Model
 from clinical_qkt.phases import head_inputs
+from clinical_qkt.student import Student
 from clinical_qkt.targets import Images, answer
 from clinical_qkt.teachers import Teacher
 from clinical_qkt.training import train
@@ -34,42 +33,26 @@ class Member:
     training: list[dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Case:
-    """A student and its query. No test image is here, and no image of a queried class that it lacks.
+@dataclass(frozen=True, kw_only=True)
+class Case(Student):
+    """A student with all that a method may use for it.
 
     Attributes:
-        own: the student's model.
-        labels: its classes, then the queried ones; ``query`` holds the columns of the latter.
-        training, validation: its images, prepared for ``own``, ``{"image", "label"}``.
         teachers: all other sites' models, probed and aligned to ``labels``.
-        augment: MONAI transforms that change a prepared image at random.
         view: images that are prepared for one model as another model's contract asks for them.
         federation: all sites with their training images, the student's first; for averaging methods, and
             for methods in which each site computes something of its own.
-        forgetting_budget: points, for methods that choose by it; it is spent by the caller.
         kept: for what several methods need of one case, so that it is computed once.
         shared: a folder for what is the same for every query of the federation (rounds of averaging).
     """
 
-    own: Model
-    labels: LabelSpace
-    query: list[int]
     training: list[dict[str, Any]]
     validation: list[dict[str, Any]]
     teachers: list[Teacher]
-    augment: list[Any]
-    seed: int
-    device: torch.device
     shared: Path
     view: Callable[[Images, InputContract], Images] = lambda images, _: images
     federation: Callable[[], list[Member]] = field(default=list)
-    forgetting_budget: float = 2.0
     kept: dict[Any, Any] = field(default_factory=dict)
-
-    @property
-    def local(self) -> list[int]:
-        return [c for c in range(len(self.labels)) if c not in set(self.query)]
 
     @cached_property
     def answers(self) -> dict[str, Tensor]:

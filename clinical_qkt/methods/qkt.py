@@ -6,14 +6,12 @@ The variants ``committee``, ``light``, ``distil`` and ``paper`` are settings, as
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import replace
 
-from clinical_qkt import imitation, phases, targets
-from clinical_qkt.budget import class_recalls
+from clinical_qkt import phases, targets
+from clinical_qkt.imitation import with_heads
 from clinical_qkt.methods.case import Case, Outcome, of_network
 from clinical_qkt.phases import TransferSettings
-from clinical_qkt.targets import labels_of
 from clinical_qkt.teachers import Teacher, relevant_teachers, starting_point
 
 
@@ -39,7 +37,8 @@ def run(case: Case, settings: Settings) -> Outcome:
         asked = [_halved(t) for t in asked]
         received = (sum(t.model.bytes for t in case.teachers) if received is None else received) // 2
     if settings.heads == "each":
-        return _with_heads(case, settings, asked, received)
+        model = with_heads(case, asked, case.answers, case.own_answers, settings)
+        return of_network(case, model.network, asked, received)
     how = settings.answers, *settings.veil
     answers = targets.asked(asked, case.answers, case.own_answers, case.labels, *how)
     network, start = starting_point(case.own, asked, case.labels, case.query, settings.start_from)
@@ -49,28 +48,6 @@ def run(case: Case, settings: Settings) -> Outcome:
     network = phases.distil(network, images, case.augment, case.view(case.validation, given), *chosen)
     phases.retrain_head(network, images, *chosen)
     return of_network(case, network, asked, received, given)
-
-
-def _with_heads(case: Case, settings: Settings, asked: Sequence[Teacher], received: int | None) -> Outcome:
-    """One network with a head for each model; whose network bears them is chosen by the budget."""
-    labels = labels_of(case.validation)
-    before = class_recalls(case.asked(case.own, case.validation), labels, case.local)
-    how = (case.query, before, case.forgetting_budget, settings, case.device)
-    made = imitation.imitations(
-        case.own,
-        asked,
-        case.labels,
-        case.query,
-        case.answers,
-        case.own_answers,
-        case.training,
-        case.augment,
-        settings.start_from,
-        case.seed,
-        case.device,
-    )
-    model = phases.first_within_budget(made, lambda n: phases.fit_budget(n, case.validation, *how))
-    return of_network(case, model.network, asked, received)
 
 
 def _halved(teacher: Teacher) -> Teacher:

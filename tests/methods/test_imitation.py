@@ -23,12 +23,7 @@ CPU = torch.device("cpu")
 
 def made(case, start_from="teacher", **changes):
     case = replace(case, **changes)
-    return list(
-        imitation.imitations(
-            case.own, case.teachers, case.labels, case.query, case.answers, case.own_answers, case.training,
-            case.augment, start_from, 0, CPU,
-        )
-    )  # fmt: skip
+    return list(imitation.imitations(case, case.teachers, case.answers, case.own_answers, start_from))
 
 
 def test_the_relevant_teachers_networks_come_first_and_the_own_one_last(case):
