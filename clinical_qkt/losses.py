@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clinical_qkt.subclasses import subclass_divergence
+
 Divergence = Literal["evidence", "logit", "kl", "reverse_kl", "balanced", "interpolated"]
 
 
@@ -163,6 +165,9 @@ class TransferLoss(torch.nn.Module):
         label_weight, divergence_weight, self_weight: of the restricted cross-entropy, of the divergence, and
             of keeping the student's own earlier logits.
         temperature: of the divergences between softmaxes.
+
+    A network in training that has a second head learns pseudo-subclasses by it, with the weight of the
+    divergence; see ``subclasses``.
     """
 
     progress: float = 1.0  #: of the training, for ``interpolated``; ``handlers.Progress`` sets it
@@ -183,19 +188,24 @@ class TransferLoss(torch.nn.Module):
         self.label_weight, self.divergence_weight = label_weight, divergence_weight
         self.self_weight = self_weight
 
-    def forward(self, logits: Tensor, targets: dict[str, Tensor]) -> Tensor:
+    def forward(self, output: Tensor | tuple[Tensor, Tensor], targets: dict[str, Tensor]) -> Tensor:
         """
         Args:
-            logits: ``(B, C)``.
-            targets: ``label`` ``(B,)``, ``answers`` ``(B, T, C)``, ``own`` ``(B, local)``.
+            output: logits ``(B, C)``; with a second head also its own, ``(B, T, C, S)``.
+            targets: ``label`` ``(B,)``, ``answers`` ``(B, T, C)``, ``own`` ``(B, local)``, with a second head
+                ``parts`` ``(B, T, C, S)``.
 
         Returns:
             A scalar.
         """
+        logits, within = output if isinstance(output, tuple) else (output, None)
         loss = self.label_weight * restricted_cross_entropy(logits, targets["label"], self.local)
         if self.divergence_weight:
             how = (self.query, self.local, self.temperature, self.progress)
             away = divergence(self.kind, logits, targets["answers"], *how)
+            loss = loss + self.divergence_weight * away
+        if within is not None:
+            away = subclass_divergence(within, targets["answers"], targets["parts"], self.temperature)
             loss = loss + self.divergence_weight * away
         if self.self_weight:
             loss = loss + self.self_weight * logit_matching(logits[:, self.local], targets["own"])

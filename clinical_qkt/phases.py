@@ -31,7 +31,7 @@ from clinical_qkt.packages.networks import find_head
 from clinical_qkt.packages.store import Model
 from clinical_qkt.targets import Answers, Images, answer, labels_of
 from clinical_qkt.teachers import Start
-from clinical_qkt.training import prepare_batch, train
+from clinical_qkt.training import SecondHead, prepare_batch, train
 
 
 class TransferSettings(BaseModel):
@@ -54,8 +54,10 @@ class TransferSettings(BaseModel):
         label_weight, divergence_weight, self_weight: of the cross-entropy, of that, and of keeping the
             student's own earlier logits.
         temperature: of the divergences between softmaxes.
-        answer_temperature, answer_noise: how far the teachers' answers are softened where a teacher is
+        private_temperature, answer_noise: how far the teachers' answers are softened where a teacher is
             unusually certain, 1 for not at all, and noised, 0 for not at all; see ``targets.veiled``.
+        subclass: into how many parts each of a teacher's classes is split along its embedding, as further
+            targets of phase 1; 1 for none; see ``subclasses``.
         max_epochs, learning_rate, batch_size: of phase 1; 0 epochs leave it out.
         refine_epochs, refine_learning_rate: of the head's retraining in phase 2.
         reserve: the share of the forgetting budget that is not spent on validation images, because other
@@ -81,8 +83,9 @@ class TransferSettings(BaseModel):
     divergence_weight: float = Field(default=0.1, ge=0)
     self_weight: float = Field(default=0.0, ge=0)
     temperature: float = Field(default=2.0, gt=0)
-    answer_temperature: float = Field(default=1.0, ge=1)
+    private_temperature: float = Field(default=1.0, ge=1)
     answer_noise: float = Field(default=0.0, ge=0)
+    subclass: int = Field(default=1, ge=1, le=8)
     max_epochs: int = Field(default=0, ge=0)
     learning_rate: float = Field(default=2e-3, gt=0)
     batch_size: int = Field(default=64, ge=2)
@@ -109,15 +112,26 @@ class TransferSettings(BaseModel):
     def _nothing_but_answers(self) -> TransferSettings:
         if self.veil != (1, 0) and not (self.trains and self.start_from == "own"):
             raise ValueError(
-                "answer_temperature and answer_noise protect nothing where the new model holds a teacher's "
+                "private_temperature and answer_noise protect nothing where the new model holds a teacher's "
                 "weights: set 'start_from: own' and train ('max_epochs')"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_of_a_teachers_classes(self) -> TransferSettings:
+        if self.subclass > 1 and not (self.max_epochs and self.answers == "each" and self.divergence_weight):
+            raise ValueError(
+                "subclass: parts of a class are learnt from each teacher in phase 1: set 'answers: each', "
+                "'max_epochs' and 'divergence_weight'"
+            )
+        if self.subclass > 1 and self.veil != (1, 0):
+            raise ValueError("subclass: a teacher's embedding is not veiled: leave out one of the two")
         return self
 
     @property
     def veil(self) -> tuple[float, float]:
         """What ``targets.veiled`` does to the teachers' answers: temperature and noise."""
-        return self.answer_temperature, self.answer_noise
+        return self.private_temperature, self.answer_noise
 
     @property
     def trains(self) -> bool:
@@ -151,7 +165,7 @@ def distil(
 
     Args:
         network: the starting point, with a row a class.
-        images: with targets, as from ``targets.with_targets``.
+        images: with targets, as from ``targets.with_targets``; with ``subclass`` also ``parts``.
         augment: MONAI transforms for the images; the answers stay those to the plain image.
         validation: own images that no gradient sees, for the curves only.
         query: the columns of the queried classes.
@@ -160,8 +174,9 @@ def distil(
     """
     local = [c for c in range(_head(network).out_features) if c not in set(query)]
     loss = _loss(local, query, settings)
-    return train(
-        network,
+    learner = _with_second_head(network, images.data[0], seed) if settings.subclass > 1 else network
+    train(
+        learner,
         images.data,
         augment,
         loss,
@@ -174,6 +189,7 @@ def distil(
         handlers=[Progress(loss), ValidationCurves(validation, local, query, device), *handlers],
         work=work,
     )
+    return network.eval()
 
 
 def retrain_head(
@@ -286,6 +302,15 @@ def head_inputs(network: nn.Module, images: Images, device: torch.device) -> Ten
     finally:
         hook.remove()
     return torch.cat(caught)
+
+
+def _with_second_head(network: nn.Module, item: dict[str, Any], seed: int) -> SecondHead:
+    """The network with a head for the parts of each teacher's classes, of which ``item`` tells how many."""
+    shape = item["parts"].shape
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        second = nn.Linear(_head(network).in_features, shape.numel())
+    return SecondHead(network, nn.Sequential(second, nn.Unflatten(1, shape)))
 
 
 def _loss(local: Sequence[int], query: Sequence[int], settings: TransferSettings) -> TransferLoss:

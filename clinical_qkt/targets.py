@@ -177,18 +177,16 @@ def kept(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]
         return tensors
 
 
-def with_targets(items: Images, answers: Tensor, own: Tensor) -> Dataset:
+def with_targets(items: Images, answers: Tensor, own: Tensor, **more: Tensor) -> Dataset:
     """The student's images with what everybody said about them.
 
     Args:
         items: ``{"image", "label"}``.
         answers: ``(N, T, C)`` of the relevant teachers, aligned.
         own: ``(N, local)``, the student's own earlier logits.
+        more: further targets, a row an image.
     """
-    labels = labels_of(items)
+    rows = {"label": labels_of(items), "answers": answers, "own": own, **more}
     return Dataset(
-        [
-            {"image": items[i]["image"], "label": labels[i], "answers": answers[i], "own": own[i]}
-            for i in range(len(items))
-        ]
+        [{"image": items[i]["image"], **{k: v[i] for k, v in rows.items()}} for i in range(len(items))]
     )

@@ -19,7 +19,7 @@ from mlflow.entities import Run
 from monai.data import Dataset
 from torch import nn
 
-from clinical_qkt import phases, record, report, targets, tracking
+from clinical_qkt import phases, record, report, subclasses, targets, tracking
 from clinical_qkt.answers import Answers, read_answers, with_answers
 from clinical_qkt.budget import BudgetFit, class_recalls
 from clinical_qkt.data.datalist import CheckedData, Section
@@ -261,11 +261,17 @@ class Transfer:
             said = self.answers_on_training(asked)
             own = said.pop(OWN)
             answers = targets.asked(asked, said, own, self.labels, self.settings.answers, *self.settings.veil)
-            return {"answers": answers, "own": own}
+            found = {"answers": answers, "own": own}
+            if self.settings.subclass > 1:
+                features = {
+                    t.site: phases.head_inputs(t.model.network, self.seen_by(t), self.device) for t in asked
+                }
+                found["parts"] = subclasses.of_teachers(asked, features, answers, self.settings.subclass)
+            return found
 
         with self.timed("targets"):
             found = targets.kept(self.unfinished(asked) / "targets.safetensors", collect)
-            return targets.with_targets(self.images("training", given), found["answers"], found["own"])
+            return targets.with_targets(self.images("training", given), **found)
 
     def distilled(
         self,

@@ -104,7 +104,7 @@ def test_a_misspelt_setting_is_refused():
 
 
 def test_veiled_answers_are_refused_where_the_new_model_holds_a_teachers_weights():
-    TransferSettings(answer_noise=0.5, answer_temperature=2.0, max_epochs=1, start_from="own")
+    TransferSettings(answer_noise=0.5, private_temperature=2.0, max_epochs=1, start_from="own")
     for holds in ({"start_from": "teacher", "max_epochs": 1}, {"start_from": "own"}, {}):
         with pytest.raises(ValueError, match="start_from: own"):
             TransferSettings(answer_noise=0.5, **holds)

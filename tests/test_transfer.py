@@ -84,7 +84,12 @@ def test_the_new_model_keeps_every_licence_and_tells_whose_network_bears_the_hea
 def test_a_distillation_that_was_killed_goes_on_and_ends_with_the_same_model(demo, tmp_path):
     file, values = student_of(demo)
     files = [str(CONFIGS / n) for n in PAPER] + [str(file)]
-    where = {"mlflow": f"sqlite:///{tmp_path}/m.db", "max_epochs": 3, "batch_size": 16}
+    where = {
+        "mlflow": f"sqlite:///{tmp_path}/m.db",
+        "max_epochs": 3,
+        "batch_size": 16,
+        "settings::subclass": 2,  # so that there is a second head to be taken up, too
+    }
     bundle.run(files, transfer_dir=str(tmp_path / "whole"), **where)
 
     process = start("monai.bundle", *bundle_words(files, transfer_dir=tmp_path / "cut", **where))

@@ -24,10 +24,11 @@ from clinical_qkt.errors import InputError
 from clinical_qkt.losses import masked_kl, restricted_cross_entropy
 from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, of_network
 from clinical_qkt.methods.fedavg import average
-from clinical_qkt.packages.networks import NetworkSpec, find_head, reshape_head
+from clinical_qkt.packages.networks import NetworkSpec, reshape_head
 from clinical_qkt.phases import head_inputs
 from clinical_qkt.targets import aligned, labels_of, require_finite
 from clinical_qkt.teachers import Teacher, relevant_teachers
+from clinical_qkt.training import SecondHead
 
 
 class Settings(TrainingSettings):
@@ -48,24 +49,6 @@ class Settings(TrainingSettings):
     weight: float = Field(default=1.0, ge=0)
     temperature: float = Field(default=2.0, gt=0)
     hint_weight: float = Field(default=1.0, ge=0)
-
-
-class Hinted(nn.Module):
-    """A network that gives its logits and what an adaptor makes of its features, the inputs of its head."""
-
-    def __init__(self, network: nn.Module, adaptor: nn.Module) -> None:
-        super().__init__()
-        self.network, self.adaptor = network, adaptor
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        caught: list[Tensor] = []
-        head = self.network.get_submodule(find_head(self.network))
-        hook = head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
-        try:
-            logits = self.network(images)
-        finally:
-            hook.remove()
-        return logits, self.adaptor(caught[0])
 
 
 def run(case: Case, settings: Settings) -> Outcome:
@@ -98,7 +81,7 @@ def run(case: Case, settings: Settings) -> Outcome:
     for turn in range(settings.rounds):
         copies = []
         for t in chosen:
-            hinted = Hinted(copy.deepcopy(network), adaptors[t.site])
+            hinted = SecondHead(copy.deepcopy(network), adaptors[t.site])
             what = f"round {turn + 1}, {t.site}"
             case.train(hinted, items[t.site], loss, settings, what, seed=case.seed + turn)
             copies.append(hinted.network)

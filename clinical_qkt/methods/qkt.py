@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
-from clinical_qkt import phases, targets
+from clinical_qkt import phases, subclasses, targets
 from clinical_qkt.imitation import with_heads
 from clinical_qkt.methods.case import Case, Outcome, of_network
 from clinical_qkt.phases import TransferSettings
@@ -43,7 +43,11 @@ def run(case: Case, settings: Settings) -> Outcome:
     answers = targets.asked(asked, case.answers, case.own_answers, case.labels, *how)
     network, start = starting_point(case.own, asked, case.labels, case.query, settings.start_from)
     given = start.card.input
-    images = targets.with_targets(case.view(case.training, given), answers, case.own_answers)
+    more = {}
+    if settings.subclass > 1:
+        features = {t.site: case.features(t.model) for t in asked}
+        more["parts"] = subclasses.of_teachers(asked, features, answers, settings.subclass)
+    images = targets.with_targets(case.view(case.training, given), answers, case.own_answers, **more)
     chosen = (case.query, settings, case.seed, case.device)
     network = phases.distil(network, images, case.augment, case.view(case.validation, given), *chosen)
     phases.retrain_head(network, images, *chosen)
