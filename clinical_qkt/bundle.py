@@ -12,7 +12,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, get_args
 
 import torch
 from ignite.metrics import EpochMetric
@@ -32,13 +32,14 @@ from clinical_qkt.data.transforms import contract_transforms
 from clinical_qkt.data.transforms import reading as reading
 from clinical_qkt.data.transforms import show_progress as show_progress
 from clinical_qkt.data.transforms import symmetries as symmetries
-from clinical_qkt.errors import InputError, OutputError, QKTError
+from clinical_qkt.errors import InputError, OutputError, QKTError, one_of
 from clinical_qkt.files import fingerprint, require_writable, sha256
 from clinical_qkt.handlers import EvaluationWriter, PredictionWriter
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.packages import networks, store
 from clinical_qkt.packages import query as query_package
+from clinical_qkt.packages.card import Precision
 from clinical_qkt.packages.folder import package_bytes
 from clinical_qkt.packages.query import Query
 from clinical_qkt.packages.statement import DifferentialPrivacy
@@ -223,18 +224,23 @@ def share(
     device: torch.device,
     leaving: dict[str, Any],
     shadow_models: int | None,
+    precision: Precision,
 ) -> None:
     """Write the teacher package, once somebody agreed.
 
     Args:
         leaving: ``to`` and ``yes``, see ``consent.Leaving``.
         shadow_models: of an audit; None for no audit.
+        precision: of the weights: ``float32``, or ``float16`` for half the bytes.
     """
+    if precision not in (known := list(get_args(Precision))):
+        raise InputError(f"unknown precision '{precision}'", where="precision", fix=one_of(precision, known))
     agree = _leaving(site, site.package_dir, **leaving)
     audit = None
     if shadow_models is not None:
         audit = audit_of(site, loaded, data, augment, shadow_models, unfinished(site, "audit"))
-    stages.share(site, loaded, data, test_items(data, loaded.card.labels), read, device, agree, audit)
+    items = test_items(data, loaded.card.labels)
+    stages.share(site, loaded, data, items, read, device, agree, audit, precision)
     _tell(site.package_dir, "a teacher package", bool(site.signing_key))
 
 

@@ -17,11 +17,11 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import cached
 from clinical_qkt.files import drop_unfinished
 from clinical_qkt.labels import LabelSpace
-from clinical_qkt.packages.card import Card, KnowledgeMask
+from clinical_qkt.packages.card import Card, KnowledgeMask, Precision
 from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.signing import require_private_key
 from clinical_qkt.packages.statement import DifferentialPrivacy, PrivacyStatement, TrainingSummary, coarse
-from clinical_qkt.packages.store import Model, save_model
+from clinical_qkt.packages.store import Model, in_precision, save_model
 from clinical_qkt.sites import Site
 from clinical_qkt.targets import answer, labels_of
 from clinical_qkt.teachers import Teacher, probe
@@ -79,6 +79,7 @@ def finish_transfer(
         "site": site.site,
         "label_space": labels.plain,
         "head": find_head(network),
+        "precision": "float32",
         "recall": {},
         "knowledge_mask": None,
         "training": None,
@@ -98,6 +99,7 @@ def share(
     device: torch.device,
     leaving: Leaving,
     audit: Audit | None = None,
+    precision: Precision = "float32",
 ) -> Card:
     """Write the teacher package: the site's model with what its card tells others.
 
@@ -108,11 +110,14 @@ def share(
         items: ``{"image", "label"}`` of the site's test images, labels in the model's order.
         read: MONAI transforms from a file to a raw channel-first image.
         leaving: asks whoever is there.
+        precision: of the weights that leave, and of all that the card says of them.
 
     Raises:
-        InputError: nobody agreed; the card would name a patient; the signing key cannot be used.
+        InputError: nobody agreed; the card would name a patient; the signing key cannot be used; a weight is
+            too large for half precision.
     """
     leaving.require_somebody()
+    model = in_precision(model, precision)
     if site.signing_key:
         require_private_key(site.signing_key)
     images = cached(items, read, model.card.input, "test images")

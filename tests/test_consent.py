@@ -70,6 +70,25 @@ def test_the_ledger_has_a_line_for_what_left_with_its_digest_and_receiver(teache
     assert json.loads(capsys.readouterr().out)["packages"] == [line]
 
 
+def test_a_package_in_half_precision_teaches_and_tells_of_the_rounded_weights(demo, tmp_path):
+    sites = {p: yaml.safe_load(p.read_text()) for p in sorted(demo.glob("sites/*.yaml"))}
+    student, (asked,) = next((p, v["query"]) for p, v in sites.items() if v.get("teachers"))
+    knows = next(p for p, v in sites.items() if p != student and asked in v["classes"])
+    package = share(knows, tmp_path, yes=True, precision="float16")
+    card = load_model(package).card
+    assert card.precision == "float16" and card.recall
+    where = {"transfer_dir": str(tmp_path / "t"), "mlflow": f"sqlite:///{tmp_path}/m.db"}
+    files = [CONFIGS / "train.yaml", CONFIGS / "transfer.yaml", CONFIGS / "transfer_distil.yaml", student]
+    bundle.run(files, **where, teachers=[str(package)])
+    assert load_model(tmp_path / "t" / "model").card.precision == "float32"
+
+
+def test_an_unknown_precision_is_refused_before_anything_is_shown(teacher, tmp_path):
+    with pytest.raises(InputError, match="precision 'half'\\nTo fix it: known: float32, float16"):
+        share(teacher, tmp_path, yes=True, precision="half")
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_audit_that_was_made_is_on_the_card_and_shown(teacher, tmp_path):
     package = share(teacher, tmp_path, yes=True, audit=True, shadow_models=0)
     model = load_model(package)

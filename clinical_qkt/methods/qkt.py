@@ -5,14 +5,14 @@ The variants ``committee``, ``light``, ``distil`` and ``paper`` are settings, as
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 from clinical_qkt import phases, subclasses, targets
 from clinical_qkt.imitation import with_heads
 from clinical_qkt.methods.case import Case, Outcome, of_network
+from clinical_qkt.packages.store import in_precision
 from clinical_qkt.phases import TransferSettings
-from clinical_qkt.teachers import Teacher, relevant_teachers, starting_point
+from clinical_qkt.teachers import relevant_teachers, starting_point
 
 
 class Settings(TransferSettings):
@@ -34,7 +34,7 @@ def run(case: Case, settings: Settings) -> Outcome:
         # Chosen by the masks on the cards, so that no other package has to be sent.
         received = sum(t.model.bytes for t in asked)
     if settings.half_precision:
-        asked = [_halved(t) for t in asked]
+        asked = [replace(t, model=in_precision(t.model, "float16")) for t in asked]
         received = (sum(t.model.bytes for t in case.teachers) if received is None else received) // 2
     if settings.heads == "each":
         model = with_heads(case, asked, case.answers, case.own_answers, settings)
@@ -52,9 +52,3 @@ def run(case: Case, settings: Settings) -> Outcome:
     network = phases.distil(network, images, case.augment, case.view(case.validation, given), *chosen)
     phases.retrain_head(network, images, *chosen)
     return of_network(case, network, asked, received, given)
-
-
-def _halved(teacher: Teacher) -> Teacher:
-    """The teacher as a package in half precision would bring it."""
-    network = copy.deepcopy(teacher.model.network).half().float()
-    return replace(teacher, model=replace(teacher.model, network=network))

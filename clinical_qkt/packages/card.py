@@ -27,6 +27,7 @@ AnyNetwork = Annotated[
 """One network, one with a head made of statistics or with a head for each model, or a committee of such."""
 
 
+Precision = Literal["float32", "float16"]
 ClassName = Annotated[str, Field(max_length=200)]
 
 
@@ -88,6 +89,8 @@ class Card(PackageCard):
     """A network of the closed list with literal arguments; nothing else can be named."""
     head: str = Field(max_length=200)
     """The name of the last linear layer."""
+    precision: Precision = "float32"
+    """Of the weights in the file; whoever receives them computes in single precision all the same."""
     input: InputContract
     """What the network expects of an image."""
     recall: dict[ClassName, Share] = Field(default={}, max_length=1000)

@@ -36,7 +36,13 @@ MOST_TOLD = 20
 """Problems that are told one by one."""
 RESEND = "ask the sending site to share the package again"
 
-_DTYPES = {torch.float32: "F32", torch.float64: "F64", torch.int64: "I64", torch.bool: "BOOL"}
+_DTYPES = {
+    torch.float16: "F16",
+    torch.float32: "F32",
+    torch.float64: "F64",
+    torch.int64: "I64",
+    torch.bool: "BOOL",
+}
 
 C = TypeVar("C", bound=PackageCard)
 T = TypeVar("T")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from clinical_qkt.errors import InputError
-from clinical_qkt.packages.card import Card
+from clinical_qkt.packages.card import Card, Precision
 from clinical_qkt.packages.folder import is_package, write_package
 from clinical_qkt.packages.networks import find_head
 from clinical_qkt.packages.reading import RESEND, Reading
@@ -39,8 +40,33 @@ def save_model(
     signing_key: Path | None = None,
     agree: Callable[[Path, Card], None] | None = None,
 ) -> Card:
-    """Write a model folder; see ``folder.write_package``."""
-    return write_package(folder, card, network.state_dict(), signing_key=signing_key, agree=agree)
+    """Write a model folder, in the precision that the card says; see ``folder.write_package``."""
+    state = stored(network.state_dict(), card.precision)
+    return write_package(folder, card, state, signing_key=signing_key, agree=agree)
+
+
+def stored(state: Mapping[str, Tensor], precision: Precision) -> dict[str, Tensor]:
+    """Tensors as a file holds them: with ``float16`` those of single precision take half the bytes."""
+    half = precision == "float16"
+    return {k: v.half() if half and v.dtype == torch.float32 else v for k, v in state.items()}
+
+
+def in_precision(model: Model, precision: Precision) -> Model:
+    """A copy of a model as whoever receives it in this precision will have it.
+
+    Raises:
+        InputError: a weight is too large for it.
+    """
+    network = copy.deepcopy(model.network)
+    state = stored(network.state_dict(), precision)
+    if not all(v.isfinite().all() for v in state.values() if v.is_floating_point()):
+        raise InputError(
+            "a weight is larger than 65504, the most that half precision can hold",
+            where="precision",
+            fix="share the model with 'precision: float32'",
+        )
+    network.load_state_dict(state)
+    return replace(model, network=network, card=model.card.model_copy(update={"precision": precision}))
 
 
 def is_model(folder: Path) -> bool:
@@ -59,7 +85,8 @@ def load_model(folder: str | Path, trust: Trust | None = None) -> Model:
     """
     reading = Reading(folder, Card, trust)
     network = reading.build(_network)
-    state = reading.tensors(network.state_dict() if network else None)
+    precision = reading.card.precision if reading.card else "float32"
+    state = reading.tensors(stored(network.state_dict(), precision) if network else None)
     assert network is not None and reading.card is not None
     return Model(filled(network, state), reading.card, Path(folder), reading.bytes, reading.signed)
 

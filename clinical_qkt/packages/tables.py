@@ -10,7 +10,7 @@ from clinical_qkt.packages import cardtext
 
 MAX_HEADER_BYTES, MAX_TENSORS = 8_000_000, 40_000
 """Of the table, and how many tensors it may name."""
-_ITEM_BYTES = {"F32": 4, "F64": 8, "I64": 8, "BOOL": 1}
+_ITEM_BYTES = {"F16": 2, "F32": 4, "F64": 8, "I64": 8, "BOOL": 1}
 
 
 def read_header(path: Path) -> dict[str, tuple[list[int], str]]:

@@ -8,11 +8,11 @@ from conftest import reseal
 from safetensors.torch import load_file, save_file
 
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import PackageError
+from clinical_qkt.errors import InputError, PackageError
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.folder import CARD, SUMS
 from clinical_qkt.packages.networks import find_head, preset
-from clinical_qkt.packages.store import is_model, load_model, save_model
+from clinical_qkt.packages.store import in_precision, is_model, load_model, save_model
 
 
 @pytest.fixture
@@ -50,6 +50,37 @@ def test_saving_again_replaces_the_whole_and_leaves_nothing_behind(package):
     save_model(package, model.network, model.card.model_copy(update={"site": "hospital_b"}))
     assert load_model(package).card.site == "hospital_b"
     assert {p.name for p in package.parent.iterdir()} == {"p"}
+
+
+def test_half_precision_takes_half_the_bytes_and_computes_in_single(package):
+    model = load_model(package)
+    half = in_precision(model, "float16")
+    save_model(package.with_name("half"), half.network, half.card)
+    found = load_model(package.with_name("half"))
+    tensors = [(p / Card.TENSORS).stat().st_size for p in (package.with_name("half"), package)]
+    assert 0.45 < tensors[0] / tensors[1] < 0.55 and found.card.precision == "float16"
+    x = torch.randn(2, 3, 28, 28)
+    assert found.network(x).dtype == torch.float32 and torch.equal(found.network(x), half.network(x))
+    assert torch.allclose(found.network(x), model.network(x), atol=0.05)
+    assert not torch.equal(found.network(x), model.network(x))  # nor was the model's own network changed
+
+
+def test_weights_too_large_for_half_precision_are_not_made_infinite(package):
+    model = load_model(package)
+    with torch.no_grad():
+        next(model.network.parameters()).view(-1)[0] = 1e5
+    with pytest.raises(InputError, match="precision: a weight is larger than 65504"):
+        in_precision(model, "float16")
+
+
+@pytest.mark.parametrize(("says", "holds"), [("float16", "F32"), ("float32", "F16")])
+def test_tensors_in_another_precision_than_the_card_says_are_refused(package, says, holds):
+    model = load_model(package)
+    half = in_precision(model, "float16" if holds == "F16" else "float32")
+    save_model(package, half.network, half.card)
+    change_card(package, precision=says)
+    with pytest.raises(PackageError, match=f"has numbers of type {holds}"):
+        load_model(package)
 
 
 @pytest.mark.parametrize("name", [CARD, Card.TENSORS])
