@@ -14,7 +14,6 @@ from matplotlib.patches import Patch
 from clinical_qkt.report import facts
 from clinical_qkt.report.facts import Summary
 
-matplotlib.rcParams["text.parse_math"] = False  # a dollar sign in another site's class name is a dollar sign
 # Okabe and Ito's palette: told apart by colour-blind readers, and in grey.
 BEFORE, AFTER, QUERIED = "#999999", "#0072B2", "#D55E00"
 WIDTH = 7.4
@@ -24,6 +23,7 @@ LONGEST = 40
 """Characters of a name that a figure shows; the tables show all of it."""
 
 
+@matplotlib.rc_context({"text.parse_math": False})  # a dollar sign in another site's class name is one
 def drawn(summary: Summary) -> dict[str, Figure]:
     """Every figure that this summary has something for, by name."""
     wanted: dict[str, tuple[Callable[[Summary], Figure], Any]] = {

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import jinja2
+import matplotlib
 from matplotlib.figure import Figure
 
 from clinical_qkt import __version__
@@ -30,6 +31,7 @@ def write(folder: Path, summary: Summary) -> None:
     write_text(folder / "report.html", page(summary, pictures))
 
 
+@matplotlib.rc_context({"text.parse_math": False})  # labels of ticks are made only now
 def save(path: Path, figure: Figure, dpi: int = figures.DPI) -> None:
     """A figure as a PNG, which is the same for the same figures: it names no software and no time."""
     write_whole(path, partial(figure.savefig, dpi=dpi, metadata={"Software": None}))

@@ -1,6 +1,7 @@
 import io
 from pathlib import Path
 
+import matplotlib
 import pytest
 from PIL import Image
 
@@ -54,6 +55,11 @@ def test_a_dollar_in_a_name_is_no_formula_and_a_long_name_is_cut(made):
     assert any("longlong" in t and "…" in t and t != long for t in texts(figures.draw_recall(s)))
     for figure in figures.drawn(s).values():
         assert max(map(len, texts(figure))) < 120
+
+
+def test_names_are_drawn_without_formulas_and_what_others_draw_keeps_them(made, tmp_path: Path):
+    page.write(tmp_path, made(query=(r"$\frac{1$",)))  # drawn as a formula it would stop the report
+    assert matplotlib.rcParams["text.parse_math"] is True
 
 
 def test_the_same_summary_gives_the_same_bytes(made, tmp_path: Path):
