@@ -22,33 +22,29 @@ from torch import nn
 from clinical_qkt import phases, record, report, subclasses, targets, tracking
 from clinical_qkt.answers import Answers, read_answers, with_answers
 from clinical_qkt.budget import BudgetFit, class_recalls
-from clinical_qkt.data.datalist import CheckedData, Section
+from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.data.transforms import cached
 from clinical_qkt.errors import InputError
 from clinical_qkt.examination import agreements, examined, few_images
 from clinical_qkt.files import drop_unfinished, fingerprint, sha256, write_json
 from clinical_qkt.handlers import LogEpochs
 from clinical_qkt.imitation import with_heads
+from clinical_qkt.own_images import OWN, OwnImages
 from clinical_qkt.packages.store import Model
 from clinical_qkt.phases import TransferSettings
 from clinical_qkt.sites import Site
 from clinical_qkt.stages import finish_transfer
 from clinical_qkt.student import Student
 from clinical_qkt.summary import summarise
-from clinical_qkt.targets import Images, answer, labels_of
+from clinical_qkt.targets import answer, labels_of
 from clinical_qkt.teachers import (
     Teacher,
     probe,
     read_teachers,
     relevant_teachers,
-    require_same_kind,
     starting_point,
 )
 from clinical_qkt.tracking import Tracker
-
-OWN = "(own)"
-"""Stands for the student beside the teachers' pseudonyms, none of which has a parenthesis."""
 
 
 class Transfer:
@@ -79,7 +75,7 @@ class Transfer:
         config: Any = None,
     ) -> None:
         self.site, self.settings, self.own, self.data = site, settings, own, data
-        self.read, self.augment, self.device, self.config = read, augment, device, config or {}
+        self.augment, self.device, self.config = augment, device, config or {}
         self.labels = data.labels
         self.local = list(range(len(site.classes)))
         self.query = list(range(len(site.classes), len(self.labels)))
@@ -94,7 +90,7 @@ class Transfer:
             "method": f"qkt {self.variant}",
         }
         self.seconds: dict[str, float] = {}
-        self.prepared: dict[tuple[Section, str], Images] = {}
+        self.images = OwnImages(data, read, own, device, self.timed)
 
     def run(self) -> dict[str, Any]:
         """From packages to report.
@@ -191,7 +187,7 @@ class Transfer:
         if not answers or not answers.answered:
             return self.own, {}
         given = self.own.card.input
-        images = self.images("training", given), self.images("validation", given)
+        images = self.images.prepared("training", given), self.images.prepared("validation", given)
         with self.timed("statistics"):
             model, found = with_answers(
                 self.own,
@@ -214,8 +210,8 @@ class Transfer:
             own=self.own,
             labels=self.labels,
             query=self.query,
-            training=self.images("training", given),
-            validation=self.images("validation", given),
+            training=self.images.prepared("training", given),
+            validation=self.images.prepared("validation", given),
             augment=self.augment,
             seed=self.site.seed,
             device=self.device,
@@ -223,26 +219,16 @@ class Transfer:
         )
         with self.timed("targets"):
             path = self.unfinished(asked) / "answers.safetensors"
-            said = targets.kept(path, lambda: self.answers_on_training(asked))
+            said = targets.kept(path, lambda: self.images.answers(asked))
         with self.timed("phase 2"):
             return with_heads(student, asked, said, said.pop(OWN), self.settings)
-
-    def answers_on_training(self, asked: Sequence[Teacher]) -> dict[str, torch.Tensor]:
-        """Each teacher's logits on the own training images by site, and the own model's as ``OWN``.
-
-        Each teacher sees the images as its card asks for them, prepared from the raw intensities.
-        """
-        said = {
-            t.site: answer(t.model.network, self.seen_by(t), self.device, what=f"answers of {t.site}")
-            for t in asked
-        }
-        own = answer(self.own.network, self.images("training", self.own.card.input), self.device)
-        return {**said, OWN: own}
 
     def evaluated(self, when: str, network: nn.Module, given: InputContract, parent: Run) -> dict[str, Any]:
         """A model on the test images: the summary's part ``when``."""
         with self.timed(when), self.tracker.run(when, self.tags, parent=parent) as child:
-            part = examined(network, self.images("test", given), self.labels, self.query, self.device)
+            part = examined(
+                network, self.images.prepared("test", given), self.labels, self.query, self.device
+            )
             self.tracker.log(child, tracking.evaluation_figures(when, part))
         return part
 
@@ -251,27 +237,25 @@ class Transfer:
     ) -> dict[str, dict[str, Any]]:
         """Evidence beside the test images of queried classes, where these are few."""
         with self.timed("agreement"):
-            seen = [(t, self.seen_by(t, "test")) for t in asked]
-            return agreements(network, self.images("test", given), seen, self.labels, self.device)
+            seen = [(t, self.images.seen_by(t, "test")) for t in asked]
+            return agreements(network, self.images.prepared("test", given), seen, self.labels, self.device)
 
     def images_with_targets(self, asked: Sequence[Teacher], given: InputContract) -> Dataset:
         """Own training images with what the teachers and the own model say of them, once."""
 
         def collect() -> dict[str, torch.Tensor]:
-            said = self.answers_on_training(asked)
+            said = self.images.answers(asked)
             own = said.pop(OWN)
             answers = targets.asked(asked, said, own, self.labels, self.settings.answers, *self.settings.veil)
             found = {"answers": answers, "own": own}
             if self.settings.subclass > 1:
-                features = {
-                    t.site: phases.head_inputs(t.model.network, self.seen_by(t), self.device) for t in asked
-                }
+                features = self.images.features(asked)
                 found["parts"] = subclasses.of_teachers(asked, features, answers, self.settings.subclass)
             return found
 
         with self.timed("targets"):
             found = targets.kept(self.unfinished(asked) / "targets.safetensors", collect)
-            return targets.with_targets(self.images("training", given), **found)
+            return targets.with_targets(self.images.prepared("training", given), **found)
 
     def distilled(
         self,
@@ -290,7 +274,7 @@ class Transfer:
                 network,
                 images,
                 self.augment,
-                self.images("validation", given),
+                self.images.prepared("validation", given),
                 self.query,
                 self.settings,
                 self.site.seed,
@@ -303,10 +287,12 @@ class Transfer:
         self, network: nn.Module, given: InputContract, images: Dataset | None, parent: Run
     ) -> BudgetFit:
         """Phase 2, within the forgetting budget."""
-        held_out = self.images("validation", given)
+        held_out = self.images.prepared("validation", given)
         name = "phase 2: head refinement"
         with self.timed("phase 2"), self.tracker.run(name, self.tags, parent=parent) as child:
-            own = answer(self.own.network, self.images("validation", self.own.card.input), self.device)
+            own = answer(
+                self.own.network, self.images.prepared("validation", self.own.card.input), self.device
+            )
             before = class_recalls(own, labels_of(held_out), self.local)
             if images:
                 phases.retrain_head(network, images, self.query, self.settings, self.site.seed, self.device)
@@ -334,24 +320,6 @@ class Transfer:
         with self.timed("report"):
             report.write(self.site.transfer_dir, summary)
         record.outcome(self.tracker, run, self.site, self.task, summary)
-
-    def images(self, section: Section, given: InputContract) -> Images:
-        """A section's images, read once for each contract that a network has, and kept."""
-        key = (section, given.model_dump_json())
-        if key not in self.prepared:
-            with self.timed("images"):
-                items = self.data.items[section]
-                self.prepared[key] = cached(items, self.read, given, f"{section} images")
-        return self.prepared[key]
-
-    def seen_by(self, teacher: Teacher, section: Section = "training") -> Images:
-        """Own images as a teacher's card asks for them.
-
-        Raises:
-            PackageError: it asks for what cannot be made of them without guessing.
-        """
-        require_same_kind(teacher.model.card, self.own.card.input)
-        return self.images(section, teacher.model.card.input)
 
     def unfinished(self, asked: Sequence[Teacher]) -> Path:
         """Where targets and checkpoints are kept until the end: a folder named after what decides them."""

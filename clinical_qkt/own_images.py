@@ -1,0 +1,75 @@
+"""The student's images as each network takes them, and what models say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clinical_qkt.data.datalist import CheckedData, Section
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.transforms import cached
+from clinical_qkt.packages.store import Model
+from clinical_qkt.phases import head_inputs
+from clinical_qkt.targets import Images, answer
+from clinical_qkt.teachers import Teacher, require_same_kind
+
+OWN = "(own)"
+"""Stands for the student beside the teachers' pseudonyms, none of which has a parenthesis."""
+
+
+class OwnImages:
+    """A site's images, prepared once for each input contract that a network has, and kept.
+
+    Args:
+        data: the site's images, checked.
+        read: MONAI transforms from a file to a raw channel-first image.
+        own: the site's own model.
+        device: where networks run.
+        timed: measures what is done within it.
+    """
+
+    def __init__(
+        self,
+        data: CheckedData,
+        read: list[Any],
+        own: Model,
+        device: torch.device,
+        timed: Callable[[str], AbstractContextManager[None]],
+    ) -> None:
+        self.data, self.read, self.own, self.device, self.timed = data, read, own, device, timed
+        self.kept: dict[tuple[Section, str], Images] = {}
+
+    def prepared(self, section: Section, given: InputContract) -> Images:
+        """A section's images as a contract asks for them, ``{"image", "label"}``."""
+        key = (section, given.model_dump_json())
+        if key not in self.kept:
+            with self.timed("images"):
+                items = self.data.items[section]
+                self.kept[key] = cached(items, self.read, given, f"{section} images")
+        return self.kept[key]
+
+    def seen_by(self, teacher: Teacher, section: Section = "training") -> Images:
+        """A section's images as a teacher's card asks for them, prepared from the raw intensities.
+
+        Raises:
+            PackageError: it asks for what cannot be made of them without guessing.
+        """
+        require_same_kind(teacher.model.card, self.own.card.input)
+        return self.prepared(section, teacher.model.card.input)
+
+    def answers(self, teachers: Sequence[Teacher]) -> dict[str, Tensor]:
+        """Each teacher's logits on the training images by site, and the own model's as ``OWN``."""
+        said = {
+            t.site: answer(t.model.network, self.seen_by(t), self.device, what=f"answers of {t.site}")
+            for t in teachers
+        }
+        own = answer(self.own.network, self.prepared("training", self.own.card.input), self.device)
+        return {**said, OWN: own}
+
+    def features(self, teachers: Sequence[Teacher]) -> dict[str, Tensor]:
+        """What arrives at each teacher's head for the training images, by site, ``(N, its features)``."""
+        return {t.site: head_inputs(t.model.network, self.seen_by(t), self.device) for t in teachers}
