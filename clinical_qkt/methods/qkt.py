@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pydantic import Field
+
 from clinical_qkt import phases, subclasses, targets
 from clinical_qkt.imitation import with_heads
 from clinical_qkt.methods.case import Case, Outcome, of_network
@@ -19,13 +21,17 @@ class Settings(TransferSettings):
     """
     Attributes:
         half_precision: teachers' weights come in 16 bits, half as many bytes.
+        redraw: another number draws views and batches anew: how much of a figure is chance?
     """
 
     half_precision: bool = False
+    redraw: int = Field(default=0, ge=0)
 
 
 def run(case: Case, settings: Settings) -> Outcome:
     """Teachers, targets, the start, phase 1, the head's retraining. The budget is spent by the caller."""
+    if settings.redraw:
+        case = replace(case, seed=case.seed + 1000 * settings.redraw)
     asked = relevant_teachers(case.teachers, case.labels, case.query, settings.teachers_per_class)
     if settings.ask == "all":
         asked = case.teachers

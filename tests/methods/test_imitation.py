@@ -12,6 +12,7 @@ from torch import nn
 from clinical_qkt import imitation, phases
 from clinical_qkt.budget import class_recalls
 from clinical_qkt.errors import InputError
+from clinical_qkt.methods import METHODS
 from clinical_qkt.packages import extractor
 from clinical_qkt.packages.store import Model
 from clinical_qkt.phases import TransferSettings, first_within_budget, fit_budget
@@ -48,6 +49,13 @@ def test_the_same_seed_gives_the_same_weights_whatever_ran_before(case):
     torch.rand(7)
     again = [m.network.state_dict() for m in made(case)]
     assert all(torch.equal(a[k], b[k]) for a, b in zip(first, again, strict=True) for k in a)
+
+
+def test_views_can_be_drawn_anew_to_see_what_chance_does(case):
+    qkt = METHODS["qkt"]
+    settings = {"start_from": "own", "heads": "each"}
+    said = [qkt.run(case, qkt.Settings(**settings, redraw=n)).predict(case.validation) for n in (0, 0, 1)]
+    assert torch.equal(said[0], said[1]) and not torch.allclose(said[0], said[2])
 
 
 def test_the_own_body_keeps_the_own_answers_to_the_letter(case, held_out):
