@@ -12,12 +12,16 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clinical_qkt.errors import InputError
+from clinical_qkt.files import write_json
 from clinical_qkt.packages.card import KnowledgeMask
 
 SCALES = (1, 2, 4, 8)
@@ -172,10 +176,50 @@ def randomised(known: Sequence[bool], epsilon: float, draw: Callable[[], float] 
     return [k if draw() < truth else not k for k in known]
 
 
-def published(scores: dict[str, float], epsilon: float | None = None) -> KnowledgeMask:
-    """The mask as a card tells it: the scores as found; or with an epsilon 0 or 1, by randomised response."""
+def published(
+    scores: dict[str, float], epsilon: float | None = None, memory: Path | None = None
+) -> KnowledgeMask:
+    """The mask as a card tells it: the scores as found; or with an epsilon 0 or 1, by randomised response.
+
+    Args:
+        memory: a file that stays at the site, in which what was told is kept, so that the same is told of a
+            class the next time: two draws tell more than one (Erlingsson et al., CCS 2014, arXiv 1407.6981,
+            section 3). Drawn anew is a class only if it came to be known, or no longer is, or at another
+            epsilon.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     if epsilon is None:
         return KnowledgeMask(scores=scores, threshold=THRESHOLD)
-    said = randomised([s >= THRESHOLD for s in scores.values()], epsilon)
-    told = dict(zip(scores, map(float, said), strict=True))
-    return KnowledgeMask(scores=told, threshold=0.5, epsilon=epsilon)
+    known = {name: score >= THRESHOLD for name, score in scores.items()}
+    before = _Told.read(memory, epsilon)
+    new = [n for n, k in known.items() if before.known.get(n) is not k]
+    told = before.told | dict(zip(new, randomised([known[n] for n in new], epsilon), strict=True))
+    if memory:
+        now = _Told(epsilon=epsilon, known=before.known | known, told=told)
+        write_json(memory, now.model_dump(mode="json"))
+    return KnowledgeMask(scores={n: float(told[n]) for n in scores}, threshold=0.5, epsilon=epsilon)
+
+
+class _Told(BaseModel):
+    """What a site told of its mask, and what it knew then."""
+
+    model_config = ConfigDict(extra="forbid")
+    epsilon: float
+    known: dict[str, bool] = {}
+    told: dict[str, bool] = {}
+
+    @classmethod
+    def read(cls, file: Path | None, epsilon: float) -> _Told:
+        if file is None or not file.exists():
+            return cls(epsilon=epsilon)
+        try:
+            found = cls.model_validate_json(file.read_bytes())
+        except (OSError, ValidationError):
+            raise InputError(
+                "cannot be read, so that what was told of the mask before cannot be told again",
+                where=str(file),
+                fix="restore it from a backup; without it the mask is drawn anew, and two draws tell more",
+            ) from None
+        return found if found.epsilon == epsilon else cls(epsilon=epsilon)

@@ -150,4 +150,4 @@ def _published_mask(site: Site, model: Model, device: torch.device) -> Knowledge
     teacher = Teacher(model, {})
     probe(teacher, seed=site.seed, device=device)
     scores = dict(zip(model.card.labels.names, map(float, teacher.scores.numpy().round(4)), strict=True))
-    return masks.published(scores, site.mask_epsilon)
+    return masks.published(scores, site.mask_epsilon, site.output_dir / "mask.json")

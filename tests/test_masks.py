@@ -1,4 +1,6 @@
 import math
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from clinical_qkt.errors import InputError
 from clinical_qkt.masks import (
     knowledge_mask,
     knowledge_scores,
@@ -116,3 +119,31 @@ def test_a_published_mask_is_as_found_or_nothing_but_ones_and_zeros():
     told = published(scores, 100.0)  # as good as never a lie
     assert told.scores == {"a": 1.0, "b": 1.0, "c": 0.0} and (told.threshold, told.epsilon) == (0.5, 100.0)
     assert len({tuple(published(scores, 0.1).scores.values()) for _ in range(60)}) > 2
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=12), st.floats(0.01, 3))
+def test_what_was_told_of_a_class_is_told_again(known, epsilon):
+    scores = {f"class {i}": float(k) for i, k in enumerate(known)}
+    with TemporaryDirectory() as folder:
+        memory = Path(folder) / "mask.json"
+        first = published(scores, epsilon, memory)
+        assert all(published(scores, epsilon, memory) == first for _ in range(5))
+        changed = {**scores, "class 0": 1 - scores["class 0"], "one more": 1.0}
+        again = published(changed, epsilon, memory).scores
+        assert {n: again[n] for n in list(scores)[1:]} == {n: first.scores[n] for n in list(scores)[1:]}
+
+
+def test_a_class_that_is_no_longer_known_or_another_epsilon_is_drawn_anew(tmp_path):
+    memory = tmp_path / "mask.json"
+    assert published({"a": 1.0}, 100.0, memory).scores == {"a": 1.0}
+    assert published({"a": 0.0}, 100.0, memory).scores == {"a": 0.0}
+    drawn = {published({"a": 0.0}, e, memory).scores["a"] for e in (0.01, 0.02) * 40}
+    assert drawn == {0.0, 1.0}
+
+
+def test_a_damaged_memory_is_refused_and_kept(tmp_path):
+    memory = tmp_path / "mask.json"
+    memory.write_text('{"epsilon": 1')
+    with pytest.raises(InputError, match="mask.json: cannot be read"):
+        published({"a": 1.0}, 1.0, memory)
+    assert memory.read_text() == '{"epsilon": 1'
