@@ -115,7 +115,7 @@ ARGS = st.dictionaries(
 @example(name="EfficientNetBN", args={"model_name": ["efficientnet-b0"]}, dims=2, wild=True)
 @given(name=st.sampled_from(sorted(ALLOWED)), args=ARGS, dims=st.integers(2, 3), wild=st.booleans())
 def test_no_arguments_make_a_card_expensive(name, args, dims, wild):
-    """Whatever is asked for is refused, or built and tried without memory in under two seconds."""
+    """Whatever is asked for is refused, or built and tried without memory, at a bounded cost."""
     usual = {
         "ResNet": {"block": "basic", "layers": [1, 1, 1, 1], "block_inplanes": [8, 8, 8, 8]},
         "ViT": {"img_size": [64] * dims, "patch_size": [8] * dims, "hidden_size": 32, "num_heads": 2},
@@ -144,16 +144,36 @@ def test_the_deepest_networks_that_may_be_named_are_built_at_once(name, args):
         NetworkSpec(name=name, spatial_dims=2, in_channels=3, args=deeper)
 
 
+MOST = 60
+"""How many times an ordinary network's cost any other may have; the deepest have some ten times."""
+ORDINARY = {"block": "bottleneck", "layers": [2] * 4, "block_inplanes": [64] * 4}
+
+
 def _cheap(name: str, args: dict, dims: int) -> bool:
     start = time.process_time()
     try:
-        spec = NetworkSpec(name=name, spatial_dims=dims, in_channels=3, args=args)
-        with torch.device("meta"):
-            network = spec.build(3).eval()
-            require_modest(network, 3, [64] * dims)
+        network = _tried(name, args, dims)
     except (ValueError, InputError):
         return False
     finally:
-        assert time.process_time() - start < 2
+        took = time.process_time() - start
+        if took > 1:  # then the machine may be slow just now, so that an ordinary network tells
+            assert took < MOST * _cost_of_an_ordinary_network()
     assert {k for k, _ in network.named_buffers()} <= set(network.state_dict())
     return True
+
+
+def _tried(name: str, args: dict, dims: int) -> nn.Module:
+    spec = NetworkSpec(name=name, spatial_dims=dims, in_channels=3, args=args)
+    with torch.device("meta"):
+        network = spec.build(3).eval()
+        require_modest(network, 3, [64] * dims)
+    return network
+
+
+def _cost_of_an_ordinary_network() -> float:
+    """In seconds of computing, now: the machine's speed is not always the same."""
+    start = time.process_time()
+    for _ in range(3):
+        _tried("ResNet", ORDINARY, 2)
+    return (time.process_time() - start) / 3
