@@ -146,6 +146,7 @@ def test_the_report_is_one_file_without_the_network(demo):
     assert page.count("data:image/png;base64,") == 5 and page.count('alt="') == 5
 
 
+@pytest.mark.slow  # the next test shows the same of a run that was cut off
 def test_the_same_seed_gives_the_same_figures(demo, npz, tmp_path):
     assert run("demo", "--data", str(npz), "--out", str(tmp_path / "again"), *DEMO) == 0
     assert timeless(tmp_path / "again") == timeless(demo)
