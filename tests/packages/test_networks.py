@@ -144,7 +144,7 @@ def test_the_deepest_networks_that_may_be_named_are_built_at_once(name, args):
         NetworkSpec(name=name, spatial_dims=2, in_channels=3, args=deeper)
 
 
-MOST = 60
+MOST = 30
 """How many times an ordinary network's cost any other may have; the deepest have some ten times."""
 ORDINARY = {"block": "bottleneck", "layers": [2] * 4, "block_inplanes": [64] * 4}
 
