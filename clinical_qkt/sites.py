@@ -85,6 +85,8 @@ class Site(SiteLabels):
     """A pseudonym; it stands on the card of every package that leaves."""
     data: Path
     """The datalist JSON."""
+    bundle: str = ""
+    """The bundle that `clinical-qkt run` uses: a name of a shipped one or a folder."""
     teachers: list[Path] = []
     """Folders of teacher packages from other sites."""
     answers: list[Path] = []
