@@ -11,6 +11,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, get_args
 
@@ -20,7 +21,7 @@ from monai.bundle import ConfigWorkflow
 from pydantic import ValidationError
 from torch import nn
 
-from clinical_qkt import asking, keys, metrics, stages
+from clinical_qkt import asking, endings, keys, logs, metrics, stages
 from clinical_qkt.answering import Answering
 from clinical_qkt.audit.own import audit_of
 from clinical_qkt.consent import Leaving
@@ -36,11 +37,12 @@ from clinical_qkt.errors import InputError, OutputError, QKTError, one_of
 from clinical_qkt.files import fingerprint, require_writable, sha256
 from clinical_qkt.handlers import EvaluationWriter, PredictionWriter
 from clinical_qkt.labels import LabelSpace
+from clinical_qkt.launch import Launch
 from clinical_qkt.ledger import Ledger
+from clinical_qkt.made_for import MadeFor, require_made_for
 from clinical_qkt.packages import networks, store
 from clinical_qkt.packages import query as query_package
 from clinical_qkt.packages.card import Precision
-from clinical_qkt.packages.folder import package_bytes
 from clinical_qkt.packages.query import Query
 from clinical_qkt.packages.statement import DifferentialPrivacy
 from clinical_qkt.phases import TransferSettings
@@ -51,6 +53,7 @@ from clinical_qkt.transfer import Transfer
 P = ParamSpec("P")
 R = TypeVar("R")
 _embedded = False
+_launch: Launch | None = None
 
 
 def _plain_errors(function: Callable[P, R]) -> Callable[P, R]:
@@ -77,14 +80,31 @@ def _cause(error: BaseException | None) -> QKTError | None:
     return error
 
 
-def run(config_files: Sequence[Path], **overrides: Any) -> ConfigWorkflow:
+def launch(what: Launch) -> None:
+    """Run a stage in this process for the person at the terminal: it ends with its result and the next command.
+
+    Raises:
+        QKTError: as the bundle's parts raise it.
+    """
+    global _launch
+    _launch = what
+    try:
+        run(what.files, embedded=False, bundle_root=str(what.bundle), **what.overrides)
+    finally:
+        _launch = None
+
+
+def run(config_files: Sequence[Path], *, embedded: bool = True, **overrides: Any) -> ConfigWorkflow:
     """Run a bundle in this process, as ``python -m monai.bundle run`` does in its own.
+
+    Args:
+        embedded: in a program that tells the result itself.
 
     Raises:
         QKTError: as the bundle's parts raise it.
     """
     global _embedded
-    _embedded, before = True, _embedded
+    _embedded, before = embedded, _embedded
     logging.disable(logging.WARNING)  # MONAI's notes on configs from several folders
     try:
         workflow = ConfigWorkflow(
@@ -107,7 +127,10 @@ def run(config_files: Sequence[Path], **overrides: Any) -> ConfigWorkflow:
 @_plain_errors
 def check() -> Site:
     """Check every key of the config that is being run, see ``keys``."""
-    return keys.check(_running_workflow())
+    workflow = _running_workflow()
+    site = keys.check(workflow)
+    logs.open_log(site.output_dir, workflow.parser["command"])
+    return site
 
 
 @_plain_errors
@@ -129,10 +152,20 @@ def claim(path: str | Path, overwrite: bool) -> Path:
 
 
 @_plain_errors
-def load_data(site: Site, *need: Any, queried_in: Sequence[Any] = ("test",)) -> CheckedData:
-    """The site's datalist with every image opened; what cannot be read is named on standard error.
+def load_data(
+    site: Site,
+    *need: Any,
+    contract: InputContract,
+    made_for: dict[str, Any],
+    queried_in: Sequence[Any] = ("test",),
+) -> CheckedData:
+    """The site's datalist with every image opened; what cannot be used is named on standard error.
 
     See ``datalist.load_datalist`` for the arguments.
+
+    Args:
+        contract: what the images are to be prepared for.
+        made_for: which images the bundle takes, see ``made_for.MadeFor``.
     """
     data = load_datalist(
         site.data,
@@ -141,18 +174,21 @@ def load_data(site: Site, *need: Any, queried_in: Sequence[Any] = ("test",)) -> 
         allow_mixed_sizes=site.allow_mixed_sizes,
         need=need,
         queried_in=tuple(queried_in),
+        contract=contract,
     )
+    where = f"{site.data.name}: image"
+    require_made_for(MadeFor.model_validate(made_for), data.facts(len(contract.spatial_size)), where)
     if data.channels != site.channels:
         raise InputError(
             f"images have {data.channels} channels, the site's model takes {site.channels}",
-            where=f"{site.data.name}: image",
+            where=where,
             fix=f"set 'channels: {data.channels}' in the site's YAML, or convert the images",
         )
     if data.spatial_size is not None and len(data.spatial_size) != len(site.spatial_size):
         has, takes = len(data.spatial_size), len(site.spatial_size)
         raise InputError(
             f"images have {has} dimensions, the site's model takes {takes}",
-            where=f"{site.data.name}: image",
+            where=where,
             fix="use a bundle for such images, see docs/how-to/prepare-your-images.md",
         )
     warn_skipped(data.skipped)
@@ -212,6 +248,11 @@ def finish_training(
 ) -> None:
     """Write the trained model with its card and drop the checkpoints."""
     stages.finish_training(site, task, network, spec, given, data, checkpoints, guarantee)
+    if not _embedded:
+        parser = _running_workflow().parser
+        batches, device = (parser.get_parsed_content(k) for k in ("validate::dataloader", "device"))
+        rows = endings.validated(network, batches, device, site.labels.names)
+        endings.trained(_launched(), site, rows)
 
 
 @_plain_errors
@@ -241,7 +282,8 @@ def share(
         audit = audit_of(site, loaded, data, augment, shadow_models, unfinished(site, "audit"))
     items = test_items(data, loaded.card.labels)
     stages.share(site, loaded, data, items, read, device, agree, audit, precision)
-    _tell(site.package_dir, "a teacher package", bool(site.signing_key))
+    if not _embedded:
+        endings.shared(site)
 
 
 @_plain_errors
@@ -261,7 +303,8 @@ def query(
         raise InputError(str(e), where="settings", fix="correct the section 'settings'") from None
     agree = _leaving(site, site.query_dir, **leaving)
     asking.write_query(site, chosen, loaded, data, read, device, agree)
-    _tell(site.query_dir, "a query, to be kept as well", bool(site.signing_key))
+    if not _embedded:
+        endings.asked(site)
 
 
 @_plain_errors
@@ -285,9 +328,8 @@ def answer(
 ) -> None:
     """Answer a query with statistics, by the site's policy; see ``answering``."""
     card = Answering(site, asked, data, prepared, read, device, yes).run(Path(folder))
-    given = sum(a.kind is not None for a in card.answers)
-    told = f"an answer for {given} of {len(card.answers)} classes, for {asked.card.site}"
-    _tell(Path(folder), told, bool(site.signing_key))
+    if not _embedded:
+        endings.answered(site, Path(folder), card, asked.card.site)
 
 
 @_plain_errors
@@ -297,7 +339,9 @@ def transfer(site: Site, settings: dict[str, Any], *args: Any) -> None:
         chosen = TransferSettings.model_validate(settings)
     except ValueError as e:
         raise InputError(str(e), where="settings", fix="correct the section 'settings'") from None
-    Transfer(site, chosen, *(*args, _running_workflow().parser[""])).run()
+    summary = Transfer(site, chosen, *(*args, _running_workflow().parser[""])).run()
+    if not _embedded:
+        endings.transferred(_launched(), site, summary)
 
 
 def test_items(data: CheckedData, labels: LabelSpace) -> list[dict[str, Any]]:
@@ -311,8 +355,8 @@ def test_items(data: CheckedData, labels: LabelSpace) -> list[dict[str, Any]]:
 
 
 @_plain_errors
-def image_items(folder: str | Path) -> list[dict[str, Any]]:
-    """The images below a folder, each opened once; what cannot be read is named and left out."""
+def image_items(folder: str | Path, contract: InputContract) -> list[dict[str, Any]]:
+    """The images below a folder, each opened once; what cannot be used is named and left out."""
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError("there is no such folder", where=f"images: {folder}", fix="give --images FOLDER")
@@ -321,7 +365,7 @@ def image_items(folder: str | Path) -> list[dict[str, Any]]:
         raise InputError(
             "holds no images", where=str(folder), fix="give a folder of pictures, DICOM or NIfTI files"
         )
-    check = check_images(paths, str(folder), allow_mixed_sizes=True)
+    check = check_images(paths, str(folder), allow_mixed_sizes=True, contract=contract)
     warn_skipped(check.skipped)
     return [{"image": str(p)} for p, ok in zip(paths, check.readable, strict=True) if ok]
 
@@ -342,7 +386,8 @@ def pred_and_label(output: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 def save_evaluation(path: str | Path, site: Site, task: str, loaded: store.Model) -> EvaluationWriter:
     """A handler that writes ``evaluation.json`` and the same figures to MLflow."""
-    return EvaluationWriter(Path(path), site, task, loaded)
+    told = partial(endings.evaluated, _launched(), site, loaded.folder, Path(path))
+    return EvaluationWriter(Path(path), site, task, loaded, told)
 
 
 def save_predictions(path: str | Path, items: list[dict[str, Any]], labels: LabelSpace) -> PredictionWriter:
@@ -355,10 +400,8 @@ def _leaving(site: Site, folder: Path, to: str, yes: bool) -> Leaving:
     return Leaving(folder, Ledger(site.ledger), to, yes, shown=_embedded and yes)
 
 
-def _tell(folder: Path, what: str, signed: bool) -> None:
-    """What lies ready, and whether its receiver will take it."""
-    told = "signed" if signed else "not signed: name a 'signing_key' in the site's YAML, or others refuse it"
-    print(f"{folder}: {what}, {package_bytes(folder):,} bytes, {told}; send the folder", file=sys.stderr)
+def _launched() -> Launch:
+    return _launch or endings.launched(_running_workflow())
 
 
 def _running_workflow() -> ConfigWorkflow:

@@ -22,12 +22,13 @@ from rich.console import Console
 from clinical_qkt import bundle, report
 from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.export import write_datalist, write_images
-from clinical_qkt.data.images import image_shape, warn_skipped
+from clinical_qkt.data.images import raw_image, warn_skipped
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.errors import InputError, OutputError, one_of
 from clinical_qkt.federations import Ask, choose_query, pathological
 from clinical_qkt.files import fingerprint, require_writable, write_json
+from clinical_qkt.launch import bundle_folder
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.folder import is_package
 from clinical_qkt.packages.query import QueryCard
@@ -37,7 +38,6 @@ from clinical_qkt.sites import write_site
 
 BUNDLE = "blood_cell_classification"
 MARK = "demo.json"
-REINSTALL = "install clinical-qkt again"
 _KINDS = {"models": "private_mean", "statistics": "covariance", "private": "private_mean"}
 
 
@@ -66,18 +66,6 @@ class DemoSettings:
     allow_mixed_sizes: bool = False
     answers: Literal["models", "statistics", "private"] = "models"
     bundle: str = BUNDLE
-
-
-def bundle_folder(name: str) -> Path:
-    """A bundle's folder: in the checkout, or inside the installed package."""
-    here = Path(__file__).parent
-    folder = next((p for p in (here.parent / "bundles", here / "bundles") if p.is_dir()), here / "bundles")
-    names = sorted(p.parent.parent.name for p in folder.glob("*/configs/train.yaml"))
-    if name not in names:
-        raise InputError(
-            f"there is no bundle '{name}'", where="--bundle", fix=one_of(name, names) if names else REINSTALL
-        )
-    return folder / name
 
 
 def run_demo(
@@ -263,7 +251,7 @@ def _epochs(images: int) -> int:
 
 
 def _channels(path: Path) -> int:
-    return image_shape(path)[0]
+    return raw_image(path).shape[0]
 
 
 def _exchange(

@@ -19,9 +19,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from clinical_qkt.data.formats import Kind
 from clinical_qkt.data.images import check_images
+from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.labels import LabelSpace
+from clinical_qkt.made_for import ImageFacts
 
 Section = Literal["training", "validation", "test"]
 SECTIONS: tuple[Section, ...] = ("training", "validation", "test")
@@ -62,6 +65,7 @@ class CheckedData:
         items: per section ``[{"image": path, "label": position}]``, as MONAI's datasets take them.
         patients: ``{image path: patient}`` where the list names one; apart, so that it rides in no batch.
         channels, spatial_size: what all images have in common; the size is None if sizes differ and may.
+        kinds, modalities: of the images' files, and what DICOM headers name.
         skipped: images that were left out, now or when the list was made, ``(file name, reason)``.
     """
 
@@ -71,8 +75,15 @@ class CheckedData:
     items: dict[Section, list[dict[str, Any]]]
     channels: int = 0
     spatial_size: tuple[int, ...] | None = None
+    kinds: set[Kind] = field(default_factory=set)
+    modalities: set[str] = field(default_factory=set)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     patients: dict[str, str] = field(default_factory=dict)
+
+    def facts(self, dimensions: int) -> ImageFacts:
+        """What the images are, for a bundle that takes images of so many dimensions."""
+        shown = len(self.spatial_size) if self.spatial_size else dimensions
+        return ImageFacts(self.kinds, self.channels, shown, self.modalities)
 
     def counts(self, section: Section) -> dict[str, int]:
         """Images per class in a section."""
@@ -116,6 +127,7 @@ def load_datalist(
     allow_mixed_sizes: bool = False,
     need: tuple[Section, ...] = SECTIONS,
     queried_in: tuple[Section, ...] = ("test",),
+    contract: InputContract | None = None,
 ) -> CheckedData:
     """Read a site's datalist and open every image of it.
 
@@ -130,6 +142,7 @@ def load_datalist(
         need: the sections that may not be empty.
         queried_in: the sections in which images of queried classes are used: a transfer has a use for a few
             of them in ``training``; ``validation`` measures what is retained and takes none.
+        contract: what the images are to be prepared for, if that is known.
 
     Raises:
         InputError: names the file and the field.
@@ -151,12 +164,18 @@ def load_datalist(
                 found.append((section, {"image": str(path.parent / entry.image), "label": label}))
                 if entry.patient is not None:
                     data.patients[str(path.parent / entry.image)] = entry.patient
-    check = check_images([Path(i["image"]) for _, i in found], str(path), allow_mixed_sizes=allow_mixed_sizes)
+    check = check_images(
+        [Path(i["image"]) for _, i in found],
+        str(path),
+        allow_mixed_sizes=allow_mixed_sizes,
+        contract=contract,
+    )
     for (section, item), readable in zip(found, check.readable, strict=True):
         if readable:
             data.items[section].append(item)
     data.skipped += check.skipped
     data.channels, data.spatial_size = check.channels, check.spatial_size
+    data.kinds, data.modalities = check.kinds, check.modalities
     _refuse_empty(data, classes, path, need)
     return data
 

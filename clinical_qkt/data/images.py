@@ -8,16 +8,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
+import numpy as np
 from tqdm import tqdm
 
-from clinical_qkt.data.dicom import decode
-from clinical_qkt.data.formats import ImageRefused, kind_of
-from clinical_qkt.data.volumes import volume_shape
+from clinical_qkt.data.dicom import opened, pixels
+from clinical_qkt.data.formats import ImageRefused, Kind, kind_of
+from clinical_qkt.data.headers import quiet, text
+from clinical_qkt.data.inputs import InputContract, Intensity
+from clinical_qkt.data.pictures import Array, read_picture
+from clinical_qkt.data.volumes import read_volume
 from clinical_qkt.errors import InputError
 
 MAX_UNREADABLE = 0.1
-"""Above this share of unreadable images the lot is refused: then something else is wrong."""
+"""Above this share of images that cannot be used the lot is refused: then something else is wrong."""
+MEANINGS: dict[Kind, tuple[Intensity, ...]] = {
+    "picture": ("display",),
+    "dicom": ("display", "HU"),
+    "nifti": ("relative", "HU"),
+}
+"""What the numbers of each kind of file can mean; the first is what they are taken for if nobody says so."""
+OUTSIDE: dict[Intensity, float] = {"display": 0.5, "HU": 0.99, "relative": 0.05}
+"""Share of an image's values that may lie outside the declared range and are clipped. A window of Hounsfield
+units leaves most of a body outside on purpose; relative intensities are within 0 and 1 but for their ends."""
+COPY = "check that paths are relative to the datalist and that the copy is complete"
 
 
 @dataclass
@@ -25,68 +38,137 @@ class ImageCheck:
     """What opening a list of images found.
 
     Attributes:
-        readable: one boolean an image.
+        readable: one boolean an image: whether it can be used.
         skipped: ``(file name, reason)`` of each image that is not.
+        fixes: what to do about the reasons, where there is something.
         channels: of all images.
         spatial_size: ``(width, height)``, or with the depth, of all images, None if sizes differ and may.
+        kinds: which kinds of files there are.
+        modalities: that the headers of DICOM files name.
     """
 
     readable: list[bool] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    fixes: dict[str, str] = field(default_factory=dict)
     channels: int = 0
     spatial_size: tuple[int, ...] | None = None
+    kinds: set[Kind] = field(default_factory=set)
+    modalities: set[str] = field(default_factory=set)
 
 
-def image_shape(path: Path) -> tuple[int, ...]:
-    """Decode an image file wholly and give its channels and its sizes in MONAI's order.
+@dataclass(frozen=True)
+class RawImage:
+    """A decoded file.
 
-    Returns:
-        ``(channels, width, height)``, or with the depth for a volume.
+    Attributes:
+        values: ``(width, height)`` grey, ``(width, height, 3)`` colour, ``(x, y, z)`` of a volume; float32.
+        kind: of the file.
+        modality: that a DICOM header names; empty without one.
+    """
+
+    values: Array
+    kind: Kind
+    modality: str = ""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, then the sizes in MONAI's order: width, height and, for a volume, depth."""
+        colour = self.kind != "nifti" and self.values.ndim == 3
+        return (self.values.shape[2], *self.values.shape[:2]) if colour else (1, *self.values.shape)
+
+
+def raw_image(path: Path, intensity: Intensity | None = None) -> RawImage:
+    """Decode an image file wholly, as the readers of ``transforms.reading`` do.
+
+    Args:
+        intensity: what its numbers shall mean; None for the first of the kind's ``MEANINGS``.
 
     Raises:
-        ImageRefused: a DICOM or NIfTI file that cannot serve, with the reason.
-        Exception: whatever Pillow raises for files that are missing, truncated or no image.
+        ImageRefused: with the reason.
     """
-    kind = kind_of(path)
+    kind = kind_of(path) or "picture"
+    meaning = intensity or MEANINGS[kind][0]
+    if meaning not in MEANINGS[kind]:
+        raise ImageRefused(
+            f"a {_KINDS[kind]} holds no intensities of the kind '{meaning}'",
+            fix=f"set 'input::intensity: {MEANINGS[kind][0]}', or use a bundle for such files",
+        )
     if kind == "dicom":
-        width, height, *channels = decode(path).shape
-        return (channels[0] if channels else 1, width, height)
-    if kind == "nifti":
-        return volume_shape(path)
-    with Image.open(path) as image:
-        image.load()
-        return len(image.getbands()), image.width, image.height
+        header = opened(path)
+        with quiet():
+            modality = text(header, "Modality").upper()
+        return RawImage(pixels(header, "HU" if meaning == "HU" else "display"), kind, modality)
+    return RawImage(read_volume(path)[0] if kind == "nifti" else read_picture(path).values, kind)
 
 
-def check_images(paths: Sequence[Path], where: str, *, allow_mixed_sizes: bool = False) -> ImageCheck:
+_KINDS: dict[Kind, str] = {"picture": "picture", "dicom": "DICOM file", "nifti": "NIfTI volume"}
+
+
+def require_content(values: Array, contract: InputContract | None = None) -> None:
+    """Refuse an image that shows nothing, or nothing in the range of intensities that a contract declares.
+
+    Args:
+        values: of a ``RawImage``.
+
+    Raises:
+        ImageRefused: with the reason.
+    """
+    lowest, highest = float(values.min()), float(values.max())
+    if lowest == highest:
+        raise ImageRefused("shows nothing: all its pixels have the same value")
+    if contract is None:
+        return
+    low, high = contract.intensity_range
+    cut = float(np.mean((values < low) | (values > high)))
+    if cut > OUTSIDE[contract.intensity] or np.ptp(values.clip(low, high)) == 0:
+        raise ImageRefused(
+            f"{cut:.0%} of its values lie outside 'input::intensity_range', {low:g} to {high:g}, and would "
+            "be cut off",
+            fix="set 'input::intensity' and 'input::intensity_range' to what the images hold (this one: "
+            f"{lowest:.4g} to {highest:.4g}), or prepare them with `clinical-qkt prepare`",
+        )
+
+
+def check_images(
+    paths: Sequence[Path],
+    where: str,
+    *,
+    allow_mixed_sizes: bool = False,
+    contract: InputContract | None = None,
+) -> ImageCheck:
     """Open every image.
 
     Args:
         paths: the image files.
         where: the file or folder that an error should name.
         allow_mixed_sizes: images may differ in size, since the bundle resizes them anyway.
+        contract: what they are to be prepared for, if that is known.
 
     Raises:
-        InputError: more than ``MAX_UNREADABLE`` cannot be read, or channels or sizes differ.
+        InputError: more than ``MAX_UNREADABLE`` cannot be used, or channels or sizes differ.
     """
     check, shapes = ImageCheck(), Counter[tuple[int, ...]]()
     example: dict[tuple[int, ...], str] = {}
     for path in tqdm(paths, desc="opening images", leave=False, disable=None if len(paths) > 2000 else True):
         try:
-            shape = image_shape(path)
-        except Exception as e:  # a damaged file can raise anything
+            found = raw_image(path, contract and contract.intensity)
+            shapes[found.shape] += 1
+            example.setdefault(found.shape, path.name)
+            require_content(found.values, contract)
+        except ImageRefused as e:
             check.readable.append(False)
-            check.skipped.append((path.name, _reason(e)))
+            check.skipped.append((path.name, str(e)))
+            check.fixes[str(e)] = e.fix
             continue
         check.readable.append(True)
-        shapes[shape] += 1
-        example.setdefault(shape, path.name)
+        check.kinds.add(found.kind)
+        check.modalities |= {found.modality} - {""}
     if len(check.skipped) > MAX_UNREADABLE * len(paths):
         name, reason = check.skipped[0]
         raise InputError(
             f"{len(check.skipped)} of {len(paths)} images cannot be read; the first is '{name}': {reason}",
             where=where,
-            fix="check that paths are relative to the datalist and that the copy is complete",
+            fix=check.fixes[reason] or COPY,
         )
     if shapes:
         _refuse_mixed(shapes, example, where, allow_mixed_sizes)
@@ -133,13 +215,3 @@ def size_of(shape: Sequence[int]) -> str:
     '35x50x35'
     """
     return "x".join(map(str, shape[1:]))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ImageRefused):
-        return str(error)
-    if isinstance(error, FileNotFoundError):
-        return "missing"
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "not an image"
-    return "truncated or damaged"

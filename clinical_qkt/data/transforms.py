@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import CacheDataset, NibabelReader, PILReader
+from monai.data import CacheDataset, NibabelReader
 from monai.transforms import (
     Compose,
     EnsureChannelFirstd,
@@ -25,6 +25,7 @@ from monai.transforms import (
 
 from clinical_qkt.data.dicom import DicomReader
 from clinical_qkt.data.inputs import InputContract, Intensity, recoloured, resampled
+from clinical_qkt.data.pictures import PictureReader
 from clinical_qkt.errors import InputError
 
 
@@ -32,10 +33,12 @@ def reading(intensity: Intensity, key: str = "image") -> list[Any]:
     """The transforms from a file to a raw channel-first image: pictures, DICOM and NIfTI, told by the file.
 
     Args:
-        intensity: what the numbers shall mean, see ``inputs.Intensity``. Pictures and NIfTI files are taken
-            to hold it; DICOM files are read accordingly.
+        intensity: what the numbers shall mean, see ``inputs.Intensity`` and ``images.MEANINGS``. NIfTI files
+            are taken to hold it; DICOM files are read accordingly; pictures are brightness and nothing else.
     """
-    readers: list[Any] = [PILReader(), NibabelReader()]
+    readers: list[Any] = [NibabelReader()]
+    if intensity == "display":
+        readers.append(PictureReader())
     if intensity != "relative":
         readers.append(DicomReader(intensity))
     return [

@@ -1,0 +1,254 @@
+"""Pictures (PNG, JPEG, TIFF, BMP) as brightness from 0 to 255, whatever mode and bit depth their files have.
+
+Here alone it is decided what becomes of each: it is converted, and said how, or refused with the reason.
+``prepare`` and all stages of a bundle read through it. Decoding and colour conversion are Pillow's.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import ImageReader
+from monai.data.image_reader import _copy_compatible_dict, _stack_images
+from monai.utils.enums import MetaKeys, SpaceKeys
+from PIL import ExifTags, Image, ImageOps
+
+from clinical_qkt.data.bit_depth import Depth, depth_of
+from clinical_qkt.data.formats import ImageRefused, kind_of
+
+Array = np.ndarray[Any, Any]
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+"""Whatever a file is called, it is opened as one of these or not at all."""
+MAX_PIXELS = 2**27
+"""A picture that announces more is refused before memory is asked for."""
+DARK = 4
+"""A picture with more than 8 bits whose brightest pixel is below this part of the brightest possible one may
+be dark, or hold fewer bits than its file says; nothing in it tells which."""
+OPAQUE, WHITE = 255, 255.0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture.
+
+    Attributes:
+        values: ``(width, height)`` grey or ``(width, height, 3)`` RGB, float32, 0 (black) to 255.
+        told: what was done to get there, beyond decoding 8 bits; empty for most pictures.
+    """
+
+    values: Array
+    told: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, width, height."""
+        width, height, *channels = self.values.shape
+        return (channels[0] if channels else 1, width, height)
+
+
+@dataclass
+class _Opened:
+    """A picture on its way: Pillow's image, its depth, and what was done so far."""
+
+    image: Image.Image
+    depth: Depth
+    told: list[str] = field(default_factory=list)
+
+
+def read_picture(path: Path, bits: int | None = None) -> Picture:
+    """Decode a picture.
+
+    Args:
+        bits: how many bits the values of a grey picture with more than 8 have, where a person says so; the
+            file's own word counts without it.
+
+    Raises:
+        ImageRefused: with the reason.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of sizes; below they are refused
+            # An open file, not a path: of a path Pillow 13.0 maps a turned TIFF wrongly into memory
+            with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+                return _read(image, path, bits)
+    except ImageRefused:
+        raise
+    except Image.UnidentifiedImageError:
+        raise ImageRefused("not an image") from None
+    except Image.DecompressionBombError:
+        raise ImageRefused(f"announces more than {MAX_PIXELS:,} pixels") from None
+    except FileNotFoundError:
+        raise ImageRefused("missing") from None
+    except PermissionError:
+        raise ImageRefused("may not be read by this user") from None
+    except Exception:  # a damaged file can raise anything
+        raise ImageRefused("truncated or damaged") from None
+
+
+def _read(image: Image.Image, path: Path, bits: int | None) -> Picture:
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageRefused(f"announces more than {MAX_PIXELS:,} pixels")
+    pages = getattr(image, "n_frames", 1)
+    if pages != 1 and image.format != "MPO":  # a camera's MPO is its photograph, with previews behind it
+        raise ImageRefused(f"holds {pages} pages or frames; one image a file is read")
+    opened = _Opened(image, depth_of(image, path))
+    if pages != 1:
+        opened.told.append("the first picture of several in the file")
+    if image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9):
+        opened.told.append("turned as its EXIF orientation says")
+    image.load()  # Pillow turns a TIFF file here, and forgets its orientation
+    opened.image = ImageOps.exif_transpose(image)
+    _without_alpha(opened)
+    values = _brightness(opened, bits)
+    return Picture(np.ascontiguousarray(np.moveaxis(values, 0, 1), np.float32), tuple(opened.told))
+
+
+def _without_alpha(opened: _Opened) -> None:
+    """Drop an alpha channel, or a transparent colour, that makes nothing transparent.
+
+    Raises:
+        ImageRefused: it makes something transparent, and what lies behind is anybody's guess.
+    """
+    image = opened.image
+    if image.mode.startswith("I;16"):
+        key = image.info.get("transparency")
+        if key is not None and (np.asarray(image) == key).any():
+            raise ImageRefused("is transparent in places")
+        return
+    if not image.has_transparency_data:
+        return
+    grey = image.mode in ("L", "LA", "La", "1") or opened.depth.grey
+    image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    if (np.asarray(image.getchannel("A")) < OPAQUE).any():
+        raise ImageRefused("is transparent in places")
+    opened.image = image.getchannel(0) if grey else image.convert("RGB")
+    opened.told.append("an alpha channel dropped that is opaque everywhere")
+
+
+def _brightness(opened: _Opened, bits: int | None) -> Array:
+    """``(height, width)`` or ``(height, width, 3)``, 0 to 255."""
+    image, depth = opened.image, opened.depth
+    if depth.signed:
+        raise ImageRefused("holds numbers below zero, or may: no brightness; convert it to 8 or 16 bits")
+    if image.mode == "1":
+        opened.told.append("1 bit, as black and white")
+        return np.asarray(image, np.float32) * WHITE
+    if image.mode == "L":
+        return _shallow(opened, np.asarray(image, np.float32))
+    if image.mode.startswith("I;16"):
+        return _deep(opened, bits)
+    if image.mode == "F":
+        return _floating(opened)
+    if image.mode == "I":
+        raise ImageRefused(
+            "holds 32-bit integers, of which nobody knows which is white; convert it to 8 or 16 bits"
+        )
+    if image.mode != "RGB":
+        opened.told.append(f"{_NAMES.get(image.mode, image.mode)}, converted to RGB")
+        return np.asarray(image.convert("RGB"), np.float32)
+    return _shallow(opened, np.asarray(image, np.float32))
+
+
+_NAMES = {"P": "colours of a palette", "PA": "colours of a palette"}
+
+
+def _shallow(opened: _Opened, values: Array) -> Array:
+    """Eight bits: as they are; of more, Pillow keeps the upper eight."""
+    bits = opened.depth.bits
+    if bits < 8:
+        opened.told.append(f"{bits} bits, scaled by their depth")
+    elif bits > 8:
+        _require_bright(values, int(WHITE), bits)
+        opened.told.append(f"{bits} bits a channel, of which the upper 8 are kept")
+    return values
+
+
+def _deep(opened: _Opened, bits: int | None) -> Array:
+    """Grey with more than eight bits, scaled by its depth."""
+    stored, depth = np.asarray(opened.image).astype(np.int64), opened.depth
+    said = bits or depth.bits
+    white = 2**said - 1
+    if stored.max() > white:
+        raise ImageRefused(f"holds values up to {stored.max()}, more than {said} bits can say")
+    if bits is None and not depth.sure:
+        _require_bright(stored, white, said)
+    if depth.inverted:
+        stored = white - stored
+    opened.told.append(f"{said} bits, scaled by their depth" + (", white is zero" if depth.inverted else ""))
+    return stored * (WHITE / white)
+
+
+def _require_bright(values: Array, white: int, bits: int) -> None:
+    """Refuse what may be, for example, 12 bits in the lower part of 16: all but black if it is not."""
+    if values.max() < (white + 1) // DARK and values.max() > values.min():
+        raise ImageRefused(
+            f"has {bits} bits a channel and uses the lowest quarter of them: it is very dark, or its depth "
+            "is another one, e.g. 12 bits in 16",
+            fix="give `clinical-qkt prepare` the true depth of grey pictures, e.g. --bits 12, or --bits "
+            f"{bits} if they are that dark; convert colour pictures to 8 bits",
+        )
+
+
+def _floating(opened: _Opened) -> Array:
+    values = np.asarray(opened.image)
+    if opened.depth.inverted:
+        raise ImageRefused("holds floating-point numbers with white as zero; convert it to 8 or 16 bits")
+    if not np.isfinite(values).all():
+        raise ImageRefused("holds values that are not finite")
+    if values.min() < 0 or values.max() > 1:
+        raise ImageRefused(
+            "holds floating-point numbers beyond 0 to 1, of which nobody knows which is white; "
+            "convert it to 8 or 16 bits"
+        )
+    opened.told.append("floating point, 0 as black and 1 as white")
+    return values * WHITE
+
+
+class PictureReader(ImageReader):
+    """MONAI's reader for pictures: ``LoadImaged("image", reader=PictureReader())``.
+
+    Axes are those of MONAI's ``PILReader``: width, height and, for colour, channels last. Several files
+    become channels of one image.
+    """
+
+    def verify_suffix(self, filename: Any) -> bool:
+        """Whether all files claim to be pictures."""
+        return all(kind_of(Path(f)) == "picture" for f in _listed(filename))
+
+    def read(self, data: Any, **_: Any) -> Any:
+        """The picture of each file.
+
+        Raises:
+            ImageRefused: with the reason.
+        """
+        if not self.verify_suffix(data):
+            raise ImageRefused("is no picture")
+        found = [read_picture(Path(f)) for f in _listed(data)]
+        return found if len(found) > 1 else found[0]
+
+    def get_data(self, img: Any) -> tuple[Array, dict[str, Any]]:
+        """The array, see ``read_picture``, and MONAI's metadata, which know no spacing."""
+        arrays: list[Array] = []
+        meta: dict[str, Any] = {}
+        for picture in img if isinstance(img, list) else [img]:
+            arrays.append(picture.values)
+            _copy_compatible_dict(
+                {
+                    MetaKeys.AFFINE: np.eye(4),
+                    MetaKeys.SPACE: SpaceKeys.RAS,
+                    MetaKeys.SPATIAL_SHAPE: np.asarray(picture.values.shape[:2]),
+                    MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan") if picture.values.ndim == 2 else -1,
+                },
+                meta,
+            )
+        return _stack_images(arrays, meta), meta
+
+
+def _listed(files: Any) -> Sequence[Any]:
+    return files if isinstance(files, list | tuple) else [files]
