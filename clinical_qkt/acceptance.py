@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from clinical_qkt.values import Strict
 
 
-class Acceptance(BaseModel):
+class Acceptance(Strict):
     """The site's rule, besides its forgetting budget. What is unknown fulfils no part of it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     query_recall: float = Field(default=50.0, ge=0, le=100)
     """Of 100 test images of the queried classes, how many are recognised at least, at the lower end of the

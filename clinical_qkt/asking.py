@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from monai.data import DataLoader
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from torch import Tensor
 from tqdm import tqdm
 
@@ -23,6 +23,7 @@ from clinical_qkt.packages.store import Model
 from clinical_qkt.sites import Site
 from clinical_qkt.statistics import KINDS, Kind, Moments
 from clinical_qkt.targets import Images, labels_of
+from clinical_qkt.values import Strict
 
 MOST_FEATURES = 160
 """Of a network's pooled numbers."""
@@ -34,7 +35,7 @@ CLIP = 1.0
 """The radius at which private answers clip, in units of the median length of own features."""
 
 
-class QuerySettings(BaseModel):
+class QuerySettings(Strict):
     """The section ``settings`` of a bundle's ``query.yaml``.
 
     Attributes:
@@ -42,7 +43,7 @@ class QuerySettings(BaseModel):
         welcome: the kinds of answer that are welcome.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     depths: list[str] | None = None
     welcome: list[Kind] = Field(default=list(KINDS), min_length=1)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from clinical_qkt.packages.card import PSEUDONYM
+from clinical_qkt.packages.signing import PSEUDONYM
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SHOWN = "x-default"

@@ -6,7 +6,10 @@ prints just that and ends with the error's exit code. Anything else that is rais
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class QKTError(Exception):
@@ -73,8 +76,86 @@ class OutputError(QKTError):
 
 def one_of(name: str, known: list[str]) -> str:
     """A hint that names the likeliest of the known names, and all of them."""
+    close = likeliest(name, known)
+    hint = f"did you mean '{close}'? " if close else ""
+    return f"{hint}known: {', '.join(known)}"
+
+
+def likeliest(name: str, known: list[str]) -> str | None:
+    """The known name that a misspelt one was most likely meant to be; None if none is like it."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, n=1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}known: {', '.join(known)}"
+    return next(iter(get_close_matches(name, known, n=1)), None)
+
+
+_SPACE = "free some space there, or name another disk"
+_RIGHTS = "ask for the right to write there, or name another folder"
+_DISK = {
+    errno.ENOSPC: ("the disk is full", _SPACE),
+    errno.EDQUOT: ("the disk quota is used up", _SPACE),
+    errno.EFBIG: ("the file is larger than the disk allows", "name another disk"),
+    errno.EROFS: ("the disk is read-only", "name a folder that can be written to"),
+    errno.EACCES: ("access is not permitted", _RIGHTS),
+    errno.EPERM: ("access is not permitted", _RIGHTS),
+    errno.EIO: ("the disk gives errors", "have the disk looked at, or name another one"),
+    errno.EMFILE: ("too many files are open", "raise the limit with `ulimit -n`"),
+    errno.ENAMETOOLONG: ("a name is too long for the disk", "name a shorter path"),
+    errno.ELOOP: ("links lead to each other", "name the folder itself"),
+    errno.EISDIR: ("is a folder where a file is expected", "name a file"),
+    errno.ENOTDIR: ("is a file where a folder is expected", "name a folder"),
+    errno.ENOMEM: ("the memory does not suffice", "set a smaller 'batch_size', or end other programs"),
+}
+"""What the operating system says that a person can mend."""
+_SAID = {
+    "no space left on device": errno.ENOSPC,
+    "(os error 28)": errno.ENOSPC,
+    "database or disk is full": errno.ENOSPC,
+    "file write failed": errno.ENOSPC,
+    "disk quota exceeded": errno.EDQUOT,
+    "(os error 122)": errno.EDQUOT,
+    "file too large": errno.EFBIG,
+    "read-only file system": errno.EROFS,
+    "(os error 30)": errno.EROFS,
+    "attempt to write a readonly database": errno.EROFS,
+    "permission denied": errno.EACCES,
+    "unable to open database file": errno.EACCES,
+    "disk i/o error": errno.EIO,
+    "input/output error": errno.EIO,
+    "out of memory": errno.ENOMEM,
+    "can't allocate memory": errno.ENOMEM,
+}
+"""The same in the words of SQLite, safetensors and torch, whose errors carry no number."""
+
+
+def explained(error: BaseException | None) -> QKTError | None:
+    """The user's problem behind an error: itself, one of its causes, or a disk that could not take a file.
+
+    MONAI, pydantic and MLflow wrap what they run into, so the chain of causes is walked.
+
+    Returns:
+        None for what no user could mend: a bug.
+    """
+    while error is not None:
+        if isinstance(error, QKTError):
+            return error
+        if (number := _number(error)) in _DISK:
+            what, fix = _DISK[number]
+            return OutputError(what, where=_folder(error), fix=fix)
+        error = error.__cause__
+    return None
+
+
+def _number(error: BaseException) -> int:
+    """Of an error of the operating system; 0 for others."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    if isinstance(error, MemoryError):
+        return errno.ENOMEM
+    text = str(error).lower() if isinstance(error, Exception) else ""
+    return next((number for said, number in _SAID.items() if said in text), 0)
+
+
+def _folder(error: BaseException) -> str:
+    """The folder in which a file could not be written or read; not the file, which may be a telling image."""
+    name = getattr(error, "filename", None)
+    return str(Path(os.fsdecode(name)).parent) if isinstance(name, str | bytes) else ""

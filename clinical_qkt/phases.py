@@ -18,7 +18,7 @@ import torch
 from ignite.handlers import ProgressBar
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedTrainer
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from clinical_qkt import masks
@@ -32,9 +32,10 @@ from clinical_qkt.packages.store import Model
 from clinical_qkt.targets import Answers, Images, answer, labels_of
 from clinical_qkt.teachers import Start
 from clinical_qkt.training import SecondHead, prepare_batch, train
+from clinical_qkt.values import Strict
 
 
-class TransferSettings(BaseModel):
+class TransferSettings(Strict):
     """Every choice of the method; the section ``settings`` of a bundle's ``transfer.yaml``.
 
     Attributes:
@@ -70,7 +71,7 @@ class TransferSettings(BaseModel):
             number of probes; see ``masks``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     variant: str = "committee"
     ask: Literal["all", "relevant"] = "all"

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import ClassLabel, LabelSpace
-from clinical_qkt.packages.answer import Unit
-from clinical_qkt.packages.card import PSEUDONYM
-from clinical_qkt.packages.query import QueryCard
-from clinical_qkt.privacy import Guarantee
-from clinical_qkt.statistics import KINDS, Kind
+from clinical_qkt.packages.signing import PSEUDONYM
+from clinical_qkt.terms import KINDS, Kind, Unit
+from clinical_qkt.values import Strict
+
+if TYPE_CHECKING:  # whoever only reads a site's YAML need not wait for torch
+    from clinical_qkt.packages.query import QueryCard
+    from clinical_qkt.privacy import Guarantee
 
 
-class Policy(BaseModel):
+class Policy(Strict):
     """Which answers a site gives. The default is the careful one: private means alone."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    kinds: list[Kind] = ["private_mean"]
+    kinds: list[Kind] = Field(default=["private_mean"])
     """What may leave; of what is also welcome, the kind that tells most is given."""
     epsilon: float = Field(default=1.0, gt=0, le=20)
     """Of each private answer, for each class: smaller protects more."""
@@ -35,12 +37,14 @@ class Policy(BaseModel):
     unit: Unit = "patient"
     """Whom a private answer protects: a `patient`, which needs `patient` in the datalist's entries, or an
     `image`, where no two images show the same patient."""
-    may_ask: list[Annotated[str, Field(pattern=PSEUDONYM)]] = []
+    may_ask: list[Annotated[str, Field(pattern=PSEUDONYM)]] = Field(default=[])
     """Pseudonyms of the sites that get an answer; everybody whose key is trusted if empty. A query's
     signature proves the pseudonym, unless the site accepts untrusted packages."""
 
     @property
     def guarantee(self) -> Guarantee:
+        from clinical_qkt.privacy import Guarantee
+
         return Guarantee(self.epsilon, self.delta)
 
     def decide(self, query: QueryCard, label: ClassLabel, own: LabelSpace) -> Kind | str:

@@ -7,19 +7,21 @@ from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from clinical_qkt.acceptance import Acceptance
 from clinical_qkt.described import SHOWN
 from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.files import write_text
 from clinical_qkt.labels import LabelSpace, SiteClass
-from clinical_qkt.packages.allowed import PRESETS
-from clinical_qkt.packages.card import PSEUDONYM
-from clinical_qkt.packages.signing import Trust
+from clinical_qkt.packages.signing import PSEUDONYM, Trust
 from clinical_qkt.policy import Policy
+from clinical_qkt.refusals import Origin, refused
+from clinical_qkt.siteyaml import read_yaml
+from clinical_qkt.values import Strict
 
 S = TypeVar("S", bound="SiteTrust")
+FIX = "the site's YAML, see docs/reference/site-yaml.md"
 _SERVERS = ("http://", "https://", "databricks")
 
 
@@ -28,12 +30,12 @@ def _shown(default: str) -> dict[str, Any]:
     return {SHOWN: default}
 
 
-class SiteTrust(BaseModel):
+class SiteTrust(Strict):
     """Whose packages a site takes: the part of its YAML file that checking a package needs."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
-    trusted_keys: dict[Annotated[str, Field(pattern=PSEUDONYM)], Path] = {}
+    trusted_keys: dict[Annotated[str, Field(pattern=PSEUDONYM)], Path] = Field(default={})
     """Files with the public keys of other sites, by their pseudonyms. Packages of all others are refused."""
     untrusted_packages: Literal["refuse", "accept"] = "refuse"
     """`accept`: take packages that nobody vouches for, too; summary, report and MLflow then name them."""
@@ -48,7 +50,7 @@ class SiteLabels(SiteTrust):
 
     classes: list[SiteClass] = Field(min_length=1, json_schema_extra=_shown("the bundle's"))
     """The label space, in the order of the model's rows: names, or mappings with codes and synonyms."""
-    query: list[SiteClass] = []
+    query: list[SiteClass] = Field(default=[])
     """The classes that the site asks for, in the same form."""
 
     @model_validator(mode="after")
@@ -87,9 +89,9 @@ class Site(SiteLabels):
     """The datalist JSON."""
     bundle: str = ""
     """The bundle that `clinical-qkt run` uses: a name of a shipped one or a folder."""
-    teachers: list[Path] = []
+    teachers: list[Path] = Field(default=[])
     """Folders of teacher packages from other sites."""
-    answers: list[Path] = []
+    answers: list[Path] = Field(default=[])
     """Folders of answer packages to the site's own query."""
     forgetting_budget: float = Field(default=2.0, ge=0, le=100)
     """How many points of recall on its own classes the site is willing to lose, on average."""
@@ -143,6 +145,8 @@ class Site(SiteLabels):
 
     @model_validator(mode="after")
     def _consistent(self) -> Site:
+        from clinical_qkt.packages.allowed import PRESETS  # which takes MONAI's seconds to import
+
         if self.architecture not in PRESETS:
             known = one_of(self.architecture, list(PRESETS))
             raise ValueError(f"architecture: '{self.architecture}' is not on the list; {known}")
@@ -187,8 +191,12 @@ class Site(SiteLabels):
         return self.mlflow if self.mlflow.startswith(_SERVERS) else None
 
 
-def check_site(values: dict[str, Any], where: str) -> Site:
+def check_site(values: dict[str, Any], where: str, origin: Origin | None = None) -> Site:
     """Validate a site's description.
+
+    Args:
+        where: named in an error if it is not known where a value was written.
+        origin: where each was.
 
     Raises:
         InputError: all problems at once, each with its key.
@@ -198,7 +206,7 @@ def check_site(values: dict[str, Any], where: str) -> Site:
         raise InputError(
             f"unknown key '{unknown[0]}'", where=where, fix=one_of(unknown[0], list(Site.model_fields))
         )
-    return _validated(Site, values, where)
+    return _validated(Site, values, origin or Origin(where))
 
 
 def read_part(path: Path, model: type[S]) -> S:
@@ -207,14 +215,8 @@ def read_part(path: Path, model: type[S]) -> S:
     Raises:
         InputError: the file cannot be read, or all problems with that part, each with its key.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
-        problem = f"cannot be read ({e})"
-        raise InputError(problem, where=str(path), fix="give a site's YAML file") from None
-    if not isinstance(values, dict):
-        raise InputError("is no mapping", where=str(path), fix="start from configs/sites/example.yaml")
-    return _validated(model, {k: values[k] for k in model.model_fields if k in values}, str(path))
+    values = read_yaml(path)
+    return _validated(model, {k: values[k] for k in model.model_fields if k in values}, Origin(str(path)))
 
 
 def write_site(path: Path, values: dict[str, Any]) -> None:
@@ -222,20 +224,8 @@ def write_site(path: Path, values: dict[str, Any]) -> None:
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
-def _validated(model: type[S], values: dict[str, Any], where: str) -> S:
+def _validated(model: type[S], values: dict[str, Any], origin: Origin) -> S:
     try:
         return model.model_validate(values)
     except ValidationError as e:
-        raise InputError(
-            "; ".join(_problem(p) for p in e.errors()),
-            where=where,
-            fix="correct the site's YAML, see docs/reference/site-yaml.md",
-        ) from None
-
-
-def _problem(error: Any) -> str:
-    at = ".".join(str(p) for p in error["loc"])
-    message = error["msg"].removeprefix("Value error, ")
-    if error["input"] is None:
-        message = "is missing"
-    return f"{at}: {message}" if at else message
+        raise refused(e, model, origin, fix=FIX) from None

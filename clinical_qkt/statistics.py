@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Kind = Literal["covariance", "diagonal", "mean", "private_mean"]
-KINDS: tuple[Kind, ...] = ("covariance", "diagonal", "mean", "private_mean")
-"""From the one that tells most to the one that tells least."""
+from clinical_qkt.terms import KINDS as KINDS
+from clinical_qkt.terms import Kind as Kind
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from clinical_qkt.packages.query import Query
 from clinical_qkt.packages.reading import Reading
 from clinical_qkt.packages.signing import Signed, Trust
 from clinical_qkt.statistics import ClassStatistics, Kind
-
-Unit = Literal["patient", "image"]
+from clinical_qkt.terms import Unit as Unit
 
 
 class ClassAnswer(BaseModel):

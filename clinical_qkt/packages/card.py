@@ -16,6 +16,7 @@ from clinical_qkt.packages.multihead import MultiHeadSpec
 from clinical_qkt.packages.networks import NetworkSpec
 from clinical_qkt.packages.signing import PSEUDONYM as PSEUDONYM
 from clinical_qkt.packages.statement import PrivacyStatement, Share, TrainingSummary
+from clinical_qkt.terms import Precision as Precision
 
 AnyNetwork = Annotated[
     Annotated[NetworkSpec, Tag("network")]
@@ -27,7 +28,6 @@ AnyNetwork = Annotated[
 """One network, one with a head made of statistics or with a head for each model, or a committee of such."""
 
 
-Precision = Literal["float32", "float16"]
 ClassName = Annotated[str, Field(max_length=200)]
 
 

@@ -1,0 +1,14 @@
+"""Words that sites and packages have in common, and nothing that takes long to import."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Kind = Literal["covariance", "diagonal", "mean", "private_mean"]
+"""Kinds of answers by statistics."""
+KINDS: tuple[Kind, ...] = ("covariance", "diagonal", "mean", "private_mean")
+"""The same, the one that tells most first."""
+Unit = Literal["patient", "image"]
+"""Whom a private answer protects."""
+Precision = Literal["float32", "float16"]
+"""Of the weights of a package."""
