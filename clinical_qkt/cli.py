@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,92 +19,35 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import typer
 from rich.console import Console
 
-from clinical_qkt import __version__, exchange
-from clinical_qkt.errors import QKTError
+from clinical_qkt import __version__, exchange, logs, research
+from clinical_qkt.errors import explained
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="A hospital gains the classes it lacks from other hospitals' models. No image leaves a hospital.",
 )
-app.add_typer(exchange.package, name="package")
-app.add_typer(exchange.keys, name="keys")
+WAY, PACKAGES, REVIEW, RESEARCH = "A hospital's way", "Packages and keys", "Review", "Research"
+"""Groups of commands, in the order of ``--help``."""
 console = Console()
 
 
-@app.command()
-def demo(
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="An .npz file, a folder with one sub-folder per class, or a datalist. Default: phantoms."
-        ),
-    ] = None,
-    sites: Annotated[int, typer.Option(min=2, help="Number of simulated hospitals.")] = 4,
-    classes_per_site: Annotated[
-        int | None, typer.Option(help="Classes at each. Default: three fifths.")
-    ] = None,
-    student: Annotated[str | None, typer.Option(help="The hospital that asks, e.g. hospital_1.")] = None,
-    query: Annotated[list[str] | None, typer.Option(help="A class it asks for; can be given again.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same one gives the same figures.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path("runs/demo"),
-    overwrite: Annotated[bool, typer.Option(help="Replace an earlier demo in that folder.")] = False,
-    max_per_class: Annotated[
-        int, typer.Option(min=20, help="Training images used of each class, at most.")
-    ] = 2500,
-    max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each training.")] = None,
-    allow_mixed_sizes: Annotated[bool, typer.Option(help="Images may differ in size.")] = False,
-    answers: Annotated[
-        Literal["models", "statistics", "private"],
-        typer.Option(help="What the others answer with: their models, exact statistics, private means."),
-    ] = "models",
-    bundle: Annotated[
-        str, typer.Option(help="Which bundle the hospitals run; others than blood cells need --data.")
-    ] = "blood_cell_classification",
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.print(__version__, highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
-    """Simulate hospitals and let one gain a class that it has never seen."""
-    from clinical_qkt.demo import DemoSettings, run_demo
-
-    settings = DemoSettings(
-        data=data,
-        sites=sites,
-        classes_per_site=classes_per_site,
-        student=student,
-        query=tuple(query or ()),
-        seed=seed,
-        max_per_class=max_per_class,
-        max_epochs=max_epochs,
-        allow_mixed_sizes=allow_mixed_sizes,
-        answers=answers,
-        bundle=bundle,
-    )
-    run_demo(settings, out, overwrite=overwrite, console=console)
+    """What can be given before a command."""
 
 
-@app.command()
-def benchmark(
-    config: Annotated[Path, typer.Argument(help="A YAML file, e.g. configs/benchmarks/quick.yaml.")],
-    data: Annotated[Path | None, typer.Option(help="As for `demo`; replaces the config's.")] = None,
-    queries: Annotated[int | None, typer.Option(min=1, help="Queries a seed.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Separated by commas.")] = None,
-    methods: Annotated[str | None, typer.Option(help="Some of the config's, separated by commas.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for rows, site models and results.")] = Path(
-        "runs/comparison"
-    ),
-) -> None:
-    """Compare methods: query recall and forgetting over scenarios, seeds and queries."""
-    from clinical_qkt.benchmark.compare import compare
-    from clinical_qkt.benchmark.config import only, read_config
-
-    read = read_config(config, data=data, queries=queries, seeds=seeds.split(",") if seeds else None)
-    chosen = only(read, [m.strip() for m in methods.split(",")] if methods else None)
-    compare(chosen, out, console)
-    console.print((out / "results.md").read_text(encoding="utf-8"), soft_wrap=True)
-    console.print(f"Rows: {out / 'results.json'}  figures: {out / 'figures'}")
-
-
-@app.command()
+@app.command(rich_help_panel=WAY)
 def prepare(
     source: Annotated[
         Path, typer.Argument(help="A folder of DICOM, NIfTI or picture files, an .npz file, a datalist.")
@@ -139,11 +81,21 @@ def prepare(
         Path | None, typer.Option(help="The local/salt of an earlier run, so that patients keep their names.")
     ] = None,
     allow_mixed_sizes: Annotated[bool, typer.Option(help="Images may differ in size.")] = False,
+    bits: Annotated[
+        int | None,
+        typer.Option(min=9, max=16, help="Of grey pictures that use fewer than their files' 16, e.g. 12."),
+    ] = None,
     allow_burned_in: Annotated[
         bool, typer.Option(help="Take DICOM images that say that writing is burned into them.")
     ] = False,
 ) -> None:
-    """Check your own images, and make a datalist, a site's YAML and a summary."""
+    """Check your images; make a datalist, a site's YAML and a summary.
+
+    Check your own images, and make a datalist, a site's YAML and a summary.
+    """
+    from clinical_qkt.first_look import require_source
+
+    require_source(source, out)
     from clinical_qkt.prepare.command import Prepare
     from clinical_qkt.prepare.options import PrepareSettings, parts_of
     from clinical_qkt.prepare.patches import Cutting
@@ -161,53 +113,80 @@ def prepare(
         salt=salt,
         allow_mixed_sizes=allow_mixed_sizes,
         allow_burned_in=allow_burned_in,
+        bits=bits,
     )
     Prepare(settings, console).run()
 
 
-@app.command()
-def phantoms(
-    out: Annotated[Path, typer.Argument(help="Folder for one picture of each kind.")],
-    seed: Annotated[int, typer.Option(min=0, help="Another one draws other cells.")] = 0,
+@app.command(rich_help_panel=WAY)
+def check(
+    site: Annotated[Path, typer.Argument(metavar="SITE.yaml", help="A site's YAML.")],
+    stage: Annotated[str | None, typer.Argument(help="The one that comes next, or any.")] = None,
+    bundle: Annotated[
+        str | None, typer.Option(help="A shipped bundle's name or a folder, instead of the site's own.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Draw one phantom of each kind of blood cell."""
-    from clinical_qkt.data.phantoms import write_examples
+    """Look whether a stage can run, without computing anything.
 
-    for path in write_examples(out, seed):
-        console.print(str(path))
+    Keys, paths, signatures, label lists, disk, device, memory and time. Exit code 2 if there is a problem.
+    """
+    from clinical_qkt.launch import plan
+
+    planned = plan(stage or "train", site, (), bundle)
+    from clinical_qkt.checking import run_check
+
+    if not run_check(planned, console, chosen=stage is not None, machine=as_json):
+        raise SystemExit(2)
 
 
-@app.command()
+@app.command(rich_help_panel=WAY, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(
+    context: typer.Context,
+    stage: Annotated[
+        str, typer.Argument(help="train, evaluate, inference, share, query, answer, transfer, …")
+    ],
+    site: Annotated[
+        Path, typer.Argument(metavar="SITE.yaml [--KEY VALUE …]", help="A site's YAML; then keys for once.")
+    ],
+    bundle: Annotated[
+        str | None, typer.Option(help="A shipped bundle's name or a folder, instead of the site's own.")
+    ] = None,
+) -> None:
+    """Run a stage of the bundle that the site's YAML names.
+
+    Every key of the YAML and of the stage can be given for this run alone: --max_epochs 20,
+    --settings::variant distil. The equivalent line for MONAI's own launcher is printed first.
+    """
+    from clinical_qkt.launch import plan
+
+    planned = plan(stage, site, context.args, bundle)
+    print(f"With MONAI's own launcher:\n{planned.line()}\n", flush=True)
+    from clinical_qkt import bundle as bundles
+
+    logs.keep_from_the_screen()  # again: the libraries have made their loggers by now
+    bundles.launch(planned)
+
+
+@app.command(rich_help_panel=PACKAGES)
 def align(
     site: Annotated[Path, typer.Argument(help="Your site's YAML; its 'classes' and 'query' are read.")],
     packages: Annotated[list[Path], typer.Argument(help="Folders of teacher packages.")],
 ) -> None:
-    """Show which classes of other sites' packages are which of yours, and what is ambiguous."""
+    """Show which classes of other sites' packages are which of yours.
+
+    Show which classes of other sites' packages are which of yours, and what is ambiguous.
+    """
     from clinical_qkt.alignment import run_align
 
     run_align(site, packages, console)
 
 
-@app.command()
-def ledger(
-    path: Annotated[Path, typer.Argument(help="A site's ledger, by default runs/SITE/ledger.db.")],
-    delta: Annotated[float, typer.Option(help="At which the epsilon of all answers is given.")] = 1e-5,
-    as_json: Annotated[bool, typer.Option("--json", help="All lines with all their fields.")] = False,
-) -> None:
-    """What left a site, when and for whom; what it answered, and what that spent of its privacy budget."""
-    from clinical_qkt.errors import InputError
-    from clinical_qkt.ledger import Ledger, print_ledger
-
-    if not path.is_file():
-        raise InputError("there is no such file", where=str(path), fix="look up 'ledger' in the site's YAML")
-    kept = Ledger(path)
-    if as_json:
-        print(json.dumps({"packages": kept.lines("departures"), "answers": kept.lines()}, indent=2))
-    else:
-        print_ledger(console, kept, delta)
+app.add_typer(exchange.package, name="package", rich_help_panel=PACKAGES)
+app.add_typer(exchange.keys, name="keys", rich_help_panel=PACKAGES)
 
 
-@app.command()
+@app.command(rich_help_panel=REVIEW)
 def compare(
     runs: Annotated[
         list[str],
@@ -225,7 +204,10 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Folder for comparison.png and comparison.csv.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a comparison in that folder.")] = False,
 ) -> None:
-    """Set finished transfers side by side: what was gained, what was lost, class by class."""
+    """Set finished transfers side by side.
+
+    Set finished transfers side by side: what was gained, what was lost, class by class.
+    """
     from clinical_qkt.comparison.command import compare as run_compare
 
     run_compare(
@@ -233,21 +215,29 @@ def compare(
     )
 
 
-@app.command()
-def audit(
-    epsilon: Annotated[float, typer.Option(min=0.01, max=20, help="That is promised.")] = 1.0,
-    delta: Annotated[float, typer.Option(help="That is promised.")] = 1e-5,
-    releases: Annotated[int, typer.Option(min=100, help="With one patient, and as many without.")] = 20000,
+@app.command(rich_help_panel=REVIEW)
+def ledger(
+    path: Annotated[Path, typer.Argument(help="A site's ledger, by default runs/SITE/ledger.db.")],
+    delta: Annotated[float, typer.Option(help="At which the epsilon of all answers is given.")] = 1e-5,
+    as_json: Annotated[bool, typer.Option("--json", help="All lines with all their fields.")] = False,
 ) -> None:
-    """Attack the private release: can it be told from an answer whether one patient took part?"""
-    from clinical_qkt.audit.releases import print_audit
-    from clinical_qkt.privacy import Guarantee
+    """What left a site, for whom, and the privacy budget.
 
-    if not print_audit(console, Guarantee(epsilon, delta), releases):
-        raise SystemExit(1)
+    What left a site, when and for whom; what it answered, and what that spent of its privacy budget.
+    """
+    from clinical_qkt.errors import InputError
+    from clinical_qkt.ledger import Ledger, print_ledger
+
+    if not path.is_file():
+        raise InputError("there is no such file", where=str(path), fix="look up 'ledger' in the site's YAML")
+    kept = Ledger(path)
+    if as_json:
+        print(json.dumps({"packages": kept.lines("departures"), "answers": kept.lines()}, indent=2))
+    else:
+        print_ledger(console, kept, delta)
 
 
-@app.command()
+@app.command(rich_help_panel=REVIEW)
 def sync(
     database: Annotated[
         Path, typer.Argument(help="The local records of a site, by default runs/SITE/transfer/mlflow.db.")
@@ -256,17 +246,24 @@ def sync(
         str | None, typer.Option(help="The tracking server. Default: the one that the site's YAML named.")
     ] = None,
 ) -> None:
-    """Send records to the MLflow server that was away when they were made; what it has is not sent again."""
+    """Send records to the MLflow server that was away.
+
+    Send records to the MLflow server that was away when they were made; what it has is not sent again.
+    """
     from clinical_qkt.sync import send
 
     sent = send(f"sqlite:///{database.absolute()}", to)
     console.print(f"{sent} {'run' if sent == 1 else 'runs'} sent" if sent else "nothing was left to send")
 
 
-@app.command()
+for command in (research.demo, research.benchmark, research.audit, research.phantoms):
+    app.command(rich_help_panel=RESEARCH)(command)
+
+
+@app.command(hidden=True)
 def version() -> None:
-    """Print the version."""
-    console.print(__version__)
+    """Print the version, as --version does."""
+    _version(True)
 
 
 def main() -> None:
@@ -275,15 +272,34 @@ def main() -> None:
 
 
 def exit_codes(command: Callable[[], Any]) -> None:
-    """Run a command; what the user can fix becomes one clear message and its exit code."""
+    """Run a command; what the user can fix becomes one clear message and its exit code.
 
-    def stop(signum: int, _: Any) -> None:
-        raise SystemExit(128 + signum)  # so that MLflow runs are closed
+    What other libraries say is kept from the screen meanwhile. A signal ends the command in order, so that
+    MLflow runs are closed; a second one ends it at once.
+    """
+    before = {signum: signal.signal(signum, _stop) for signum in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with logs.kept_from_the_screen():
+            _told(command)
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
-    signal.signal(signal.SIGTERM, stop)
-    warnings.simplefilter("ignore")
+
+def _told(command: Callable[[], Any]) -> None:
     try:
         command()
-    except QKTError as e:
-        print(f"error: {e}", file=sys.stderr)
-        raise SystemExit(e.exit_code) from None
+    except Exception as e:
+        logs.log_error(e)
+        problem = explained(e)
+        if problem is None:
+            raise
+        print(f"error: {problem}", file=sys.stderr)
+        raise SystemExit(problem.exit_code) from None
+
+
+def _stop(signum: int, _: Any) -> None:
+    signal.signal(signum, signal.SIG_DFL)
+    name = signal.Signals(signum).name
+    os.write(2, f"\nstopped by {name}: the same command goes on where it was, or begins anew\n".encode())
+    raise SystemExit(128 + signum)

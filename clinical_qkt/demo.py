@@ -216,6 +216,7 @@ def _write_federation(
         write_datalist(root / "data" / f"{site}.json", source, files, shares[i])
         values = {
             "site": site,
+            "bundle": settings.bundle,
             "data": str(root / "data" / f"{site}.json"),
             "classes": [names[c] for c in dealt[i]],
             "output_dir": str(root / "hospitals" / site),

@@ -17,7 +17,7 @@ from monai.data.utils import set_rnd
 from monai.handlers import CheckpointLoader
 from monai.utils import set_determinism
 
-from clinical_qkt import __version__, metrics, report
+from clinical_qkt import __version__, endings, metrics, report
 from clinical_qkt.budget import retained_recall
 from clinical_qkt.files import fingerprint, sha256, write_json, write_text
 from clinical_qkt.labels import LabelSpace
@@ -198,8 +198,10 @@ class LogEpochs:
 class EvaluationWriter:
     """Handler of the bundle's ``evaluate``: ``evaluation.json`` and an MLflow run with the same figures."""
 
-    def __init__(self, path: Path, site: Site, task: str, model: Model) -> None:
-        self.path, self.site, self.task, self.model = path, site, task, model
+    def __init__(
+        self, path: Path, site: Site, task: str, model: Model, told: Callable[[], None] | None = None
+    ) -> None:
+        self.path, self.site, self.task, self.model, self.told = path, site, task, model, told
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.COMPLETED, self)
@@ -230,7 +232,9 @@ class EvaluationWriter:
             tracker.params(run, {"weights_sha256": weights, "data_sha256": sha256(self.site.data)})
             tracker.log(run, recalls)
         tracker.deliver()
-        report.print_per_class(rows, f"{self.site.site}: {self.path}")
+        report.print_per_class(rows, f"{self.site.site}: test images")
+        if self.told:
+            self.told()
 
 
 class PredictionWriter:
@@ -256,4 +260,4 @@ class PredictionWriter:
         for file, row in zip(self.files, probabilities, strict=True):
             lines.writerow([file, self.labels[int(row.argmax())].name, *(f"{p:.4f}" for p in row)])
         write_text(self.path, text.getvalue())
-        print(f"{len(self.files)} images classified: {self.path}")
+        endings.predicted([self.labels[int(i)].name for i in probabilities.argmax(1)], self.path)

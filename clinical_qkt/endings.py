@@ -1,0 +1,132 @@
+"""What the stages end with on the terminal: the facts for ``report.endings``, and the next command."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigWorkflow
+from rich.console import Console
+from torch import nn
+
+from clinical_qkt import metrics
+from clinical_qkt.launch import Launch
+from clinical_qkt.packages.answer import AnswerCard
+from clinical_qkt.packages.folder import package_bytes
+from clinical_qkt.packages.signing import read_fingerprint
+from clinical_qkt.report import endings as shown
+from clinical_qkt.sites import Site
+
+UNSIGNED = "no: name a 'signing_key' in the site's YAML, or others refuse it"
+USED = "clinical-qkt run transfer SITE.yaml, with the folder under '{}'"
+MODEL = "model"
+
+
+def launched(workflow: ConfigWorkflow) -> Launch:
+    """A stage that the stock launcher runs, as ``clinical-qkt run`` would run it.
+
+    The workflow does not say which files it was made of, so they are looked up among its callers.
+    """
+    files, frame = ["SITE.yaml"], inspect.currentframe()
+    while frame is not None:
+        given = frame.f_locals.get("config_file")
+        files, frame = given if isinstance(given, list) else files, frame.f_back
+    bundle = workflow.config_root_path.parent
+    return Launch(workflow.parser["command"], Path(files[-1]), bundle, bool(workflow.parser.get("bundle")))
+
+
+@torch.no_grad()
+def validated(
+    network: nn.Module, batches: Iterable[dict[str, Any]], device: torch.device, names: Sequence[str]
+) -> dict[str, Any]:
+    """``metrics.per_class`` of a network on prepared batches ``{"image", "label"}``."""
+    network.eval()
+    found = [(network(b["image"].to(device)).float().softmax(1).cpu(), b["label"].flatten()) for b in batches]
+    probabilities, labels = (torch.cat([torch.as_tensor(f[i]) for f in found]).numpy() for i in (0, 1))
+    return metrics.per_class(probabilities, labels, names)
+
+
+def trained(launch: Launch, site: Site, rows: dict[str, Any]) -> None:
+    """After ``train``."""
+    places = {MODEL: site.output_dir / MODEL, "test it": launch.next_line("evaluate")}
+    if site.teachers or site.answers:
+        places["gain classes"] = launch.next_line("transfer")
+    elif site.query:
+        places["ask for classes"] = launch.next_line("query")
+    else:
+        places["hand it over"] = launch.next_line("share")
+    shown.print_trained(Console(), site.site, rows, places)
+
+
+def evaluated(launch: Launch, site: Site, model: Path, result: Path) -> None:
+    """After ``evaluate``, under its table."""
+    at = {} if model == site.output_dir / MODEL else {"model": model}
+    again = "transfer" if site.teachers or site.answers else "query" if site.query else "share"
+    places = {"figures": result, "classify": launch.next_line("inference", **at, images="FOLDER")}
+    if not at:
+        places["next"] = launch.next_line(again)
+    shown.print_places(Console(), places)
+
+
+def predicted(classes: Sequence[str], path: Path) -> None:
+    """After ``inference``."""
+    shown.print_predicted(Console(), classes, {"one line an image": path})
+
+
+def shared(site: Site) -> None:
+    """After ``share``."""
+    folder = site.package_dir
+    places = _package(folder, "a teacher package")
+    places |= {"they check it": _verify(site, folder), "they use it": USED.format("teachers")}
+    shown.print_places(Console(), places)
+
+
+def asked(site: Site) -> None:
+    """After ``query``."""
+    places = _package(site.query_dir, f"a query for {', '.join(site.queried.names)}")
+    answer = f"clinical-qkt run answer SITE.yaml --asked {site.query_dir.name}"
+    places |= {"they check it": _verify(site, site.query_dir), "they answer": answer}
+    places["you"] = "keep the folder and the model: answers fit these two only; name answers under 'answers'"
+    shown.print_places(Console(), places)
+
+
+def answered(site: Site, folder: Path, card: AnswerCard, asker: str) -> None:
+    """After ``answer``."""
+    places = _package(folder, f"an answer for {asker}")
+    places |= {
+        "they check it": f"{_verify(site, folder)} --query QUERY",
+        "they use it": USED.format("answers"),
+        "what is spent": f"clinical-qkt ledger {site.ledger}",
+    }
+    shown.print_answered(Console(), asker, card.answers, places)
+
+
+def transferred(launch: Launch, site: Site, summary: dict[str, Any]) -> None:
+    """After ``transfer``."""
+    folder = site.transfer_dir
+    places = {
+        "report": folder / "report.html",
+        "figures": folder / "summary.json",
+        MODEL: folder / MODEL,
+        "runs in MLflow": site.tracking_server or f"mlflow ui --backend-store-uri {site.tracking_uri}",
+        "try it": launch.next_line("inference", model=folder / MODEL, images="FOLDER"),
+    }
+    shown.print_transferred(Console(), summary, places)
+
+
+def _package(folder: Path, what: str) -> dict[str, str | Path]:
+    """What lies ready to be sent, and by which key its receiver knows it."""
+    mark = read_fingerprint(folder)
+    return {
+        "ready": f"{folder}: {what}, {package_bytes(folder):,} bytes; send the folder",
+        "signed": f"with the key {mark}; compare it by telephone" if mark else UNSIGNED,
+    }
+
+
+def _verify(site: Site, folder: Path) -> str:
+    """For the receiver, in whose YAML the sender's key stands."""
+    key = f"under 'trusted_keys' is {site.site}'s public key"
+    return f"clinical-qkt package verify {folder.name} --site SITE.yaml    # {key}"

@@ -1,0 +1,48 @@
+"""Whether the paths of a command exist, before anything heavy is loaded to read them.
+
+The readers themselves check more; they are to say the same of what is checked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from clinical_qkt.errors import InputError, OutputError, PackageError
+
+
+def require_source(path: Path, out: Path) -> None:
+    """What ``prepare`` reads is there, and where it writes is nothing yet.
+
+    Raises:
+        InputError: the source does not exist.
+        OutputError: the folder holds something; a ``local`` of an earlier attempt may stay.
+    """
+    require_exists(path, where="SOURCE")
+    held = {p.name for p in out.iterdir()} - {"local"} if out.is_dir() else set()
+    if held or (out.exists() and not out.is_dir()):
+        raise OutputError("is not an empty folder", where=str(out), fix="name a new folder with --out")
+
+
+def require_exists(path: Path, *, where: str, fix: str = "check the path") -> None:
+    """A file or a folder is there.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not path.exists():
+        raise InputError("does not exist", where=where, fix=fix)
+
+
+def require_packages(folders: Iterable[Path]) -> None:
+    """Folders that may be packages.
+
+    Raises:
+        PackageError: one is not there, or is a file.
+    """
+    for folder in folders:
+        if not folder.exists():
+            raise PackageError("there is no such folder", where=str(folder), fix="check the path")
+        if not folder.is_dir():
+            told = "is no folder: packages are folders"
+            raise PackageError(told, where=str(folder), fix="unpack an archive first")
