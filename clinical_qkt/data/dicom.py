@@ -13,25 +13,24 @@ import numpy as np
 from monai.data import ImageReader
 from monai.data.image_reader import _copy_compatible_dict, _stack_images
 from monai.utils.enums import MetaKeys, SpaceKeys
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
-from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
-from pydicom.uid import UID, JPEGExtended12Bit
+from pydicom import Dataset
+from pydicom.pixels import get_decoder
+from pydicom.uid import UID
 
+from clinical_qkt.data.dicom_files import CutShort, read_header
+from clinical_qkt.data.dicom_pixels import CODECS, holds_floats, stored_values
 from clinical_qkt.data.display import GREY, Array, Intensity, shown
 from clinical_qkt.data.formats import ImageRefused, kind_of
-from clinical_qkt.data.headers import number, quiet, spacing, text, uid_name
+from clinical_qkt.data.functional_groups import fit_one_frame
+from clinical_qkt.data.headers import number, only_number, quiet, spacing, text, uid_name
+
+__all__ = ["DicomReader", "decode", "opened", "pixels", "read_header", "refuse", "stored_values"]
 
 COLOUR = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR"}
 DERIVED = {"Segmentation Storage", "RT Dose Storage", "Parametric Map Storage"}
 """Objects with pixels that are no image of a patient but a map that somebody or something made."""
 MAX_PIXELS = 2**27
-"""A header that announces more is refused before memory is asked for."""
-DEFER = 64 * 2**20
-"""Bytes above which pixel data stay in the file until they are asked for, e.g. of long films."""
-CODECS = "pip install 'clinical-qkt[codecs]'"
-EXTRA_PLUGINS = {"gdcm": "gdcm", "pyjpegls": "pyjpegls", "pylibjpeg": "pylibjpeg-openjpeg"}
-"""Decoders that the extra ``codecs`` brings, and what pydicom says it needs for them."""
+"""A header that announces more, each colour of a pixel counted, is refused before memory is asked for."""
 
 
 def decode(path: Path, intensity: Intensity = "display") -> Array:
@@ -57,39 +56,24 @@ def opened(path: Path) -> Dataset:
     return header
 
 
-def read_header(path: Path) -> Dataset:
-    """A file's data set, unchecked; large pixel data stay in the file.
-
-    Raises:
-        ImageRefused: it is missing, empty, no DICOM file, or damaged before its end.
-    """
-    if not path.is_file():
-        raise ImageRefused("missing")
-    try:
-        with quiet():
-            return dcmread(path, defer_size=DEFER)
-    except InvalidDicomError:
-        reason = "has no DICOM file header (PS3.10, section 7.1), so its transfer syntax is unknown"
-        raise ImageRefused(reason) from None
-    except PermissionError:
-        raise ImageRefused("may not be read by this user") from None
-    except Exception:  # arbitrary bytes can raise anything, and the text may quote them
-        raise ImageRefused("truncated or damaged: its DICOM header cannot be read") from None
-
-
 def refuse(header: Dataset) -> None:
     """
     Raises:
         ImageRefused: the data set is not one image with pixels that the installed decoders read.
     """
+    if isinstance(header, CutShort):
+        raise ImageRefused(header.reason)
     with quiet():
-        kind = uid_name(text(header, "SOPClassUID"), "object of an unknown class")
+        uid = text(header, "SOPClassUID") or text(_meta(header), "MediaStorageSOPClassUID")
+        kind = uid_name(uid, "object of an unknown class")
         if kind in DERIVED:
             raise ImageRefused(f"is a map that was made from images ({kind}), not an image")
         if number(header, "Rows") is None or not _has_pixels(header):
             kind = _directory(header) or kind
-            raise ImageRefused(f"has no pixel data ({kind})")
+            cut = ", though it is an image: truncated, or saved without" if "Image Storage" in kind else ""
+            raise ImageRefused(f"has no pixel data ({kind}){cut}")
         _refuse_frames(header)
+        _refuse_size(header)
         _refuse_photometric(header)
         _refuse_syntax(header)
 
@@ -98,23 +82,6 @@ def pixels(header: Dataset, intensity: Intensity) -> Array:
     """The image of a data set that ``refuse`` has passed; see ``decode``."""
     with quiet():
         return shown(header, stored_values(header), intensity)
-
-
-def stored_values(header: Dataset) -> Array:
-    """Stored values ``(rows, columns)``, or RGB ``(rows, columns, 3)``; call it within ``quiet``.
-
-    Raises:
-        ImageRefused: the pixel data are damaged, or no installed decoder reads them.
-    """
-    try:
-        found = pixel_array(header)
-        if text(header, "PhotometricInterpretation") == "PALETTE COLOR":
-            found = apply_color_lut(found, header)
-    except Exception:  # decoders raise anything, and may quote what they were given
-        raise ImageRefused(_why_not_decoded(header)) from None
-    if found.ndim not in (2, 3) or (found.ndim == 3 and found.shape[2] not in (3, 4)):
-        raise ImageRefused("damaged: its pixel data are not one image")
-    return found[..., :3] if found.ndim == 3 else found
 
 
 class DicomReader(ImageReader):
@@ -174,8 +141,12 @@ def _listed(files: Any) -> Sequence[Any]:
     return files if isinstance(files, list | tuple) else [files]
 
 
+def _meta(header: Dataset) -> Dataset:
+    return getattr(header, "file_meta", Dataset())
+
+
 def _has_pixels(header: Dataset) -> bool:
-    return any(k in header for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
+    return "PixelData" in header or holds_floats(header)
 
 
 def _directory(header: Dataset) -> str | None:
@@ -183,17 +154,23 @@ def _directory(header: Dataset) -> str | None:
 
 
 def _refuse_frames(header: Dataset) -> None:
-    try:
-        frames = int(header.get("NumberOfFrames", 1) or 1)
-    except Exception:
-        raise ImageRefused("damaged: its number of frames is no number") from None
+    frames = only_number(header, "NumberOfFrames") or 1
+    if not 1 <= frames < 2**31:
+        raise ImageRefused("damaged: its number of frames is none")
     if frames != 1:
-        raise ImageRefused(f"holds {frames} frames; one image a file is read, so split it into single frames")
+        told = "one image a file is read, so split it into single frames"
+        raise ImageRefused(f"holds {int(frames)} frames; {told}")
+    if not fit_one_frame(header):
+        raise ImageRefused("damaged: its functional groups are not those of one frame")
+
+
+def _refuse_size(header: Dataset) -> None:
     rows, columns = number(header, "Rows") or 0, number(header, "Columns") or 0
     if rows < 1 or columns < 1:
         raise ImageRefused("damaged: its number of rows or columns is none")
-    if rows * columns > MAX_PIXELS:
-        raise ImageRefused(f"announces more than {MAX_PIXELS:,} pixels")
+    colours = 1 if text(header, "PhotometricInterpretation") in GREY else 3
+    if rows * columns * colours > MAX_PIXELS:
+        raise ImageRefused(f"is too large: it announces more than {MAX_PIXELS:,} pixels, each colour counted")
 
 
 def _refuse_photometric(header: Dataset) -> None:
@@ -207,7 +184,7 @@ def _refuse_photometric(header: Dataset) -> None:
 
 def _refuse_syntax(header: Dataset) -> None:
     """A transfer syntax (PS3.5, section 10 and annex A) must be named, known and decodable."""
-    uid = text(getattr(header, "file_meta", Dataset()), "TransferSyntaxUID")
+    uid = text(_meta(header), "TransferSyntaxUID")
     if not uid:
         raise ImageRefused("names no transfer syntax, so its pixels cannot be decoded")
     name = uid_name(uid, "a transfer syntax that is not in the standard")
@@ -217,22 +194,3 @@ def _refuse_syntax(header: Dataset) -> None:
         raise ImageRefused(f"its transfer syntax is not one of still images that are read: {name}") from None
     if not decoder.is_available:
         raise ImageRefused(f"no decoder is installed for its transfer syntax, {name}: {CODECS}")
-
-
-def _why_not_decoded(header: Dataset) -> str:
-    uid = UID(str(header.file_meta.TransferSyntaxUID))
-    if not uid.is_compressed or uid.is_deflated:
-        return "truncated or damaged: its pixel data are not as long as its header says"
-    missing = " ".join(get_decoder(uid).missing_dependencies)
-    deep = uid == JPEGExtended12Bit and (number(header, "BitsStored") or 8) > 8
-    if deep and "pylibjpeg-libjpeg" in missing:
-        return (
-            f"no decoder is installed for {uid.name} with more than 8 bits; 'pip install pylibjpeg "
-            "pylibjpeg-libjpeg' brings one, under the GPL"
-        )
-    if any(f"{plugin} - requires" in missing and need in missing for plugin, need in EXTRA_PLUGINS.items()):
-        return (
-            f"the installed decoder cannot read its pixel data ({uid.name}): "
-            f"they are damaged, or need {CODECS}"
-        )
-    return f"its pixel data are damaged, or of a kind that no installed decoder for {uid.name} reads"

@@ -9,10 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 from pydicom import Dataset
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
+from clinical_qkt.data.dicom_pixels import bits_of, holds_floats
 from clinical_qkt.data.formats import ImageRefused
-from clinical_qkt.data.headers import number, text, value
+from clinical_qkt.data.headers import only_number, says, text, value
+from clinical_qkt.data.windows import Modality, header_window, modality, possible_range, voi_table, window
+
+__all__ = ["GREY", "Intensity", "header_window", "measured_range", "padding", "shown"]
 
 Array = np.ndarray[Any, Any]
 Intensity = Literal["display", "HU"]
@@ -40,18 +43,23 @@ def shown(header: Dataset, stored: Array, intensity: Intensity) -> Array:
         ``(width, height)`` or ``(width, height, 3)``, float32.
 
     Raises:
-        ImageRefused: the image has no Hounsfield units, or its tables make no sense.
+        ImageRefused: the image has no Hounsfield units, or its header's rescale, window, padding or tables
+            are damaged, half there, or none that the standard knows.
     """
     if intensity == "HU":
         _refuse_other_units(header)
+    if text(header, "PixelPresentation").upper() in ("COLOR", "MIXED") and stored.ndim == 2:
+        raise ImageRefused("mixes grey values with the colours of a supplemental palette")
     try:
         if stored.ndim == 3:
             image = 255.0 * stored / _brightest(header, stored)
         elif intensity == "HU":
-            image = np.where(padding(header, stored), AIR, apply_modality_lut(stored, header))
+            image = np.where(padding(header, stored), AIR, modality(header)(stored))
         else:
             image = _display(header, stored)
-    except Exception:  # what a damaged table raises may quote it
+    except ImageRefused:
+        raise
+    except Exception:  # what a damaged header raises may quote it
         raise ImageRefused("its window, rescale or lookup table cannot be applied") from None
     if not np.isfinite(image).all():
         raise ImageRefused("its values are not finite after rescale and window")
@@ -63,79 +71,93 @@ def measured_range(header: Dataset, stored: Array) -> tuple[float, float]:
     if stored.ndim == 3:
         return float(stored.min()), float(stored.max())
     inside = ~padding(header, stored)
-    ends = np.array([f(stored[inside] if inside.any() else stored) for f in (np.min, np.max)])
-    low, high = sorted(float(v) for v in apply_modality_lut(ends, header))
-    return low, high
+    measured = stored[inside] if inside.any() else stored
+    first = modality(header)
+    if first.table is None:  # a rescale is straight, so its ends are enough
+        measured = np.array([measured.min(), measured.max()])
+    values = first(measured)
+    return float(values.min()), float(values.max())
 
 
 def padding(header: Dataset, stored: Array) -> Array:
-    """Pixels outside of what was acquired."""
-    one = number(header, "PixelPaddingValue")
+    """Pixels outside of what was acquired.
+
+    The sign of integer padding is told by the image's and not by how the attribute is written: some write it
+    with the other one, and its bits alone are sure.
+
+    Raises:
+        ImageRefused: it is damaged.
+    """
+    kind = "" if not holds_floats(header) else "Float" if "FloatPixelData" in header else "DoubleFloat"
+    one = only_number(header, f"{kind}PixelPaddingValue")
     if one is None:
         return np.zeros(stored.shape, bool)
-    other = number(header, "PixelPaddingRangeLimit")
-    low, high = sorted((one, one if other is None else other))
+    other = only_number(header, f"{kind}PixelPaddingRangeLimit")
+    ends = [one, one if other is None else other]
+    low, high = sorted(ends if kind else [_as_stored(header, int(end)) for end in ends])
     return (stored >= low) & (stored <= high)
+
+
+def _as_stored(header: Dataset, number: int) -> int:
+    """An integer of the header by its bits, as the image stores them."""
+    bits = bits_of(header)
+    cell, own = 1 << bits.allocated, 1 << 16
+    if number >= cell:  # a sign fills the bits of the attribute, which may be more than the image's
+        number -= own
+    if not -cell // 2 <= number < cell:
+        return number  # no pixel can have it
+    # Some write the bits that are stored, and some all that are allocated, sign included.
+    found = number % cell
+    width = bits.stored if found < 1 << bits.stored else bits.allocated
+    return found - (1 << width) if bits.signed and found >= 1 << (width - 1) else found
 
 
 def _refuse_other_units(header: Dataset) -> None:
     """Rescale Type may be absent or unspecified in a CT (PS3.3, sections C.8.2.1 and C.11.1.1.2)."""
     if text(header, "PhotometricInterpretation") not in GREY:
         raise ImageRefused("is a colour image, which has no Hounsfield units")
-    units, ct = text(header, "RescaleType").upper(), text(header, "Modality") == "CT"
-    if units != "HU" and not (ct and units in ("", "US")):
+    tables = value(header, "ModalityLUTSequence")
+    units = text(tables[0], "ModalityLUTType") if tables else text(header, "RescaleType")
+    if units.upper() != "HU" and not (text(header, "Modality") == "CT" and units.upper() in ("", "US")):
         raise ImageRefused("has no Hounsfield units: it is neither CT nor rescaled to HU")
-    rescaled = number(header, "RescaleSlope") is not None and number(header, "RescaleIntercept") is not None
-    if not rescaled and "ModalityLUTSequence" not in header:
+    if not tables and not (says(header, "RescaleSlope") and says(header, "RescaleIntercept")):
         raise ImageRefused("has no Hounsfield units: rescale slope and intercept are missing")
 
 
 def _display(header: Dataset, stored: Array) -> Array:
     """Grey values as a viewer shows them, 0 to 255."""
     outside = padding(header, stored)
-    values = apply_modality_lut(stored, header)
-    window = number(header, "WindowCenter"), number(header, "WindowWidth")
-    if value(header, "VOILUTSequence") or None not in window:
-        windowed = apply_voi_lut(values, header)
-        low, high = _window_range(header)
-    else:
-        windowed = values
-        low, high = _own_range(header, values[~outside] if not outside.all() else values)
-    image = np.clip((windowed.astype(np.float64) - low) / ((high - low) or 1.0), 0, 1) * 255
+    first = modality(header)
+    values = first(stored)
+    image = _windowed(header, first, values)
+    if image is None:
+        low, high = _own_range(header, first, values[~outside] if not outside.all() else values)
+        image = np.clip((values - low) / ((high - low) or 1.0), 0, 1) * 255
     inverse = text(header, "PresentationLUTShape").upper() == "INVERSE"
     if inverse or text(header, "PhotometricInterpretation") == "MONOCHROME1":
         image = 255 - image
     return np.where(outside, 0.0, image)
 
 
-def _window_range(header: Dataset) -> tuple[float, float]:
-    """What ``apply_voi_lut`` gives for the darkest and the brightest; the order is that of stored values."""
-    if value(header, "VOILUTSequence"):
-        return 0.0, 2.0 ** header.VOILUTSequence[0].LUTDescriptor[2] - 1
-    if value(header, "ModalityLUTSequence"):
-        return 0.0, 2.0 ** header.ModalityLUTSequence[0].LUTDescriptor[2] - 1
-    low, high = _stored_range(header)
-    slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
-    if slope is None or intercept is None:
+def _windowed(header: Dataset, first: Modality, values: Array) -> Array | None:
+    """Brightness after the header's first VOI table or, without one, its first window; None without both."""
+    table, one = voi_table(header, first), window(header)
+    if table is not None:
+        return table(values) * (255 / table.brightest)
+    return None if one is None else one(values)
+
+
+def _own_range(header: Dataset, first: Modality, values: Array) -> tuple[float, float]:
+    if not holds_floats(header) and first.table is None and bits_of(header).stored <= 8:
+        low, high = sorted(first(np.array(possible_range(header))).tolist())
         return low, high
-    return low * slope + intercept, high * slope + intercept
-
-
-def _own_range(header: Dataset, values: Array) -> tuple[float, float]:
-    if (number(header, "BitsStored") or 16) <= 8 and "ModalityLUTSequence" not in header:
-        low, high = _window_range(header)
-        return min(low, high), max(low, high)
     return float(values.min()), float(values.max())
-
-
-def _stored_range(header: Dataset) -> tuple[float, float]:
-    bits = int(header.BitsStored)
-    return (
-        (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if header.PixelRepresentation else (0.0, 2.0**bits - 1)
-    )
 
 
 def _brightest(header: Dataset, stored: Array) -> float:
     if text(header, "PhotometricInterpretation") == "PALETTE COLOR":
         return float(np.iinfo(stored.dtype).max)
-    return 2.0 ** int(header.BitsStored) - 1
+    bits = bits_of(header)
+    if bits.signed:
+        raise ImageRefused("damaged: its colours have a sign")
+    return float(bits.range[1])

@@ -1,9 +1,14 @@
-"""Single attributes of a DICOM header, read so that a damaged value counts as a missing one."""
+"""Single attributes of a DICOM header; those of an enhanced object's one frame are found in its groups.
+
+``value``, ``text``, ``numbers`` and ``number`` take a damaged value for a missing one. ``only_number`` and
+``all_numbers`` are for what decides how pixels look: there a damaged value is a reason to refuse the image.
+"""
 
 from __future__ import annotations
 
 import logging
 import math
+import string
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +17,12 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import UID, UID_dictionary
+
+from clinical_qkt.data.formats import ImageRefused
+from clinical_qkt.data.functional_groups import places
+
+PADDING = string.whitespace + "\0"
+"""What fills texts up to an even length (PS3.5, section 6.2), and blanks that people type."""
 
 
 @contextmanager
@@ -30,11 +41,25 @@ def quiet(library: str = "pydicom") -> Iterator[None]:
 
 def value(header: Dataset, keyword: str) -> Any:
     """An attribute's value; None where it is absent, empty or cannot be read."""
-    try:
-        found = header.get(keyword)
-    except Exception:  # a damaged value can raise anything
-        return None
-    return None if found is None or found == "" else found
+    for place in places(header, keyword):
+        try:
+            found = place.get(keyword)
+        except Exception:  # a damaged value can raise anything
+            return None
+        if not _is_empty(found):
+            return found
+    return None
+
+
+def says(header: Dataset, keyword: str) -> bool:
+    """Whether an attribute is there and holds something, be it damaged."""
+    for place in places(header, keyword):
+        try:
+            if not _is_empty(place.get(keyword)):
+                return True
+        except Exception:
+            return True
+    return False
 
 
 def text(header: Dataset, keyword: str) -> str:
@@ -45,7 +70,7 @@ def text(header: Dataset, keyword: str) -> str:
     found = value(header, keyword)
     try:
         parts = found if isinstance(found, MultiValue) else [found]
-        return "\\".join(str(p).strip().strip("\0") for p in parts if p is not None)
+        return "\\".join(str(p).strip(PADDING) for p in parts if p is not None)
     except Exception:
         return ""
 
@@ -67,6 +92,30 @@ def number(header: Dataset, keyword: str) -> float | None:
     return next(iter(numbers(header, keyword)), None)
 
 
+def all_numbers(header: Dataset, keyword: str) -> list[float]:
+    """An attribute's numbers; empty where it is absent or empty.
+
+    Raises:
+        ImageRefused: it holds something else than finite numbers.
+    """
+    found = numbers(header, keyword)
+    if not found and says(header, keyword):
+        raise ImageRefused(f"damaged: {keyword} in its header is no number")
+    return found
+
+
+def only_number(header: Dataset, keyword: str) -> float | None:
+    """An attribute's number; None where it is absent or empty.
+
+    Raises:
+        ImageRefused: it is not one finite number.
+    """
+    found = all_numbers(header, keyword)
+    if len(found) > 1:
+        raise ImageRefused(f"damaged: {keyword} in its header is more than one number")
+    return next(iter(found), None)
+
+
 def spacing(header: Dataset) -> tuple[float, float] | None:
     """Millimetres between pixels along MONAI's axes, width then height.
 
@@ -85,3 +134,12 @@ def spacing(header: Dataset) -> tuple[float, float] | None:
 def uid_name(uid: str, unknown: str) -> str:
     """The standard's name of a UID; ``unknown`` for a UID that it does not list, which is not repeated."""
     return str(UID(uid).name) if uid in UID_dictionary else unknown
+
+
+def _is_empty(found: Any) -> bool:
+    """Attributes without a value are written as none, as nothing, or as blanks (PS3.5, section 7.4)."""
+    if isinstance(found, bytes):
+        return not found.strip(PADDING.encode())
+    if isinstance(found, str):
+        return not found.strip(PADDING)
+    return found is None or (hasattr(found, "__len__") and len(found) == 0)
