@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import CacheDataset, NibabelReader
+from monai.data import CacheDataset
 from monai.transforms import (
     Compose,
     EnsureChannelFirstd,
     EnsureTyped,
     Lambdad,
-    LoadImaged,
     NormalizeIntensityd,
     Orientationd,
     RandFlipd,
@@ -25,7 +24,9 @@ from monai.transforms import (
 
 from clinical_qkt.data.dicom import DicomReader
 from clinical_qkt.data.inputs import InputContract, Intensity, recoloured, resampled
+from clinical_qkt.data.loading import loader
 from clinical_qkt.data.pictures import PictureReader
+from clinical_qkt.data.volumes import VolumeReader
 from clinical_qkt.errors import InputError
 
 
@@ -36,15 +37,12 @@ def reading(intensity: Intensity, key: str = "image") -> list[Any]:
         intensity: what the numbers shall mean, see ``inputs.Intensity`` and ``images.MEANINGS``. NIfTI files
             are taken to hold it; DICOM files are read accordingly; pictures are brightness and nothing else.
     """
-    readers: list[Any] = [NibabelReader()]
+    readers: list[Any] = [VolumeReader()]
     if intensity == "display":
         readers.append(PictureReader())
     if intensity != "relative":
         readers.append(DicomReader(intensity))
-    return [
-        LoadImaged(key, reader=readers, image_only=True),  # type: ignore[arg-type]
-        EnsureChannelFirstd(key),
-    ]
+    return [loader(key, readers), EnsureChannelFirstd(key)]
 
 
 def contract_transforms(contract: InputContract, key: str = "image") -> list[Any]:
