@@ -29,6 +29,8 @@ app = typer.Typer(
 )
 WAY, PACKAGES, REVIEW, RESEARCH = "A hospital's way", "Packages and keys", "Review", "Research"
 """Groups of commands, in the order of ``--help``."""
+MORE_KEYS = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Of commands that take ``--key value`` for any key."""
 console = Console()
 
 
@@ -118,8 +120,9 @@ def prepare(
     Prepare(settings, console).run()
 
 
-@app.command(rich_help_panel=WAY)
+@app.command(rich_help_panel=WAY, context_settings=MORE_KEYS)
 def check(
+    context: typer.Context,
     site: Annotated[Path, typer.Argument(metavar="SITE.yaml", help="A site's YAML.")],
     stage: Annotated[str | None, typer.Argument(help="The one that comes next, or any.")] = None,
     bundle: Annotated[
@@ -133,14 +136,15 @@ def check(
     """
     from clinical_qkt.launch import plan
 
-    planned = plan(stage or "train", site, (), bundle)
-    from clinical_qkt.checking import run_check
+    planned = plan(stage or "train", site, context.args, bundle)
+    from clinical_qkt.checking.command import run_check
 
-    if not run_check(planned, console, chosen=stage is not None, machine=as_json):
+    logs.keep_from_the_screen()  # again: the libraries have made their loggers by now
+    if not run_check(planned, console, chosen=stage is not None, as_json=as_json):
         raise SystemExit(2)
 
 
-@app.command(rich_help_panel=WAY, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(rich_help_panel=WAY, context_settings=MORE_KEYS)
 def run(
     context: typer.Context,
     stage: Annotated[

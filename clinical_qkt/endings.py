@@ -51,7 +51,7 @@ def validated(
 
 def trained(launch: Launch, site: Site, rows: dict[str, Any]) -> None:
     """After ``train``."""
-    places = {MODEL: site.output_dir / MODEL, "test it": launch.next_line("evaluate")}
+    places: dict[str, str | Path] = {MODEL: site.output_dir / MODEL, "test it": launch.next_line("evaluate")}
     if site.teachers or site.answers:
         places["gain classes"] = launch.next_line("transfer")
     elif site.query:
@@ -65,7 +65,10 @@ def evaluated(launch: Launch, site: Site, model: Path, result: Path) -> None:
     """After ``evaluate``, under its table."""
     at = {} if model == site.output_dir / MODEL else {"model": model}
     again = "transfer" if site.teachers or site.answers else "query" if site.query else "share"
-    places = {"figures": result, "classify": launch.next_line("inference", **at, images="FOLDER")}
+    places: dict[str, str | Path] = {
+        "figures": result,
+        "classify": launch.next_line("inference", **at, images="FOLDER"),
+    }
     if not at:
         places["next"] = launch.next_line(again)
     shown.print_places(Console(), places)
@@ -107,7 +110,7 @@ def answered(site: Site, folder: Path, card: AnswerCard, asker: str) -> None:
 def transferred(launch: Launch, site: Site, summary: dict[str, Any]) -> None:
     """After ``transfer``."""
     folder = site.transfer_dir
-    places = {
+    places: dict[str, str | Path] = {
         "report": folder / "report.html",
         "figures": folder / "summary.json",
         MODEL: folder / MODEL,

@@ -1,0 +1,134 @@
+"""The datalist and its images: what can be told without opening all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from clinical_qkt.checking.finding import Finding, Stage
+from clinical_qkt.data.datalist import SECTIONS, Datalist, parse_datalist
+from clinical_qkt.data.formats import ImageRefused
+from clinical_qkt.data.images import raw_image, size_of
+from clinical_qkt.errors import InputError, one_of
+from clinical_qkt.labels import LabelSpace
+from clinical_qkt.sites import Site
+
+NEEDED = {
+    "train": ("training", "validation"),
+    "evaluate": ("test",),
+    "share": ("test",),
+    "query": ("training",),
+    "answer": ("training",),
+    "transfer": SECTIONS,
+}
+"""Which sections may not be empty, by command."""
+
+
+def findings(stage: Stage) -> Iterator[Finding]:
+    """The datalist, its labels, its files, and the first image.
+
+    Raises:
+        InputError: the datalist cannot be read.
+    """
+    if stage.command not in NEEDED:
+        yield from _new_images(stage)
+        return
+    listed = parse_datalist(stage.site.data)
+    yield _sections(stage, listed)
+    yield from _labels(stage.site, listed)
+    yield from _files(stage.site, listed)
+
+
+def counts(site: Site) -> dict[str, int]:
+    """Images by section, as they are listed.
+
+    Raises:
+        InputError: the datalist cannot be read.
+    """
+    listed = parse_datalist(site.data)
+    return {section: len(getattr(listed, section)) for section in SECTIONS}
+
+
+def _sections(stage: Stage, listed: Datalist) -> Finding:
+    told = ", ".join(f"{len(getattr(listed, s))} {s}" for s in SECTIONS)
+    empty = [s for s in NEEDED[stage.command] if not getattr(listed, s)]
+    if empty:
+        fix = f"{stage.command} needs images in the section {' and '.join(empty)}"
+        return Finding("problem", "datalist", f"{stage.site.data}: {told}", fix)
+    return Finding("ok", "datalist", f"{told} images")
+
+
+def _labels(site: Site, listed: Datalist) -> Iterator[Finding]:
+    """Every label is a class of the site, and every class has images to be trained with."""
+    labels = site.labels.extended(site.query) if site.query else site.labels
+    own = LabelSpace(listed.classes, where=f"{site.data}: classes") if listed.classes else None
+    seen: Counter[tuple[str, str]] = Counter()
+    for section in SECTIONS:
+        for entry in getattr(listed, section):
+            seen[section, _name(entry.label, own)] += 1
+    found = {name: labels.find(name) for name in {name for _, name in seen}}
+    for name in sorted(name for name, position in found.items() if position is None):
+        number = sum(n for (_, label), n in seen.items() if label == name)
+        told = f"'{name}', of {number} images, is not one of the site's classes"
+        yield Finding("problem", "labels", told, one_of(name, labels.names))
+    for section in ("training", "validation"):
+        there = {found[name] for s, name in seen if s == section}
+        lacking = [n for i, n in enumerate(site.labels.names) if i not in there]
+        if lacking:
+            fix = "add images, or take the class out of the site's list 'classes'"
+            yield Finding("problem", "labels", f"no {section} images of {', '.join(lacking)}", fix)
+    if None not in found.values():
+        yield Finding("ok", "labels", f"{len(found)} classes, all of them known: {', '.join(sorted(found))}")
+
+
+def _name(label: str | int, own: LabelSpace | None) -> str:
+    if isinstance(label, str):
+        return label
+    return own[label].name if own is not None and 0 <= label < len(own) else str(label)
+
+
+def _files(site: Site, listed: Datalist) -> Iterator[Finding]:
+    paths = [site.data.parent / e.image for s in SECTIONS for e in getattr(listed, s)]
+    missing = sum(not path.is_file() for path in paths)
+    if missing:
+        fix = "paths are relative to the datalist; check that the copy is complete"
+        yield Finding("problem", "images", f"{missing} of {len(paths)} are missing", fix)
+    else:
+        yield Finding("ok", "images", f"{len(paths)} files are there")
+    yield from _first([path for path in paths if path.is_file()], site)
+
+
+def _first(paths: Sequence[Path], site: Site) -> Iterator[Finding]:
+    """One image opened, for all: the stage opens every one before it computes anything."""
+    if not paths:
+        return
+    try:
+        shape = raw_image(paths[0]).shape
+    except ImageRefused as e:
+        yield Finding("problem", "first image", str(e), getattr(e, "fix", None) or "look at the file")
+        return
+    told = f"{size_of(shape)}, {shape[0]} {'channel' if shape[0] == 1 else 'channels'}"
+    if shape[0] != site.channels or len(shape) - 1 != len(site.spatial_size):
+        fix = f"set 'channels: {shape[0]}' in the site's YAML, or use a bundle for such images"
+        yield Finding("problem", "first image", f"{told}; the model takes {site.channels}", fix)
+        return
+    size, smaller = list(shape[1:]), "x".join(map(str, site.spatial_size))
+    if size != site.spatial_size:
+        shrunk = "shrunk" if all(a >= b for a, b in zip(size, site.spatial_size, strict=True)) else "resized"
+        fix = f"set 'spatial_size: {size}' in the site's YAML to keep what is in them"
+        yield Finding("warning", "first image", f"{told}; images are {shrunk} to {smaller}", fix)
+    else:
+        yield Finding("ok", "first image", told)
+
+
+def _new_images(stage: Stage) -> Iterator[Finding]:
+    """Of ``inference``: the folder.
+
+    Raises:
+        InputError: it is not given, or is no folder.
+    """
+    folder = stage.value("images")
+    if folder is None or not Path(folder).is_dir():
+        raise InputError("there is no such folder", where=f"images: {folder}", fix="give --images FOLDER")
+    yield Finding("ok", "images", f"{folder} is a folder")

@@ -1,0 +1,141 @@
+"""Where results go, and what the machine has: disk, device, memory, time."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from clinical_qkt.checking.data import counts
+from clinical_qkt.checking.estimates import (
+    RATE,
+    Load,
+    bytes_told,
+    cost_of,
+    memory_free,
+    seconds_told,
+)
+from clinical_qkt.checking.finding import Finding, Stage
+from clinical_qkt.packages.folder import package_bytes
+from clinical_qkt.packages.networks import NetworkSpec, preset
+
+CHECKPOINTS = 2 * 3
+"""Of a training: two are kept, each with weights and the optimiser's two moments."""
+ROOM = 50 * 2**20
+"""Bytes for figures, logs and MLflow's database."""
+
+
+def places(stage: Stage) -> Iterator[Finding]:
+    """What the stage claims: its folder can be written to and holds no earlier result."""
+    overwrite = stage.value("overwrite")
+    for step in stage.workflow.parser["initialize"]:
+        claimed = re.fullmatch(r"\$qkt\.claim\((.+), @overwrite\)", step)
+        if not claimed:
+            continue
+        path = Path(stage.worked_out(claimed[1]))
+        base = _existing(path.parent)
+        if not (base.is_dir() and os.access(base, os.W_OK | os.X_OK)):
+            yield Finding("problem", "output", f"{base} cannot be written to", "name another folder")
+        elif path.exists() and not overwrite:
+            fix = "name another place, or give --overwrite true"
+            yield Finding("problem", "output", f"{path} holds the result of an earlier run", fix)
+        else:
+            told = " will be replaced, as --overwrite true says" if path.exists() else " can be written"
+            yield Finding("warning" if path.exists() else "ok", "output", f"{path}{told}")
+
+
+def disk(stage: Stage) -> Iterator[Finding]:
+    """Space for models, checkpoints and packages, where the results go."""
+    base = _existing(stage.site.output_dir)
+    free, needed = shutil.disk_usage(base).free, _bytes_written(stage)
+    told = f"about {bytes_told(needed)} needed, {bytes_told(free)} free at {base}"
+    if free < needed:
+        yield Finding("problem", "disk", told, "free some space, or name another 'output_dir'")
+    else:
+        yield Finding("ok" if free > 3 * needed else "warning", "disk", told)
+
+
+def device(stage: Stage) -> Iterator[Finding]:
+    """What will compute."""
+    where: torch.device = stage.value("device")
+    if where.type == "cuda":
+        yield Finding("ok", "device", torch.cuda.get_device_name(where))
+        return
+    threads, cores = torch.get_num_threads(), os.cpu_count() or 1
+    fix = f"OMP_NUM_THREADS={cores} lets large networks use all of them" if threads < cores else ""
+    told = f"CPU, {threads} of {cores} threads; no GPU was found"
+    yield Finding("ok", "device", told, fix)
+
+
+def memory_and_time(stage: Stage) -> Iterator[Finding]:
+    """Estimates from the network's shapes; the reading of files comes on top."""
+    load = _load(stage)
+    if load is None:
+        return
+    where: torch.device = stage.value("device")
+    free = memory_free(where)
+    has = f", {bytes_told(free)} free" if free else ""
+    short = free is not None and free < load.memory
+    fix = "a smaller 'batch_size' or 'spatial_size', fewer images, or another machine" if short else ""
+    told = (
+        f"about {bytes_told(load.memory)}{has} (estimate: {load.cached} images kept, batches of {load.batch})"
+    )
+    yield Finding("warning" if short else "ok", "memory", told, fix)
+    adds = load.cost.multiply_adds / 1e6
+    told = (
+        f"{seconds_told(load.seconds(where))} (estimate: {adds:,.0f} million multiply-adds an image, "
+        f"{load.passes:,} images in all, {RATE[where.type] / 1e9:,.0f} billion a second "
+        f"{'a thread' if where.type == 'cpu' else 'of the GPU'}; reading files comes on top)"
+    )
+    yield Finding("ok", "time", told)
+
+
+def _spec(stage: Stage) -> tuple[NetworkSpec, int, list[int]] | None:
+    """The network that does the work, with its channels and image size; None for one of several models."""
+    model = stage.model()
+    if model is None:
+        size = stage.site.spatial_size
+        return preset(stage.site.architecture, stage.site.channels, size), stage.site.channels, size
+    given = model.card.input
+    spec = model.card.network
+    return (spec, given.channels, given.spatial_size) if isinstance(spec, NetworkSpec) else None
+
+
+def _load(stage: Stage) -> Load | None:
+    found = _spec(stage)
+    if found is None or stage.command not in ("train", "evaluate", "share", "transfer"):
+        return None
+    spec, channels, size = found
+    number, site = counts(stage.site), stage.site
+    cost = cost_of(spec, len(site.classes), channels, size)
+    training, held = number["training"], number["training"] + number["validation"]
+    if stage.command == "train":
+        epochs = site.max_epochs
+        return Load(cost, channels, size, held, held * epochs, training * epochs, site.batch_size)
+    if stage.command == "transfer":
+        everything = sum(number.values())
+        epochs = int(stage.value("settings").get("max_epochs") or 0)
+        models = 1 + len(site.teachers)
+        passes = models * (2 * everything + int(stage.value("settings")["probes"])) + epochs * training
+        return Load(cost, channels, size, everything, passes, epochs * training, 256)
+    return Load(cost, channels, size, number["test"], number["test"], 0, 256)
+
+
+def _bytes_written(stage: Stage) -> int:
+    found = _spec(stage)
+    weights = cost_of(found[0], len(stage.site.classes), *found[1:]).weights * 4 if found else 2**30
+    if stage.command == "train":
+        return weights * (1 + CHECKPOINTS) + ROOM
+    received = sum(package_bytes(f) for f in stage.site.teachers if f.is_dir())
+    if stage.command == "transfer":  # the model, the one in MLflow, and unfinished work
+        return 3 * (weights + received) + ROOM
+    return 2 * weights + ROOM
+
+
+def _existing(folder: Path) -> Path:
+    """The nearest folder above that is there."""
+    return next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
