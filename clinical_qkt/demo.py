@@ -10,8 +10,8 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -29,15 +29,19 @@ from clinical_qkt.errors import InputError, OutputError, one_of
 from clinical_qkt.federations import Ask, choose_query, pathological
 from clinical_qkt.files import fingerprint, require_writable, write_json
 from clinical_qkt.launch import bundle_folder
+from clinical_qkt.made_for import ImageFacts, fitting
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.folder import is_package
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.store import is_model
+from clinical_qkt.prepare import fit
 from clinical_qkt.sites import write_site
 
 BUNDLE = "blood_cell_classification"
 MARK = "demo.json"
+USUAL = 28
+"""Pixels along each side of what the shipped bundles for pictures take unless told otherwise."""
 _KINDS = {"models": "private_mean", "statistics": "covariance", "private": "private_mean"}
 
 
@@ -52,7 +56,7 @@ class DemoSettings:
         max_per_class: training images that are used of each class, at most.
         max_epochs: of each training; by default 8, more for small data.
         answers: what the other sites answer with: their models, exact statistics, or private means.
-        bundle: that all sites run; phantoms are for the one of blood cells.
+        bundle: that all sites run; empty for the shipped one that is made for the images.
     """
 
     data: Path | None = None
@@ -65,7 +69,7 @@ class DemoSettings:
     max_epochs: int | None = None
     allow_mixed_sizes: bool = False
     answers: Literal["models", "statistics", "private"] = "models"
-    bundle: str = BUNDLE
+    bundle: str = ""
 
 
 def run_demo(
@@ -84,8 +88,10 @@ def run_demo(
         QKTError: bad input or output; nothing is written if it can be told beforehand.
     """
     started = time.perf_counter()
-    bundle_folder(settings.bundle)
+    if settings.bundle:
+        bundle_folder(settings.bundle)
     source = _read(settings)
+    settings = replace(settings, bundle=settings.bundle or _bundle_for(source))
     per_site = settings.classes_per_site or max(2, round(0.6 * len(source.classes)))
     dealt = pathological(len(source.classes), settings.sites, per_site, settings.seed)
     ask = _ask(settings, source, dealt)
@@ -136,6 +142,16 @@ def _read(settings: DemoSettings) -> Source:
         return phantom_source(seed=settings.seed)
     source = open_source(settings.data, settings.seed, allow_mixed_sizes=settings.allow_mixed_sizes)
     return source.limited(settings.max_per_class, settings.seed)
+
+
+def _bundle_for(source: Source) -> str:
+    """The shipped bundle that is made for a source's images; the first one where none is."""
+    if isinstance(source.images, list):
+        image = raw_image(source.images[int(source.splits["training"][0])])
+        facts = ImageFacts({image.kind}, image.shape[0], len(image.shape) - 1, {image.modality})
+    else:
+        facts = ImageFacts({"picture"}, 1 if source.images.ndim == 3 else 3, 2)
+    return next(iter(fitting(facts)), BUNDLE)
 
 
 def _ask(settings: DemoSettings, source: Source, dealt: list[list[int]]) -> Ask:
@@ -210,8 +226,7 @@ def _write_federation(
                 ):
                     shares[i][section] += sorted(part.tolist())
     names, sites = source.classes.names, [f"hospital_{i + 1}" for i in range(len(dealt))]
-    grey = not isinstance(source.images, list) and source.images.ndim == 3
-    channels = 1 if grey else _channels(files[int(source.splits["training"][0])])
+    of_images = _image_keys(source, files)
     for i, site in enumerate(sites):
         write_datalist(root / "data" / f"{site}.json", source, files, shares[i])
         values = {
@@ -222,8 +237,8 @@ def _write_federation(
             "output_dir": str(root / "hospitals" / site),
             "package_dir": str(root / "packages" / site),
             "mlflow": f"sqlite:///{root / 'mlflow.db'}",
-            "channels": channels,
-            "max_epochs": settings.max_epochs or _epochs(len(shares[i]["training"])),
+            **of_images,
+            "max_epochs": settings.max_epochs or fit.epochs_for(len(shares[i]["training"])),
             "policy": {"kinds": [_KINDS[settings.answers]], "unit": "image"},
             "allow_mixed_sizes": settings.allow_mixed_sizes,
             "seed": settings.seed,
@@ -246,13 +261,20 @@ def _write_federation(
     return sites
 
 
-def _epochs(images: int) -> int:
-    """Eight for thousands of images, up to 25 for hundreds, which would else be seen too seldom."""
-    return int(np.clip(round(9000 / images), 8, 25))
-
-
-def _channels(path: Path) -> int:
-    return raw_image(path).shape[0]
+def _image_keys(source: Source, files: Sequence[Path]) -> dict[str, Any]:
+    """What the sites' YAML says of the images; pictures larger than the bundle's own size keep theirs."""
+    first = int(source.splits["training"][0])
+    if isinstance(source.images, list):
+        shape = raw_image(files[first]).shape
+    else:
+        _, height, width, *colours = source.images.shape
+        shape = (colours[0] if colours else 1, width, height)
+    keys: dict[str, Any] = {"channels": shape[0]}
+    if len(shape) == 3 and max(shape[1:]) > USUAL:
+        size = fit.flat_size(shape[1:])
+        network = fit.network(size, len(source.splits["training"]) // 2)
+        keys |= {"spatial_size": size, network.key: network.value}
+    return keys
 
 
 def _exchange(

@@ -37,8 +37,8 @@ def demo(
         typer.Option(help="What the others answer with: their models, exact statistics, private means."),
     ] = "models",
     bundle: Annotated[
-        str, typer.Option(help="Which bundle the hospitals run; others than blood cells need --data.")
-    ] = "blood_cell_classification",
+        str | None, typer.Option(help="Which bundle they run. Default: the one made for such images.")
+    ] = None,
 ) -> None:
     """Simulate hospitals; one gains a class that it has never seen.
 
@@ -57,7 +57,7 @@ def demo(
         max_epochs=max_epochs,
         allow_mixed_sizes=allow_mixed_sizes,
         answers=answers,
-        bundle=bundle,
+        bundle=bundle or "",
     )
     run_demo(settings, out, overwrite=overwrite, console=console)
 

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from clinical_qkt.data.dicom import opened, pixels
-from clinical_qkt.data.formats import ImageRefused, Kind, kind_of
+from clinical_qkt.data.formats import ImageRefused, Kind, kind_of, name_of
 from clinical_qkt.data.headers import quiet, text
 from clinical_qkt.data.inputs import InputContract, Intensity
 from clinical_qkt.data.pictures import Array, read_picture
@@ -30,6 +30,7 @@ MEANINGS: dict[Kind, tuple[Intensity, ...]] = {
 OUTSIDE: dict[Intensity, float] = {"display": 0.5, "HU": 0.99, "relative": 0.05}
 """Share of an image's values that may lie outside the declared range and are clipped. A window of Hounsfield
 units leaves most of a body outside on purpose; relative intensities are within 0 and 1 but for their ends."""
+BLANK = "shows nothing: all its pixels have the same value"
 COPY = "check that paths are relative to the datalist and that the copy is complete"
 
 
@@ -115,7 +116,7 @@ def require_content(values: Array, contract: InputContract | None = None) -> Non
     """
     lowest, highest = float(values.min()), float(values.max())
     if lowest == highest:
-        raise ImageRefused("shows nothing: all its pixels have the same value")
+        raise ImageRefused(BLANK)
     if contract is None:
         return
     low, high = contract.intensity_range
@@ -153,11 +154,11 @@ def check_images(
         try:
             found = raw_image(path, contract and contract.intensity)
             shapes[found.shape] += 1
-            example.setdefault(found.shape, path.name)
+            example.setdefault(found.shape, name_of(path))
             require_content(found.values, contract)
         except ImageRefused as e:
             check.readable.append(False)
-            check.skipped.append((path.name, str(e)))
+            check.skipped.append((name_of(path), str(e)))
             check.fixes[str(e)] = e.fix
             continue
         check.readable.append(True)

@@ -16,10 +16,11 @@ import numpy as np
 from monai.data import ImageReader
 from monai.data.image_reader import _copy_compatible_dict, _stack_images
 from monai.utils.enums import MetaKeys, SpaceKeys
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from clinical_qkt.data.bit_depth import Depth, depth_of
 from clinical_qkt.data.formats import ImageRefused, kind_of
+from clinical_qkt.files import write_whole
 
 Array = np.ndarray[Any, Any]
 
@@ -30,7 +31,7 @@ MAX_PIXELS = 2**27
 DARK = 4
 """A picture with more than 8 bits whose brightest pixel is below this part of the brightest possible one may
 be dark, or hold fewer bits than its file says; nothing in it tells which."""
-OPAQUE, WHITE = 255, 255.0
+OPAQUE, WHITE, DEEPEST = 255, 255.0, 65535.0
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,12 @@ class Picture:
     Attributes:
         values: ``(width, height)`` grey or ``(width, height, 3)`` RGB, float32, 0 (black) to 255.
         told: what was done to get there, beyond decoding 8 bits; empty for most pictures.
+        deep: whether it is grey with more than 8 bits.
     """
 
     values: Array
     told: tuple[str, ...] = ()
+    deep: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -106,7 +109,8 @@ def _read(image: Image.Image, path: Path, bits: int | None) -> Picture:
     opened.image = ImageOps.exif_transpose(image)
     _without_alpha(opened)
     values = _brightness(opened, bits)
-    return Picture(np.ascontiguousarray(np.moveaxis(values, 0, 1), np.float32), tuple(opened.told))
+    deep = opened.image.mode.startswith("I;16")
+    return Picture(np.ascontiguousarray(np.moveaxis(values, 0, 1), np.float32), tuple(opened.told), deep)
 
 
 def _without_alpha(opened: _Opened) -> None:
@@ -208,6 +212,14 @@ def _floating(opened: _Opened) -> Array:
         )
     opened.told.append("floating point, 0 as black and 1 as white")
     return values * WHITE
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write a grey picture as a PNG of 16 bits that says that all of them count."""
+    values = np.rint(picture.values.T * (DEEPEST / WHITE)).astype(np.uint16)
+    every_bit_counts = PngImagePlugin.PngInfo()
+    every_bit_counts.add(b"sBIT", bytes([16]))
+    write_whole(path, lambda part: Image.fromarray(values).save(part, "PNG", pnginfo=every_bit_counts))
 
 
 class PictureReader(ImageReader):

@@ -23,21 +23,24 @@ from clinical_qkt.prepare.found import Found
 from clinical_qkt.prepare.labelling import FolderLabels, Labelling, TableLabels, labelling_of
 from clinical_qkt.prepare.local import LOCAL, LocalFolder, Row, whole_or_nothing
 from clinical_qkt.prepare.looking import Look
+from clinical_qkt.prepare.looking_volumes import Parts
 from clinical_qkt.prepare.options import PrepareSettings, look_for
+from clinical_qkt.prepare.patients import settle
 from clinical_qkt.prepare.salt import Salt
 from clinical_qkt.prepare.sieve import (
     WHERE,
     drop_duplicates,
     given_sections,
+    refuse_blank,
     refuse_if_none_is_left,
     refuse_many_unreadable,
     refuse_mixed_sizes,
     refuse_odd_channels,
 )
+from clinical_qkt.prepare.site_file import SiteFile, require_pseudonym
 from clinical_qkt.prepare.source import SourceFiles, open_files
 from clinical_qkt.prepare.splits import split
 from clinical_qkt.prepare.stacks import Stack, in_order, stacks
-from clinical_qkt.sites import write_site
 
 
 class Prepare:
@@ -56,12 +59,15 @@ class Prepare:
         Raises:
             QKTError: the source or an option is wrong, or the folder holds something already.
         """
+        require_pseudonym(self.settings.site)
         with whole_or_nothing(self.out, self.local, lambda: self.rows(None)):
             source = self.find()
             labelling = self.labelling(source)
             salt = self.local.open(self.settings.salt)
             look = look_for(self.settings, source.kind, labelling, salt, self.out / "images")
             self.open_all(source, look, salt)
+            self.notes += look.told() if isinstance(look, Parts) else []
+            self.notes += settle(self.found)
             refuse_many_unreadable(self.found, source.kind)
             piles = stacks([f for f in self.found if f.readable])
             self.found = in_order(self.found, piles)
@@ -72,7 +78,7 @@ class Prepare:
                 self.leave_out()
                 sections = self.split()
                 self.place_images(sections)
-            self.note_what_was_decided(source, labelling, piles)
+            self.note_what_was_decided(source, labelling, piles, sections)
             self.local.write_files(self.rows(source))
             self.summarise(source, piles, sections)
             if sections is not None:
@@ -130,6 +136,7 @@ class Prepare:
         """
         refuse_if_none_is_left(self.found)
         refuse_odd_channels(self.found)
+        refuse_blank(self.found)
         if not self.settings.allow_mixed_sizes:
             refuse_mixed_sizes(self.found)
         drop_duplicates(self.found)
@@ -171,7 +178,11 @@ class Prepare:
                 path.unlink()
 
     def note_what_was_decided(
-        self, source: SourceFiles, labelling: Labelling | None, piles: Sequence[Stack]
+        self,
+        source: SourceFiles,
+        labelling: Labelling | None,
+        piles: Sequence[Stack],
+        sections: dict[Section, list[Found]] | None,
     ) -> None:
         """Everything that a user should know before training, in words."""
         kept = self.kept()
@@ -180,10 +191,10 @@ class Prepare:
             self.notes += labelling.notes()
         if isinstance(labelling, FolderLabels):
             self.notes += summary.empty_folders_told(self.settings.source, self.found)
-        if labelling is not None and not source.sections:
-            self.notes.append(summary.split_told(kept, self.settings.seed))
-            if self.meaning():
-                self.notes.append("'input::intensity_range' in site.yaml waits for your window in HU")
+        if sections is not None and not source.sections:
+            self.notes.append(summary.split_told(sections, self.settings.seed))
+        if sections is not None:
+            self.notes += self.site_file(source, sections).notes
         self.notes += [oddity for stack in piles for oddity in stack.oddities()]
 
     def rows(self, source: SourceFiles | None) -> Iterator[Row]:
@@ -191,8 +202,8 @@ class Prepare:
         for one in self.found:
             became = "used" if not one.reason else "left out" if one.readable else "refused"
             yield Row(one.name, one.path, became, one.reason, one.label)
-        for path in source.other if source else ():
-            yield Row("", path, "passed over", "is no image file, or may not be opened")
+        for path, reason in source.other.items() if source else ():
+            yield Row("", path, "passed over", reason)
 
     def summarise(
         self, source: SourceFiles, piles: Sequence[Stack], sections: dict[Section, list[Found]] | None
@@ -204,23 +215,24 @@ class Prepare:
         page.write_page(self.out / "summary.html", facts)
         page.show(self.console, facts)
 
-    def write(self, source: SourceFiles, sections: dict[Section, list[Found]]) -> None:
-        """The site's YAML, and last of all the datalist."""
+    def site_file(self, source: SourceFiles, sections: dict[Section, list[Found]]) -> SiteFile:
+        """What the site's YAML will say of the images."""
         kept = self.kept()
         classes = sorted({f.label for f in kept})
-        write_site(
-            self.out / "site.yaml",
-            {
-                "site": self.settings.site,
-                "data": str(self.out / "datalist.json"),
-                "classes": [n for n in source.classes if n in classes] or classes,
-                "output_dir": str(self.out / "results"),
-                "channels": kept[0].shape[0],
-                "allow_mixed_sizes": self.settings.allow_mixed_sizes,
-                "seed": self.settings.seed,
-                **self.meaning(),
-            },
+        return SiteFile(
+            site=self.settings.site,
+            out=self.out,
+            classes=[n for n in source.classes if n in classes] or classes,
+            images=kept,
+            training_images=len(sections["training"]),
+            seed=self.settings.seed,
+            allow_mixed_sizes=self.settings.allow_mixed_sizes,
+            hounsfield=self.settings.intensity == "HU",
         )
+
+    def write(self, source: SourceFiles, sections: dict[Section, list[Found]]) -> None:
+        """The site's YAML, and last of all the datalist."""
+        self.site_file(source, sections).write(self.out / "site.yaml")
         listed = {s: [self.entry(f) for f in images] for s, images in sections.items()}
         left_out = [(f.name, f.reason) for f in self.found if f.reason]
         head = {
@@ -229,11 +241,6 @@ class Prepare:
             "left_out": left_out,
         }
         write_json(self.out / "datalist.json", {**head, **listed})
-
-    def meaning(self) -> dict[str, str | None]:
-        """What the bundle has to know of Hounsfield units: that they are such, and a window, to be set."""
-        hounsfield = self.settings.intensity == "HU"
-        return {"input::intensity": "HU", "input::intensity_range": None} if hounsfield else {}
 
     def entry(self, one: Found) -> dict[str, str]:
         """An image's line in the datalist; a patient only where one is known: a guess protects nobody."""

@@ -25,6 +25,7 @@ class Slice:
         series: salted name of its series; empty if the header names none.
         position, orientation: Image Position and Orientation (Patient); empty if absent.
         tilt: Gantry/Detector Tilt in degrees, as the header says it.
+        modality: as the header says it; empty if absent.
     """
 
     series: str
@@ -32,6 +33,24 @@ class Slice:
     orientation: list[float]
     tilt: float | None
     findings: Findings
+    modality: str = ""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Salted names of what may tell a patient; each is empty where nothing is said.
+
+    Attributes:
+        patient: of the PatientID alone.
+        issued: of the PatientID with its issuer.
+        study: of the StudyInstanceUID.
+        table: of the patient in the table of labels, made as ``patient`` is.
+    """
+
+    patient: str = ""
+    issued: str = ""
+    study: str = ""
+    table: str = ""
 
 
 @dataclass
@@ -44,11 +63,15 @@ class Found:
         reason: why it is left out; empty if it is not.
         readable: whether it could be decoded.
         patient: salted hash; ``patient_from`` says what it was made of.
+        identity: what the patient can be told by.
         section: where the source says it.
         shape: channels, then sizes in MONAI's order.
         spacing: mm along each axis; None if not known.
+        window: lowest and highest value of the header's first window; None without one.
+        read_as: how a picture's values became brightness, where that needed more than decoding 8 bits.
         low, high: range of the values, before any window and as they are written for volumes.
         digest: of the decoded pixels.
+        blank: whether all of them are the same.
         written: the file that was made of it, where one was.
     """
 
@@ -60,12 +83,16 @@ class Found:
     label: str = ""
     patient: str = ""
     patient_from: PatientFrom = "image"
+    identity: Identity = Identity()
     section: Section | None = None
     shape: tuple[int, ...] = ()
     spacing: tuple[float, ...] | None = None
+    window: tuple[float, float] | None = None
+    read_as: str = ""
     low: float = 0.0
     high: float = 0.0
     digest: str = ""
+    blank: bool = False
     slice: Slice | None = None
     written: Path | None = None
 
@@ -73,6 +100,7 @@ class Found:
         """Note what is to be known of decoded pixels."""
         self.shape, self.low, self.high = shape, low, high
         self.digest = digest(pixels)
+        self.blank = bool(pixels.min() == pixels.max())
 
 
 def digest(pixels: Array) -> str:

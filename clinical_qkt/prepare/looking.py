@@ -8,15 +8,16 @@ from pathlib import Path, PurePath
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image
 from pydicom import Dataset
 
 from clinical_qkt.data import dicom, display
 from clinical_qkt.data.formats import ImageRefused, kind_of
 from clinical_qkt.data.headers import number, numbers, quiet, spacing, text
+from clinical_qkt.data.pictures import read_picture, write_picture
 from clinical_qkt.prepare.found import Found, Slice
 from clinical_qkt.prepare.identifiers import inspect
 from clinical_qkt.prepare.labelling import Label, Labelling
+from clinical_qkt.prepare.patients import identity, name_patient
 from clinical_qkt.prepare.salt import Salt
 
 Array = np.ndarray[Any, Any]
@@ -41,13 +42,17 @@ class FlatImages:
 
     Args:
         labelling: None in a survey, which needs no labels.
+        folder: for pictures that are written anew.
         allow_burned_in: take images whose header says that their pixels hold writing.
+        bits: of grey pictures with more than 8, where a person says so.
     """
 
     salt: Salt
     labelling: Labelling | None
     intensity: display.Intensity
+    folder: Path
     allow_burned_in: bool = False
+    bits: int | None = None
 
     def __call__(self, path: Path, file: PurePath) -> Iterator[Found]:
         kind = kind_of(path) or "picture"
@@ -56,7 +61,7 @@ class FlatImages:
         try:
             header = self.opened(one)
             one.readable = True
-            name_patient(one, file, self.salt, self.label(one, file, header), header)
+            name_patient(one, file, self.salt, self.label(one, file, header))
         except ImageRefused as e:
             one.reason = str(e)
         yield one
@@ -78,24 +83,21 @@ class FlatImages:
         return found
 
     def picture(self, one: Found) -> None:
-        """Open a picture with Pillow, as MONAI's reader will."""
-        try:
-            with Image.open(one.path) as image:
-                pixels = np.asarray(image)
-                shape = (len(image.getbands()), image.width, image.height)
-        except Image.UnidentifiedImageError:
-            raise ImageRefused("not an image") from None
-        except FileNotFoundError:
-            raise ImageRefused("missing") from None
-        except Exception:  # a damaged file can raise anything
-            raise ImageRefused("truncated or damaged") from None
-        one.measure(pixels, shape, float(pixels.min()), float(pixels.max()))
+        """Open a picture as the stages will; write it anew where a person said how many bits it has."""
+        found = read_picture(one.path, self.bits)
+        one.read_as = "; ".join(found.told)
+        low, high = float(found.values.min()), float(found.values.max())
+        one.measure(found.values, found.shape, low, high)
+        if self.bits and found.deep and self.labelling is not None:
+            one.written = self.folder / f"{one.name}.png"
+            write_picture(one.written, found)
 
     def slice(self, one: Found) -> Dataset:
         """Open a DICOM image; what identifies a patient is counted even if the image is refused."""
         header = dicom.read_header(one.path)
         with quiet():
             findings = inspect(header)
+            one.identity = identity(header, self.salt)
             uid = text(header, "SeriesInstanceUID")
             one.slice = Slice(
                 self.salt.name("series", uid) if uid else "",
@@ -103,32 +105,15 @@ class FlatImages:
                 numbers(header, "ImageOrientationPatient"),
                 number(header, "GantryDetectorTilt"),
                 findings,
+                text(header, "Modality").upper(),
             )
             dicom.refuse(header)
             if findings.burned_in == "YES" and not self.allow_burned_in:
                 raise ImageRefused("its header says that writing is burned into the pixels")
             stored = dicom.stored_values(header)
             pixels = display.shown(header, stored, self.intensity)
-            one.spacing = spacing(header)
+            one.spacing, one.window = spacing(header), display.header_window(header)
             width, height, *channels = pixels.shape
             shape = (channels[0] if channels else 1, width, height)
             one.measure(pixels, shape, *display.measured_range(header, stored))
         return header
-
-
-def name_patient(one: Found, file: PurePath, salt: Salt, label: Label, header: Dataset | None = None) -> None:
-    """Whom an image shows: as the table says, else the header (PS3.3, section C.7.1.1), else its study."""
-    if label.patient:
-        one.patient, one.patient_from = salt.name("patient", "", label.patient), "table"
-        return
-    if header is not None:
-        with quiet():
-            patient, issuer = text(header, "PatientID"), text(header, "IssuerOfPatientID")
-            study = text(header, "StudyInstanceUID")
-        if patient:
-            one.patient, one.patient_from = salt.name("patient", issuer, patient), "header"
-            return
-        if study:
-            one.patient, one.patient_from = salt.name("study", study), "study"
-            return
-    one.patient = salt.name("image", file.as_posix())

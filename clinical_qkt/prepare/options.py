@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from clinical_qkt.data.formats import Kind
+from clinical_qkt.data.images import MEANINGS
 from clinical_qkt.errors import InputError
 from clinical_qkt.prepare.labelling import Labelling, TableLabels
 from clinical_qkt.prepare.looking import FlatImages, Look
@@ -30,6 +31,7 @@ class PrepareSettings:
         voxel_labels: folder of label maps.
         cutting: what to cut out by them.
         salt: the file of an earlier salt.
+        bits: of grey pictures whose files have 16 and use fewer.
     """
 
     source: Path
@@ -44,6 +46,7 @@ class PrepareSettings:
     salt: Path | None = None
     allow_mixed_sizes: bool = False
     allow_burned_in: bool = False
+    bits: int | None = None
 
 
 def look_for(
@@ -57,7 +60,7 @@ def look_for(
     Raises:
         InputError: an option does not fit the kind.
     """
-    allowed = {"picture": ("display",), "dicom": ("display", "HU"), "nifti": ("relative", "HU")}[kind]
+    allowed = MEANINGS[kind]
     intensity = given.intensity or allowed[0]
     if intensity not in allowed:
         raise InputError(
@@ -65,23 +68,26 @@ def look_for(
             where="--intensity",
             fix=f"give {' or '.join(allowed)}",
         )
+    if given.bits and kind != "picture":
+        raise InputError("is for pictures only", where="--bits", fix="leave it out")
     if kind != "nifti" and (given.spacing or given.voxel_labels):
         raise InputError("is for NIfTI volumes only", where="--voxel-labels, --spacing", fix="leave it out")
     if given.cutting.parts and not given.voxel_labels:
         fix = "name the folder of label maps"
         raise InputError("is missing beside --parts", where="--voxel-labels", fix=fix)
     if kind != "nifti":
-        return FlatImages(salt, labelling, "HU" if intensity == "HU" else "display", given.allow_burned_in)
+        units: Literal["display", "HU"] = "HU" if intensity == "HU" else "display"
+        return FlatImages(salt, labelling, units, folder, given.allow_burned_in, given.bits)
     survey = labelling is None and given.voxel_labels is None
-    units: Literal["relative", "HU"] = "HU" if intensity == "HU" or survey else "relative"
+    scale: Literal["relative", "HU"] = "HU" if intensity == "HU" or survey else "relative"
     if given.voxel_labels is None:
-        return Volumes(salt, labelling, units, given.spacing, folder)
+        return Volumes(salt, labelling, scale, given.spacing, folder)
     if not given.cutting.parts:
         raise InputError("names no part", where="--parts", fix="give e.g. --parts anterior=1")
     if given.cutting.neither in given.cutting.parts:
         raise InputError("is called as a part is", where="--neither", fix="give another name")
     table = TableLabels.read(Path(given.labels), labelled=False) if given.labels else None
-    return Parts(salt, given.voxel_labels, given.cutting, table, units, given.spacing, folder, given.seed)
+    return Parts(salt, given.voxel_labels, given.cutting, table, scale, given.spacing, folder, given.seed)
 
 
 def parts_of(given: Sequence[str]) -> dict[str, int]:

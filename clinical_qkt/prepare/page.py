@@ -60,6 +60,8 @@ def show(console: Console, facts: dict[str, Any]) -> None:
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"sizes: {_listed(facts['sizes'])}; spacing in mm: {_listed(facts['spacings_mm'])}"
+    for how, count in facts["read_as"].items():
+        yield f"converted: {count} × {how}"
     for reason, count in list(facts["left_out"].items())[:SHOWN]:
         yield f"left out: {count} × {reason}"
     if facts["left_out"]:
@@ -80,8 +82,12 @@ def tell_next(console: Console, out: Path, prepared: bool, kind: Kind) -> None:
     console.print(f"Summary: {out / 'summary.html'}", soft_wrap=True)
     if prepared:
         console.print(
-            f"Next: read and complete {out / 'site.yaml'}, then run the bundle's train.yaml with it.",
+            f"Next: read {out / 'site.yaml'}, then\n"
+            f"  clinical-qkt check {out / 'site.yaml'}\n"
+            f"  clinical-qkt run train {out / 'site.yaml'}",
             soft_wrap=True,
+            markup=False,
+            highlight=False,
         )
         return
     header = " or the keyword of a DICOM attribute such as BodyPartExamined" if kind == "dicom" else ""

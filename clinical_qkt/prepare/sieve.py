@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from clinical_qkt.data.datalist import SECTIONS, Section
 from clinical_qkt.data.formats import Kind
-from clinical_qkt.data.images import MAX_UNREADABLE, size_of
+from clinical_qkt.data.images import BLANK, MAX_UNREADABLE, size_of
+from clinical_qkt.data.leaks import refuse_shared_patients
 from clinical_qkt.errors import InputError
 from clinical_qkt.prepare.found import Found
 
@@ -52,6 +53,25 @@ def refuse_odd_channels(found: Sequence[Found]) -> None:
             one.reason = f"has {one.shape[0]} channels, most images have {usual}"
 
 
+def refuse_blank(found: Sequence[Found]) -> None:
+    """Leave out images that show nothing; among pictures many of them are a mistake.
+
+    Raises:
+        InputError: nothing is left, or too many pictures are blank.
+    """
+    kept = [f for f in found if not f.reason]
+    blank = [f for f in kept if f.blank]
+    for one in blank:
+        one.reason = BLANK
+    if kept[0].kind == "picture" and len(blank) > MAX_UNREADABLE * len(kept):
+        raise InputError(
+            f"{len(blank)} of {len(kept)} pictures show nothing: all their pixels have the same value",
+            where=WHERE,
+            fix=f"look at some of them, and at how they were exported; {LOOK}",
+        )
+    refuse_if_none_is_left(found)
+
+
 def refuse_mixed_sizes(found: Sequence[Found]) -> None:
     """
     Raises:
@@ -86,8 +106,11 @@ def given_sections(kept: Sequence[Found]) -> dict[Section, list[Found]]:
     """The source's own sections.
 
     Raises:
-        InputError: a section lacks images that a training needs.
+        InputError: a section lacks images that a training needs, or a patient is in two sections.
     """
+    # Those who made the list may not have known what headers say; where nothing says it, images stand apart.
+    told = ((f.patient, f.section or "") for f in kept if f.patient_from != "image")
+    refuse_shared_patients(told, WHERE)
     sections: dict[Section, list[Found]] = {s: [f for f in kept if f.section == s] for s in SECTIONS}
     for section, images in sections.items():
         lacking = {f.label for f in kept} - {f.label for f in images}

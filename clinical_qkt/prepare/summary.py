@@ -16,6 +16,7 @@ from clinical_qkt.data.formats import Kind
 from clinical_qkt.data.images import size_of
 from clinical_qkt.prepare.found import Found
 from clinical_qkt.prepare.identifiers import KEYWORDS
+from clinical_qkt.prepare.splits import dealt_told
 from clinical_qkt.prepare.stacks import Stack
 
 SCHEMA = "clinical-qkt/prepare-summary/1"
@@ -48,6 +49,7 @@ def summary(
         "channels": _counted(f.shape[0] for f in used),
         "spacings_mm": _counted(_spacing(f) for f in used),
         "intensity": _intensity(used),
+        "read_as": _counted(f.read_as for f in used if f.read_as),
         "left_out": _counted(_kind_of_reason(f) for f in found if f.reason),
         "left_out_files": [{"file": f.name, "reason": f.reason} for f in found if f.reason],
         "series": [_series(s) for s in stacks],
@@ -84,11 +86,9 @@ def empty_folders_told(source: Path, found: Sequence[Found]) -> list[str]:
     )
 
 
-def split_told(used: Sequence[Found], seed: int) -> str:
-    """How images were dealt."""
-    grouped = len({f.patient for f in used}) < len(used)
-    how = "by patient" if grouped else "stratified"
-    return f"70/10/20 % were drawn for training, validation and test, {how}, with seed {seed}"
+def split_told(sections: Sections, seed: int) -> str:
+    """How images were dealt: the shares that came out, and the classes that came out otherwise."""
+    return dealt_told({s: [(f.label, f.patient) for f in images] for s, images in sections.items()}, seed)
 
 
 def _classes(sections: Sections) -> dict[str, Any]:

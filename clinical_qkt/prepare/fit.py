@@ -1,0 +1,156 @@
+"""What a site's images ask of its bundle and network: sizes, spacing, window, architecture, batches, epochs.
+
+Pure functions of facts about images; each choice comes with its reason, for the person who reads the YAML.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from clinical_qkt.prepare.found import Found
+
+LARGEST, LARGEST_3D, LEAST = 224, 64, 8
+"""Pixels, or voxels, along an image's longest side to which larger ones are shrunk: what a small network can
+use and a machine without a GPU can train. No side is below the last."""
+SMALL = 64
+"""Pixels up to which a small network looks at every one of them."""
+MANY = 2000
+"""Training images that a network of seven million weights needs, as a rule."""
+EPOCHS, SEEN = (8, 25), 9000
+"""At least, at most; and images that a training sees in all, between these."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A key of the site's YAML.
+
+    Attributes:
+        value: for YAML.
+        why: for the comment beside it.
+        note: for the summary, where the choice changes images.
+    """
+
+    key: str
+    value: Any
+    why: str
+    note: str = ""
+
+
+def sizes(images: Sequence[Found]) -> list[Chosen]:
+    """``spatial_size``, and for volumes the spacing on which it is counted."""
+    usual = _usual_shape(images)
+    return _volume(images, usual) if len(usual) == 3 else [_flat(images, usual)]
+
+
+def _flat(images: Sequence[Found], usual: tuple[int, ...]) -> Chosen:
+    size = flat_size(usual)
+    mixed = len({f.shape[1:] for f in images}) > 1
+    own = "the images' own" if not mixed else f"the usual one of {len({f.shape[1:] for f in images})} sizes"
+    if size == list(usual):
+        return Chosen("spatial_size", size, f"width and height: {own}", _resized(size) if mixed else "")
+    told = f"images are shrunk from {_by(usual)} to {_by(size)} pixels, by {max(usual) / max(size):.2g}"
+    if max(usual) <= LARGEST:  # below LEAST along an axis
+        told = f"images are enlarged from {_by(usual)} to {_by(size)} pixels"
+    return Chosen("spatial_size", size, f"{told}: a larger size costs time and memory", told)
+
+
+def flat_size(usual: Sequence[int]) -> list[int]:
+    """The size that a picture is brought to: its own, or ``LARGEST`` along its longer side."""
+    factor = max(1.0, max(usual) / LARGEST)
+    return [max(LEAST, round(n / factor)) for n in usual]
+
+
+def _volume(images: Sequence[Found], usual: tuple[int, ...]) -> list[Chosen]:
+    """A grid that covers the usual volume, at its own spacing if that is not too fine."""
+    spacings = [f.spacing for f in images if f.spacing]
+    own = [round(median(s[axis] for s in spacings), 3) for axis in range(3)]
+    factor = max(1.0, max(n for n in usual) / LARGEST_3D)
+    spacing = [round(s * factor, 3) for s in own]
+    size = [max(LEAST, math.ceil(n / factor - 1e-6)) for n in usual]
+    shrunk = f"volumes are shrunk from {_by(usual)} to {_by(size)} voxels, by {factor:.2g}"
+    note = shrunk if factor > 1 else ""
+    return [
+        Chosen(
+            "spatial_size", size, f"voxels along each axis; {shrunk}" if note else "the volumes' own", note
+        ),
+        Chosen("input::spacing", spacing, "millimetres between voxels, to which volumes are resampled"),
+    ]
+
+
+def network(size: Sequence[int], training_images: int) -> Chosen:
+    """``architecture``: as much as the size of the images asks for and their number allows."""
+    key = "architecture"
+    if len(size) == 3:
+        return Chosen(key, "resnet_small_stride2", "0.9 million weights, first step of two voxels: fast")
+    if max(size) <= SMALL:
+        return Chosen(key, "resnet_small", f"0.3 million weights, for pictures of up to {SMALL} pixels")
+    if training_images < MANY or min(size) < 32:
+        return Chosen(
+            key,
+            "resnet_small_stride2",
+            f"0.3 million weights: {training_images} training images are few for more; first step of two",
+        )
+    return Chosen(
+        key,
+        "densenet121",
+        f"7 million weights, since there are {training_images} training images; without a GPU "
+        "resnet_small_stride2 is ten times as fast",
+    )
+
+
+def batch(size: Sequence[int], training_images: int) -> Chosen:
+    """``batch_size``: smaller for large images and for few of them."""
+    fits = 64 if math.prod(size) <= 96 * 96 else 32 if math.prod(size) <= 128 * 128 else 16
+    wanted = max(2, min(fits, training_images // 4))
+    even = (n for n in (*range(wanted, 1, -1), *range(wanted + 1, 9)) if training_images % n != 1)
+    steps = next(even, wanted)  # batch norm cannot learn from a last step of one image
+    return Chosen("batch_size", steps, "images in a step of the training")
+
+
+def epochs(training_images: int) -> Chosen:
+    """``max_epochs``, see ``epochs_for``."""
+    return Chosen("max_epochs", epochs_for(training_images), "more for few images, which are seen too seldom")
+
+
+def epochs_for(training_images: int) -> int:
+    """Eight for thousands of images, up to 25 for hundreds, which would else be seen too seldom."""
+    least, most = EPOCHS
+    return max(least, min(most, round(SEEN / training_images)))
+
+
+def window(images: Sequence[Found]) -> Chosen:
+    """``input::intensity_range`` in Hounsfield units: the one that most headers name, or all."""
+    named = Counter(f.window for f in images if f.window).most_common(1)
+    if named:
+        (low, high), count = named[0]
+        return Chosen(
+            "input::intensity_range",
+            [low, high],
+            f"HU: the window that {count} of {len(images)} headers name; choose what shows your classes",
+        )
+    low, high = median(f.low for f in images), median(f.high for f in images)
+    return Chosen(
+        "input::intensity_range",
+        [max(-1024.0, round(low)), min(3071.0, round(high))],
+        "HU: all that the median image holds, since no header names a window",
+    )
+
+
+def _usual_shape(images: Sequence[Found]) -> tuple[int, ...]:
+    shapes = Counter(f.shape[1:] for f in images).most_common()
+    if len(shapes) == 1 or shapes[0][1] > len(images) / 2:
+        return shapes[0][0]
+    return tuple(round(median(f.shape[1:][axis] for f in images)) for axis in range(len(shapes[0][0])))
+
+
+def _resized(size: Sequence[int]) -> str:
+    return f"images of all sizes are resized to {_by(size)} pixels, whatever their proportions"
+
+
+def _by(size: Sequence[int]) -> str:
+    return "x".join(map(str, size))
