@@ -102,6 +102,35 @@ def picture_header(picture: Array, style: int, kind: int) -> Dataset:
     return header
 
 
+def slice_header(stored: Array, **changes: Any) -> Dataset:
+    """A CT slice of given stored values, ``(H, W)`` integers, with changed attributes; None removes one."""
+    header = Dataset()
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    header.file_meta.MediaStorageSOPClassUID = header.SOPClassUID = CTImageStorage
+    header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID = generate_uid()
+    header.Rows, header.Columns = stored.shape
+    header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
+    header.BitsAllocated, header.PixelRepresentation = 8 * stored.itemsize, int(stored.dtype.kind == "i")
+    header.BitsStored, header.HighBit = header.BitsAllocated, header.BitsAllocated - 1
+    header.Modality, header.RescaleSlope, header.RescaleIntercept = "CT", 1, 0
+    data = stored.tobytes()
+    header.PixelData = data + b"\0" * (len(data) % 2)
+    header["PixelData"].VR = "OW"
+    for keyword, changed in changes.items():
+        if changed is None:
+            delattr(header, keyword)
+        else:
+            setattr(header, keyword, changed)
+    return header
+
+
+def write_slice(path: Path, stored: Array, **changes: Any) -> Path:
+    """A file of ``slice_header``."""
+    slice_header(stored, **changes).save_as(path, enforce_file_format=True)
+    return path
+
+
 def write_labels(path: Path, written: Sequence[tuple[Path, str, str]]) -> None:
     """The table that ``prepare --labels`` takes."""
     with path.open("w", newline="", encoding="utf-8") as f:

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from pydicom import DataElement, Dataset, Sequence, dcmread
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
+from pydicom.dataset import FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import data_element_generator
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
@@ -26,6 +27,8 @@ DEFER = 64 * 2**20
 """Bytes above which pixel data stay in the file until they are asked for, e.g. of long films."""
 UNDEFINED = 0xFFFFFFFF
 """The length of an element that is ended by a delimiter (PS3.5, section 7.1.3)."""
+SHORTEST = 8
+"""Bytes of an element without a value (PS3.5, section 7.1)."""
 ITEM = (0xFFFE, 0xE000)
 PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 
@@ -72,7 +75,7 @@ def read_header(path: Path) -> Dataset:
 
 def _read(path: Path, size: int) -> Dataset:
     try:
-        header: Dataset = dcmread(path, defer_size=DEFER)
+        header = dcmread(path, defer_size=DEFER)
         if _deflated(header.file_meta):  # what stays in the file could not be found in it again
             header = dcmread(path)
     except (InvalidDicomError, PermissionError):
@@ -90,12 +93,17 @@ def _no_prefix(size: int) -> str:
     return "has no DICOM file header (PS3.10, section 7.1), so its transfer syntax is unknown"
 
 
-def _ends_early(header: Dataset, size: int) -> bool:
+def _ends_early(header: FileDataset, size: int) -> bool:
     """Whether the file ended within an element; pydicom then gives a short value, or no element at all."""
-    if not len(header):
+    found = [header.get_item(tag, keep_deferred=True) for tag in list(header.keys())]
+    raw = [e for e in found if isinstance(e, RawDataElement)]
+    if not found or any(_is_short(e, size) for e in raw):
         return True
-    elements = (header.get_item(tag, keep_deferred=True) for tag in list(header.keys()))
-    return any(isinstance(e, RawDataElement) and _is_short(e, size) for e in elements)
+    last = found[-1]
+    if not isinstance(last, RawDataElement) or last.length == UNDEFINED or last.tag >= PIXELS[0]:
+        return False
+    rest = size - last.value_tell - last.length
+    return 0 < rest < SHORTEST and not _deflated(header.file_meta)
 
 
 def _is_short(element: RawDataElement, size: int) -> bool:
@@ -154,7 +162,7 @@ def _collect(
 
 def _items(stream: BinaryIO, implicit: bool, little: bool) -> Iterator[Dataset]:
     """The items of a sequence as far as they go (PS3.5, section 7.5)."""
-    while len(head := stream.read(8)) == 8:
+    while len(head := stream.read(SHORTEST)) == SHORTEST:
         *tag, length = unpack("<HHL" if little else ">HHL", head)
         if tuple(tag) != ITEM:
             return

@@ -102,7 +102,7 @@ def _as_stored(header: Dataset, number: int) -> int:
     """An integer of the header by its bits, as the image stores them."""
     bits = bits_of(header)
     cell, own = 1 << bits.allocated, 1 << 16
-    if number >= cell:  # a sign fills the bits of the attribute, which may be more than the image's
+    if bits.signed and number >= cell:  # a sign fills the attribute's bits, be they more than the image's
         number -= own
     if not -cell // 2 <= number < cell:
         return number  # no pixel can have it

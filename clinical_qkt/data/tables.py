@@ -135,8 +135,8 @@ def _entries(holder: Dataset, keyword: str, count: int, *, big: bool) -> Array:
         if not isinstance(data, bytes):
             found = (np.atleast_1d(np.asarray(data, np.int64)) % LARGEST).astype(np.uint16)
         else:
-            found = np.frombuffer(data, ">u2" if big else "<u2").astype("<u2")
-        found = found if len(found) >= count else found.view(np.uint8)
+            words = np.frombuffer(data, ">u2" if big else "<u2").astype("<u2")
+            found = words if len(words) >= count else words.view(np.uint8)
     except Exception:  # a damaged value can raise anything
         raise ImageRefused(DAMAGED) from None
     if len(found) < count:

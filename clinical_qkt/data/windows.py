@@ -55,7 +55,8 @@ class Window:
         one = Dataset()  # for pydicom, whose output has the range that bits say
         one.BitsStored, one.PixelRepresentation, one.PhotometricInterpretation = 8, 0, "MONOCHROME2"
         one.WindowCenter, one.WindowWidth, one.VOILUTFunction = self.centre, self.width, self.function
-        return apply_windowing(values, one)
+        with np.errstate(over="ignore"):  # far outside of a sigmoid's window
+            return apply_windowing(values, one)
 
     @property
     def ends(self) -> tuple[float, float]:

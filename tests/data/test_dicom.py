@@ -3,38 +3,14 @@ import pathlib
 import numpy as np
 import pydicom
 import pytest
+from make_dicom import write_slice
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, Spacingd
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from clinical_qkt.data.dicom import DicomReader, decode
 from clinical_qkt.data.formats import ImageRefused, kind_of
-from clinical_qkt.data.images import image_shape
+from clinical_qkt.data.images import raw_image
 
 SHIPPED = pathlib.Path(pydicom.__file__).parent / "data" / "test_files"
-
-
-def write(path, stored, **changes):
-    """A CT slice of given stored values, with changed attributes; None removes one."""
-    header = Dataset()
-    header.file_meta = FileMetaDataset()
-    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    header.file_meta.MediaStorageSOPClassUID = header.SOPClassUID = CTImageStorage
-    header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID = generate_uid()
-    header.Rows, header.Columns = stored.shape
-    header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
-    header.BitsAllocated, header.PixelRepresentation = 8 * stored.itemsize, int(stored.dtype.kind == "i")
-    header.BitsStored, header.HighBit = header.BitsAllocated, header.BitsAllocated - 1
-    header.Modality, header.RescaleSlope, header.RescaleIntercept = "CT", 1, 0
-    header.PixelData = stored.tobytes()
-    header["PixelData"].VR = "OW"
-    for keyword, changed in changes.items():
-        if changed is None:
-            delattr(header, keyword)
-        else:
-            setattr(header, keyword, changed)
-    header.save_as(path, enforce_file_format=True)
-    return path
 
 
 RAMP = np.arange(0, 4096, dtype=np.uint16).reshape(32, 128)
@@ -42,11 +18,11 @@ RAMP = np.arange(0, 4096, dtype=np.uint16).reshape(32, 128)
 
 @pytest.fixture
 def ramp(tmp_path):
-    return lambda **changes: write(tmp_path / "slice", RAMP, **changes)
+    return lambda **changes: write_slice(tmp_path / "slice", RAMP, **changes)
 
 
 def test_axes_are_width_and_height(ramp):
-    assert decode(ramp()).shape == (128, 32) and image_shape(ramp()) == (1, 128, 32)
+    assert decode(ramp()).shape == (128, 32) and raw_image(ramp()).shape == (1, 128, 32)
 
 
 def test_hounsfield_units_are_the_values_after_rescale(ramp):
@@ -77,7 +53,7 @@ def test_a_falling_rescale_shows_the_same_window(ramp):
 def test_without_a_window_the_slices_own_range_is_shown_and_of_8_bits_all(tmp_path, ramp):
     shown = decode(ramp())
     assert (shown.min(), shown.max()) == (0, 255)
-    byte = write(tmp_path / "byte", np.full((4, 4), 51, np.uint8))
+    byte = write_slice(tmp_path / "byte", np.full((4, 4), 51, np.uint8))
     assert (decode(byte) == 51).all()
 
 
@@ -110,7 +86,7 @@ def test_monai_reads_it_with_its_spacing_and_nothing_else_of_the_header(ramp, in
 def test_colour_comes_out_as_rgb_with_channels_first():
     file = SHIPPED / "examples_palette.dcm"
     read = Compose([LoadImaged("image", reader=DicomReader(), image_only=True), EnsureChannelFirstd("image")])
-    assert read({"image": str(file)})["image"].shape == image_shape(file) == (3, 800, 350)
+    assert read({"image": str(file)})["image"].shape == raw_image(file).shape == (3, 800, 350)
     with pytest.raises(ImageRefused, match="colour"):
         decode(file, "HU")
 
@@ -131,7 +107,8 @@ def test_the_same_picture_comes_out_of_every_syntax():
         ("DICOMDIR-empty.dcm", "no pixel data"),
         ("rtdose.dcm", "a map that was made from images"),
         ("SC_rgb_rle_2frame.dcm", "holds 2 frames"),
-        ("MR_truncated.dcm", "not as long as its header says"),
+        ("MR_truncated.dcm", "truncated: its file is not as long as its header says"),
+        ("rtplan_truncated.dcm", "truncated: its file is not as long as its header says"),
         ("JPGExtended.dcm", r"JPEG Extended \(Process 2 and 4\) with more than 8 bits"),
     ],
 )
