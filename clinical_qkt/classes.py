@@ -1,32 +1,31 @@
 """A class: its name and code, and what a site declares that other sites call it.
 
 Two sites mean the same class if the codes agree, or, where one of them has no code, if the names agree once
-case, spaces, hyphens and underscores are folded. A site may declare synonyms for its own classes, and other
+their spelling is folded, see ``names``. A site may declare synonyms for its own classes, and other
 sites' classes that it merges into one of them.
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from clinical_qkt.names import LONGEST, fold, name_problem
 
 How = Literal["code", "name", "synonym", "merged"]
 """By what a class of another site is one of ours; ``merged``: as a part of it."""
 
 
-@lru_cache(maxsize=10_000)
-def fold(name: str) -> str:
-    """The form in which names are compared.
+def _named(value: Any) -> Any:
+    if problem := name_problem(value):
+        raise ValueError(problem)
+    return value
 
-    >>> fold("Immature_Granulocytes") == fold("immature  granulocytes")
-    True
-    """
-    spaced = re.sub(r"[\s_\-]+", " ", unicodedata.normalize("NFD", name)).strip()
-    return unicodedata.normalize("NFD", spaced.casefold())
+
+Name = Annotated[str, BeforeValidator(_named), Field(min_length=1, max_length=LONGEST)]
+"""What a class may be called; whatever else is given is refused in a sentence."""
 
 
 class ClassLabel(BaseModel):
@@ -34,7 +33,7 @@ class ClassLabel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    name: str = Field(min_length=1, max_length=100)
+    name: Name
     """As people write it, with a letter or digit at least."""
     system: str | None = Field(default=None, max_length=200)
     """Where the code is from; null without a code."""
@@ -44,17 +43,14 @@ class ClassLabel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _plain_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+        return value if isinstance(value, dict | ClassLabel) else {"name": value}
 
     @model_validator(mode="after")
     def _code_needs_system(self) -> ClassLabel:
-        if not fold(self.name):
-            raise ValueError("a class name needs at least one letter or digit")
         if (self.system is None) != (self.code is None):
             raise ValueError("a code needs its system, and a system its code")
-        written = f"{self.name}{self.system}{self.code}"
-        if any(unicodedata.category(c) == "Cc" for c in written):
-            raise ValueError("a class cannot have control characters in its name or code")
+        if any(unicodedata.category(c) in ("Cc", "Cs") for c in f"{self.system}{self.code}"):
+            raise ValueError("a class cannot have control characters in its code")
         return self
 
     @property
@@ -87,7 +83,7 @@ class ClassLabel(BaseModel):
 class SiteClass(ClassLabel):
     """A class of a site's own list, with what the site declares about other sites' lists."""
 
-    synonyms: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field((), max_length=100)
+    synonyms: tuple[Name, ...] = Field((), max_length=100)
     """Other names of the same class."""
     merges: tuple[ClassLabel, ...] = Field((), max_length=100)
     """Classes of other sites that are parts of this one."""

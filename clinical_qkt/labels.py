@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, overload
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, ValidationError
 
 from clinical_qkt.classes import ClassLabel as ClassLabel
-from clinical_qkt.classes import How, fold
+from clinical_qkt.classes import How
 from clinical_qkt.classes import SiteClass as SiteClass
 from clinical_qkt.errors import InputError
+from clinical_qkt.names import fold as fold
+from clinical_qkt.names import shown
 
 _NONE = ("no such class", "same name, other code")
 
@@ -29,13 +31,12 @@ class LabelSpace(Sequence[ClassLabel]):
         where: the file and field that an error should name.
 
     Raises:
-        InputError: if the list is empty, or two entries mean the same class or have a meaning in common.
+        InputError: if the list is empty, an entry cannot be a class, or two entries mean the same class or
+            have a meaning in common.
     """
 
     def __init__(self, classes: Iterable[Any], *, where: str = "classes") -> None:
-        self.classes = tuple(
-            c if isinstance(c, ClassLabel) else ClassLabel.model_validate(c) for c in classes
-        )
+        self.classes = tuple(c if isinstance(c, ClassLabel) else class_of(c, where) for c in classes)
         if not self.classes:
             raise InputError("the list of classes is empty", where=where, fix="name at least one class")
         for i, a in enumerate(self.classes):
@@ -92,9 +93,9 @@ class LabelSpace(Sequence[ClassLabel]):
             parts: whether a class that is merged into one of this list is found as that one.
 
         Raises:
-            InputError: it could be more than one class.
+            InputError: it could be more than one class, or no class has such a name.
         """
-        label = ClassLabel(name=label) if isinstance(label, str) else label
+        label = class_of(label, "classes") if isinstance(label, str) else label
         matches = {i: how for i, c in enumerate(self.classes) if (how := c.match(label))}
         found = [i for i, how in matches.items() if parts or how != "merged"]
         if len(found) > 1:
@@ -108,6 +109,37 @@ class LabelSpace(Sequence[ClassLabel]):
     def extended(self, more: Iterable[Any], *, where: str = "query") -> LabelSpace:
         """This space with further classes at its end; the first rows stay what they were."""
         return LabelSpace([*self.classes, *more], where=where)
+
+
+def class_of(given: Any, where: str) -> ClassLabel:
+    """A class from its name or from a mapping with ``name``, ``system`` and ``code``.
+
+    Args:
+        where: the file and field that an error should name.
+
+    Raises:
+        InputError: it cannot be a class, with the reason in one sentence.
+    """
+    try:
+        return ClassLabel.model_validate(given)
+    except ValidationError as e:
+        told = "; ".join(dict.fromkeys(_problem(p) for p in e.errors()))
+        fix = "rename the class; names are words with 1 to 100 characters"
+        raise InputError(told, where=where, fix=fix) from None
+
+
+def _problem(error: Any) -> str:
+    """One of pydantic's errors in words of our own."""
+    key = ".".join(shown(part) for part in error["loc"])
+    kind = error["type"]
+    if kind == "missing":
+        return f"a class lacks its {key}"
+    if kind == "extra_forbidden":
+        return f"a class has no key {key}; it has 'name', 'system' and 'code'"
+    if kind == "value_error":
+        return str(error["msg"]).removeprefix("Value error, ")
+    wrong = {"string_type": "is no text", "string_too_long": "is too long"}
+    return f"the {key} of a class {wrong.get(kind, 'is wrong')}"
 
 
 def _distinct(classes: list[ClassLabel]) -> list[ClassLabel]:

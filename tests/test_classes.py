@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
+from conftest import ROOT
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
@@ -151,11 +154,70 @@ def test_a_part_is_found_for_a_label_and_not_for_an_answer():
     assert "more than one" in Policy().decide(query, ClassLabel(name="cell"), twice)
 
 
+SIGNED = ["HER2", "HER2-", "HER2+", "HER2--", "HER2+/-", "CD34-/CD38+", "CD34/CD38", "- HER2", "grade -1"]
+
+
+def test_names_that_differ_in_a_sign_are_never_one_class():
+    assert len(LabelSpace(SIGNED)) == len(SIGNED)
+    assert all(align(LabelSpace([a]), LabelSpace([b])) == {} for a in SIGNED for b in SIGNED if a != b)
+    assert align(LabelSpace([n.replace("-", "\u2212") for n in SIGNED]), LabelSpace(SIGNED)) == dict(
+        enumerate(range(len(SIGNED)))
+    )
+
+
+def test_what_is_said_to_be_spelling_is_and_what_is_said_to_be_meaning_is():
+    text = (ROOT / "docs/how-to/match-label-lists.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(.+?)` \| `(.+?)` \| (the same|two classes) \|", text, re.MULTILINE)
+    assert len(rows) > 15 and {said for *_, said in rows} == {"the same", "two classes"}
+    for one, other, said in rows:
+        assert (align(LabelSpace([one]), LabelSpace([other])) == {0: 0}) == (said == "the same"), (one, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("-", "'-' is no class name: one needs at least one letter or digit"),
+        ("+ ?", ".* is no class name"),
+        ("", "the name of a class is empty"),
+        (" \t", "the name of a class is empty"),
+        ("a" * 101, "'a{39}…' has 101 characters; a class name has 100 at most"),
+        ("a\tb", r"'a\\tb' has control characters"),
+        ("a\u202eb", r"'a\\u202eb' has control characters"),
+        ("caf\udce9", r"'caf\\xe9' is not UTF-8"),
+        (5, "5 is no text"),
+        (True, "True is no text, as .* put it into quotes"),
+        (None, "None is no text"),
+        ({"nam": "a"}, "a class lacks its 'name'; a class has no key 'nam'"),
+        ({"name": "a", "system": 5, "code": "1"}, "the 'system' of a class is no text"),
+        ({"name": "a", "code": "1"}, "a code needs its system"),
+    ],
+)
+def test_what_cannot_be_a_class_is_refused_in_a_sentence_of_our_own(name, says):
+    with pytest.raises(InputError, match=f"^--labels: {says}") as e:
+        LabelSpace(["b", name], where="--labels")
+    assert "\n" not in e.value.problem and "pydantic" not in str(e.value) and e.value.fix
+    str(e.value).encode("utf-8")
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_class_or_is_refused_and_never_anything_else(name):
+    try:
+        assert LabelSpace([name], where="x").names == [name]
+    except InputError as e:
+        assert e.where == "x"
+        str(e).encode("utf-8")
+
+
+@given(st.text("ab 1-+_\u2212/é\u0301", max_size=12))
+def test_folding_a_folded_name_changes_nothing(name):
+    assert fold(fold(name)) == fold(name)
+
+
 def test_names_written_with_composed_and_decomposed_letters_are_the_same():
     assert fold("caf\u00e9") == fold("CAFE\u0301")
 
 
-plain_names = st.text("abcxyz 1", min_size=1, max_size=6).filter(fold)
+plain_names = st.text("abcxyz 1", min_size=1, max_size=6).map(str.strip).filter(bool)
 name_lists = st.lists(plain_names, min_size=1, max_size=7, unique_by=fold)
 codes = st.one_of(st.none(), st.integers(0, 3))
 
@@ -174,7 +236,7 @@ def lists_with_codes(draw) -> LabelSpace:
 @given(name_lists, st.randoms(use_true_random=False))
 def test_a_shuffled_copy_in_other_case_is_aligned_one_to_one(names, random):
     order = random.sample(range(len(names)), len(names))
-    change = random.choice([str.upper, str.title, lambda n: f" {n}", lambda n: n.replace(" ", "_-")])
+    change = random.choice([str.upper, str.title, lambda n: f" {n}", lambda n: n.replace(" ", "_")])
     assert align(LabelSpace([change(names[i]) for i in order]), LabelSpace(names)) == dict(enumerate(order))
 
 

@@ -9,7 +9,7 @@ names = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=12)
 spaces = st.lists(names, min_size=1, max_size=8, unique_by=fold).map(LabelSpace)
 
 
-def test_names_are_compared_without_case_spaces_and_hyphens():
+def test_names_are_compared_without_case_and_spaces():
     space = LabelSpace(["Immature_Granulocyte", "platelet"])
     assert space.find("immature  granulocyte") == 0
     assert space.find("PLATELET") == 1
