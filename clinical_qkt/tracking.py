@@ -10,6 +10,7 @@ it there when a stage has ended.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunStatus
+from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, Run, RunStatus
 from mlflow.utils.time import get_current_time_millis
+from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
 
 from clinical_qkt import sync
-from clinical_qkt.errors import InputError
+from clinical_qkt.errors import InputError, explained
 from clinical_qkt.files import fingerprint
 
 if TYPE_CHECKING:  # whoever only reads records need not wait for these
@@ -34,6 +36,10 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table
 PLACE, WORK = "clinical_qkt.place", "clinical_qkt.work"
 """Tags of a run: where its results go and what decides its figures, both as digests."""
 _RUNNING, _FINISHED = RunStatus.to_string(RunStatus.RUNNING), RunStatus.to_string(RunStatus.FINISHED)
+_BEFORE_CLASS = re.compile(
+    r"(before|after)/(recall|recall_low|recall_high|precision|f1|auroc)/|(forgetting|recall)/"
+)
+"""What stands before a class in the name of a metric."""
 _FAILED, _KILLED = RunStatus.to_string(RunStatus.FAILED), RunStatus.to_string(RunStatus.KILLED)
 
 
@@ -63,11 +69,20 @@ class Tracker:
             else:
                 self.experiment_id = found.experiment_id
         except Exception as e:
+            if problem := explained(e):
+                raise problem from e
             raise InputError(
                 f"MLflow cannot use this address ({type(e).__name__})",
                 where=f"mlflow: {uri}",
                 fix="give sqlite:///FILE in a folder that you may write to, or a server's http address",
             ) from e
+        if found is not None and found.lifecycle_stage == LifecycleStage.DELETED:
+            raise InputError(
+                f"the experiment '{experiment}' was deleted",
+                where=f"mlflow: {uri}",
+                fix="restore it with `MLFLOW_TRACKING_URI=… mlflow experiments restore --experiment-id "
+                f"{self.experiment_id}`, or name another database under 'mlflow'",
+            )
 
     @classmethod
     def of(cls, site: Site, task: str) -> Tracker:
@@ -207,8 +222,22 @@ def _first(runs: Sequence[Run], tags: Mapping[str, str]) -> Run | None:
 
 
 def metric_name(name: str) -> str:
-    """A name that MLflow takes: anything but letters, digits, ``_ - . : /`` and spaces becomes ``_``."""
-    return re.sub(r"[^\w\-.:/ ]", "_", name)
+    """A name that MLflow takes, and that no other name gets.
+
+    Of ``after/recall/CLASS`` and the like the class is looked at, of other names all. What MLflow refuses in
+    it, and ``:``, becomes ``_``; wherever something was changed, ``:`` and eight digits of a digest of the
+    class's own name follow.
+    """
+    head = _BEFORE_CLASS.match(name)
+    start = head.end() if head else 0
+    before, part = name[:start], name[start:]
+    most = MAX_ENTITY_KEY_LENGTH - len(before)
+    plain = re.sub(r"[^\w\-./ ]", "_", part)
+    plain = "/".join(re.sub(r"^(\.\.|\.$|$)", "_", p) for p in plain.split("/"))  # no step of a path
+    if plain == part and 0 < len(part) <= most:
+        return name
+    mark = ":" + hashlib.sha256(part.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return before + plain[: most - len(mark)] + mark
 
 
 def evaluation_figures(when: str, part: Mapping[str, Any]) -> dict[str, float | None]:
@@ -232,9 +261,14 @@ def figures(summary: Mapping[str, Any]) -> dict[str, float | None]:
     return {
         **evaluation_figures("before", summary["before"]),
         **evaluation_figures("after", summary["after"]),
-        **{f"forgetting/{name}": value for name, value in lost["per_class"].items()},
+        **{_forgetting(name): value for name, value in lost["per_class"].items()},
         "forgetting/mean": lost["mean"],
         "forgetting/worst": lost["worst"],
         "accepted": float(summary["accepted"]),
         "bytes_received": float(summary["bytes_received"]),
     }
+
+
+def _forgetting(name: str) -> str:
+    """Where a class's loss stands; a class that is called as an overall figure is gets a mark before it."""
+    return f"forgetting/:{name}" if name.lstrip(":") in ("mean", "worst") else f"forgetting/{name}"

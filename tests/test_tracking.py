@@ -1,8 +1,11 @@
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, _validate_length_limit, _validate_metric
 
 from clinical_qkt.errors import InputError
 from clinical_qkt.files import fingerprint
-from clinical_qkt.tracking import PLACE, Tracker, metric_name
+from clinical_qkt.tracking import PLACE, Tracker, figures, metric_name
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +66,45 @@ def test_artifacts_lie_beside_the_database(tracker, tmp_path):
     assert [f.path for f in tracker.client.list_artifacts(run.info.run_id)] == ["a.txt"]
 
 
-def test_names_that_mlflow_refuses_are_changed():
-    assert metric_name("recall/T-cell (CD8+), 50 %") == "recall/T-cell _CD8___ 50 _"
+def test_names_that_mlflow_refuses_are_changed_and_marked():
+    assert metric_name("recall/T-cell (CD8+), 50 %").startswith("recall/T-cell _CD8___ 50 _:")
+    assert metric_name("after/f1/B/T cell_2.0 -") == "after/f1/B/T cell_2.0 -"
+    digits = metric_name("after/recall/HER2+").rpartition(":")[2]
+    assert len(digits) == 8 and metric_name("before/auroc/HER2+") == f"before/auroc/HER2_:{digits}"
+
+
+HEADS = st.sampled_from(["after/recall/", "before/auroc/", "forgetting/", "recall/", "val/", ""])
+NAMES = st.text(st.sampled_from("aB1é+-*?:/._ \t\n(%") | st.characters(), min_size=1, max_size=400)
+
+
+@given(HEADS, NAMES, NAMES)
+@example("after/recall/", "HER2+", "HER2*")
+@example("after/recall/", "HER2+", metric_name("HER2+"))
+@example("recall/", "a//b", "a/_/b")
+@example("", "..", "__")
+@example("forgetting/", "a" * 260, "a" * 261)
+def test_every_name_becomes_one_that_mlflow_takes_and_two_never_the_same(head, one, other):
+    for name in (one, other):
+        _validate_metric(metric_name(head + name), 0.5, 0, 0)
+        _validate_length_limit("Metric name", MAX_ENTITY_KEY_LENGTH, metric_name(head + name))
+    assert (metric_name(head + one) == metric_name(head + other)) == (one == other)
+
+
+def test_a_class_that_is_called_as_an_overall_figure_does_not_take_its_place():
+    lost = {"per_class": {"mean": 0.3, ":mean": 0.1, "worst": 0.2}, "mean": 0.25, "worst": 0.3}
+    part = {
+        "query_recall": None,
+        "query_recall_ci95": None,
+        "retained_recall": None,
+        "calibration": {"error": None},
+        "per_class": {},
+    }
+    told = figures(
+        {"before": part, "after": part, "forgetting": lost, "accepted": True, "bytes_received": 1}
+    )
+    told = {metric_name(k): v for k, v in told.items()}
+    assert told["forgetting/mean"] == 0.25 and told["forgetting/worst"] == 0.3
+    assert sorted(v for k, v in told.items() if k.startswith("forgetting/_")) == [0.1, 0.2, 0.3]
 
 
 def test_an_address_that_cannot_be_used_is_named(tmp_path):

@@ -43,6 +43,7 @@ def ordered(runs: Sequence[Compared], key: str | None) -> list[Compared]:
     if key is None:
         return list(runs)
     known = list(dict.fromkeys(name for run in runs for name in figures(run)))
+    key = key if key in known else metric_name(key)
     if key not in known:
         close = get_close_matches(key, known, n=1)
         short = ", ".join(plain(k) for k in known if k.count("/") < 2 and not k.startswith("before/"))
