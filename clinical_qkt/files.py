@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -39,7 +40,10 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file whole; NaN is an error, since JSON has none."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    if re.search("[\ud800-\udfff]", text):  # of a file name that is no UTF-8: JSON has escapes for it
+        text = json.dumps(content, indent=2, allow_nan=False)
+    write_text(path, text + "\n")
 
 
 def sha256(path: Path) -> str:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from clinical_qkt.data.formats import name_of
 from clinical_qkt.errors import OutputError
 from clinical_qkt.files import require_writable
 from clinical_qkt.prepare.salt import Salt
@@ -45,6 +46,9 @@ def whole_or_nothing(out: Path, local: LocalFolder, rows: Callable[[], Iterable[
     Raises:
         OutputError: the folder holds something, or cannot be written to.
     """
+    written = name_of(out.absolute(), whole=True)
+    if written != os.fspath(out.absolute()):
+        raise OutputError("its name is not UTF-8", where=written, fix="name another folder with --out")
     held = {p.name for p in out.iterdir()} if out.is_dir() else set()
     if (out.exists() and not out.is_dir()) or (held and (held != {LOCAL} or not local.ours())):
         raise OutputError("is not an empty folder", where=str(out), fix="name a new folder with --out")
@@ -105,12 +109,11 @@ class LocalFolder:
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(["name", "file", "became", "reason", "label"])
         for row in rows:
-            # A file name is bytes; one that is no text is shown with its escapes.
-            path = os.fsencode(row.path).decode("utf-8", "backslashreplace")
+            path = name_of(row.path, whole=True)
             writer.writerow([row.name, path, row.became, row.reason, row.label])
         self._write("files.csv", table.getvalue())
 
     def _write(self, name: str, text: str) -> None:
         handle = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as f:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as f:
             f.write(text)

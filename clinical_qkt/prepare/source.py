@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from pydicom import Dataset
 
-from clinical_qkt.data.datalist import SECTIONS, Section, parse_datalist
+from clinical_qkt.data.datalist import SECTIONS, Section, listed_class, parse_datalist
 from clinical_qkt.data.export import write_images
-from clinical_qkt.data.formats import SUFFIXES, ImageRefused, Kind, kind_of
+from clinical_qkt.data.formats import SUFFIXES, ImageRefused, Kind, entries, kind_of, passed_over
+from clinical_qkt.data.leaks import Listed, refuse_leaks
 from clinical_qkt.data.sources import from_npz
-from clinical_qkt.errors import InputError
+from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.labels import LabelSpace
+from clinical_qkt.names import shown
 from clinical_qkt.prepare.labelling import Label
 
 WHERE = "SOURCE"
@@ -38,7 +41,7 @@ class SourceFiles:
     Attributes:
         kind: of most files.
         files: path, the same relative to the source, and kind.
-        other: files that are no images.
+        other: files that are no images, and why each is passed over.
         labels: where the source brings them.
         sections: of each relative path, where the source brings them.
         classes: in the source's order, where it has one.
@@ -48,7 +51,7 @@ class SourceFiles:
 
     kind: Kind
     files: list[tuple[Path, PurePath, Kind]]
-    other: list[Path] = field(default_factory=list)
+    other: dict[Path, str] = field(default_factory=dict)
     labels: ListedLabels | None = None
     sections: dict[str, Section] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
@@ -87,25 +90,20 @@ def open_files(path: Path, seed: int, images: Path) -> SourceFiles:
 
 def _folder(path: Path) -> SourceFiles:
     """Everything below it, hidden files and folders aside."""
-    files: list[tuple[Path, PurePath, Kind]] = []
-    other: list[Path] = []
-    for file in sorted(path.rglob("*")):
-        relative = file.relative_to(path)
-        if any(part.startswith(".") for part in relative.parts) or not file.is_file():
-            continue
-        kind = kind_of(file)
-        if kind is None:
-            other.append(file)
-        else:
-            files.append((file, relative, kind))
-    return SourceFiles(_kind(files), files, other)
+    found = entries(path)
+    files = [(e.path, PurePath(e.path.relative_to(path)), e.kind) for e in found if e.kind]
+    other = {e.path: e.reason for e in found if not e.kind}
+    notes = passed_over(found)
+    return SourceFiles(_kind(files, notes), files, other, notes=notes)
 
 
-def _kind(files: list[tuple[Path, PurePath, Kind]]) -> Kind:
+def _kind(files: list[tuple[Path, PurePath, Kind]], notes: Sequence[str] = ()) -> Kind:
     if not files:
         known = ", ".join(SUFFIXES)
         raise InputError(
-            "holds no images", where=WHERE, fix=f"files end in {known}, or are DICOM files without a suffix"
+            "; ".join(["holds no images", *notes]),
+            where=WHERE,
+            fix=f"files end in {known}, or are DICOM files without a suffix",
         )
     return Counter(kind for _, _, kind in files).most_common(1)[0][0]
 
@@ -125,33 +123,41 @@ def _npz(path: Path, seed: int, images: Path) -> SourceFiles:
     )
 
 
+def _class(label: str | int, classes: LabelSpace | None, at: str) -> str:
+    """A class's name as the list spells it."""
+    found = listed_class(label, classes, at)
+    if classes is not None and found not in classes:
+        raise InputError(
+            f"{shown(label)} is not in the file's list 'classes'",
+            where=at,
+            fix=one_of(found.name, classes.names),
+        )
+    return found.name
+
+
 def _datalist(path: Path) -> SourceFiles:
     content = parse_datalist(path)
-    classes = LabelSpace(content.classes, where=f"{WHERE}: classes").names if content.classes else []
+    classes = LabelSpace(content.classes, where=f"{WHERE}: classes") if content.classes else None
+    listed: list[Listed] = []
     files: list[tuple[Path, PurePath, Kind]] = []
     rows: dict[str, Label] = {}
     sections: dict[str, Section] = {}
     for section in SECTIONS:
         for k, entry in enumerate(getattr(content, section)):
-            label = entry.label
-            if isinstance(label, int):
-                if not 0 <= label < len(classes):
-                    raise InputError(
-                        f"label {label} is not a position in the file's list 'classes'",
-                        where=f"{WHERE}: {section}[{k}].label",
-                        fix="use class names as labels, or add the list 'classes'",
-                    )
-                label = classes[label]
+            at = f"{section}[{k}]"
+            label = _class(entry.label, classes, f"{WHERE}: {at}.label")
             relative, file = PurePath(entry.image), path.parent / entry.image
+            listed.append(Listed(section, at, file, label, entry.patient or ""))
             files.append((file, relative, kind_of(file) or "picture"))
             rows[relative.as_posix()] = Label(label, entry.patient or "")
             sections[relative.as_posix()] = section
+    refuse_leaks(listed, WHERE)
     return SourceFiles(
         _kind(files),
         files,
         labels=ListedLabels(rows),
         sections=sections,
-        classes=classes,
+        classes=classes.names if classes else [],
         name=content.name,
         generated=content.generated,
     )
