@@ -15,28 +15,55 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from clinical_qkt.data.formats import Kind
+from clinical_qkt.data.headers import PADDING
 from clinical_qkt.data.images import check_images
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.leaks import Listed, refuse_leaks
 from clinical_qkt.errors import InputError, one_of
-from clinical_qkt.labels import LabelSpace
+from clinical_qkt.labels import ClassLabel, LabelSpace, class_of
 from clinical_qkt.made_for import ImageFacts
+from clinical_qkt.names import shown
 
 Section = Literal["training", "validation", "test"]
 SECTIONS: tuple[Section, ...] = ("training", "validation", "test")
 
 
+def _whole(value: Any) -> Any:
+    """A number as JSON means it: 1.0 is 1. What is neither a number nor text is refused."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"{json.dumps(value)[:20]} is neither text nor a whole number")
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError(f"{value} is not a whole number")
+    return value if isinstance(value, str) else int(value)
+
+
+def _patient(value: Any) -> str | None:
+    if value is None:
+        return None
+    name = str(_whole(value)).strip(PADDING)
+    if not name:
+        raise ValueError("is empty; leave it out where no patient is known")
+    return name
+
+
+def _path(value: Any) -> Any:
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise ValueError("is no path of a file")
+    return value
+
+
 class Entry(BaseModel):
     """One image, its label and, where answers protect patients, a name for the patient that means nothing."""
 
-    model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True)
-    image: Path
-    label: str | int
-    patient: str | None = Field(default=None, min_length=1)
+    model_config = ConfigDict(extra="allow")
+    image: Annotated[Path, BeforeValidator(_path)]
+    label: Annotated[str | int, BeforeValidator(_whole)]
+    patient: Annotated[str | None, BeforeValidator(_patient)] = None
 
 
 class Datalist(BaseModel):
@@ -54,6 +81,13 @@ class Datalist(BaseModel):
     training: list[Entry] = []
     validation: list[Entry] = []
     test: list[Entry] = []
+
+    @model_validator(mode="after")
+    def _no_other_list(self) -> Datalist:
+        for name, value in (self.model_extra or {}).items():
+            if isinstance(value, list) and any(isinstance(v, dict) and "image" in v for v in value):
+                raise ValueError(f"the list {shown(name)} is no section; there are {', '.join(SECTIONS)}")
+        return self
 
 
 @dataclass
@@ -98,25 +132,44 @@ def parse_datalist(path: Path) -> Datalist:
         InputError: the file is missing, not JSON, or has a wrong field, which is named.
     """
     try:
-        return Datalist.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(
+            path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once, parse_constant=_no_constant
+        )
+        return Datalist.model_validate(content)
     except OSError as e:
         raise InputError(
             f"the datalist cannot be read ({e.strerror})",
             where=str(path),
             fix="make one with `clinical-qkt prepare`",
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as e:
+    except (ValueError, RecursionError) as e:
+        if isinstance(e, ValidationError):
+            raise _wrong_field(path, e.errors()[0]) from None
         raise InputError(
             f"not a JSON file ({e})", where=str(path), fix="mend the file at that place"
         ) from None
-    except ValidationError as e:
-        problem = e.errors()[0]
-        at = ".".join(str(p) for p in problem["loc"]) or "the whole file"
-        raise InputError(
-            f"field '{at}': {problem['msg']}",
-            where=str(path),
-            fix="see the example in docs/getting-started.md",
-        ) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping; of a key that stands twice, the first value would be lost without a word."""
+    twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    if twice:
+        raise ValueError(f"the key {shown(twice[0])} stands twice in one mapping")
+    return dict(pairs)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no value in JSON")
+
+
+def _wrong_field(path: Path, problem: Any) -> InputError:
+    at = ".".join(str(p) for p in problem["loc"])
+    told = "is missing" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+    return InputError(
+        f"field {shown(at)}: {told}" if at else told,
+        where=str(path),
+        fix="see the example in docs/getting-started.md",
+    )
 
 
 def load_datalist(
@@ -145,7 +198,7 @@ def load_datalist(
         contract: what the images are to be prepared for, if that is known.
 
     Raises:
-        InputError: names the file and the field.
+        InputError: names the file and the field; or a patient or an image is in two sections, see ``leaks``.
     """
     path = Path(path)
     content = parse_datalist(path)
@@ -155,15 +208,19 @@ def load_datalist(
         content.name, content.generated, labels, {s: [] for s in SECTIONS}, skipped=[*content.left_out]
     )
     found: list[tuple[Section, dict[str, Any]]] = []
+    listed: list[Listed] = []
     for section in SECTIONS:
         for k, entry in enumerate(getattr(content, section)):
             label = _position(entry.label, labels, own, f"{path}: {section}[{k}].label")
+            file = path.parent / entry.image
+            listed.append(Listed(section, f"{section}[{k}]", file, str(label), entry.patient or ""))
             if label >= len(classes) and section not in queried_in:
                 data.skipped.append((entry.image.name, f"shows a queried class, in the {section} section"))
             else:
-                found.append((section, {"image": str(path.parent / entry.image), "label": label}))
+                found.append((section, {"image": str(file), "label": label}))
                 if entry.patient is not None:
-                    data.patients[str(path.parent / entry.image)] = entry.patient
+                    data.patients[str(file)] = entry.patient
+    refuse_leaks(listed, str(path))
     check = check_images(
         [Path(i["image"]) for _, i in found],
         str(path),
@@ -180,27 +237,38 @@ def load_datalist(
     return data
 
 
+def listed_class(label: str | int, own: LabelSpace | None, at: str) -> ClassLabel:
+    """The class that an entry of a datalist means.
+
+    Args:
+        label: its name, or its position in the file's list ``classes``.
+        own: that list, where there is one.
+        at: the field that an error should name.
+
+    Raises:
+        InputError: it is not in the list, or cannot be a class.
+    """
+    if isinstance(label, str):
+        given = class_of(label, at)
+        place = own.find(given) if own else None
+        return given if place is None or own is None else own[place]
+    if own is None or not 0 <= label < len(own):
+        raise InputError(
+            f"label {label} is not a position in the file's list 'classes'",
+            where=at,
+            fix="use class names as labels, or add the list 'classes'",
+        )
+    return own[label]
+
+
 def _position(label: str | int, labels: LabelSpace, own: LabelSpace | None, at: str) -> int:
-    if isinstance(label, int):
-        if own is None or not 0 <= label < len(own):
-            raise InputError(
-                f"label {label} is not a position in the file's list 'classes'",
-                where=at,
-                fix="use class names as labels, or add the list 'classes'",
-            )
-        named = own[label]
-    else:
-        named = next((c for c in own or () if c.name == label), None) or _class(label, at)
+    named = listed_class(label, own, at)
     found = labels.find(named)
     if found is None:
         raise InputError(
             f"'{named.name}' is not one of the site's classes", where=at, fix=one_of(named.name, labels.names)
         )
     return found
-
-
-def _class(label: str, at: str) -> Any:
-    return LabelSpace([label], where=at)[0]
 
 
 def _refuse_empty(data: CheckedData, classes: LabelSpace, path: Path, need: tuple[Section, ...]) -> None:

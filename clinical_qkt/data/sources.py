@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ import numpy as np
 from clinical_qkt.data import formats
 from clinical_qkt.data.datalist import SECTIONS, Section, load_datalist, parse_datalist
 from clinical_qkt.data.images import check_images
+from clinical_qkt.data.npz_labels import read_labels
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
-from clinical_qkt.prepare.splits import stratified
+from clinical_qkt.prepare.splits import dealt_told, stratified
 
 Array = np.ndarray[Any, Any]
 NPZ_SPLITS: dict[str, Section] = {"train": "training", "val": "validation", "test": "test"}
-SUFFIXES = {suffix for suffix, kind in formats.SUFFIXES.items() if kind == "picture"}
 
 
 @dataclass
@@ -90,28 +91,28 @@ def open_source(path: Path, seed: int = 0, *, allow_mixed_sizes: bool = False) -
 
 def from_npz(path: Path, seed: int = 0) -> Source:
     """A MedMNIST-style file: ``train_images``, ``train_labels``, …; or ``images``, ``labels``, unsplit."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            content = {k: archive[k] for k in archive.files if not k.endswith("_files")}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
-        raise InputError(
-            f"cannot be read as an .npz file ({type(e).__name__})", where=str(path), fix="copy the file again"
-        ) from None
+    content = _arrays(path)
     given = [s for s in NPZ_SPLITS if f"{s}_images" in content]
     prefixes = [f"{s}_" for s in given] or [""]
-    pairs = []
-    for prefix in prefixes:
-        for key in (f"{prefix}images", f"{prefix}labels"):
-            if key not in content:
-                raise InputError(
-                    f"has no array '{key}'", where=str(path), fix=f"it has: {', '.join(content) or 'nothing'}"
-                )
-        pairs.append(_check_arrays(path, prefix, content[f"{prefix}images"], content[f"{prefix}labels"]))
-    if len({p[0].shape[1:] for p in pairs}) > 1:
+    for key in (f"{prefix}{what}" for prefix in prefixes for what in ("images", "labels")):
+        if key not in content:
+            raise InputError(
+                f"has no array '{key}'", where=str(path), fix=f"it has: {', '.join(content) or 'nothing'}"
+            )
+    parts = [_grey_or_colour(content[f"{p}images"], f"{path}: {p}images") for p in prefixes]
+    if len({p.shape[1:] for p in parts}) > 1:
         raise InputError("splits have images of different shapes", where=str(path), fix="make them alike")
-    images, labels = (np.concatenate(x) for x in zip(*pairs, strict=True))
-    classes = _npz_classes(path, content.get("classes"), labels)
-    ends = np.cumsum([0, *(len(p[0]) for p in pairs)])
+    given_labels = {f"{p}labels": content[f"{p}labels"] for p in prefixes}
+    for part, (key, column) in zip(parts, given_labels.items(), strict=True):
+        if column.shape not in ((len(part),), (len(part), 1)):
+            raise InputError(
+                f"has shape {column.shape} for {len(part)} images",
+                where=f"{path}: {key}",
+                fix="give one label an image",
+            )
+    classes, labels = read_labels(path, given_labels, content.get("classes"))
+    images = np.concatenate(parts)
+    ends = np.cumsum([0, *map(len, parts)])
     found = {NPZ_SPLITS[s]: np.arange(ends[i], ends[i + 1]) for i, s in enumerate(given)}
     notes: list[str] = []
     if set(found) == set(SECTIONS):
@@ -120,11 +121,15 @@ def from_npz(path: Path, seed: int = 0) -> Source:
     if len(keep) < len(images):
         notes.append(f"{len(images) - len(keep)} exact duplicates were dropped before splitting")
     splits = stratified(keep, labels, seed, str(path))
-    return Source(path.stem, classes, images, labels, splits, notes=[*notes, _split_note(seed)])
+    notes.append(_split_note(seed, splits, labels, classes))
+    return Source(path.stem, classes, images, labels, splits, notes=notes)
 
 
 def from_folder(path: Path, seed: int = 0, *, allow_mixed_sizes: bool = False) -> Source:
-    """A folder with one sub-folder of images per class; the sub-folder's name is the class's."""
+    """A folder with one sub-folder of pictures per class; the sub-folder's name is the class's.
+
+    Which files count is said by ``formats.entries``, as everywhere.
+    """
     folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not folders:
         raise InputError(
@@ -133,22 +138,35 @@ def from_folder(path: Path, seed: int = 0, *, allow_mixed_sizes: bool = False) -
             fix="put the images of each class into a sub-folder of its name",
         )
     classes = LabelSpace([p.name for p in folders], where=str(path))
-    images: list[Path] = []
-    labels: list[int] = []
+    found = formats.entries(path)
+    images, left_out = _pictures(found, path)
+    place = {folder.name: c for c, folder in enumerate(folders)}
+    labels = np.array([place[p.relative_to(path).parts[0]] for p in images], dtype=np.int64)
     for c, folder in enumerate(folders):
-        mine = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        if not mine:
+        if c not in labels:
             raise InputError(
-                f"class '{folder.name}' has no images", where=str(folder), fix="add some or remove the folder"
+                f"class '{folder.name}' has no images",
+                where=str(folder),
+                fix="; ".join(["add some or remove the folder", *formats.passed_over(found)]),
             )
-        images += mine
-        labels += [c] * len(mine)
     check = check_images(images, str(path), allow_mixed_sizes=allow_mixed_sizes)
-    found = np.array(labels)
-    splits = stratified(np.flatnonzero(check.readable), found, seed, str(path))
-    return Source(
-        path.name, classes, images, found, splits, left_out=check.skipped, notes=[_split_note(seed)]
-    )
+    splits = stratified(np.flatnonzero(check.readable), labels, seed, str(path))
+    notes = [*formats.passed_over(found), _split_note(seed, splits, labels, classes)]
+    left_out += check.skipped
+    return Source(path.name, classes, images, labels, splits, left_out=left_out, notes=notes)
+
+
+def _pictures(found: list[formats.Entry], path: Path) -> tuple[list[Path], list[tuple[str, str]]]:
+    """The pictures in sub-folders, and all other images with the reason why they are left out."""
+    images, left_out = [], []
+    for entry in found:
+        if entry.kind not in (None, "picture"):
+            left_out.append((formats.name_of(entry.path), "is another kind of file than pictures"))
+        elif entry.kind and len(entry.path.relative_to(path).parts) < 2:
+            left_out.append((formats.name_of(entry.path), "lies in no sub-folder, so it has no label"))
+        elif entry.kind:
+            images.append(entry.path)
+    return images, left_out
 
 
 def from_datalist(path: Path, *, allow_mixed_sizes: bool = False) -> Source:
@@ -175,8 +193,33 @@ def from_datalist(path: Path, *, allow_mixed_sizes: bool = False) -> Source:
     )
 
 
-def _check_arrays(path: Path, prefix: str, images: Array, labels: Array) -> tuple[Array, Array]:
-    where = f"{path}: {prefix}images"
+def _arrays(path: Path) -> dict[str, Array]:
+    """The file's arrays; what lists file names is not looked at.
+
+    Raises:
+        InputError: names the array that cannot be read.
+    """
+    key = ""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            content = {}
+            for key in (k for k in archive.files if not k.endswith("_files")):
+                content[key] = archive[key]
+            return content
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as e:
+        if key and isinstance(e, ValueError):
+            raise InputError(
+                "holds objects, which only a program could read, or is damaged",
+                where=f"{path}: {key}",
+                fix="save it as an array of numbers or of text (dtype=str)",
+            ) from None
+        raise InputError(
+            f"cannot be read as an .npz file ({type(e).__name__})", where=str(path), fix="copy the file again"
+        ) from None
+
+
+def _grey_or_colour(images: Array, where: str) -> Array:
+    """``(N, H, W)`` or ``(N, H, W, 3)``."""
     if images.dtype != np.uint8:
         raise InputError(f"is {images.dtype}, not uint8", where=where, fix="scale the images to 0..255")
     if not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))):
@@ -185,39 +228,7 @@ def _check_arrays(path: Path, prefix: str, images: Array, labels: Array) -> tupl
             where=where,
             fix="give (N, H, W) or (N, H, W, 1 or 3); volumes need a bundle for volumes",
         )
-    flat = labels.reshape(len(labels), -1)
-    if len(labels) != len(images) or flat.shape[1:] != (1,):
-        raise InputError(
-            f"has shape {labels.shape} for {len(images)} images",
-            where=f"{path}: {prefix}labels",
-            fix="give one label an image",
-        )
-    return images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images, flat[:, 0].astype(
-        np.int64
-    )
-
-
-def _npz_classes(path: Path, names: Array | None, labels: Array) -> LabelSpace:
-    count = int(labels.max()) + 1 if names is None else len(names)
-    outside = labels[(labels < 0) | (labels >= count)]
-    if len(outside):
-        raise InputError(
-            f"label {outside[0]} is outside the list of {count} classes",
-            where=f"{path}: labels",
-            fix="extend 'classes'",
-        )
-    classes = LabelSpace(
-        [f"class {i}" for i in range(count)] if names is None else [str(n) for n in names],
-        where=f"{path}: classes",
-    )
-    empty = sorted(set(range(count)) - set(labels.tolist()))
-    if empty:
-        raise InputError(
-            f"class '{classes[empty[0]].name}' has no images",
-            where=f"{path}: labels",
-            fix="drop it from 'classes'",
-        )
-    return classes
+    return images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images
 
 
 def _first_of_each(images: Array) -> Array:
@@ -227,5 +238,7 @@ def _first_of_each(images: Array) -> Array:
     return np.array(sorted(first.values()))
 
 
-def _split_note(seed: int) -> str:
-    return f"the data has no splits: 70/10/20 % were drawn, stratified, with seed {seed}"
+def _split_note(seed: int, splits: dict[Section, Array], labels: Array, classes: LabelSpace) -> str:
+    names = classes.names
+    drawn = {s: [(names[int(labels[i])], str(i)) for i in positions] for s, positions in splits.items()}
+    return f"the data has no splits: {dealt_told(drawn, seed)}"

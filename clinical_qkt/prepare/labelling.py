@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Protocol
 
 from pydicom import Dataset
-from pydicom.datadict import tag_for_keyword
 
 from clinical_qkt.data.formats import ImageRefused
 from clinical_qkt.data.headers import text
 from clinical_qkt.errors import InputError
-from clinical_qkt.prepare.identifiers import KEYWORDS
+from clinical_qkt.prepare.attributes import refuse_attribute
+from clinical_qkt.prepare.csv_table import Table, file_key, read_table
 
 WHERE = "--labels"
 
@@ -63,18 +62,7 @@ class AttributeLabels:
     keyword: str
 
     def __post_init__(self) -> None:
-        if tag_for_keyword(self.keyword) is None:
-            raise InputError(
-                f"'{self.keyword}' is no keyword of a DICOM attribute",
-                where=WHERE,
-                fix="give 'folder', a CSV file, or a keyword such as BodyPartExamined or Modality",
-            )
-        if self.keyword in KEYWORDS:
-            raise InputError(
-                f"{self.keyword} can identify a patient, and labels leave the site with a model",
-                where=WHERE,
-                fix="write the labels into a CSV file",
-            )
+        refuse_attribute(self.keyword, WHERE)
 
     def label(self, file: PurePath, header: Dataset | None) -> Label:
         if header is None:
@@ -82,6 +70,8 @@ class AttributeLabels:
         found = text(header, self.keyword)
         if not found:
             raise ImageRefused(f"has no label: {self.keyword} is empty")
+        if "\\" in found:  # which separates values
+            raise ImageRefused(f"has no label: {self.keyword} holds several values")
         return Label(found)
 
 
@@ -93,16 +83,18 @@ class TableLabels:
         by: the column that says which image a row is about: ``file``, relative to the source, or ``series``,
             the SeriesInstanceUID of DICOM slices.
         rows: the label of each.
+        whole: cells that held a whole number written as a decimal, by column.
         used: which rows have met an image.
     """
 
     by: str
     rows: dict[str, Label]
+    whole: dict[str, int] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
 
     @classmethod
     def read(cls, path: Path, *, labelled: bool = True) -> TableLabels:
-        """Read a table with commas or semicolons.
+        """Read a table, see ``csv_table``.
 
         Args:
             labelled: without it the table names patients, and need not name labels.
@@ -110,40 +102,28 @@ class TableLabels:
         Raises:
             InputError: names the row, and repeats nothing of it.
         """
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError):
-            fix = "save it as CSV in UTF-8, and check the path"
-            raise InputError("cannot be read", where=WHERE, fix=fix) from None
-        separator = ";" if lines and lines[0].count(";") > lines[0].count(",") else ","
-        table = csv.DictReader(lines, delimiter=separator)
-        columns = {str(c).strip().lower(): str(c) for c in table.fieldnames or ()}
-        by = next((c for c in ("file", "series", "seriesinstanceuid") if c in columns), None)
+        table = read_table(path, WHERE)
+        by = _column_of_keys(table)
         needed = "label" if labelled else "patient"
-        if by is None or needed not in columns:
+        if by is None or needed not in table.columns:
             raise InputError(
                 f"lacks the columns 'file' (or 'series') and '{needed}'",
                 where=WHERE,
                 fix="name them in the first line, e.g. file,label,patient",
             )
         rows: dict[str, Label] = {}
-        for number, row in enumerate(table, start=2):
-            cells = {c: (row.get(given) or "").strip() for c, given in columns.items()}
-            key = PurePath(cells[by]).as_posix() if by == "file" else cells[by]
-            label = Label(cells.get("label", ""), cells.get("patient", ""))
+        for i, (_, cells) in enumerate(table.rows):
+            label = Label(table.word(i, "label"), table.word(i, "patient"))
             if not cells[by] or not cells[needed]:
-                fix = "fill it in, or delete the row"
-                raise InputError("a cell is empty", where=f"{WHERE}: row {number}", fix=fix)
+                raise table.error(i, "a cell is empty", "fill it in, or delete the row")
+            key = file_key(cells[by]) if by == "file" else cells[by]
             if rows.setdefault(key, label) != label:
-                raise InputError(
-                    f"says another label or patient than an earlier row with the same {by}",
-                    where=f"{WHERE}: row {number}",
-                    fix="keep the right one",
-                )
-        return cls("file" if by == "file" else "series", rows)
+                problem = f"says another label or patient than an earlier row with the same {by}"
+                raise table.error(i, problem, "keep the right one")
+        return cls("file" if by == "file" else "series", rows, dict(table.whole))
 
     def label(self, file: PurePath, header: Dataset | None) -> Label:
-        key = file.as_posix()
+        key = file_key(file.as_posix())
         if self.by == "series":
             key = text(header, "SeriesInstanceUID") if header is not None else ""
         if key not in self.rows:
@@ -154,7 +134,23 @@ class TableLabels:
     def notes(self) -> list[str]:
         """What the user should know of the table."""
         unused = len(self.rows) - len(self.used)
-        return [f"{unused} rows of the table of labels fit no image"] if unused else []
+        told = [f"{unused} rows of the table of labels fit no image"] if unused else []
+        return told + [
+            f"{count} cells of the column '{column}' are written as 1.0 and were taken as whole numbers: 1"
+            for column, count in self.whole.items()
+        ]
+
+
+def _column_of_keys(table: Table) -> str | None:
+    """The column that says which image a row is about.
+
+    Raises:
+        InputError: two columns do.
+    """
+    found = [c for c in ("file", "series", "seriesinstanceuid") if c in table.columns]
+    if found == ["series", "seriesinstanceuid"]:
+        raise InputError("has two columns of series", where=WHERE, fix="keep the right one")
+    return found[0] if found else None
 
 
 def labelling_of(given: str) -> Labelling:

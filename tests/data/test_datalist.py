@@ -32,6 +32,13 @@ def site(tmp_path):
     return write
 
 
+def with_blue(site, *sections):
+    """The list's sections with another image of a queried class in each."""
+    for i, section in enumerate(sections):
+        Image.fromarray(square("blue", i)).save(site.folder / f"blue_{section}.png")
+    return {s: [*site.content[s], {"image": f"blue_{s}.png", "label": "blue"}] for s in sections}
+
+
 def test_reads_items_counts_and_shape(site):
     data = load_datalist(site(), CLASSES)
     assert data.counts("training") == {"red": 12, "green": 12}
@@ -111,18 +118,14 @@ def test_other_channels_are_always_refused(site):
 
 
 def test_queried_images_serve_as_test_images_only(site):
-    Image.fromarray(square("blue", 0)).save(site.folder / "blue.png")
-    blue = {"image": "blue.png", "label": "blue"}
-    content = {s: [*site.content[s], blue] for s in ("training", "test")}
+    content = with_blue(site, "training", "test")
     data = load_datalist(site(**content), CLASSES, LabelSpace(["blue"]))
     assert data.counts("training") == {"red": 12, "green": 12, "blue": 0} and data.counts("test")["blue"] == 1
-    assert data.skipped == [("blue.png", "shows a queried class, in the training section")]
+    assert data.skipped == [("blue_training.png", "shows a queried class, in the training section")]
 
 
 def test_a_transfer_takes_a_few_queried_images_for_training_but_none_for_validation(site):
-    Image.fromarray(square("blue", 0)).save(site.folder / "blue.png")
-    blue = {"image": "blue.png", "label": "blue"}
-    content = {s: [*site.content[s], blue] for s in ("training", "validation", "test")}
+    content = with_blue(site, "training", "validation", "test")
     data = load_datalist(site(**content), CLASSES, LabelSpace(["blue"]), queried_in=("training", "test"))
     assert [data.counts(s)["blue"] for s in ("training", "validation", "test")] == [1, 0, 1]
-    assert data.skipped == [("blue.png", "shows a queried class, in the validation section")]
+    assert data.skipped == [("blue_validation.png", "shows a queried class, in the validation section")]
