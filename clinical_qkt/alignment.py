@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -50,7 +51,7 @@ def run_align(site_yaml: Path, packages: Sequence[Path], console: Console) -> No
 
 def print_alignment(console: Console, site: str, table: Alignment) -> None:
     """The whole table: what became of each of the other site's classes, and which of ours it lacks."""
-    shown = Table(title=f"{site}: {len(table.columns)} of {len(table.rows)} classes aligned")
+    shown = Table(title=escape(f"{site}: {len(table.columns)} of {len(table.rows)} classes aligned"))
     shown.title_justify = "left"
     for heading in ("its class", "your class", "by"):
         shown.add_column(heading)

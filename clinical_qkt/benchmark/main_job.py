@@ -47,7 +47,7 @@ def run(
         try:
             summary = run_demo(chosen, folder, overwrite=False, keep=True, console=console)
         except QueryError as e:  # as dealt by this seed, nobody lacks the class
-            console.print(f"seed {seed}, {query}: left out: {e.problem}")
+            console.print(f"seed {seed}, {query}: left out: {e.problem}", markup=False)
             continue
         rows.append(
             {
@@ -148,7 +148,7 @@ def main(
         data=data, bundle=bundle, sites=sites, classes_per_site=classes_per_site, answers=answers
     )
     content = run(settings, [int(s) for s in seeds.split(",")], query or [], out, console)
-    console.print(table(content), soft_wrap=True)
+    console.print(table(content), soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ def _each_class(axes: Any, runs: Sequence[Compared], names: dict[str, bool]) -> 
                 zorder=3,
             )
     shown = [
-        "\n".join(textwrap.wrap(plain(n), 24)) + ("\n(queried)" if queried else "")
+        "\n".join(textwrap.wrap(plain(n), 24)).replace("$", r"\$") + ("\n(queried)" if queried else "")
         for n, queried in names.items()
     ]
     axes.set_yticks(range(len(names)), shown)
@@ -172,7 +172,8 @@ def _beside(intervals: Sequence[tuple[float, float, float]], step: float) -> lis
 def _shortened(label: str, most: int = 44) -> str:
     """A label that fits; a path keeps its end."""
     half = most // 2
-    return label if len(label) <= most else f"{label[:half]}…{label[half + 1 - most :]}"
+    cut = label if len(label) <= most else f"{label[:half]}…{label[half + 1 - most :]}"
+    return cut.replace("$", r"\$")  # else matplotlib reads a formula
 
 
 def _colour(i: int) -> str:

@@ -184,7 +184,7 @@ def draw_answers(summary: Summary) -> Figure:
 
 def _short(name: str) -> str:
     cut = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
-    return textwrap.fill(cut, 24)
+    return textwrap.fill(cut, 24).replace("$", r"\$")  # else matplotlib reads a formula
 
 
 def _in_cell(axes: Any, i: int, j: int, text: str, share: float) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from clinical_qkt.report.facts import Summary
 from clinical_qkt.report.words import answer_sentence, few_sentences, percent, points, verdict
@@ -16,7 +17,7 @@ def print_transfer(console: Console, summary: Summary) -> None:
     """The one table that the demo ends with."""
     student = summary["student"]
     table = Table(
-        title=f"{escape(student['site'])} asked for: {escape(', '.join(student['query']))}",
+        title=Text(f"{student['site']} asked for: {', '.join(student['query'])}", style="italic"),
         title_justify="left",
     )
     table.add_column("class")
@@ -29,7 +30,7 @@ def print_transfer(console: Console, summary: Summary) -> None:
         queried, earlier = name in student["query"], summary["before"]["per_class"][name]
         interval = row["recall_ci95"]
         table.add_row(
-            f"[bold]{escape(name)}[/] (queried)" if queried else escape(name),
+            Text.assemble((name, "bold"), " (queried)") if queried else Text(name),
             str(row["support"]),
             percent(earlier["recall"]),
             percent(row["recall"]),
@@ -57,7 +58,7 @@ def print_per_class(rows: dict[str, Any], title: str) -> None:
         table.add_column(heading, justify="left" if heading == "class" else "right")
     for name, row in rows.items():
         table.add_row(
-            escape(name),
+            Text(name),
             str(row["support"]),
             *(percent(row[k]) for k in ("recall", "precision", "f1", "auroc")),
         )
