@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 a bug, 2 bad input, 3 package refused, 4 query refused, 5 
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -19,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import typer
 from rich.console import Console
 
-from clinical_qkt import __version__, exchange, logs, research
+from clinical_qkt import __version__, exchange, logs, research, review
 from clinical_qkt.errors import explained
 
 app = typer.Typer(
@@ -172,96 +171,15 @@ def run(
     bundles.launch(planned)
 
 
-@app.command(rich_help_panel=PACKAGES)
-def align(
-    site: Annotated[Path, typer.Argument(help="Your site's YAML; its 'classes' and 'query' are read.")],
-    packages: Annotated[list[Path], typer.Argument(help="Folders of teacher packages.")],
-) -> None:
-    """Show which classes of other sites' packages are which of yours.
-
-    Show which classes of other sites' packages are which of yours, and what is ambiguous.
-    """
-    from clinical_qkt.alignment import run_align
-
-    run_align(site, packages, console)
-
-
+app.command(rich_help_panel=PACKAGES)(exchange.align)
 app.add_typer(exchange.package, name="package", rich_help_panel=PACKAGES)
 app.add_typer(exchange.keys, name="keys", rich_help_panel=PACKAGES)
 
 
-@app.command(rich_help_panel=REVIEW)
-def compare(
-    runs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN RUN…",
-            help="A transfer's folder, its summary.json, an MLflow run id (6 characters do) or run name.",
-        ),
-    ],
-    mlflow: Annotated[str | None, typer.Option(help="Where run ids and names are looked up: a URI.")] = None,
-    site: Annotated[Path | None, typer.Option(help="A site's YAML, which names it, instead.")] = None,
-    sort: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Best first by a figure, e.g. after/query_recall.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="All figures under their MLflow names.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for comparison.png and comparison.csv.")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace a comparison in that folder.")] = False,
-) -> None:
-    """Set finished transfers side by side.
-
-    Set finished transfers side by side: what was gained, what was lost, class by class.
-    """
-    from clinical_qkt.comparison.command import compare as run_compare
-
-    run_compare(
-        runs, console, mlflow=mlflow, site=site, sort=sort, machine=as_json, out=out, overwrite=overwrite
-    )
-
-
-@app.command(rich_help_panel=REVIEW)
-def ledger(
-    path: Annotated[Path, typer.Argument(help="A site's ledger, by default runs/SITE/ledger.db.")],
-    delta: Annotated[float, typer.Option(help="At which the epsilon of all answers is given.")] = 1e-5,
-    as_json: Annotated[bool, typer.Option("--json", help="All lines with all their fields.")] = False,
-) -> None:
-    """What left a site, for whom, and the privacy budget.
-
-    What left a site, when and for whom; what it answered, and what that spent of its privacy budget.
-    """
-    from clinical_qkt.errors import InputError
-    from clinical_qkt.ledger import Ledger, print_ledger
-
-    if not path.is_file():
-        raise InputError("there is no such file", where=str(path), fix="look up 'ledger' in the site's YAML")
-    kept = Ledger(path)
-    if as_json:
-        print(json.dumps({"packages": kept.lines("departures"), "answers": kept.lines()}, indent=2))
-    else:
-        print_ledger(console, kept, delta)
-
-
-@app.command(rich_help_panel=REVIEW)
-def sync(
-    database: Annotated[
-        Path, typer.Argument(help="The local records of a site, by default runs/SITE/transfer/mlflow.db.")
-    ],
-    to: Annotated[
-        str | None, typer.Option(help="The tracking server. Default: the one that the site's YAML named.")
-    ] = None,
-) -> None:
-    """Send records to the MLflow server that was away.
-
-    Send records to the MLflow server that was away when they were made; what it has is not sent again.
-    """
-    from clinical_qkt.sync import send
-
-    sent = send(f"sqlite:///{database.absolute()}", to)
-    console.print(f"{sent} {'run' if sent == 1 else 'runs'} sent" if sent else "nothing was left to send")
-
-
-for command in (research.demo, research.benchmark, research.audit, research.phantoms):
-    app.command(rich_help_panel=RESEARCH)(command)
+for looking_back in (review.compare, review.ledger, review.sync):
+    app.command(rich_help_panel=REVIEW)(looking_back)
+for of_research in (research.demo, research.benchmark, research.audit, research.phantoms):
+    app.command(rich_help_panel=RESEARCH)(of_research)
 
 
 @app.command(hidden=True)

@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from clinical_qkt.errors import InputError
+from clinical_qkt.first_look import require_packages
+
 package = typer.Typer(no_args_is_help=True, help="Look at, check, sign and compare packages.")
 keys = typer.Typer(no_args_is_help=True, help="Keys that packages are signed with.")
 console = Console()
@@ -15,6 +18,24 @@ console = Console()
 Folder = Annotated[Path, typer.Argument(help="Folder of a teacher package, a query or an answer.")]
 SiteFile = Annotated[Path | None, typer.Option("--site", help="A site's YAML, which names whom it trusts.")]
 Query = Annotated[Path | None, typer.Option("--query", help="The query that an answer is to.")]
+
+
+def align(
+    site: Annotated[Path, typer.Argument(help="Your site's YAML; its 'classes' and 'query' are read.")],
+    packages: Annotated[list[Path], typer.Argument(help="Folders of teacher packages.")],
+) -> None:
+    """Show which classes of other sites' packages are which of yours.
+
+    Show which classes of other sites' packages are which of yours, and what is ambiguous.
+    """
+    from clinical_qkt.first_look import require_packages
+    from clinical_qkt.siteyaml import read_yaml
+
+    read_yaml(site)
+    require_packages(packages)
+    from clinical_qkt.alignment import run_align
+
+    run_align(site, packages, console)
 
 
 @package.command()
@@ -28,11 +49,7 @@ def verify(
     ] = False,
 ) -> None:
     """Check a package: files, digests, signature, card, tensors. Exit code 3 if it is refused."""
-    from clinical_qkt.errors import InputError
-    from clinical_qkt.packages.inspect import print_verified
     from clinical_qkt.packages.signing import Trust
-    from clinical_qkt.packages.verify import claimed_site
-    from clinical_qkt.packages.verify import verify as checked
     from clinical_qkt.sites import SiteTrust, read_part
 
     if [site is not None, key is not None, unsigned].count(True) != 1:
@@ -43,6 +60,11 @@ def verify(
             "--unsigned to check all but the signature",
         )
     trust = read_part(site, SiteTrust).trust if site else None
+    _require_there(folder, query)
+    from clinical_qkt.packages.inspect import print_verified
+    from clinical_qkt.packages.verify import claimed_site
+    from clinical_qkt.packages.verify import verify as checked
+
     if key:
         trust = Trust({claimed_site(folder): key})
     print_verified(console, checked(folder, trust, query))
@@ -51,6 +73,7 @@ def verify(
 @package.command()
 def show(folder: Folder, query: Query = None) -> None:
     """Say what a package's card says, once it was found to be whole; the signature is not checked."""
+    _require_there(folder, query)
     from clinical_qkt.packages.inspect import print_card, print_verified
     from clinical_qkt.packages.verify import verify as checked
 
@@ -64,6 +87,7 @@ def sign(
     folder: Folder, key: Annotated[Path, typer.Option(help="The private key, NAME.key.")], query: Query = None
 ) -> None:
     """Sign a package of one's own that is there already."""
+    _require_there(folder, query)
     from clinical_qkt.packages.inspect import print_verified
     from clinical_qkt.packages.signing import sign as write_signature
     from clinical_qkt.packages.verify import verify as checked
@@ -71,18 +95,23 @@ def sign(
     found = checked(folder, None, query)
     write_signature(folder, key)
     print_verified(console, found)
-    console.print(f"signed: {folder}")
+    console.print(f"signed: {folder}", markup=False)
 
 
 @package.command()
 def diff(first: Folder, second: Folder, query: Query = None) -> None:
     """Show how two packages differ, card and tensors. Exit code 1 if they do."""
+    _require_there(first, second, query)
     from clinical_qkt.packages.inspect import print_diff
     from clinical_qkt.packages.verify import verify as checked
 
     cards = checked(first, None, query).card, checked(second, None, query).card
     if print_diff(console, first, second, cards):
         raise SystemExit(1)
+
+
+def _require_there(*folders: Path | None) -> None:
+    require_packages(folder for folder in folders if folder is not None)
 
 
 @keys.command()
@@ -98,8 +127,11 @@ def new(
 
     secret = typer.prompt("Passphrase", hide_input=True, confirmation_prompt=True) if passphrase else None
     private, public, mark = new_key(name, out, secret)
-    console.print(f"{private}: keep it; name it as 'signing_key' in the site's YAML", soft_wrap=True)
-    console.print(f"{public}: give it to the sites that you exchange packages with", soft_wrap=True)
+    for line in (
+        f"{private}: keep it; name it as 'signing_key' in the site's YAML",
+        f"{public}: give it to the sites that you exchange packages with",
+    ):
+        console.print(line, soft_wrap=True, markup=False)
     console.print(f"fingerprint, to be compared by telephone: {mark}", soft_wrap=True)
 
 

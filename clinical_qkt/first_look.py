@@ -5,7 +5,7 @@ The readers themselves check more; they are to say the same of what is checked h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from clinical_qkt.errors import InputError, OutputError, PackageError
@@ -24,13 +24,13 @@ def require_source(path: Path, out: Path) -> None:
         raise OutputError("is not an empty folder", where=str(out), fix="name a new folder with --out")
 
 
-def require_exists(path: Path, *, where: str, fix: str = "check the path") -> None:
-    """A file or a folder is there.
+def require_exists(path: Path | None, *, where: str, fix: str = "check the path") -> None:
+    """A file or a folder is there, if one is named.
 
     Raises:
         InputError: it is not.
     """
-    if not path.exists():
+    if path is not None and not path.exists():
         raise InputError("does not exist", where=where, fix=fix)
 
 
@@ -46,3 +46,20 @@ def require_packages(folders: Iterable[Path]) -> None:
         if not folder.is_dir():
             told = "is no folder: packages are folders"
             raise PackageError(told, where=str(folder), fix="unpack an archive first")
+
+
+def require_runs(names: Sequence[str], *, stored: bool) -> None:
+    """Transfers to be compared: two at least, and each is there unless it may be in MLflow.
+
+    Args:
+        stored: it was said where runs are looked up.
+
+    Raises:
+        InputError: one alone, or one that is not there.
+    """
+    if len(names) < 2:
+        raise InputError("one transfer alone cannot be compared", where="RUN", fix="name two or more")
+    absent = [name for name in names if not stored and not Path(name).exists()]
+    if absent:
+        fix = "give a transfer's folder or its summary.json; for a run in MLflow also --mlflow URI or --site"
+        raise InputError("there is no such file or folder", where=f"RUN {absent[0]!r}", fix=fix)

@@ -15,14 +15,18 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from clinical_qkt.composition import composed_epsilon
 from clinical_qkt.errors import OutputError
-from clinical_qkt.privacy import Guarantee, composed_epsilon
+
+if TYPE_CHECKING:  # whoever looks at a ledger need not wait for torch
+    from clinical_qkt.privacy import Guarantee
 
 _TABLE = """CREATE TABLE IF NOT EXISTS answers (
     id INTEGER PRIMARY KEY, time TEXT NOT NULL, asked_by TEXT NOT NULL, query_sha256 TEXT NOT NULL,
@@ -203,7 +207,7 @@ _SPENT = "SELECT noise_multiplier FROM answers WHERE noise_multiplier IS NOT NUL
 
 def print_ledger(console: Console, ledger: Ledger, delta: float) -> None:
     """What left the site and what was answered, as tables; and what is spent."""
-    left = Table(title=f"packages in {ledger.path}", title_justify="left")
+    left = Table(title=escape(f"packages in {ledger.path}"), title_justify="left")
     for heading in ("time (UTC)", "package", "to", "bytes", "card", "signed by"):
         left.add_column(heading, no_wrap=heading != "to", overflow="fold")
     left.caption = "card, signed by: the first digits of SHA-256 of the card and the key; all with --json"
@@ -212,7 +216,7 @@ def print_ledger(console: Console, ledger: Ledger, delta: float) -> None:
         told = (line["kind"], Text(line["sent_to"]), f"{line['bytes']:,}")
         left.add_row(line["time"][:16].replace("T", " "), *told, *marks)
     console.print(left)
-    table = Table(title=f"answers in {ledger.path}", title_justify="left")
+    table = Table(title=escape(f"answers in {ledger.path}"), title_justify="left")
     for heading in ("time (UTC)", "asked by", "class", "answer", "epsilon", "delta"):
         table.add_column(heading)
     for line in ledger.lines():

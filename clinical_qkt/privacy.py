@@ -12,11 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import dp_accounting
 import numpy as np
 import torch
 from dp_accounting.gaussian_mechanism import get_sigma_gaussian
-from dp_accounting.pld import PLDAccountant
 from torch import Tensor
 
 from clinical_qkt.statistics import ClassStatistics
@@ -115,16 +113,3 @@ def system_noise(numbers: int) -> Tensor:
     length, angle = np.sqrt(-2 * np.log(uniform[0])), 2 * np.pi * uniform[1]
     normal = np.stack([length * np.cos(angle), length * np.sin(angle)])  # Box and Muller
     return torch.from_numpy(normal.reshape(4, numbers).sum(0) / 2)
-
-
-def composed_epsilon(noise_multipliers: Sequence[float], delta: float) -> float:
-    """The epsilon of several releases together, at ``delta``.
-
-    All of them may have touched the same patient: that is assumed, whatever their classes.
-    """
-    if not noise_multipliers:
-        return 0.0
-    events = [dp_accounting.GaussianDpEvent(m) for m in noise_multipliers]
-    accountant = PLDAccountant(value_discretization_interval=1e-3)
-    accountant.compose(dp_accounting.ComposedDpEvent(events))
-    return float(accountant.get_epsilon(delta))

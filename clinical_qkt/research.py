@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from clinical_qkt.first_look import require_exists
+
 console = Console()
 
 
@@ -44,6 +46,7 @@ def demo(
 
     Simulate hospitals and let one gain a class that it has never seen.
     """
+    require_exists(data, where=str(data), fix="check the path given to --data")
     from clinical_qkt.demo import DemoSettings, run_demo
 
     settings = DemoSettings(
@@ -76,14 +79,16 @@ def benchmark(
 
     Compare methods: query recall and forgetting over scenarios, seeds and queries.
     """
+    require_exists(config, where=str(config), fix="name a file in configs/benchmarks")
+    require_exists(data, where=str(data), fix="check the path given to --data")
     from clinical_qkt.benchmark.compare import compare
     from clinical_qkt.benchmark.config import only, read_config
 
     read = read_config(config, data=data, queries=queries, seeds=seeds.split(",") if seeds else None)
     chosen = only(read, [m.strip() for m in methods.split(",")] if methods else None)
     compare(chosen, out, console)
-    console.print((out / "results.md").read_text(encoding="utf-8"), soft_wrap=True)
-    console.print(f"Rows: {out / 'results.json'}  figures: {out / 'figures'}")
+    console.print((out / "results.md").read_text(encoding="utf-8"), soft_wrap=True, markup=False)
+    console.print(f"Rows: {out / 'results.json'}  figures: {out / 'figures'}", markup=False)
 
 
 def audit(
@@ -110,4 +115,4 @@ def phantoms(
     from clinical_qkt.data.phantoms import write_examples
 
     for path in write_examples(out, seed):
-        console.print(str(path))
+        console.print(str(path), markup=False)

@@ -5,12 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clinical_qkt.composition import composed_epsilon
 from clinical_qkt.privacy import (
     COUNT_WEIGHT,
     Guarantee,
     PatientSums,
     clipped,
-    composed_epsilon,
     private_mean,
     system_noise,
 )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -75,7 +76,7 @@ def next_stage(site: Site) -> str:
 
 def show(console: Console, launch: Launch, found: list[Finding]) -> None:
     """A table, and what to do about it."""
-    table = Table(title=f"{launch.site}: {launch.stage}", title_justify="left")
+    table = Table(title=escape(f"{launch.site}: {launch.stage}"), title_justify="left")
     for heading in ("", "what", "found"):
         table.add_column(heading, overflow="fold")
     for one in found:
@@ -87,10 +88,8 @@ def show(console: Console, launch: Launch, found: list[Finding]) -> None:
     problems, warnings = (sum(f.state == s for f in found) for s in ("problem", "warning"))
     noted = f", {warnings} to be noted" if warnings else ""
     if problems:
-        told = (
-            f"{problems} {'problem' if problems == 1 else 'problems'}{noted}: {launch.stage} would not run."
-        )
-        console.print(told)
+        counted = f"{problems} {'problem' if problems == 1 else 'problems'}{noted}"
+        console.print(f"{counted}: {launch.stage} would not run.", markup=False)
     else:
         console.print(f"Nothing is in the way{noted}. Next:")
         console.print(launch.next_line(launch.stage), soft_wrap=True, markup=False, highlight=False)

@@ -1,0 +1,86 @@
+"""The commands for looking back: transfers side by side, what left a site, records for a server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+console = Console()
+
+
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN…",
+            help="A transfer's folder, its summary.json, an MLflow run id (6 characters do) or run name.",
+        ),
+    ],
+    mlflow: Annotated[str | None, typer.Option(help="Where run ids and names are looked up: a URI.")] = None,
+    site: Annotated[Path | None, typer.Option(help="A site's YAML, which names it, instead.")] = None,
+    sort: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Best first by a figure, e.g. after/query_recall.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All figures under their MLflow names.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for comparison.png and comparison.csv.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a comparison in that folder.")] = False,
+) -> None:
+    """Set finished transfers side by side.
+
+    Set finished transfers side by side: what was gained, what was lost, class by class.
+    """
+    from clinical_qkt.first_look import require_runs
+    from clinical_qkt.siteyaml import read_yaml
+
+    require_runs(runs, stored=mlflow is not None or (site is not None and bool(read_yaml(site))))
+    from clinical_qkt.comparison.command import compare as run_compare
+
+    run_compare(
+        runs, console, mlflow=mlflow, site=site, sort=sort, machine=as_json, out=out, overwrite=overwrite
+    )
+
+
+def ledger(
+    path: Annotated[Path, typer.Argument(help="A site's ledger, by default runs/SITE/ledger.db.")],
+    delta: Annotated[float, typer.Option(help="At which the epsilon of all answers is given.")] = 1e-5,
+    as_json: Annotated[bool, typer.Option("--json", help="All lines with all their fields.")] = False,
+) -> None:
+    """What left a site, for whom, and the privacy budget.
+
+    What left a site, when and for whom; what it answered, and what that spent of its privacy budget.
+    """
+    from clinical_qkt.errors import InputError
+    from clinical_qkt.ledger import Ledger, print_ledger
+
+    if not path.is_file():
+        raise InputError("there is no such file", where=str(path), fix="look up 'ledger' in the site's YAML")
+    kept = Ledger(path)
+    if as_json:
+        print(json.dumps({"packages": kept.lines("departures"), "answers": kept.lines()}, indent=2))
+    else:
+        print_ledger(console, kept, delta)
+
+
+def sync(
+    database: Annotated[
+        Path, typer.Argument(help="The local records of a site, by default runs/SITE/transfer/mlflow.db.")
+    ],
+    to: Annotated[
+        str | None, typer.Option(help="The tracking server. Default: the one that the site's YAML named.")
+    ] = None,
+) -> None:
+    """Send records to the MLflow server that was away.
+
+    Send records to the MLflow server that was away when they were made; what it has is not sent again.
+    """
+    from clinical_qkt.first_look import require_exists
+
+    require_exists(database, where=str(database), fix="give a run's mlflow.db")
+    from clinical_qkt.sync import send
+
+    sent = send(f"sqlite:///{database.absolute()}", to)
+    console.print(f"{sent} {'run' if sent == 1 else 'runs'} sent" if sent else "nothing was left to send")
