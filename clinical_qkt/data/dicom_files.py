@@ -30,6 +30,8 @@ UNDEFINED = 0xFFFFFFFF
 SHORTEST = 8
 """Bytes of an element without a value (PS3.5, section 7.1)."""
 ITEM = (0xFFFE, 0xE000)
+TRAILING_PADDING = 0xFFFCFFFC
+"""Data Set Trailing Padding (PS3.10, section 7.2)."""
 PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 
 
@@ -96,8 +98,7 @@ def _no_prefix(size: int) -> str:
 def _ends_early(header: FileDataset, size: int) -> bool:
     """Whether the file ended within an element; pydicom then gives a short value, or no element at all."""
     found = [header.get_item(tag, keep_deferred=True) for tag in list(header.keys())]
-    raw = [e for e in found if isinstance(e, RawDataElement)]
-    if not found or any(_is_short(e, size) for e in raw):
+    if not found or any(isinstance(e, RawDataElement) and _is_short(e, size) for e in found):
         return True
     last = found[-1]
     if not isinstance(last, RawDataElement) or last.length == UNDEFINED or last.tag >= PIXELS[0]:
@@ -107,8 +108,8 @@ def _ends_early(header: FileDataset, size: int) -> bool:
 
 
 def _is_short(element: RawDataElement, size: int) -> bool:
-    """Pixel data may lack the byte that pads them to an even length: nothing of the image is missing then."""
-    if element.length in (0, UNDEFINED):
+    """Padding may be short, since it means nothing: after the data set, or the last byte of pixel data."""
+    if element.length in (0, UNDEFINED) or element.tag == TRAILING_PADDING:
         return False
     there = size - element.value_tell if element.value is None else len(element.value)
     return there < element.length - (element.tag in PIXELS)

@@ -130,6 +130,8 @@ def _why_not_decoded(header: Dataset) -> str:
     if any(f"{plugin} - requires" in missing and need in missing for plugin, need in EXTRA_PLUGINS.items()):
         return (
             f"the installed decoder cannot read its pixel data ({uid.name}): "
-            f"they are damaged, or need {CODECS}"
+            f"they are truncated, damaged, or need {CODECS}"
         )
-    return f"its pixel data are damaged, or of a kind that no installed decoder for {uid.name} reads"
+    return (
+        f"its pixel data are truncated, damaged, or of a kind that no installed decoder for {uid.name} reads"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -11,13 +12,19 @@ import numpy as np
 
 from clinical_qkt.data import volumes
 from clinical_qkt.data.formats import ImageRefused
+from clinical_qkt.errors import InputError
 from clinical_qkt.prepare.found import Found
 from clinical_qkt.prepare.labelling import Label, Labelling, TableLabels
-from clinical_qkt.prepare.looking import name_patient
 from clinical_qkt.prepare.patches import Cutting, cut
+from clinical_qkt.prepare.patients import name_patient
 from clinical_qkt.prepare.salt import Salt
 
 Array = np.ndarray[Any, Any]
+
+ALIKE = 1e-2
+"""Millimetres, or parts of a voxel that is smaller than one, by which a volume and its map may lie apart."""
+SHOWN = 10
+"""Values of label maps that an error names, at most."""
 
 
 @dataclass
@@ -61,6 +68,10 @@ class Parts:
         maps: folder of label maps, named as the volumes.
         table: of patients, if there is one.
         seed: of the patches' places.
+
+    Attributes:
+        mapped: how many label maps were read.
+        holding: how many of them hold each value above or below 0.
     """
 
     salt: Salt
@@ -72,6 +83,8 @@ class Parts:
     folder: Path
     seed: int
     seen: int = field(default=0, init=False)
+    mapped: int = field(default=0, init=False)
+    holding: Counter[int] = field(default_factory=Counter, init=False)
 
     def __call__(self, path: Path, file: PurePath) -> Iterator[Found]:
         whole = Found(self.salt.name("file", file.as_posix()), path, "nifti", readable=False)
@@ -104,6 +117,35 @@ class Parts:
             write(one, self.folder, patch.values, patch.affine)
             yield one
 
+    def note_values(self, labels: Array) -> None:
+        """Count what a label map holds."""
+        self.mapped += 1
+        self.holding.update(int(v) for v in np.unique(labels) if v != 0)
+
+    def told(self) -> list[str]:
+        """Once all volumes were seen: values that maps hold and no part names, in words.
+
+        Raises:
+            InputError: a part's value is in no map that was read, so its class would be missing.
+        """
+        parts = self.cutting.parts
+        absent = [f"{name}={value}" for name, value in parts.items() if not self.holding[value]]
+        if self.mapped and absent:
+            held = ", ".join(str(v) for v in sorted(self.holding)[:SHOWN]) or "none but 0"
+            more = ", …" if len(self.holding) > SHOWN else ""
+            raise InputError(
+                f"none of {self.mapped} label maps holds the value of {', '.join(absent)}",
+                where="--parts",
+                fix=f"name values that they hold: {held}{more}",
+            )
+        neither = f", and those of '{self.cutting.neither}' keep away from it" if self.cutting.neither else ""
+        return [
+            f"{count} of {self.mapped} label maps hold the value {value}, which no part names: "
+            f"no patch is cut there{neither}"
+            for value, count in sorted(self.holding.items())
+            if value not in parts.values()
+        ]
+
     def read(self, path: Path, file: PurePath) -> tuple[Array, Array, Array]:
         """A volume, the labels of its voxels, and their common affine.
 
@@ -112,11 +154,13 @@ class Parts:
         """
         values, affine = volumes.read_volume(path)
         try:
-            labels, other = volumes.read_volume(self.maps / file)
+            labels, other = volumes.read_labels(self.maps / file)
         except ImageRefused as e:
             raise ImageRefused(f"its label map: {e}") from None
-        if labels.shape != values.shape or not np.allclose(affine, other, atol=1e-2):
+        near = ALIKE * min(1.0, *volumes.spacing_of(affine))
+        if labels.shape != values.shape or not np.allclose(affine, other, atol=near):
             raise ImageRefused("its label map has another shape or another place in space")
+        self.note_values(labels)
         if not np.isin(list(self.cutting.parts.values()), labels).any():
             raise ImageRefused("its label map holds none of the parts")
         framed, moved = volumes.framed(values, affine, self.spacing)
