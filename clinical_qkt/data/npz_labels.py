@@ -56,7 +56,7 @@ def _column(array: Array, where: str) -> Array:
         return flat
     if flat.dtype.kind not in "biuf":
         raise InputError(f"holds {flat.dtype}, which is no label", where=where, fix=FIX)
-    return _whole(flat, where)
+    return _whole(flat.astype(np.float64) if flat.dtype.kind == "f" else flat, where)
 
 
 def _decoded(column: Array, where: str) -> Array:

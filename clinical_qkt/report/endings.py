@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from clinical_qkt.report.facts import Summary
 from clinical_qkt.report.terminal import print_transfer
@@ -29,7 +30,7 @@ def print_trained(console: Console, site: str, rows: Mapping[str, Mapping[str, A
     for heading in ("class", "validation images", "recall", "95 % interval"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
     for name, row in rows.items():
-        table.add_row(escape(name), str(row["support"]), percent(row["recall"]), _interval(row))
+        table.add_row(Text(name), str(row["support"]), percent(row["recall"]), _interval(row))
     console.print(table)
     console.print("recall: of 100 validation images of the class, how many are recognised")
     print_places(console, places)
@@ -41,7 +42,7 @@ def print_predicted(console: Console, classes: Sequence[str], places: Places) ->
     table.add_column("called")
     table.add_column("images", justify="right")
     for name, count in Counter(classes).most_common():
-        table.add_row(escape(name), str(count))
+        table.add_row(Text(name), str(count))
     console.print(table)
     console.print("An image of a class that the model does not have is called one of these all the same.")
     print_places(console, places)
@@ -59,7 +60,7 @@ def print_answered(console: Console, asker: str, answers: Sequence[Any], places:
     for told in answers:
         what = told.kind.replace("_", " ") if told.kind else f"declined: {told.declined}"
         private = f"({told.epsilon:g}, {told.delta:g})-private" if told.epsilon is not None else "none"
-        table.add_row(escape(told.label.name), escape(what), private if told.kind else "")
+        table.add_row(Text(told.label.name), Text(what), private if told.kind else "")
     console.print(table)
     print_places(console, places)
 

@@ -41,7 +41,7 @@ def print_transfer(console: Console, summary: Summary) -> None:
     table.caption = "before, after: of 100 test images of the class, how many are recognised"
     console.print(table)
     for told in (answer_sentence(summary), *few_sentences(summary)):
-        console.print(told, markup=False)
+        console.print(told, markup=False, emoji=False)
     if summary["accepted"]:
         console.print(f"[bold green]{verdict(summary)}.[/]")
     for reason in summary["against"]:

@@ -129,3 +129,77 @@ def test_a_transfer_takes_a_few_queried_images_for_training_but_none_for_validat
     data = load_datalist(site(**content), CLASSES, LabelSpace(["blue"]), queried_in=("training", "test"))
     assert [data.counts(s)["blue"] for s in ("training", "validation", "test")] == [1, 0, 1]
     assert data.skipped == [("blue_validation.png", "shows a queried class, in the validation section")]
+
+
+@pytest.mark.parametrize("label", [1.0, 1, "green", "Green", " green"])
+def test_a_label_is_what_json_and_the_list_of_classes_mean(site, label):
+    test = [{"image": e["image"], "label": label} for e in site.content["test"] if e["label"] == "green"]
+    data = load_datalist(site(classes=["red", "green"], test=test), CLASSES)
+    assert data.counts("test") == {"red": 0, "green": 3}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("label", 0.5, "field 'test.0.label': 0.5 is not a whole number"),
+        ("label", 1e400, "Infinity|inf is not a whole number"),
+        ("label", True, "field 'test.0.label': true is neither text nor a whole number"),
+        ("label", None, "field 'test.0.label': null is neither"),
+        ("label", ["red"], r"field 'test.0.label': \["),
+        ("label", -1, r"test\[0\].label: label -1 is not a position"),
+        ("label", "", r"test\[0\].label: the name of a class is empty"),
+        ("label", "a\tb", r"test\[0\].label: 'a\\tb' has control characters"),
+        ("patient", "", "field 'test.0.patient': is empty"),
+        ("patient", " \0", "field 'test.0.patient': is empty"),
+        ("patient", 1.5, "field 'test.0.patient': 1.5 is not a whole number"),
+        ("patient", False, "field 'test.0.patient': false is neither"),
+        ("image", "", "field 'test.0.image': is no path"),
+        ("image", 7, "field 'test.0.image': is no path"),
+        ("image", "a\0b", "field 'test.0.image': is no path"),
+    ],
+)
+def test_a_value_that_json_means_otherwise_is_refused_with_its_field(site, field, value, told):
+    test = [{**site.content["test"][0], field: value}, *site.content["test"][1:]]
+    with pytest.raises(InputError, match=told) as e:
+        load_datalist(site(classes=["red", "green"], test=test), CLASSES)
+    assert "\n" not in e.value.problem
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"name": "squares"', '"name": "a", "name": "b"', "the key 'name' stands twice"),
+        ('"label": "red"', '"label": "green", "label": "red"', "the key 'label' stands twice"),
+        ('"label": "red"', '"label": NaN', "NaN is no value in JSON"),
+        (
+            '"validation": [',
+            '"valid": [',
+            "the list 'valid' is no section; there are training, validation, test",
+        ),
+        ('{"name"', "[" * 100_000, "not a JSON file"),
+    ],
+)
+def test_what_json_readers_pass_over_in_silence_is_refused(site, old, new, told):
+    path = site()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(InputError, match=told):
+        parse_datalist(path)
+
+
+def test_a_byte_order_mark_is_no_fault_and_other_encodings_are(site):
+    path = site()
+    text = path.read_text()
+    path.write_text(text, encoding="utf-8-sig")
+    assert len(parse_datalist(path).test) == 6
+    path.write_bytes(text.replace("squares", "caf\u00e9").encode("latin-1"))
+    with pytest.raises(InputError, match="not a JSON file"):
+        parse_datalist(path)
+
+
+def test_absolute_paths_and_paths_above_the_list_are_followed(site, tmp_path):
+    (tmp_path / "lists").mkdir()
+    written = json.loads(site().read_text())
+    for section, start in (("training", "../"), ("validation", f"{tmp_path}/"), ("test", ".././")):
+        written[section] = [{**e, "image": f"{start}{e['image']}"} for e in written[section]]
+    (tmp_path / "lists" / "l.json").write_text(json.dumps(written))
+    assert load_datalist(tmp_path / "lists" / "l.json", CLASSES).counts("training")["red"] == 12

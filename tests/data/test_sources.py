@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_qkt.data.export import write_datalist, write_images
-from clinical_qkt.data.sources import open_source
+from clinical_qkt.data.sources import from_npz, open_source
 from clinical_qkt.errors import InputError
 from clinical_qkt.prepare.splits import stratified
 
@@ -105,6 +105,104 @@ def test_a_wrong_npz_is_refused_with_the_reason(tmp_path, content, message):
     with pytest.raises(InputError, match=message) as e:
         open_source(tmp_path / "x.npz")
     assert "x.npz" in e.value.where and e.value.fix
+
+
+def of_labels(path, labels, **more):
+    images = np.random.default_rng(0).integers(0, 256, (40, 9, 8), dtype=np.uint8)
+    np.savez(path / "l.npz", images=images, labels=labels, **more)
+    return from_npz(path / "l.npz")
+
+
+HALVES = np.arange(40) % 2
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        HALVES,
+        HALVES.astype(float),
+        HALVES[:, None],
+        HALVES.astype(np.uint8),
+        HALVES.astype(bool),
+        HALVES.astype("f2"),
+    ],
+)
+def test_whole_numbers_are_classes_however_an_npz_holds_them(tmp_path, labels):
+    source = of_labels(tmp_path, labels)
+    assert source.classes.names == ["class 0", "class 1"] and source.labels.tolist() == HALVES.tolist()
+
+
+@pytest.mark.parametrize("kind", [str, bytes])
+@pytest.mark.parametrize("classes", [None, ["red", "GREEN", "blue"]])
+def test_text_labels_are_class_names(tmp_path, kind, classes):
+    names = np.array(["green", "red", "blue"])[np.arange(40) % 3].astype(f"{np.dtype(kind).char}9")
+    source = of_labels(tmp_path, names, **({"classes": np.array(classes)} if classes else {}))
+    assert source.classes.names == (classes or ["blue", "green", "red"])
+    found = [source.classes.names[i].lower() for i in source.labels]
+    assert found == [n.decode() if kind is bytes else n for n in names.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (HALVES * 0.5, "labels: label 0.5 at position 1 is a fraction"),
+        (np.where(HALVES, np.nan, 0), "labels: label nan at position 1 is no number"),
+        (np.where(HALVES, np.inf, 0), "is no number"),
+        (-HALVES, "labels: label -1 at position 1 is negative"),
+        (HALVES * 2, "label 2 is outside|class 1 has no images|class 'class 1' has no images"),
+        (HALVES * 10**9, "label 1000000000 is there and label 2 is not|class 1 has no images|so class 2"),
+        (HALVES.astype(np.uint64) * 2**63, "is too large"),
+        (np.array(3), r"labels: has shape \(\) for 40 images"),
+        (HALVES[:39], r"has shape \(39,\) for 40 images"),
+        (np.zeros((40, 2)), r"has shape \(40, 2\) for 40 images"),
+        (HALVES.astype(complex), "labels: holds complex128"),
+        (HALVES.astype("M8[D]"), "holds datetime64"),
+        (np.array([0, "a"] * 20, dtype=object), "labels: holds objects"),
+        (np.array(["a", "A"] * 20), "'A' and 'a' are the same class"),
+        (np.array(["a", "x" * 101] * 20), "has 101 characters"),
+        (np.array(["a", ""] * 20), "the name of a class is empty"),
+        (np.array([b"a", b"caf\xe9"] * 20), "holds bytes that are not UTF-8"),
+    ],
+)
+def test_labels_that_are_none_are_refused_in_one_sentence_with_the_array(tmp_path, labels, message):
+    with pytest.raises(InputError, match=message) as e:
+        of_labels(tmp_path, labels)
+    assert "\n" not in e.value.problem and "l.npz: labels" in e.value.where and e.value.fix
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "message"),
+    [
+        (np.array(["a", "c"] * 20), ["a", "b"], "'c' is not in the array 'classes'"),
+        (np.array(["0", "1"] * 20), ["a", "b"], "'0' is not in the array 'classes'"),
+        (HALVES, [0.5, 1.5], "classes: holds float64, which names no class"),
+        (HALVES, "red", r"classes: has the shape \(\)"),
+        (HALVES, [["a", "b"]], r"classes: has the shape \(1, 2\)"),
+        (HALVES, ["HER2", "her2"], "are the same class"),
+        (HALVES, ["a", "-"], "'-' is no class name"),
+    ],
+)
+def test_an_array_of_classes_that_fits_no_label_is_refused(tmp_path, labels, classes, message):
+    with pytest.raises(InputError, match=message):
+        of_labels(tmp_path, labels, classes=np.array(classes))
+
+
+def test_names_in_one_split_and_numbers_in_another_are_refused(tmp_path, npz):
+    with np.load(npz) as archive:
+        content = dict(archive)
+    content["val_labels"] = np.array(list(COLOURS))[content["val_labels"]]
+    np.savez(tmp_path / "m.npz", **content)
+    with pytest.raises(
+        InputError, match="some labels are names and some are numbers: train_labels numbers, val_l"
+    ):
+        open_source(tmp_path / "m.npz")
+
+
+def test_the_note_of_a_split_tells_the_shares_that_came_out(tmp_path):
+    (note,) = of_labels(tmp_path, HALVES).notes
+    assert note.startswith("the data has no splits: 70/10/20 % of the images were drawn")
+    (note,) = of_labels(tmp_path, np.repeat([0, 1], [28, 12])).notes
+    assert "class 'class 1' has 12 images and came out as " in note
 
 
 @settings(max_examples=30, deadline=None)
