@@ -15,7 +15,7 @@ from monai.data.image_reader import _copy_compatible_dict, _stack_images
 from monai.transforms import Orientation, Spacing
 from monai.utils.enums import MetaKeys, SpaceKeys
 
-from clinical_qkt.data.formats import ImageRefused, kind_of
+from clinical_qkt.data.formats import ImageRefused, kind_of, suffix_of
 from clinical_qkt.data.headers import quiet
 from clinical_qkt.files import write_whole
 
@@ -30,6 +30,8 @@ MILLIMETRES = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 """In nibabel's names of the units that NIfTI knows. Who says none means millimetres."""
 TOO_LARGE = 1000.0
 """Millimetres between voxels from which the header's unit cannot be right."""
+CHUNK = 2**20
+"""Bytes that are unpacked at once where they are not kept."""
 FLAT = 1e-6
 """Share of the box that its axes would span upright, up to which a voxel counts as flat."""
 WHOLE = 1e-3
@@ -53,6 +55,7 @@ def read_volume(path: Path) -> tuple[Array, Array]:
     try:
         with quiet("nibabel.global"):
             values = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
+        _read_to_the_end(path)
     except Exception:  # a damaged file or scaling can raise anything
         raise ImageRefused("truncated or damaged: its voxels cannot be read") from None
     if not np.isfinite(values).all():
@@ -184,6 +187,18 @@ def _opened(path: Path) -> Any:
     if stored.kind not in "iuf":
         raise ImageRefused("holds complex numbers" if stored.kind == "c" else "holds no numbers")
     return image
+
+
+def _read_to_the_end(path: Path) -> None:
+    """Let gzip compare its checksum, which follows all that nibabel reads.
+
+    Raises:
+        Exception: whatever gzip and zlib raise for damaged files.
+    """
+    if suffix_of(path) == ".nii.gz":
+        with gzip.open(path) as f:
+            while f.read(CHUNK):
+                pass
 
 
 def _shape(image: Any) -> tuple[int, ...]:

@@ -106,7 +106,7 @@ def _attributes(header: Dataset, depth: int) -> Iterator[tuple[BaseTag, str]]:
     """Tags and keywords of attributes with a value, those in sequences included."""
     for tag in list(header.keys()):
         try:
-            element = header.get_item(tag) if tag.group == 0x7FE0 else header[tag]
+            element = header.get_item(tag, keep_deferred=True) if tag.group == 0x7FE0 else header[tag]
         except Exception:  # a damaged value counts as one, since nobody knows what it holds
             yield tag, keyword_for_tag(tag)
             continue

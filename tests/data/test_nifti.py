@@ -131,6 +131,26 @@ def test_a_volume_that_is_cut_is_truncated(saved, share):
         read_volume(plain)
 
 
+@given(st.integers(0, 10**6), st.integers(0, 7))
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_one_wrong_bit_in_a_compressed_volume_is_found(saved, place, bit):
+    """Noise does not compress: without the checksum a bit of it would be another value, and nothing else."""
+    noise = np.random.default_rng(0).integers(0, 2**15, (20, 20, 20), dtype=np.int16)
+    file = saved(noise)
+    content = bytearray(file.read_bytes())
+    content[500 + place % (len(content) - 500)] ^= 1 << bit
+    file.write_bytes(content)
+    with pytest.raises(ImageRefused, match="truncated or damaged"):
+        read_volume(file)
+
+
+def test_the_header_of_a_pair_without_its_other_file_is_refused(saved):
+    file = saved(COUNT, name="x.nii")
+    file.write_bytes(file.read_bytes()[:344] + b"ni1\0")
+    with pytest.raises(ImageRefused, match="truncated or damaged"):
+        read_volume(file)
+
+
 def test_labels_that_are_nearly_whole_are_rounded_and_others_refused(saved):
     labels = (COUNT % 3).astype(np.float32)
     found, _ = read_labels(saved(labels + 0.0009))
