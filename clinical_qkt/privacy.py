@@ -14,7 +14,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from dp_accounting.gaussian_mechanism import get_sigma_gaussian
 from torch import Tensor
 
 from clinical_qkt.statistics import ClassStatistics
@@ -37,6 +36,8 @@ class Guarantee:
     @cached_property
     def noise_multiplier(self) -> float:
         """Standard deviation of the noise over the sensitivity."""
+        from dp_accounting.gaussian_mechanism import get_sigma_gaussian  # takes a second to import
+
         return float(get_sigma_gaussian(self.epsilon, self.delta))
 
 
