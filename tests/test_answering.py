@@ -42,7 +42,8 @@ def pictures(tmp_path_factory) -> Path:
         for i in range(24):
             Image.fromarray(square(kind, i)).save(folder / f"{kind}{i:02d}.png")
             rows.append({"image": f"{kind}{i:02d}.png", "label": kind, "patient": f"MRN-{kind}-{i // 3}"})
-    content = {"training": rows[1::2] + rows[::4], "validation": rows[2::4], "test": []}
+    others = [{**row, "patient": f"{row['patient']}-v"} for row in rows[2::4]]
+    content = {"training": rows[1::2] + rows[::4], "validation": others, "test": []}
     (folder / "d.json").write_text(json.dumps(content))
     return folder
 

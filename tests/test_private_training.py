@@ -204,7 +204,7 @@ def site(tmp_path):
     kinds, entries = list(COLOURS)[:3], {"training": [], "validation": [], "test": []}
     for k, kind in enumerate(kinds):
         for i in range(14):
-            section = "training" if i < 8 else "validation" if i < 11 else "test"
+            section = "training" if i < 8 else "validation" if i < 12 else "test"
             Image.fromarray(square(kind, i, size=28)).save(tmp_path / f"{k}_{i}.png")
             entry = {"image": f"{k}_{i}.png", "label": kind, "patient": f"p{k}_{i // 2}"}
             entries[section].append(entry)
