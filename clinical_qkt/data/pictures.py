@@ -31,6 +31,7 @@ MAX_PIXELS = 2**27
 DARK = 4
 """A picture with more than 8 bits whose brightest pixel is below this part of the brightest possible one may
 be dark, or hold fewer bits than its file says; nothing in it tells which."""
+EXPORT = "export the pictures again, plain grey or RGB with 8 or 16 bits"
 OPAQUE, WHITE, DEEPEST = 255, 255.0, 65535.0
 
 
@@ -99,7 +100,7 @@ def _read(image: Image.Image, path: Path, bits: int | None) -> Picture:
         raise ImageRefused(f"announces more than {MAX_PIXELS:,} pixels")
     pages = getattr(image, "n_frames", 1)
     if pages != 1 and image.format != "MPO":  # a camera's MPO is its photograph, with previews behind it
-        raise ImageRefused(f"holds {pages} pages or frames; one image a file is read")
+        raise ImageRefused(f"holds {pages} pages or frames; one image a file is read", fix=EXPORT)
     opened = _Opened(image, depth_of(image, path))
     if pages != 1:
         opened.told.append("the first picture of several in the file")
@@ -123,14 +124,14 @@ def _without_alpha(opened: _Opened) -> None:
     if image.mode.startswith("I;16"):
         key = image.info.get("transparency")
         if key is not None and (np.asarray(image) == key).any():
-            raise ImageRefused("is transparent in places")
+            raise ImageRefused("is transparent in places", fix=EXPORT)
         return
     if not image.has_transparency_data:
         return
     grey = image.mode in ("L", "LA", "La", "1") or opened.depth.grey
     image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     if (np.asarray(image.getchannel("A")) < OPAQUE).any():
-        raise ImageRefused("is transparent in places")
+        raise ImageRefused("is transparent in places", fix=EXPORT)
     opened.image = image.getchannel(0) if grey else image.convert("RGB")
     opened.told.append("an alpha channel dropped that is opaque everywhere")
 
@@ -139,7 +140,7 @@ def _brightness(opened: _Opened, bits: int | None) -> Array:
     """``(height, width)`` or ``(height, width, 3)``, 0 to 255."""
     image, depth = opened.image, opened.depth
     if depth.signed:
-        raise ImageRefused("holds numbers below zero, or may: no brightness; convert it to 8 or 16 bits")
+        raise ImageRefused("holds numbers below zero, or may: that is no brightness", fix=EXPORT)
     if image.mode == "1":
         opened.told.append("1 bit, as black and white")
         return np.asarray(image, np.float32) * WHITE
@@ -150,9 +151,7 @@ def _brightness(opened: _Opened, bits: int | None) -> Array:
     if image.mode == "F":
         return _floating(opened)
     if image.mode == "I":
-        raise ImageRefused(
-            "holds 32-bit integers, of which nobody knows which is white; convert it to 8 or 16 bits"
-        )
+        raise ImageRefused("holds 32-bit integers, of which nobody knows which is white", fix=EXPORT)
     if image.mode != "RGB":
         opened.told.append(f"{_NAMES.get(image.mode, image.mode)}, converted to RGB")
         return np.asarray(image.convert("RGB"), np.float32)
@@ -202,13 +201,12 @@ def _require_bright(values: Array, white: int, bits: int) -> None:
 def _floating(opened: _Opened) -> Array:
     values = np.asarray(opened.image)
     if opened.depth.inverted:
-        raise ImageRefused("holds floating-point numbers with white as zero; convert it to 8 or 16 bits")
+        raise ImageRefused("holds floating-point numbers with white as zero", fix=EXPORT)
     if not np.isfinite(values).all():
-        raise ImageRefused("holds values that are not finite")
+        raise ImageRefused("holds values that are not finite", fix=EXPORT)
     if values.min() < 0 or values.max() > 1:
         raise ImageRefused(
-            "holds floating-point numbers beyond 0 to 1, of which nobody knows which is white; "
-            "convert it to 8 or 16 bits"
+            "holds floating-point numbers beyond 0 to 1, of which nobody knows which is white", fix=EXPORT
         )
     opened.told.append("floating point, 0 as black and 1 as white")
     return values * WHITE

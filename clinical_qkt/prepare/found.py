@@ -61,6 +61,7 @@ class Found:
         name: salted hash of its path; it stands for the file in everything that is written.
         path: of the original. Stays in memory and in ``local/``.
         reason: why it is left out; empty if it is not.
+        fix: what to do about the reason, where that is not to copy the file again.
         readable: whether it could be decoded.
         patient: salted hash; ``patient_from`` says what it was made of.
         identity: what the patient can be told by.
@@ -79,6 +80,7 @@ class Found:
     path: Path
     kind: Kind
     reason: str = ""
+    fix: str = ""
     readable: bool = True
     label: str = ""
     patient: str = ""

@@ -63,7 +63,7 @@ class FlatImages:
             one.readable = True
             name_patient(one, file, self.salt, self.label(one, file, header))
         except ImageRefused as e:
-            one.reason = str(e)
+            one.reason, one.fix = str(e), e.fix
         yield one
 
     def opened(self, one: Found) -> Dataset | None:

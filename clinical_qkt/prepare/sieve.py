@@ -30,7 +30,7 @@ def refuse_many_unreadable(found: Sequence[Found], kind: Kind) -> None:
         raise InputError(
             f"{len(bad)} of {len(mine)} files cannot be read; most often: {reason}",
             where=WHERE,
-            fix=f"check that the copy is complete; {LOOK}",
+            fix=f"{next(f.fix for f in bad if f.reason == reason) or 'check that the copy is complete'}; {LOOK}",
         )
 
 
