@@ -26,11 +26,11 @@ def refuse_many_unreadable(found: Sequence[Found], kind: Kind) -> None:
     mine = [f for f in found if f.kind == kind]
     bad = [f for f in mine if not f.readable]
     if len(bad) == len(mine) or (kind != "dicom" and len(bad) > MAX_UNREADABLE * len(mine)):
-        reason, _ = Counter(f.reason for f in bad).most_common(1)[0]
+        (reason, fix), _ = Counter((f.reason, f.fix) for f in bad).most_common(1)[0]
         raise InputError(
             f"{len(bad)} of {len(mine)} files cannot be read; most often: {reason}",
             where=WHERE,
-            fix=f"{next(f.fix for f in bad if f.reason == reason) or 'check that the copy is complete'}; {LOOK}",
+            fix=f"{fix or 'check that the copy is complete'}; {LOOK}",
         )
 
 
