@@ -57,7 +57,7 @@ def prepare(
     site: Annotated[str, typer.Option(help="The site's pseudonym.")] = "my_hospital",
     labels: Annotated[
         str | None,
-        typer.Option(help="'folder', a CSV file (file,label,patient), or a keyword, e.g. BodyPartExamined."),
+        typer.Option(help="'folder', a CSV file (file, label, patient), or a keyword, e.g. BodyPartExamined."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the split, where the source has none.")] = 0,
     intensity: Annotated[
@@ -90,10 +90,7 @@ def prepare(
         bool, typer.Option(help="Take DICOM images that say that writing is burned into them.")
     ] = False,
 ) -> None:
-    """Check your images; make a datalist, a site's YAML and a summary.
-
-    Check your own images, and make a datalist, a site's YAML and a summary.
-    """
+    """Check your images; make a datalist, a site's YAML and a summary."""
     from clinical_qkt.first_look import require_source
 
     require_source(source, out)

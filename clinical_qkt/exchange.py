@@ -26,7 +26,7 @@ def align(
 ) -> None:
     """Show which classes of other sites' packages are which of yours.
 
-    Show which classes of other sites' packages are which of yours, and what is ambiguous.
+    And what is ambiguous.
     """
     from clinical_qkt.first_look import require_packages
     from clinical_qkt.siteyaml import read_yaml

@@ -42,10 +42,7 @@ def demo(
         str | None, typer.Option(help="Which bundle they run. Default: the one made for such images.")
     ] = None,
 ) -> None:
-    """Simulate hospitals; one gains a class that it has never seen.
-
-    Simulate hospitals and let one gain a class that it has never seen.
-    """
+    """Simulate hospitals; one gains a class that it has never seen."""
     require_exists(data, where=str(data), fix="check the path given to --data")
     from clinical_qkt.demo import DemoSettings, run_demo
 
@@ -77,7 +74,7 @@ def benchmark(
 ) -> None:
     """Compare methods over scenarios, seeds and queries.
 
-    Compare methods: query recall and forgetting over scenarios, seeds and queries.
+    By query recall and forgetting.
     """
     require_exists(config, where=str(config), fix="name a file in configs/benchmarks")
     require_exists(data, where=str(data), fix="check the path given to --data")
@@ -96,10 +93,7 @@ def audit(
     delta: Annotated[float, typer.Option(help="That is promised.")] = 1e-5,
     releases: Annotated[int, typer.Option(min=100, help="With one patient, and as many without.")] = 20000,
 ) -> None:
-    """Attack the private release: does an answer tell who took part?
-
-    Attack the private release: can it be told from an answer whether one patient took part?
-    """
+    """Attack the private release: does an answer tell who took part?"""
     from clinical_qkt.audit.releases import print_audit
     from clinical_qkt.privacy import Guarantee
 

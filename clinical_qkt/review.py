@@ -31,7 +31,7 @@ def compare(
 ) -> None:
     """Set finished transfers side by side.
 
-    Set finished transfers side by side: what was gained, what was lost, class by class.
+    What was gained and what was lost, class by class.
     """
     from clinical_qkt.first_look import require_runs
     from clinical_qkt.siteyaml import read_yaml
@@ -51,7 +51,7 @@ def ledger(
 ) -> None:
     """What left a site, for whom, and the privacy budget.
 
-    What left a site, when and for whom; what it answered, and what that spent of its privacy budget.
+    Which packages, and when; what was answered, and what that spent.
     """
     from clinical_qkt.errors import InputError
     from clinical_qkt.ledger import Ledger, print_ledger
@@ -75,7 +75,7 @@ def sync(
 ) -> None:
     """Send records to the MLflow server that was away.
 
-    Send records to the MLflow server that was away when they were made; what it has is not sent again.
+    What it has is not sent again.
     """
     from clinical_qkt.first_look import require_exists
 
