@@ -13,27 +13,27 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import torch
 from ignite.metrics import EpochMetric
 from monai.bundle import ConfigWorkflow
-from pydantic import ValidationError
 from torch import nn
 
-from clinical_qkt import asking, endings, keys, logs, metrics, stages
+from clinical_qkt import asking, endings, keys, logs, metrics, stages, stopping
 from clinical_qkt.answering import Answering
 from clinical_qkt.audit.own import audit_of
 from clinical_qkt.consent import Leaving
 from clinical_qkt.data.datalist import CheckedData, load_datalist
-from clinical_qkt.data.formats import image_files
+from clinical_qkt.data.formats import entries, missed, name_of
 from clinical_qkt.data.images import check_images, warn_skipped
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import contract_transforms
 from clinical_qkt.data.transforms import reading as reading
 from clinical_qkt.data.transforms import show_progress as show_progress
 from clinical_qkt.data.transforms import symmetries as symmetries
-from clinical_qkt.errors import InputError, OutputError, QKTError, one_of
+from clinical_qkt.errors import InputError, OutputError, explained
+from clinical_qkt.errors import QKTError as QKTError
 from clinical_qkt.files import fingerprint, require_writable, sha256
 from clinical_qkt.handlers import EvaluationWriter, PredictionWriter
 from clinical_qkt.labels import LabelSpace
@@ -46,9 +46,11 @@ from clinical_qkt.packages.card import Precision
 from clinical_qkt.packages.query import Query
 from clinical_qkt.packages.statement import DifferentialPrivacy
 from clinical_qkt.phases import TransferSettings
-from clinical_qkt.private_training import PrivateTraining, of_site
 from clinical_qkt.sites import Site
 from clinical_qkt.transfer import Transfer
+
+if TYPE_CHECKING:
+    from clinical_qkt.private_training import PrivateTraining
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,8 +65,8 @@ def _plain_errors(function: Callable[P, R]) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except (QKTError, RuntimeError) as e:
-            problem = _cause(e)
+        except Exception as e:
+            problem = explained(e)
             if problem is None or _embedded:
                 raise
             print(f"error: {problem}", file=sys.stderr)
@@ -73,15 +75,8 @@ def _plain_errors(function: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
-def _cause(error: BaseException | None) -> QKTError | None:
-    """The user's problem behind an error: MONAI wraps what a transform or an expression raises."""
-    while error is not None and not isinstance(error, QKTError):
-        error = error.__cause__
-    return error
-
-
 def launch(what: Launch) -> None:
-    """Run a stage in this process for the person at the terminal: it ends with its result and the next command.
+    """Run a stage in this process for whoever sits at the terminal: it ends with its result and what is next.
 
     Raises:
         QKTError: as the bundle's parts raise it.
@@ -113,9 +108,9 @@ def run(config_files: Sequence[Path], *, embedded: bool = True, **overrides: Any
         workflow.initialize()
         workflow.run()
         workflow.finalize()
-    except RuntimeError as e:
-        problem = _cause(e)
-        if problem is None:
+    except Exception as e:
+        problem = explained(e)
+        if problem is None or problem is e:
             raise
         raise problem from None
     finally:
@@ -129,7 +124,11 @@ def check() -> Site:
     """Check every key of the config that is being run, see ``keys``."""
     workflow = _running_workflow()
     site = keys.check(workflow)
-    logs.open_log(site.output_dir, workflow.parser["command"])
+    command = workflow.parser["command"]
+    logs.open_log(site.output_dir, command)
+    if not _embedded:
+        private = "guarded" in workflow.parser
+        vars(workflow)["run"] = stopping.guarded(workflow.run, command, private=private)
     return site
 
 
@@ -141,7 +140,7 @@ def claim(path: str | Path, overwrite: bool) -> Path:
         OutputError: it holds an earlier run's results, or cannot be written to.
     """
     path = Path(path)
-    if path.exists() and not overwrite:
+    if path.exists() and not keys.switch("overwrite", overwrite):
         raise OutputError(
             "holds the result of an earlier run",
             where=str(path),
@@ -198,14 +197,7 @@ def load_data(
 @_plain_errors
 def contract(values: dict[str, Any]) -> InputContract:
     """The input contract of the site's model."""
-    try:
-        return InputContract.model_validate(values)
-    except ValidationError as e:
-        raise InputError(
-            "; ".join(f"{'.'.join(map(str, p['loc'])) or 'input'}: {p['msg']}" for p in e.errors()),
-            where="input",
-            fix="correct these keys of the section 'input', see docs/reference/input-contract.md",
-        ) from None
+    return keys.read_contract(values)
 
 
 prepare = contract_transforms
@@ -220,6 +212,12 @@ def network_spec(architecture: str, given: InputContract) -> networks.NetworkSpe
 @_plain_errors
 def load_model(folder: str | Path, site: Site) -> store.Model:
     """A model folder, verified; see ``packages.store``. A site's own are those in its own folders."""
+    if not Path(folder).is_dir():
+        raise InputError(
+            "there is no such folder",
+            where=f"model: {folder}",
+            fix="run `train` first, or name a model's folder with --model FOLDER",
+        )
     own = site.is_own(Path(folder))
     return store.load_model(folder, None if own else site.trust)
 
@@ -232,6 +230,8 @@ def unfinished(site: Site, stage: str, *facts: Any) -> Path:
 @_plain_errors
 def private_training(data: CheckedData, network: nn.Module, settings: dict[str, Any]) -> PrivateTraining:
     """The plan of a training with differential privacy; see ``private_training.of_site``."""
+    from clinical_qkt.private_training import of_site  # opacus takes its time to be imported
+
     return of_site(data, network, settings)
 
 
@@ -274,8 +274,6 @@ def share(
         shadow_models: of an audit; None for no audit.
         precision: of the weights: ``float32``, or ``float16`` for half the bytes.
     """
-    if precision not in (known := list(get_args(Precision))):
-        raise InputError(f"unknown precision '{precision}'", where="precision", fix=one_of(precision, known))
     agree = _leaving(site, site.package_dir, **leaving)
     audit = None
     if shadow_models is not None:
@@ -297,10 +295,7 @@ def query(
     leaving: dict[str, Any],
 ) -> None:
     """Write the query package, once somebody agreed; see ``asking`` and ``consent.Leaving``."""
-    try:
-        chosen = asking.QuerySettings.model_validate(settings)
-    except ValueError as e:
-        raise InputError(str(e), where="settings", fix="correct the section 'settings'") from None
+    chosen = keys.read_settings(asking.QuerySettings, settings)
     agree = _leaving(site, site.query_dir, **leaving)
     asking.write_query(site, chosen, loaded, data, read, device, agree)
     if not _embedded:
@@ -327,7 +322,8 @@ def answer(
     yes: bool,
 ) -> None:
     """Answer a query with statistics, by the site's policy; see ``answering``."""
-    card = Answering(site, asked, data, prepared, read, device, yes).run(Path(folder))
+    agreed = keys.switch("yes", yes)
+    card = Answering(site, asked, data, prepared, read, device, agreed).run(Path(folder))
     if not _embedded:
         endings.answered(site, Path(folder), card, asked.card.site)
 
@@ -335,23 +331,32 @@ def answer(
 @_plain_errors
 def transfer(site: Site, settings: dict[str, Any], *args: Any) -> None:
     """Gain the queried classes; see ``transfer.Transfer`` for the arguments."""
-    try:
-        chosen = TransferSettings.model_validate(settings)
-    except ValueError as e:
-        raise InputError(str(e), where="settings", fix="correct the section 'settings'") from None
+    chosen = keys.read_settings(TransferSettings, settings)
     summary = Transfer(site, chosen, *(*args, _running_workflow().parser[""])).run()
     if not _embedded:
         endings.transferred(_launched(), site, summary)
 
 
+@_plain_errors
 def test_items(data: CheckedData, labels: LabelSpace) -> list[dict[str, Any]]:
-    """The test images of the classes that a model has, with labels in its order."""
+    """The test images of the classes that a model has, with labels in its order.
+
+    Raises:
+        InputError: there are none.
+    """
     place = {i: labels.find(c) for i, c in enumerate(data.labels)}
-    return [
+    items = [
         {**item, "label": place[item["label"]]}
         for item in data.items["test"]
         if place[item["label"]] is not None
     ]
+    if not items:
+        raise InputError(
+            f"no test image shows a class that the model knows: {', '.join(labels.names)}",
+            where=f"{data.name or 'the datalist'}: test",
+            fix="add test images of these classes, or name another model with --model FOLDER",
+        )
+    return items
 
 
 @_plain_errors
@@ -360,13 +365,14 @@ def image_items(folder: str | Path, contract: InputContract) -> list[dict[str, A
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError("there is no such folder", where=f"images: {folder}", fix="give --images FOLDER")
-    paths = list(image_files(folder))
+    found = entries(folder)
+    paths = [entry.path for entry in found if entry.kind]
     if not paths:
         raise InputError(
             "holds no images", where=str(folder), fix="give a folder of pictures, DICOM or NIfTI files"
         )
     check = check_images(paths, str(folder), allow_mixed_sizes=True, contract=contract)
-    warn_skipped(check.skipped)
+    warn_skipped([*missed(found), *check.skipped])
     return [{"image": str(p)} for p, ok in zip(paths, check.readable, strict=True) if ok]
 
 
@@ -392,12 +398,13 @@ def save_evaluation(path: str | Path, site: Site, task: str, loaded: store.Model
 
 def save_predictions(path: str | Path, items: list[dict[str, Any]], labels: LabelSpace) -> PredictionWriter:
     """A handler that writes one line an image: file, class, probability of each class."""
-    return PredictionWriter(Path(path), [Path(i["image"]).name for i in items], labels)
+    return PredictionWriter(Path(path), [name_of(Path(i["image"])) for i in items], labels)
 
 
 def _leaving(site: Site, folder: Path, to: str, yes: bool) -> Leaving:
     """The question before a package leaves; whoever runs a bundle in a program has shown it there."""
-    return Leaving(folder, Ledger(site.ledger), to, yes, shown=_embedded and yes)
+    agreed = keys.switch("yes", yes)
+    return Leaving(folder, Ledger(site.ledger), to, agreed, shown=_embedded and agreed)
 
 
 def _launched() -> Launch:

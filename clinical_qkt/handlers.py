@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from monai.utils import set_determinism
 
 from clinical_qkt import __version__, endings, metrics, report
 from clinical_qkt.budget import retained_recall
+from clinical_qkt.errors import InputError
 from clinical_qkt.files import fingerprint, sha256, write_json, write_text
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.store import Model
@@ -64,6 +66,26 @@ class Progress:
 
     def __call__(self, engine: Engine) -> None:
         self.loss.progress = min(1.0, 0.3 + 0.7 * engine.state.epoch / (engine.state.max_epochs or 1))
+
+
+class FiniteLoss:
+    """Stop a training whose loss is no number: its weights could not be used."""
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """
+        Raises:
+            InputError: the loss is NaN or infinite.
+        """
+        output: Any = engine.state.output
+        if not math.isfinite(float(output["loss"])):
+            raise InputError(
+                f"the loss became {float(output['loss'])} in epoch {engine.state.epoch}; nothing was written",
+                where="training",
+                fix="set a smaller 'learning_rate'; if that is no help, look for images of odd intensities",
+            )
 
 
 class TrackTraining:

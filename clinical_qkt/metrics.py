@@ -75,6 +75,9 @@ def per_class(
         ``{class: {recall, precision, f1, auroc, support, recall_ci95}}``. What cannot be known (no test image
         of a class, or nothing but that class) is None, never 0.
     """
+    if not len(labels):
+        unknown = dict.fromkeys(("recall", "precision", "f1", "auroc", "support", "recall_ci95"))
+        return {name: {**unknown, "support": 0} for name in names}
     predicted = probabilities.argmax(1)
     positions = list(range(len(names)))
     precision, recall, f1, support = precision_recall_fscore_support(

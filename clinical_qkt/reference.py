@@ -77,8 +77,8 @@ def bundle_keys(root: Path) -> list[str]:
     """The keys that stand in the bundles' own configs."""
     found = set()
     for config in sorted(root.glob(f"{BUNDLES}/*/configs/*.yaml")):
-        found |= set(yaml.safe_load(config.read_text(encoding="utf-8")))
-    return sorted(key for key in found if "::" not in key)
+        found |= {k.lstrip("+") for k in yaml.safe_load(config.read_text(encoding="utf-8"))}
+    return sorted(key for key in found - {"files"} if "::" not in key)
 
 
 def _commands() -> Iterator[str]:

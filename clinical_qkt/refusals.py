@@ -108,7 +108,7 @@ def refusal(problems: Sequence[Problem], origin: Origin, *, fix: str) -> InputEr
     where = places.pop() if len(places) == 1 else origin.default
     fixes = dict.fromkeys(p.fix for p in problems if p.fix)
     if where != COMMAND_LINE or not fixes:
-        fixes[f"correct {where if where == COMMAND_LINE else fix}"] = None
+        fixes[f"correct that on {where}" if where == COMMAND_LINE else f"correct {fix}"] = None
     return InputError("; ".join(_told(p, origin) for p in problems), where=where, fix="; ".join(fixes))
 
 
@@ -144,6 +144,8 @@ def _problem(error: Any, model: type[BaseModel], origin: Origin, inside: Place) 
     fitting = _fitting(model, loc, value) if kind in _OF_TYPE else None
     if fitting is None:
         return Problem(at, _given(at, what, value))
+    if isinstance(loc[-1], int):
+        return Problem(at, _given(at, what, value), f"write {_yaml(fitting)} in its place")
     return wrong(at, what, value, origin, fitting)
 
 

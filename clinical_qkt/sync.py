@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
+from mlflow.entities import LifecycleStage, Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 
 from clinical_qkt.errors import InputError, OutputError
@@ -113,6 +113,12 @@ def send(uri: str, server: str | None = None) -> int:
 def _send_tree(local: MlflowClient, remote: MlflowClient, experiment: str, runs: Sequence[Run]) -> None:
     """A parent and its children; the parent is closed last."""
     found = remote.get_experiment_by_name(experiment)
+    if found and found.lifecycle_stage == LifecycleStage.DELETED:
+        raise OutputError(
+            f"the experiment '{experiment}' was deleted there",
+            where=remote.tracking_uri,
+            fix=f"restore it with `mlflow experiments restore --experiment-id {found.experiment_id}`",
+        )
     where = (
         found.experiment_id if found else remote.create_experiment(experiment, beside(remote.tracking_uri))
     )

@@ -20,7 +20,7 @@ from monai.handlers import LrScheduleHandler
 from monai.transforms import Compose
 from torch import Tensor, nn
 
-from clinical_qkt.handlers import Resume, SeedEachEpoch
+from clinical_qkt.handlers import FiniteLoss, Resume, SeedEachEpoch
 from clinical_qkt.packages.networks import find_head
 
 
@@ -81,6 +81,7 @@ def train(
             amp=device.type == "cuda",
             train_handlers=[
                 SeedEachEpoch(seed, data),
+                FiniteLoss(),
                 LrScheduleHandler(scheduler, print_lr=False, epoch_level=False),  # type: ignore[arg-type]
                 *handlers,
                 *([Resume(work, state, device)] if work else []),

@@ -1,0 +1,60 @@
+"""What stages can be told besides what a site's YAML says, with the type of each key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from clinical_qkt.terms import Precision
+from clinical_qkt.values import Strict
+
+
+class StageKeys(Strict):
+    """The single values of the bundles' configs, of all stages together; a stage has some of them."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, protected_namespaces=())
+
+    command: Literal["train", "share", "query", "answer", "transfer", "evaluate", "inference"] = "train"
+    """Which stage it is."""
+    overwrite: bool = False
+    """Whether the results of an earlier run may be replaced."""
+    yes: bool = False
+    """Whether what leaves was agreed to beforehand."""
+    to: str = Field(default="", max_length=200)
+    """The receiver, for the ledger."""
+    precision: Precision = "float32"
+    """Of the weights that leave."""
+    audit: bool = False
+    """Whether the model is attacked before it leaves."""
+    shadow_models: int = Field(default=8, ge=0, le=1000)
+    """Of an audit."""
+    amp: bool = False
+    """Whether mixed precision is used."""
+    val_interval: int = Field(default=1, ge=1)
+    """After how many epochs of a training validation images are looked at."""
+    epsilon: float = Field(default=8.0, gt=0)
+    """Of a training with differential privacy."""
+    delta: float = Field(default=1e-5, gt=0, lt=1)
+    """Of the same."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Of the same: to which norm each image's gradient is clipped."""
+    device: str = "cpu"
+    """Where networks run: `cpu`, `cuda` or `cuda:NUMBER`."""
+    task: str = Field(default="", min_length=1)
+    """The bundle's."""
+    bundle_root: Path = Path()
+    """The bundle's folder."""
+    dataset_dir: Path = Path()
+    """The datalist's folder."""
+    model: Path = Path()
+    """Folder of the model that is used."""
+    images: Path = Path()
+    """Folder with images to be classified."""
+    result: Path = Path()
+    """File for the figures or classes."""
+    asked: Path = Path()
+    """Folder of the query that is answered."""
+    answer_dir: Path = Path()
+    """Folder for the answer."""
