@@ -339,6 +339,21 @@ def test_runs_are_sorted_best_first_and_the_unknown_last(transfer):
     assert "did you mean 'after/query_recall'?" in str(told.value)
 
 
+def test_runs_are_sorted_by_a_class_under_its_own_name(transfer, finished):
+    query = finished["student"]["query"][0]
+
+    def with_(recall):
+        def change(summary):
+            renamed(query, "HER2 [+]")(summary)
+            summary["after"]["per_class"]["HER2 [+]"]["recall"] = recall
+
+        return change
+
+    found = runs.find_runs([transfer("a", with_(0.2)), transfer("b", with_(0.9))], None)
+    for key in ("after/recall/HER2 [+]", tracking.metric_name("after/recall/HER2 [+]")):
+        assert [r.label for r in ordered(found, key)] == ["b", "a"]
+
+
 def test_json_holds_the_names_and_values_of_mlflow(transfer, finished, capsys):
     assert run("compare", transfer("one"), transfer("two"), "--json", "--sort", "seconds") == 0
     told = json.loads(capsys.readouterr().out)
