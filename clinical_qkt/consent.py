@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
@@ -106,7 +107,7 @@ class Leaving:
 
 def contents(folder: Path, card: PackageCard, to: str = "") -> Table:
     """Everything that a package consists of: fields, tensors, bytes, digests, what the audit says."""
-    table = Table(title=f"This would leave{f' for {to}' if to else ''}:", title_justify="left")
+    table = Table(title=escape(f"This would leave{f' for {to}' if to else ''}:"), title_justify="left")
     table.add_column("what")
     table.add_column("value", overflow="fold")
     for place, value in leaves(card.facts()):
@@ -116,7 +117,7 @@ def contents(folder: Path, card: PackageCard, to: str = "") -> Table:
     numbers = sum(math.prod(shape) for shape, _ in tensors.values())
     table.add_row("tensors", f"{len(tensors)}, {numbers:,} numbers", end_section=True)
     for path in sorted(folder.iterdir()):
-        table.add_row(path.name, f"{path.stat().st_size:,} bytes, SHA-256 {sha256(path)}")
+        table.add_row(Text(path.name), f"{path.stat().st_size:,} bytes, SHA-256 {sha256(path)}")
     made_with = read_fingerprint(folder) if (folder / SIGNATURE).is_file() else None
     table.add_row("signed", f"with the key {made_with}" if made_with else "no", end_section=True)
     if isinstance(card, Card):
@@ -171,7 +172,7 @@ def require_consent(
         InputError: nobody said yes.
     """
     console = Console(stderr=True)
-    table = Table(title=f"{asker} asks; this would leave:", title_justify="left")
+    table = Table(title=escape(f"{asker} asks; this would leave:"), title_justify="left")
     for heading in ("class", "answer", f"own {policy.unit}s", "numbers", "guarantee"):
         table.add_column(heading)
     for row in rows:
@@ -196,7 +197,7 @@ def _require_yes(console: Console, folder: Path, *, yes: bool) -> None:
             where=str(folder),
             fix="give --yes true, or run it in a terminal",
         )
-    if not Confirm.ask(f"Write it to {folder}?", console=console, default=False):
+    if not Confirm.ask(Text(f"Write it to {folder}?"), console=console, default=False):
         raise InputError(
             "was not agreed to; nothing was written", where=str(folder), fix="answer y to write it"
         )

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
 from clinical_qkt import bundle, report
 from clinical_qkt.data.datalist import Section
@@ -98,14 +99,14 @@ def run_demo(
     mark = fingerprint(asdict(settings), source.name, source.labels.tolist())
     continued = _claim(out, mark, overwrite, keep)
     console.print(
-        f"[bold]{source.name}[/]: {len(source.labels)} images, {len(source.classes)} classes, "
+        f"[bold]{escape(source.name)}[/]: {len(source.labels)} images, {len(source.classes)} classes, "
         f"{settings.sites} hospitals"
         + (" - generated images, no patients" if source.generated else "")
         + (" - going on with what is there" if continued else "")
     )
     warn_skipped(source.left_out)
     for note in source.notes:
-        console.print(f"note: {note}")
+        console.print(f"note: {note}", markup=False)
     sites = _write_federation(out, source, dealt, ask, settings)
     for site in sites:
         _stage(
@@ -127,12 +128,16 @@ def run_demo(
     summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     console.print()
     report.print_transfer(console, summary)
-    console.print(f"\n{time.perf_counter() - started:.0f} seconds. Read the report:  {out / 'report.html'}")
+    console.print(
+        f"\n{time.perf_counter() - started:.0f} seconds. Read the report:  {out / 'report.html'}", markup=False
+    )
     mlflow = Path(sys.executable).parent / "mlflow"
     mlflow = mlflow.relative_to(Path.cwd()) if mlflow.is_relative_to(Path.cwd()) else mlflow
     database = (out / "mlflow.db").absolute()
     console.print(
-        f"Compare runs in MLflow:  {mlflow} ui --backend-store-uri sqlite:///{database}", soft_wrap=True
+        f"Compare runs in MLflow:  {mlflow} ui --backend-store-uri sqlite:///{database}",
+        soft_wrap=True,
+        markup=False,
     )
     return summary
 
@@ -308,8 +313,8 @@ def _run(out: Path, name: str, command: str, site: str, **overrides: Any) -> Non
 
 def _stage(console: Console, what: str, done: bool, run: Callable[[], None]) -> None:
     if done:
-        console.print(f"{what}: done already")
+        console.print(f"{what}: done already", markup=False)
         return
     start = time.perf_counter()
     run()
-    console.print(f"{what}: {time.perf_counter() - start:.1f} s")
+    console.print(f"{what}: {time.perf_counter() - start:.1f} s", markup=False)

@@ -15,6 +15,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from clinical_qkt.data.datalist import SECTIONS
 from clinical_qkt.data.formats import Kind
@@ -50,7 +51,7 @@ def show(console: Console, facts: dict[str, Any]) -> None:
         for heading in ("class", *SECTIONS, "patients"):
             table.add_column(heading, justify="left" if heading == "class" else "right")
         for name, row in facts["classes"].items():
-            table.add_row(name, *(str(row["images"][s]) for s in SECTIONS), str(row["patients"]["all"]))
+            table.add_row(Text(name), *(str(row["images"][s]) for s in SECTIONS), str(row["patients"]["all"]))
         console.print(table)
     else:
         console.print(title)
@@ -79,7 +80,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
 
 def tell_next(console: Console, out: Path, prepared: bool, kind: Kind) -> None:
     """What to do now."""
-    console.print(f"Summary: {out / 'summary.html'}", soft_wrap=True)
+    console.print(f"Summary: {out / 'summary.html'}", soft_wrap=True, markup=False)
     if prepared:
         console.print(
             f"Next: read {out / 'site.yaml'}, then\n"
@@ -112,7 +113,7 @@ def _picture(classes: dict[str, Any]) -> str:
         widths = [row["images"][section] for row in classes.values()]
         axes.barh(range(len(classes)), widths, left=left, color=COLOURS[section], label=section)
         left = [a + b for a, b in zip(left, widths, strict=True)]
-    axes.set_yticks(range(len(classes)), list(classes))
+    axes.set_yticks(range(len(classes)), [name.replace("$", r"\$") for name in classes])  # no formula
     axes.invert_yaxis()
     axes.set(xlabel="images")
     axes.spines[["top", "right"]].set_visible(False)
