@@ -205,10 +205,8 @@ def _require_known(key: str, stage: str, bundle: Path) -> None:
     Raises:
         InputError: unknown; or another stage's.
     """
-    top = re.split(r"::|#", key)[0]
-    ours, all_stages = set[str](), stages(bundle)
-    for name in chain(stage, all_stages):
-        ours |= _keys(bundle, name)
+    top, all_stages = re.split(r"::|#", key)[0], stages(bundle)
+    ours = keys_of(stage, bundle)
     if top in ours or top.startswith("_"):
         return
     elsewhere = [name for name in all_stages if top in _keys(bundle, name)]
@@ -216,6 +214,11 @@ def _require_known(key: str, stage: str, bundle: Path) -> None:
         fix = f"leave it out, or run `{elsewhere[0]}`"
         raise InputError(f"is a key of {' and '.join(elsewhere)}, not of {stage}", where=f"--{key}", fix=fix)
     raise InputError(f"unknown key '{key}'", where="the command line", fix=one_of(top, sorted(ours)))
+
+
+def keys_of(stage: str, bundle: Path) -> set[str]:
+    """The keys that the configs of a stage know."""
+    return {key for name in chain(stage, stages(bundle)) for key in _keys(bundle, name)}
 
 
 def _keys(bundle: Path, name: str) -> set[str]:

@@ -1,14 +1,14 @@
 """What other libraries say goes into a log file beside the results, not onto the screen.
 
-The log holds no path and nothing that a header or a file name could say: of libraries that quote them it tells
-where in their code something was said, and leaves the words out.
+The log holds no path and nothing that a header or a file name could say: of libraries that quote them it
+tells where in their code something was said, and leaves the words out.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import re
-import sys
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -25,7 +25,8 @@ WORDS = ("alembic", "clinical_qkt", "ignite", "mlflow", "monai.bundle", "opacus"
 KEPT = 1000
 """Records that wait for a file; there are a few before a site is known."""
 _QUOTED = re.compile(
-    r"'[^']*'|\"[^\"]*\"|`[^`]*`|\S*[/\\]\S*|\S+\.(?:png|jpe?g|bmp|tiff?|dcm|nii|gz|json|npz)\b"
+    r"'[^']*'|\"[^\"]*\"|`[^`]*`|\S*[/\\]\S*|\S+\.(?:png|jpe?g|bmp|tiff?|dcm|nii|gz|json|npz|ya?ml|csv)\b",
+    re.I,
 )
 
 
@@ -64,20 +65,23 @@ class LogFile(logging.Handler):
 
 
 _log = LogFile()
+_turned: list[tuple[logging.Logger, list[logging.Handler], bool]] = []
+"""Loggers that wrote to the screen, as they were."""
 
 
 @contextmanager
 def kept_from_the_screen() -> Iterator[None]:
     """Warnings and log lines of other libraries go to the log, for as long as this lasts."""
-    loggers = {logging.getLogger(): (logging.getLogger().handlers[:], logging.getLogger().level)}
     with warnings.catch_warnings():
         keep_from_the_screen()
         try:
             yield
         finally:
             _log.path, _log.waiting = None, []
-            for logger, (handlers, level) in loggers.items():
-                logger.handlers, logger.level = handlers, level
+            logging.getLogger().removeHandler(_log)
+            while _turned:
+                logger, handlers, propagate = _turned.pop()
+                logger.handlers, logger.propagate = handlers, propagate
 
 
 def keep_from_the_screen() -> None:
@@ -87,12 +91,11 @@ def keep_from_the_screen() -> None:
     root = logging.getLogger()
     if _log not in root.handlers:
         root.addHandler(_log)
-    for name in list(logging.root.manager.loggerDict):
-        logger = logging.getLogger(name)
-        if any(_on_screen(h) for h in logger.handlers):
-            logger.handlers = [h for h in logger.handlers if not _on_screen(h)]
-            logger.propagate = True
-    root.handlers = [h for h in root.handlers if not _on_screen(h)]
+    for logger in [root, *map(logging.getLogger, list(logging.root.manager.loggerDict))]:
+        kept = [h for h in logger.handlers if not _on_screen(h)]
+        if len(kept) < len(logger.handlers):
+            _turned.append((logger, logger.handlers, logger.propagate))
+            logger.handlers, logger.propagate = kept, True
 
 
 def open_log(output_dir: Path, stage: str) -> None:
@@ -110,9 +113,10 @@ def log_error(error: BaseException) -> None:
 
 
 def _on_screen(handler: logging.Handler) -> bool:
-    stream = getattr(handler, "stream", None)
-    named = getattr(stream, "name", None) in ("<stdout>", "<stderr>")
-    return isinstance(handler, logging.StreamHandler) and (named or stream in (sys.stdout, sys.stderr))
+    """Whether it writes to a stream that is no file and no text in memory: MLflow's is a class of its own."""
+    if not isinstance(handler, logging.StreamHandler) or isinstance(handler, logging.FileHandler):
+        return False
+    return not isinstance(handler.stream, io.StringIO)
 
 
 def _harmless(record: logging.LogRecord) -> logging.LogRecord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def places(stage: Stage) -> Iterator[Finding]:
             continue
         path = Path(stage.worked_out(claimed[1]))
         base = _existing(path.parent)
-        if not (base.is_dir() and os.access(base, os.W_OK | os.X_OK)):
+        if not _writable(base):
             yield Finding("problem", "output", f"{base} cannot be written to", "name another folder")
         elif path.exists() and not overwrite:
             fix = "name another place, or give --overwrite true"
@@ -134,6 +135,15 @@ def _bytes_written(stage: Stage) -> int:
     if stage.command == "transfer":  # the model, the one in MLflow, and unfinished work
         return 3 * (weights + received) + ROOM
     return 2 * weights + ROOM
+
+
+def _writable(folder: Path) -> bool:
+    """Tried out with a file that has no name and is gone at once."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def _existing(folder: Path) -> Path:

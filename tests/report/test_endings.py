@@ -1,0 +1,56 @@
+"""What a stage ends with on the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from clinical_qkt.packages.answer import ClassAnswer
+from clinical_qkt.report import endings
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(record=True, width=80)
+
+
+def test_a_transfer_ends_with_its_verdict_whatever_it_is(made, console):
+    endings.print_transferred(console, made(wrong=0), {"report": Path("t/report.html")})
+    *_, report, last = console.export_text().splitlines()
+    assert report == "report: t/report.html" and last == "Accepted."
+
+
+def test_a_model_that_is_not_accepted_is_said_to_be_in_the_last_line(made, console):
+    summary = made(wrong=3, worst_forgetting=5)
+    endings.print_transferred(console, summary, {})
+    last = console.export_text().splitlines()[-1]
+    assert last.startswith(f"Not accepted: {len(summary['against'])} reasons speak against it")
+    assert "the decision is yours" in last
+
+
+def test_a_training_ends_with_recall_and_images_of_each_class(console):
+    row = {"recall": 0.5, "support": 8, "recall_ci95": (0.2, 0.8)}
+    unknown = {"recall": None, "support": 0, "recall_ci95": None}
+    rows = {"[red]a[/red]": row, "b": unknown}
+    places = {"model": Path("out/model"), "next": "clinical-qkt run evaluate s.yaml " + "--long x " * 20}
+    endings.print_trained(console, "us", rows, places)
+    text = console.export_text()
+    assert "[red]a[/red]" in text and "20 to 80" in text and "8" in text
+    assert places["next"].rstrip() in text  # a command stays in one line, to be copied
+
+
+def test_predictions_are_counted_by_class(console):
+    endings.print_predicted(console, ["b", "a", "b"], {"one line an image": Path("p.csv")})
+    lines = console.export_text().splitlines()
+    assert "3 images" in lines[0] and [x.split()[1] for x in lines if "│" in x] == ["b", "a"]
+
+
+def test_an_answer_tells_what_was_given_and_why_not(console):
+    private = {"noise": 0.1, "epsilon": 1.0, "delta": 1e-5, "unit": "patient"}
+    given = ClassAnswer(label={"name": "a"}, kind="private_mean", count=30, **private)
+    declined = ClassAnswer(label={"name": "b"}, declined="too few patients")
+    endings.print_answered(console, "them", [given, declined], {})
+    text = console.export_text()
+    assert "private mean" in text and "(1, 1e-05)-private" in text and "declined: too few patients" in text
