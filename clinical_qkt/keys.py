@@ -7,6 +7,7 @@ hands it over, is replaced in the config; what stands for neither is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -120,7 +121,13 @@ def own_files(workflow: ConfigWorkflow) -> dict[str, dict[str, Any]]:
             where=f"--config_file: {root}",
             fix="name the bundle's train.yaml first, then the stage's file, and the site's YAML last",
         )
-    return {f.stem: ConfigParser.load_config_file(f) for f in sorted(root.glob("*.yaml"))}
+    return {f.stem: _loaded(f, f.stat().st_mtime_ns) for f in sorted(root.glob("*.yaml"))}
+
+
+@lru_cache(maxsize=100)
+def _loaded(file: Path, changed: int) -> dict[str, Any]:
+    """What a file says; not to be changed."""
+    return ConfigParser.load_config_file(file)
 
 
 def read_contract(values: Any) -> InputContract:
@@ -212,8 +219,9 @@ def _check_stage(parser: ConfigParser, own: Mapping[str, Mapping[str, Any]], ori
     Raises:
         InputError: all values that are wrong.
     """
-    said = {k: parser[k] for k in StageKeys.model_fields if k in parser and k not in Site.model_fields}
-    ours = {k: [c.get(k) for c in own.values()] for k in said}
+    config = parser.get("")  # asking the parser itself for a key that is missing is slow
+    said = {k: config[k] for k in StageKeys.model_fields if k in config and k not in Site.model_fields}
+    ours = {k: [c[k] for c in own.values() if k in c] for k in said}
     given = {
         k: _plain(parsed(parser, k, origin)) if is_expression(v) else v
         for k, v in said.items()

@@ -57,12 +57,13 @@ def put_right(parser: ConfigParser, own: dict[Place, Any], origin: Origin) -> li
     Returns:
         What stands for nothing.
     """
-    problems = []
-    for at, value in list(leaves(parser.get(""))):
-        if len(at) < 2 or at[0] in OF_THEIR_OWN or is_expression(value):
-            continue
-        reader = own.get(at) or (true_or_false if _looks_like_a_switch(at, value) else None)
-        if reader is None or (value is None and reader is not true_or_false):
+    config, problems = parser.get(""), []
+    found = {at: (reader, value) for at, reader in own.items() for value in _at(config, at)}
+    for at, value in leaves(config):
+        if len(at) > 1 and at[0] not in OF_THEIR_OWN and at not in own and _looks_like_a_switch(at, value):
+            found[at] = (true_or_false, value)
+    for at, (reader, value) in found.items():
+        if is_expression(value) or (value is None and reader is not true_or_false):
             continue
         try:
             read = reader(value)
@@ -73,6 +74,18 @@ def put_right(parser: ConfigParser, own: dict[Place, Any], origin: Origin) -> li
         if type(read) is not type(value):
             put(parser, "::".join(map(str, at)), read)
     return problems
+
+
+def _at(config: Any, at: Place) -> Iterator[Any]:
+    """The value at a place, if there is one."""
+    for part in at:
+        if isinstance(config, list) and str(part).isdigit() and int(part) < len(config):
+            config = config[int(part)]
+        elif isinstance(config, Mapping) and part in config:
+            config = config[part]
+        else:
+            return
+    yield config
 
 
 def is_expression(value: Any) -> bool:
