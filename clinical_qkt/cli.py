@@ -57,7 +57,9 @@ def prepare(
     site: Annotated[str, typer.Option(help="The site's pseudonym.")] = "my_hospital",
     labels: Annotated[
         str | None,
-        typer.Option(help="'folder', a CSV file (file, label, patient), or a keyword, e.g. BodyPartExamined."),
+        typer.Option(
+            help="'folder', a CSV file (file, label, patient), or a keyword, e.g. BodyPartExamined."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the split, where the source has none.")] = 0,
     intensity: Annotated[
@@ -81,13 +83,18 @@ def prepare(
     salt: Annotated[
         Path | None, typer.Option(help="The local/salt of an earlier run, so that patients keep their names.")
     ] = None,
-    allow_mixed_sizes: Annotated[bool, typer.Option(help="Images may differ in size.")] = False,
+    allow_mixed_sizes: Annotated[
+        bool, typer.Option("--allow-mixed-sizes", help="Images may differ in size.")
+    ] = False,
     bits: Annotated[
         int | None,
         typer.Option(min=9, max=16, help="Of grey pictures that use fewer than their files' 16, e.g. 12."),
     ] = None,
     allow_burned_in: Annotated[
-        bool, typer.Option(help="Take DICOM images that say that writing is burned into them.")
+        bool,
+        typer.Option(
+            "--allow-burned-in", help="Take DICOM images that say that writing is burned into them."
+        ),
     ] = False,
 ) -> None:
     """Check your images; make a datalist, a site's YAML and a summary."""

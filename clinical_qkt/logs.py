@@ -24,10 +24,8 @@ WORDS = ("alembic", "clinical_qkt", "ignite", "mlflow", "monai.bundle", "opacus"
 """Whose words are kept. All others may quote an image's header or name: of theirs only the place is told."""
 KEPT = 1000
 """Records that wait for a file; there are a few before a site is known."""
-_QUOTED = re.compile(
-    r"'[^']*'|\"[^\"]*\"|`[^`]*`|\S*[/\\]\S*|\S+\.(?:png|jpe?g|bmp|tiff?|dcm|nii|gz|json|npz|ya?ml|csv)\b",
-    re.I,
-)
+_SUFFIXES = "png|jpe?g|bmp|tiff?|dcm|nii|gz|json|npz|ya?ml|csv"
+_QUOTED = re.compile(rf"'[^']*'|\"[^\"]*\"|`[^`]*`|\S*[/\\]\S*|\S+\.(?:{_SUFFIXES})\b", re.I)
 
 
 class LogFile(logging.Handler):

@@ -28,12 +28,16 @@ def demo(
     query: Annotated[list[str] | None, typer.Option(help="A class it asks for; can be given again.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same one gives the same figures.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path("runs/demo"),
-    overwrite: Annotated[bool, typer.Option(help="Replace an earlier demo in that folder.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier demo in that folder.")
+    ] = False,
     max_per_class: Annotated[
         int, typer.Option(min=20, help="Training images used of each class, at most.")
     ] = 2500,
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each training.")] = None,
-    allow_mixed_sizes: Annotated[bool, typer.Option(help="Images may differ in size.")] = False,
+    allow_mixed_sizes: Annotated[
+        bool, typer.Option("--allow-mixed-sizes", help="Images may differ in size.")
+    ] = False,
     answers: Annotated[
         Literal["models", "statistics", "private"],
         typer.Option(help="What the others answer with: their models, exact statistics, private means."),

@@ -16,7 +16,7 @@ def compare(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN RUN…",
+            metavar="RUN RUN ...",
             help="A transfer's folder, its summary.json, an MLflow run id (6 characters do) or run name.",
         ),
     ],
@@ -27,7 +27,9 @@ def compare(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="All figures under their MLflow names.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for comparison.png and comparison.csv.")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace a comparison in that folder.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a comparison in that folder.")
+    ] = False,
 ) -> None:
     """Set finished transfers side by side.
 

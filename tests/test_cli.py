@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 import yaml
 from conftest import CONFIGS, DEMO, run, square
+from documented import PATH
 from PIL import Image
 
-from clinical_qkt import bundle
+from clinical_qkt import __version__, bundle
+from clinical_qkt.cli import app, exit_codes
 from clinical_qkt.errors import QKTError
 
 
@@ -114,6 +123,96 @@ def test_prepare_makes_what_the_bundle_takes(folder, tmp_path, capfd):
     bundle.run([CONFIGS / "train.yaml", out / "site.yaml"], max_epochs=1)
     assert run("package", "verify", "--unsigned", str(Path(values["output_dir"]) / "model")) == 0
     refused(capfd, 5, "is not an empty folder", "prepare", str(folder), "--out", str(out))
+
+
+# The command line itself
+
+
+def test_the_version_is_told(capfd):
+    assert run("--version") == 0
+    assert capfd.readouterr().out.strip() == __version__
+
+
+def every_command() -> list[tuple[str, ...]]:
+    """The words of each command that is shown in a help page."""
+    found: list[tuple[str, ...]] = [()]
+    for words in found:
+        command = typer.main.get_command(app)
+        for word in words:
+            command = command.commands[word]
+        inner = getattr(command, "commands", {})
+        found += [(*words, name) for name, c in inner.items() if not c.hidden]
+    return found
+
+
+@pytest.mark.parametrize("words", every_command(), ids=" ".join)
+def test_help_fits_80_columns_and_cuts_no_word(words):
+    env = {**os.environ, "COLUMNS": "80", "TERM": "dumb"}
+    command = [sys.executable, "-m", "clinical_qkt", *words, "--help"]
+    shown = subprocess.run(command, env=env, capture_output=True, text=True).stdout
+    assert shown and max(map(len, shown.splitlines())) <= 80
+    assert not re.findall(r"[\w,.]…", shown)
+
+
+def test_commands_stand_in_groups(capfd):
+    assert run("--help") == 0
+    shown = capfd.readouterr().out
+    groups = ("A hospital's way", "Packages and keys", "Review", "Research")
+    assert sorted(groups, key=shown.index) == list(groups)
+    assert shown.index("prepare") < shown.index("check ") < shown.index("Packages and keys")
+
+
+def test_a_shell_gets_its_completion():
+    env = {
+        **os.environ,
+        "_CLINICAL_QKT_COMPLETE": "complete_bash",
+        "COMP_WORDS": "clinical-qkt pre",
+        "COMP_CWORD": "1",
+    }
+    done = subprocess.run(["clinical-qkt"], env={**env, "PATH": PATH}, capture_output=True, text=True)
+    assert done.stdout.split() == ["prepare"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_command_with_its_own_code_and_one_sentence(number, code, capfd):
+    with pytest.raises(SystemExit) as e:
+        exit_codes(lambda: signal.raise_signal(number))
+    said = capfd.readouterr().err.strip()
+    assert e.value.code == code and said.startswith("stopped") and "\n" not in said
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_full_disk_is_an_error_and_no_traceback(capfd):
+    def fail() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/secret/Mueller.png")
+
+    with pytest.raises(SystemExit) as e:
+        exit_codes(fail)
+    said = capfd.readouterr().err
+    assert e.value.code == 5 and "the disk is full" in said and "Mueller" not in said
+
+
+def test_a_stage_ends_with_its_result_and_the_next_command(demo, tmp_path, capfd):
+    site = site_of(demo, tmp_path, output_dir=str(tmp_path / "out"), package_dir=str(tmp_path / "p"))
+    for stage, said, following in (
+        ("train", "validation images", "run evaluate"),
+        ("evaluate", "test images", "run transfer"),
+        ("share", "send the folder", "package verify p"),
+        ("transfer", "report.html", "run inference"),
+    ):
+        assert run("run", stage, str(site), "--max_epochs", "1", *AGREED.get(stage, ())) == 0
+        seen = capfd.readouterr()
+        assert seen.out.startswith("With MONAI's own launcher:\npython -m monai.bundle run --config_file ")
+        assert said in seen.out and f"clinical-qkt {following}" in seen.out, stage
+        assert "Warning" not in seen.out + seen.err and " - INFO - " not in seen.out + seen.err
+        assert (tmp_path / "out" / "log" / f"{stage}.log").is_file()
+    assert seen.out.splitlines()[-1].startswith(("Accepted", "Not accepted"))
+    texts = [p.read_text() for p in (tmp_path / "out" / "log").iterdir()]
+    assert texts and not [t for t in texts if str(tmp_path) in t or ".png" in t]
+    refused(capfd, 5, "holds the result of an earlier run", "run", "train", str(site))
+
+
+AGREED = {"share": ("--yes", "true")}
 
 
 def site_of(demo: Path, tmp_path: Path, **changes) -> Path:
