@@ -64,8 +64,8 @@ def test_the_command_refuses_a_package_that_was_changed(tmp_path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("[a, b]", "is no mapping"),
-        ("classes: [", "cannot be read"),
+        ("[a, b]", "holds no 'key: value' lines"),
+        ("classes: [", "is no YAML file"),
         ("query: [a]", "classes: "),
         ("classes: [a, {name: b, synonym: [a]}]", r"classes\.1\.synonym"),
         ("classes: [a, {name: b, synonyms: [A]}]", "'a' and 'b' overlap"),
