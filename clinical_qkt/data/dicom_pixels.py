@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder, pixel_array
-from pydicom.uid import UID, JPEGExtended12Bit, RLELossless
+from pydicom.uid import UID, JPEGExtended12Bit, JPEGTransferSyntaxes, RLELossless
 
 from clinical_qkt.data.formats import ImageRefused
 from clinical_qkt.data.headers import number, only_number, text
+from clinical_qkt.data.jpeg import frame_of
 from clinical_qkt.data.tables import coloured
 
 Array = np.ndarray[Any, Any]
@@ -93,10 +95,38 @@ def stored_values(header: Dataset) -> Array:
 
 
 def _decoded(header: Dataset, **options: Any) -> Array:
+    for plugin in _plugins(header):
+        try:
+            return pixel_array(header, decoding_plugin=plugin, **options)
+        except Exception:  # decoders raise anything, and may quote what they were given
+            continue
+    raise ImageRefused(_why_not_decoded(header))
+
+
+def _plugins(header: Dataset) -> list[str]:
+    """The decoders to try, in order.
+
+    GDCM is none of several, and gets no stream that its markers tell to be damaged: such a stream makes it
+    end the whole process.
+    """
+    decoder = get_decoder(UID(str(header.file_meta.TransferSyntaxUID)))
+    if decoder.is_native:
+        return [""]
+    others = [p for p in decoder.available_plugins if p != "gdcm"]
+    return others or (["gdcm"] if _is_whole(header) else [])
+
+
+def _is_whole(header: Dataset) -> bool:
+    """Whether a JPEG stream fits its header; other streams are not looked at."""
+    if header.file_meta.TransferSyntaxUID not in JPEGTransferSyntaxes:
+        return True
     try:
-        return pixel_array(header, **options)
-    except Exception:  # decoders raise anything, and may quote what they were given
-        raise ImageRefused(_why_not_decoded(header)) from None
+        found = frame_of(next(generate_frames(header.PixelData, number_of_frames=1)))
+    except Exception:  # a damaged encapsulation can raise anything
+        return False
+    sizes = [number(header, k) for k in ("Rows", "Columns", "SamplesPerPixel")]
+    fits = found is not None and [found.rows, found.columns, found.samples] == sizes
+    return fits and found is not None and 2 <= found.bits <= (number(header, "BitsAllocated") or 0)
 
 
 def _shifted(header: Dataset, bits: Bits) -> Array:
