@@ -124,9 +124,9 @@ def stages(bundle: Path) -> list[str]:
 
 
 def shipped() -> dict[str, Path]:
-    """The bundles that come with the software, by name: in the checkout, or inside the installed package."""
+    """The bundles that come with the software, by name: inside the installed package, or in the checkout."""
     here = Path(__file__).parent
-    folder = next((p for p in (here.parent / "bundles", here / "bundles") if p.is_dir()), here / "bundles")
+    folder = here / "bundles" if (here / "bundles").is_dir() else here.parent / "bundles"
     return {p.parent.parent.name: p.parent.parent for p in sorted(folder.glob("*/configs/train.yaml"))}
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clinical_qkt.report.facts import Summary
-from clinical_qkt.report.terminal import print_transfer
+from clinical_qkt.report.terminal import interval, print_transfer
 from clinical_qkt.report.words import percent, verdict
 
 Places = Mapping[str, str | Path]
@@ -30,7 +30,7 @@ def print_trained(console: Console, site: str, rows: Mapping[str, Mapping[str, A
     for heading in ("class", "validation images", "recall", "95 % interval"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
     for name, row in rows.items():
-        table.add_row(Text(name), str(row["support"]), percent(row["recall"]), _interval(row))
+        table.add_row(Text(name), str(row["support"]), percent(row["recall"]), interval(row))
     console.print(table)
     console.print("recall: of 100 validation images of the class, how many are recognised")
     print_places(console, places)
@@ -82,8 +82,3 @@ def print_places(console: Console, places: Places) -> None:
     width = max(map(len, places), default=0) + 2
     for what, where in places.items():
         console.print(f"{what + ':':<{width}}{where}", soft_wrap=True, markup=False, highlight=False)
-
-
-def _interval(row: Mapping[str, Any]) -> str:
-    ends = row["recall_ci95"]
-    return f"{percent(ends[0])} to {percent(ends[1])}" if ends else "-"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -28,13 +29,12 @@ def print_transfer(console: Console, summary: Summary) -> None:
     table.add_column("lost (points)", justify="right")
     for name, row in summary["after"]["per_class"].items():
         queried, earlier = name in student["query"], summary["before"]["per_class"][name]
-        interval = row["recall_ci95"]
         table.add_row(
             Text.assemble((name, "bold"), " (queried)") if queried else Text(name),
             str(row["support"]),
             percent(earlier["recall"]),
             percent(row["recall"]),
-            f"{percent(interval[0])} to {percent(interval[1])}" if interval else "-",
+            interval(row),
             "" if queried else points(summary["forgetting"]["per_class"][name]),
             style="bold" if queried else None,
         )
@@ -54,12 +54,20 @@ def print_transfer(console: Console, summary: Summary) -> None:
 def print_per_class(rows: dict[str, Any], title: str) -> None:
     """A model's recall per class, for ``evaluate``."""
     table = Table(title=escape(title), title_justify="left")
-    for heading in ("class", "test images", "recall", "precision", "F1", "AUROC"):
+    for heading in ("class", "test images", "recall", "95 % interval", "precision", "F1", "AUROC"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
     for name, row in rows.items():
         table.add_row(
             Text(name),
             str(row["support"]),
-            *(percent(row[k]) for k in ("recall", "precision", "f1", "auroc")),
+            percent(row["recall"]),
+            interval(row),
+            *(percent(row[k]) for k in ("precision", "f1", "auroc")),
         )
     Console().print(table)
+
+
+def interval(row: Mapping[str, Any]) -> str:
+    """The 95 % interval of a class's recall; a dash where there is none."""
+    ends = row["recall_ci95"]
+    return f"{percent(ends[0])} to {percent(ends[1])}" if ends else "-"
