@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from clinical_qkt.checking.finding import Finding, Stage
 from clinical_qkt.data.datalist import SECTIONS, Datalist, parse_datalist
-from clinical_qkt.data.formats import ImageRefused
-from clinical_qkt.data.images import raw_image, size_of
+from clinical_qkt.data.images import check_images, size_of
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.leaks import Listed, refuse_leaks
 from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.labels import LabelSpace
+from clinical_qkt.made_for import ImageFacts, MadeFor, require_made_for
 from clinical_qkt.sites import Site
 
 NEEDED = {
@@ -38,6 +40,8 @@ def findings(stage: Stage) -> Iterator[Finding]:
     yield _sections(stage, listed)
     yield from _labels(stage.site, listed)
     yield from _files(stage.site, listed)
+    yield from _apart(stage.site, listed)
+    yield from _first(stage, listed)
 
 
 def counts(site: Site) -> dict[str, int]:
@@ -96,30 +100,61 @@ def _files(site: Site, listed: Datalist) -> Iterator[Finding]:
         yield Finding("problem", "images", f"{missing} of {len(paths)} are missing", fix)
     else:
         yield Finding("ok", "images", f"{len(paths)} files are there")
-    yield from _first([path for path in paths if path.is_file()], site)
 
 
-def _first(paths: Sequence[Path], site: Site) -> Iterator[Finding]:
-    """One image opened, for all: the stage opens every one before it computes anything."""
-    if not paths:
+def _apart(site: Site, listed: Datalist) -> Iterator[Finding]:
+    """No patient and no image is in two sections; of DICOM files the headers are read.
+
+    Raises:
+        InputError: one is.
+    """
+    every = [
+        Listed(s, f"{s}[{k}]", site.data.parent / e.image, str(e.label), e.patient or "")
+        for s in SECTIONS
+        for k, e in enumerate(getattr(listed, s))
+    ]
+    refuse_leaks([one for one in every if one.file.is_file()], str(site.data))
+    yield Finding("ok", "sections", "no patient and no image was found in two of them")
+
+
+def _first(stage: Stage, listed: Datalist) -> Iterator[Finding]:
+    """One image opened, for all: the stage opens every one before it computes anything.
+
+    Raises:
+        InputError: it cannot be used, or the bundle is not made for such images.
+    """
+    site = stage.site
+    paths = [site.data.parent / e.image for s in SECTIONS for e in getattr(listed, s)]
+    there = [path for path in paths if path.is_file()][:1]
+    given = stage.contract()
+    if not there or given is None:
         return
-    try:
-        shape = raw_image(paths[0]).shape
-    except ImageRefused as e:
-        yield Finding("problem", "first image", str(e), getattr(e, "fix", None) or "look at the file")
-        return
-    told = f"{size_of(shape)}, {shape[0]} {'channel' if shape[0] == 1 else 'channels'}"
-    if shape[0] != site.channels or len(shape) - 1 != len(site.spatial_size):
-        fix = f"set 'channels: {shape[0]}' in the site's YAML, or use a bundle for such images"
+    found = check_images(there, str(site.data), allow_mixed_sizes=True, contract=given)
+    size = list(found.spatial_size or ())
+    facts = ImageFacts(found.kinds, found.channels, len(size), found.modalities)
+    require_made_for(MadeFor.model_validate(stage.value("made_for")), facts, f"{site.data.name}: image")
+    told = f"{size_of((0, *size))}, {found.channels} {'channel' if found.channels == 1 else 'channels'}"
+    if found.channels != site.channels or len(size) != len(given.spatial_size):
+        fix = f"set 'channels: {found.channels}' in the site's YAML, or use a bundle for such images"
         yield Finding("problem", "first image", f"{told}; the model takes {site.channels}", fix)
-        return
-    size, smaller = list(shape[1:]), "x".join(map(str, site.spatial_size))
-    if size != site.spatial_size:
-        shrunk = "shrunk" if all(a >= b for a, b in zip(size, site.spatial_size, strict=True)) else "resized"
-        fix = f"set 'spatial_size: {size}' in the site's YAML to keep what is in them"
-        yield Finding("warning", "first image", f"{told}; images are {shrunk} to {smaller}", fix)
     else:
-        yield Finding("ok", "first image", told)
+        yield _resized(told, size, given)
+
+
+def _resized(told: str, size: list[int], given: InputContract) -> Finding:
+    """What becomes of an image of a size."""
+    smaller = "x".join(map(str, given.spatial_size))
+    if given.spacing is not None:
+        spacing = "x".join(f"{s:g}" for s in given.spacing)
+        told += f"; resampled to {spacing} mm, then cropped or padded to {smaller}"
+        return Finding("ok", "first image", told)
+    if size == given.spatial_size:
+        return Finding("ok", "first image", told)
+    shrunk = all(a >= b for a, b in zip(size, given.spatial_size, strict=True))
+    fix = f"train with 'spatial_size: {size}' in the site's YAML to keep what is in them"
+    return Finding(
+        "warning", "first image", f"{told}; images are {'shrunk' if shrunk else 'resized'} to {smaller}", fix
+    )
 
 
 def _new_images(stage: Stage) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from monai.bundle import ConfigWorkflow
 
 from clinical_qkt import keys
+from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import QKTError
 from clinical_qkt.launch import Launch
 from clinical_qkt.packages.store import Model, load_model
@@ -77,3 +78,17 @@ class Stage:
         if self.command in ("query", "transfer"):
             self.site.require_classes(model.card.labels)
         return model
+
+    def contract(self) -> InputContract | None:
+        """How images are prepared; None where the model cannot tell.
+
+        Raises:
+            InputError: the section ``input`` is wrong.
+        """
+        if self.command not in ("evaluate", "inference"):
+            return self.value("contract")
+        try:
+            model = self.model()
+        except QKTError:  # told elsewhere
+            return None
+        return model.card.input if model else None
