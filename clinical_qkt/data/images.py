@@ -150,9 +150,10 @@ def check_images(
     """
     check, shapes = ImageCheck(), Counter[tuple[int, ...]]()
     example: dict[tuple[int, ...], str] = {}
+    intensity = contract.intensity if contract else None
     for path in tqdm(paths, desc="opening images", leave=False, disable=None if len(paths) > 2000 else True):
         try:
-            found = raw_image(path, contract and contract.intensity)
+            found = raw_image(path, intensity)
             shapes[found.shape] += 1
             example.setdefault(found.shape, name_of(path))
             require_content(found.values, contract)
