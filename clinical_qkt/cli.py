@@ -5,10 +5,12 @@ Exit codes: 0 done, 1 a bug, 2 bad input, 3 package refused, 4 query refused, 5 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -140,7 +142,8 @@ def check(
     from clinical_qkt.launch import plan
 
     planned = plan(stage or "train", site, context.args, bundle)
-    from clinical_qkt.checking.command import run_check
+    with _no_collecting():
+        from clinical_qkt.checking.command import run_check
 
     logs.keep_from_the_screen()  # again: the libraries have made their loggers by now
     if not run_check(planned, console, chosen=stage is not None, as_json=as_json):
@@ -169,7 +172,8 @@ def run(
 
     planned = plan(stage, site, context.args, bundle)
     print(f"With MONAI's own launcher:\n{planned.line()}\n", flush=True)
-    from clinical_qkt import bundle as bundles
+    with _no_collecting():
+        from clinical_qkt import bundle as bundles
 
     logs.keep_from_the_screen()  # again: the libraries have made their loggers by now
     bundles.launch(planned)
@@ -222,6 +226,16 @@ def _told(command: Callable[[], Any]) -> None:
             raise
         print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(problem.exit_code) from None
+
+
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """For the import of MONAI: its thousands of modules stay, and looking through them takes a second."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _stop(signum: int, _: Any) -> None:
