@@ -20,6 +20,8 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from clinical_qkt.data.bit_depth import Depth, depth_of
 from clinical_qkt.data.formats import ImageRefused, kind_of
+from clinical_qkt.data.misread import EXPORT, entries_of, refuse_lost_colours, refuse_misread
+from clinical_qkt.data.unidentified import refusal
 from clinical_qkt.files import write_whole
 
 Array = np.ndarray[Any, Any]
@@ -31,7 +33,6 @@ MAX_PIXELS = 2**27
 DARK = 4
 """A picture with more than 8 bits whose brightest pixel is below this part of the brightest possible one may
 be dark, or hold fewer bits than its file says; nothing in it tells which."""
-EXPORT = "export the pictures again, plain grey or RGB with 8 or 16 bits"
 OPAQUE, WHITE, DEEPEST = 255, 255.0, 65535.0
 
 
@@ -84,7 +85,7 @@ def read_picture(path: Path, bits: int | None = None) -> Picture:
     except ImageRefused:
         raise
     except Image.UnidentifiedImageError:
-        raise ImageRefused("not an image") from None
+        raise refusal(path) from None
     except Image.DecompressionBombError:
         raise ImageRefused(f"announces more than {MAX_PIXELS:,} pixels") from None
     except FileNotFoundError:
@@ -101,17 +102,27 @@ def _read(image: Image.Image, path: Path, bits: int | None) -> Picture:
     pages = getattr(image, "n_frames", 1)
     if pages != 1 and image.format != "MPO":  # a camera's MPO is its photograph, with previews behind it
         raise ImageRefused(f"holds {pages} pages or frames; one image a file is read", fix=EXPORT)
-    opened = _Opened(image, depth_of(image, path))
+    refuse_misread(image, path)
+    opened, entries = _Opened(image, depth_of(image, path)), entries_of(image)
     if pages != 1:
         opened.told.append("the first picture of several in the file")
-    if image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9):
-        opened.told.append("turned as its EXIF orientation says")
+    _tell_orientation(opened)
     image.load()  # Pillow turns a TIFF file here, and forgets its orientation
+    refuse_lost_colours(image, entries)
     opened.image = ImageOps.exif_transpose(image)
     _without_alpha(opened)
     values = _brightness(opened, bits)
     deep = opened.image.mode.startswith("I;16")
     return Picture(np.ascontiguousarray(np.moveaxis(values, 0, 1), np.float32), tuple(opened.told), deep)
+
+
+def _tell_orientation(opened: _Opened) -> None:
+    """What its EXIF says, and what Pillow will make of it."""
+    said = opened.image.getexif().get(ExifTags.Base.Orientation, 1)
+    if said in range(2, 9):
+        opened.told.append("turned as its EXIF orientation says")
+    elif not isinstance(said, int):
+        opened.told.append("not turned: its EXIF orientation is no number")
 
 
 def _without_alpha(opened: _Opened) -> None:
@@ -121,6 +132,7 @@ def _without_alpha(opened: _Opened) -> None:
         ImageRefused: it makes something transparent, and what lies behind is anybody's guess.
     """
     image = opened.image
+    _scale_key(image, opened.depth.bits)
     if image.mode.startswith("I;16"):
         key = image.info.get("transparency")
         if key is not None and (np.asarray(image) == key).any():
@@ -134,6 +146,15 @@ def _without_alpha(opened: _Opened) -> None:
         raise ImageRefused("is transparent in places", fix=EXPORT)
     opened.image = image.getchannel(0) if grey else image.convert("RGB")
     opened.told.append("an alpha channel dropped that is opaque everywhere")
+
+
+def _scale_key(image: Image.Image, bits: int) -> None:
+    """A PNG's transparent colour in the eight bits that Pillow makes of others, which it leaves as stored."""
+    key = image.info.get("transparency")
+    if image.mode == "L" and isinstance(key, int) and bits < 8:
+        image.info["transparency"] = key * OPAQUE // (2**bits - 1)
+    if image.mode == "RGB" and isinstance(key, tuple) and bits > 8:
+        image.info["transparency"] = tuple(part >> (bits - 8) for part in key)
 
 
 def _brightness(opened: _Opened, bits: int | None) -> Array:
@@ -179,12 +200,12 @@ def _deep(opened: _Opened, bits: int | None) -> Array:
     white = 2**said - 1
     if stored.max() > white:
         raise ImageRefused(f"holds values up to {stored.max()}, more than {said} bits can say")
+    turned = white - stored if depth.inverted else stored
     if bits is None and not depth.sure:
         _require_bright(stored, white, said)
-    if depth.inverted:
-        stored = white - stored
+        _require_bright(turned, white, said)
     opened.told.append(f"{said} bits, scaled by their depth" + (", white is zero" if depth.inverted else ""))
-    return stored * (WHITE / white)
+    return turned * (WHITE / white)
 
 
 def _require_bright(values: Array, white: int, bits: int) -> None:
@@ -207,6 +228,12 @@ def _floating(opened: _Opened) -> Array:
     if values.min() < 0 or values.max() > 1:
         raise ImageRefused(
             "holds floating-point numbers beyond 0 to 1, of which nobody knows which is white", fix=EXPORT
+        )
+    if values.max() < 1 / DARK and values.max() > values.min():
+        raise ImageRefused(
+            "holds floating-point numbers in the lowest quarter of 0 to 1: it is very dark, or its white is "
+            "another number",
+            fix=EXPORT,
         )
     opened.told.append("floating point, 0 as black and 1 as white")
     return values * WHITE

@@ -221,6 +221,7 @@ def test_floating_point_from_0_to_1_is_black_to_white_and_all_else_is_refused(re
     for odd, reason in (
         (values * 255, "beyond 0 to 1"),
         (values - 0.5, "beyond"),
+        (values * 0.2, "lowest quarter"),
         (values * np.nan, "not finite"),
     ):
         with pytest.raises(ImageRefused, match=reason):
@@ -261,7 +262,7 @@ def test_what_is_huge_is_told_from_what_is_damaged(tmp_path, monkeypatch):
     for part, reason in (
         (whole[:60], "truncated or damaged"),
         (b"words", "not an image"),
-        (b"", "not an image"),
+        (b"", "not an image: the file is empty"),
     ):
         (tmp_path / "b.png").write_bytes(part)
         with pytest.raises(ImageRefused, match=f"^{reason}$"):
@@ -311,7 +312,7 @@ def test_a_picture_of_any_kind_is_what_pillow_shows_or_is_refused(tmp_path_facto
     try:
         found = read_picture(file)
     except ImageRefused as e:
-        dark = mode == "I;16" and image.getextrema()[1] < 2**14
+        dark = (mode == "I;16" and image.getextrema()[1] < 2**14) or (mode == "F" and np.max(image) < 0.25)
         assert dark or mode == "I" or (mode == "F" and image.getextrema()[1] > 1), str(e)
         return
     grey = mode in ("1", "L", "LA", "I;16", "F")
@@ -324,6 +325,113 @@ def test_a_picture_of_any_kind_is_what_pillow_shows_or_is_refused(tmp_path_facto
         expected = np.asarray(image.convert("L" if grey else "RGB"), np.float64)
     tolerance = 40 if kind == "JPEG" else 3 if mode == "YCbCr" else 0.51
     assert abs(upright(found.values) - expected).mean() <= tolerance
+
+
+def test_a_transparent_colour_of_few_or_many_bits_is_found(tmp_path):
+    four = [bytes(row) for row in RNG.integers(0, 256, (9, 4), dtype=np.uint8)]
+    used = four[0][0] >> 4
+    colour = RNG.integers(0, 256, (9, 7, 3), dtype=np.uint8).astype(">u2") * 256 + 7
+    rows = [row.tobytes() for row in colour.astype(">u2")]
+    for content in (
+        png(4, 0, four, (b"tRNS", struct.pack(">H", used))),
+        png(16, 2, rows, (b"tRNS", colour[3, 3].astype(">u2").tobytes())),
+    ):
+        (tmp_path / "a.png").write_bytes(content)
+        with pytest.raises(ImageRefused, match="transparent in places"):
+            read_picture(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes(png(16, 2, rows, (b"tRNS", b"\0\0" * 3)))
+    kept = colour.any(2).all()
+    assert kept and np.array_equal(upright(read_picture(tmp_path / "a.png").values), colour >> 8)
+
+
+def bmp(bits, rows, palette):
+    """A BMP file of nine rows, whose colours are written as many as they are."""
+    colours = b"".join(bytes([*c, 0]) for c in palette)
+    data = b"".join(row + b"\0" * (-len(row) % 4) for row in rows[::-1])
+    start = 54 + len(colours)
+    sizes = struct.pack("<IiiHHIIiiII", 40, 8, len(rows), 1, bits, 0, len(data), 1, 1, len(palette), 0)
+    return b"BM" + struct.pack("<IHHI", start + len(data), 0, 0, start) + sizes + colours + data
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_pixels_of_several_bits_are_never_read_as_one_bit(tmp_path, bits):
+    """Pillow takes a palette of black and white for one bit a pixel."""
+    rows = [bytes([1] * bits)] * 9
+    (tmp_path / "a.bmp").write_bytes(bmp(bits, rows, [(0, 0, 0), (255, 255, 255)]))
+    with pytest.raises(ImageRefused, match=f"{bits} bits whose short palette"):
+        read_picture(tmp_path / "a.bmp")
+    (tmp_path / "a.bmp").write_bytes(bmp(1, [b"\xa5"] * 9, [(0, 0, 0), (255, 255, 255)]))
+    assert np.array_equal(
+        upright(read_picture(tmp_path / "a.bmp").values)[0] // 255, [1, 0, 1, 0, 0, 1, 0, 1]
+    )
+
+
+def test_pixels_whose_colour_the_palette_lacks_are_damage_and_not_black(tmp_path):
+    rows = [bytes(range(8))] * 9
+    shades = [(9, 20 * i, 3) for i in range(8)]
+    for kind, whole, short in (
+        ("bmp", bmp(8, rows, shades), bmp(8, rows, shades[:7])),
+        ("png", *(png(8, 3, rows, (b"PLTE", bytes(sum(p, ())))) for p in (shades, shades[:7]))),
+    ):
+        (tmp_path / f"a.{kind}").write_bytes(whole)
+        assert upright(read_picture(tmp_path / f"a.{kind}").values)[0, 7, 1] == 140
+        (tmp_path / f"a.{kind}").write_bytes(short)
+        with pytest.raises(ImageRefused, match="its palette lacks"):
+            read_picture(tmp_path / f"a.{kind}")
+
+
+def tiff(order, data, tags):
+    """A TIFF file of one strip; tags beside its size are ``number: value`` or ``number: [values]``."""
+    size = {256: 7, 257: 9, 273: [8], 277: 1, 278: 9, 279: [len(data)]}
+    entries, more, at = b"", b"", 8 + len(data)
+    count = len(size | tags)
+    for number, value in sorted((size | tags).items()):
+        values = value if isinstance(value, list) else [value]
+        held = struct.pack(f"{order}{len(values)}H", *values)
+        if len(held) > 4:
+            held, more = struct.pack(f"{order}I", at + 6 + 12 * count + len(more)), more + held
+        entries += struct.pack(f"{order}HHI", number, 3, len(values)) + held.ljust(4, b"\0")
+    head = b"II*\0" if order == "<" else b"MM\0*"
+    directory = struct.pack(f"{order}H", count) + entries + b"\0" * 4
+    return head + struct.pack(f"{order}I", at) + data + directory + more
+
+
+def test_tiff_files_that_pillow_reads_wrongly_are_refused_and_their_like_are_not(tmp_path):
+    deep = RNG.integers(0, 65536, (3, 9, 7), dtype=np.uint16)
+    apart = [{258: [16] * 3, 259: 1, 262: 2, 277: 3, 284: 2, 273: [8, 134, 260], 279: [126] * 3}]
+    floats = zlib.compress(np.linspace(0, 1, 63, dtype=">f4").tobytes())
+    swapped = {258: 32, 259: 8, 262: 1, 339: 3}
+    deeper = {258: 8, 259: 1, 262: 1, 32997: 2}
+    for content, reason in (
+        (tiff("<", deep.tobytes(), apart[0]), "one after the other"),
+        (tiff(">", floats, swapped), "compressed numbers of 32 bits"),
+        (tiff("<", GREY.tobytes() * 2, deeper), "holds 2 pages"),
+        (tiff("<", b"RIFF", {258: 8, 259: 50001, 262: 1}), "WebP|rare kind"),
+    ):
+        (tmp_path / "a.tif").write_bytes(content)
+        with pytest.raises(ImageRefused, match=reason):
+            read_picture(tmp_path / "a.tif")
+    together = {258: [16] * 3, 259: 1, 262: 2, 277: 3, 284: 1}
+    (tmp_path / "a.tif").write_bytes(tiff("<", np.moveaxis(deep, 0, -1).tobytes(), together))
+    assert np.array_equal(upright(read_picture(tmp_path / "a.tif").values), np.moveaxis(deep, 0, -1) >> 8)
+    floats = zlib.compress(np.linspace(0, 1, 63, dtype="<f4").tobytes())
+    (tmp_path / "a.tif").write_bytes(tiff("<", floats, swapped))
+    assert np.allclose(upright(read_picture(tmp_path / "a.tif").values).ravel(), np.linspace(0, 255, 63))
+
+
+def test_what_is_no_picture_is_called_by_what_it_is(tmp_path):
+    for content, reason in (
+        (b"GIF89a", "a GIF file by its content"),
+        (b"\0\0\0\x18ftypheic" + b"\0" * 99, "a HEIC file by its content"),
+        (b"<!DOCTYPE html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS"),
+        (bytes(999), "nothing but zeros"),
+        (b"\x89PNG\r\n\x1a\n", "a PNG file of a rare kind, or damaged"),
+        (bytes(128) + b"DICM", "but a DICOM file"),
+    ):
+        (tmp_path / "a.png").write_bytes(content)
+        with pytest.raises(ImageRefused, match=f"^not an? .*{reason}"):
+            read_picture(tmp_path / "a.png")
 
 
 def test_the_depth_of_a_file_is_read_from_its_own_words(tmp_path):
