@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 _embedded = False
+_folder: Path | str = ""
+"""Into which the stage writes that is being run."""
 _launch: Launch | None = None
 
 
@@ -66,7 +68,7 @@ def _plain_errors(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except Exception as e:
-            problem = explained(e)
+            problem = explained(e, _folder)
             if problem is None or _embedded:
                 raise
             print(f"error: {problem}", file=sys.stderr)
@@ -122,13 +124,16 @@ def run(config_files: Sequence[Path], *, embedded: bool = True, **overrides: Any
 @_plain_errors
 def check() -> Site:
     """Check every key of the config that is being run, see ``keys``."""
+    global _folder
     workflow = _running_workflow()
     site = keys.check(workflow)
     command = workflow.parser["command"]
     logs.open_log(site.output_dir, command)
     if not _embedded:
         private = "guarded" in workflow.parser
-        vars(workflow)["run"] = stopping.guarded(workflow.run, command, private=private)
+        places = {"share": site.package_dir, "query": site.query_dir, "transfer": site.transfer_dir}
+        _folder = places.get(command, site.output_dir)
+        vars(workflow)["run"] = stopping.guarded(workflow.run, command, _folder, private=private)
     return site
 
 

@@ -106,6 +106,7 @@ _DISK = {
     errno.ENOMEM: ("the memory does not suffice", "set a smaller 'batch_size', or end other programs"),
 }
 """What the operating system says that a person can mend."""
+_OF_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _SAID = {
     "no space left on device": errno.ENOSPC,
     "(os error 28)": errno.ENOSPC,
@@ -127,10 +128,13 @@ _SAID = {
 """The same in the words of SQLite, safetensors and torch, whose errors carry no number."""
 
 
-def explained(error: BaseException | None) -> QKTError | None:
+def explained(error: BaseException | None, folder: str | Path = "") -> QKTError | None:
     """The user's problem behind an error: itself, one of its causes, or a disk that could not take a file.
 
     MONAI, pydantic and MLflow wrap what they run into, so the chain of causes is walked.
+
+    Args:
+        folder: into which was written, where the error does not tell.
 
     Returns:
         None for what no user could mend: a bug.
@@ -140,9 +144,15 @@ def explained(error: BaseException | None) -> QKTError | None:
             return error
         if (number := _number(error)) in _DISK:
             what, fix = _DISK[number]
-            return OutputError(what, where=_folder(error), fix=fix)
-        error = error.__cause__
+            return OutputError(what, where=_folder(error) or str(folder), fix=fix)
+        error = error.__cause__ or _behind(error)
     return None
+
+
+def _behind(error: BaseException) -> BaseException | None:
+    """A failed writing that another error hides: torch's writer raises one of its own when it is closed."""
+    hidden = error.__context__
+    return hidden if isinstance(hidden, OSError) and hidden.errno in _OF_WRITING else None
 
 
 def _number(error: BaseException) -> int:

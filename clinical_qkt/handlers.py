@@ -20,7 +20,7 @@ from monai.utils import set_determinism
 
 from clinical_qkt import __version__, endings, metrics, report
 from clinical_qkt.budget import retained_recall
-from clinical_qkt.errors import InputError
+from clinical_qkt.errors import InputError, explained
 from clinical_qkt.files import fingerprint, sha256, write_json, write_text
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.store import Model
@@ -112,6 +112,7 @@ class TrackTraining:
     ) -> None:
         self.site, self.task, self.name, self.device = site, task, name, device
         self.params, self.metrics, self.work = params, metrics, work
+        self.tracker: Tracker | None = None
         self._open = ExitStack()
 
     def attach(self, engine: Engine) -> None:
@@ -121,25 +122,32 @@ class TrackTraining:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self.fail)
 
     def start(self, engine: Engine) -> None:
-        self.tracker = Tracker.of(self.site, self.task)
+        tracker = self.tracker = Tracker.of(self.site, self.task)
         tags, place = {"site": self.site.site}, self.site.output_dir / "model"
-        run = self.tracker.run(self.name, tags, place=place, work=self.work)
+        run = tracker.run(self.name, tags, place=place, work=self.work)
         self.run = self._open.enter_context(run)
         digest = sha256(self.site.data)
-        self.tracker.params(self.run, {**self.params, "seed": self.site.seed, "data_sha256": digest})
-        self.tracker.dataset(self.run, self.site.site, digest, "training")
-        self.tracker.software(self.run, self.device)
+        tracker.params(self.run, {**self.params, "seed": self.site.seed, "data_sha256": digest})
+        tracker.dataset(self.run, self.site.site, digest, "training")
+        tracker.software(self.run, self.device)
 
     def epoch(self, engine: Engine) -> None:
+        assert self.tracker
         self.tracker.log(self.run, self.metrics(engine), step=engine.state.epoch)
 
     def finish(self, engine: Engine) -> None:
+        assert self.tracker
         self._open.close()
         self.tracker.deliver()
 
     def fail(self, engine: Engine, error: BaseException) -> None:
-        self._open.__exit__(type(error), error, error.__traceback__)
-        self.tracker.deliver()
+        try:
+            self._open.__exit__(type(error), error, error.__traceback__)
+            if self.tracker:
+                self.tracker.deliver()
+        except Exception as e:  # a full disk stops the closing of the run, too; the first error is told
+            if explained(e) is None:
+                raise
         raise error
 
 

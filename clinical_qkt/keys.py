@@ -17,6 +17,7 @@ from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from pydantic import BaseModel, ValidationError
 
 from clinical_qkt.asking import QuerySettings
+from clinical_qkt.components import strange_arguments
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.launch import chain
@@ -61,7 +62,8 @@ def check(workflow: ConfigWorkflow) -> Site:
     _require_files(workflow, own_files_given(own) or parser.get(FILES))
     _require_known(parser, own, origin)
     _require_site(parser)
-    problems = put_right(parser, readers(list(own.values())), origin)
+    problems = strange_arguments(parser, own.values())
+    problems += put_right(parser, readers(list(own.values())), origin)
     if problems:
         raise refusal(problems, origin, fix=FIX)
     _check_stage(parser, own, origin)

@@ -7,8 +7,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from clinical_qkt import logs
 from clinical_qkt.errors import explained
 
 CONTINUED = ("train", "transfer", "share")
@@ -24,11 +26,12 @@ class Stopped(SystemExit):
 
 
 @contextmanager
-def plainly(after_stop: str) -> Iterator[None]:
+def plainly(after_stop: str, folder: Path) -> Iterator[None]:
     """End the process with one sentence on standard error instead of a traceback, where that can be.
 
     Args:
         after_stop: what the same command does next time.
+        folder: into which is written.
 
     Raises:
         SystemExit: with the exit code of the error, or 128 and the signal's number.
@@ -40,25 +43,27 @@ def plainly(after_stop: str) -> Iterator[None]:
         print(f"stopped; {after_stop}", file=sys.stderr)
         raise SystemExit(e.code) from None
     except Exception as e:
-        problem = explained(e)
+        logs.log_error(e)
+        problem = explained(e, folder)
         if problem is None:
             raise
         print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(problem.exit_code) from e
 
 
-def guarded(run: Callable[[], Any], command: str, *, private: bool) -> Callable[[], Any]:
+def guarded(run: Callable[[], Any], command: str, folder: Path, *, private: bool) -> Callable[[], Any]:
     """A workflow's ``run`` that ends plainly.
 
     Args:
         command: the stage.
+        folder: for its results.
         private: a training that keeps nothing to go on from.
     """
     goes_on = command in CONTINUED and not private
     after = "goes on from what is done" if goes_on else "begins anew"
 
     def ends_plainly() -> Any:
-        with plainly(f"nothing unfinished was put in place, and the same command {after}"):
+        with plainly(f"the same command {after}", folder):
             return run()
 
     return ends_plainly

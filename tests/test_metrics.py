@@ -116,3 +116,9 @@ def test_confusion_has_true_classes_in_rows():
         [0, 1, 1],
         [0, 0, 0],
     ]
+
+
+def test_without_any_image_nothing_is_known():
+    rows = metrics.per_class(np.zeros((0, 2)), np.zeros(0, dtype=int), ["a", "b"])
+    assert rows["a"] == rows["b"] and rows["a"]["support"] == 0
+    assert all(value is None for key, value in rows["a"].items() if key != "support")

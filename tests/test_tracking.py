@@ -171,3 +171,14 @@ def test_a_database_is_whole_or_not_there(tmp_path, monkeypatch):
         Tracker(uri, "task")
     assert not list(tmp_path.glob("*.db"))
     assert Tracker(uri, "task").experiment_id == "1"
+
+
+def test_an_experiment_that_was_deleted_is_refused_with_how_to_restore_it(tmp_path):
+    uri = f"sqlite:///{tmp_path / 'm.db'}"
+    made = Tracker(uri, "task")
+    made.client.delete_experiment(made.experiment_id)
+    with pytest.raises(InputError, match="the experiment 'task' was deleted") as e:
+        Tracker(uri, "task")
+    assert f"experiments restore --experiment-id {made.experiment_id}" in e.value.fix
+    made.client.restore_experiment(made.experiment_id)
+    assert Tracker(uri, "task").experiment_id == made.experiment_id
