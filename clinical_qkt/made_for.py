@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from clinical_qkt.data.formats import Kind
 from clinical_qkt.errors import InputError
+from clinical_qkt.launch import shipped
 
 _NAMES: dict[Kind, str] = {
     "picture": "pictures (PNG, JPEG, TIFF, BMP)",
@@ -79,19 +79,13 @@ def require_made_for(made_for: MadeFor, facts: ImageFacts, where: str) -> None:
     raise InputError(obstacle, where=where, fix=f"{use}, see docs/how-to/prepare-your-images.md")
 
 
-def bundles_folder() -> Path:
-    """Where the shipped bundles lie: in the checkout, or inside the installed package."""
-    here = Path(__file__).parent
-    return next((p for p in (here.parent / "bundles", here / "bundles") if p.is_dir()), here / "bundles")
-
-
 def fitting(facts: ImageFacts) -> list[str]:
     """The names of the shipped bundles that are made for such images."""
     found = []
-    for file in sorted(bundles_folder().glob("*/configs/metadata.json")):
-        metadata = json.loads(file.read_text(encoding="utf-8"))
+    for name, folder in shipped().items():
+        metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
         sizes = metadata["network_data_format"]["inputs"]["image"]["spatial_shape"]
         made_for = MadeFor.model_validate(metadata["defaults"]["made_for"])
         if made_for.obstacle(facts) is None and len(sizes) == facts.dimensions:
-            found.append(file.parent.parent.name)
+            found.append(name)
     return found
