@@ -20,8 +20,9 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import data_element_generator
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
-from clinical_qkt.data.formats import PREFIX, PREFIX_AT, ImageRefused
+from clinical_qkt.data.formats import ImageRefused
 from clinical_qkt.data.headers import quiet, text
+from clinical_qkt.data.signatures import PREFIX, PREFIX_AT
 
 DEFER = 64 * 2**20
 """Bytes above which pixel data stay in the file until they are asked for, e.g. of long films."""

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from clinical_qkt.data.signatures import ENOUGH, is_dicom, picture_kind, unread_kind
+
 Kind = Literal["picture", "dicom", "nifti"]
 
 SUFFIXES: dict[str, Kind] = {
     ".png": "picture",
     ".jpg": "picture",
     ".jpeg": "picture",
+    ".jpe": "picture",
+    ".jfif": "picture",
     ".bmp": "picture",
     ".tif": "picture",
     ".tiff": "picture",
@@ -24,8 +28,6 @@ SUFFIXES: dict[str, Kind] = {
     ".nii.gz": "nifti",
 }
 NO_IMAGE = "is no image file"
-PREFIX_AT, PREFIX = 128, b"DICM"
-"""Where a DICOM file says that it is one (PS3.10, section 7.1)."""
 
 
 class ImageRefused(ValueError):
@@ -56,8 +58,7 @@ def kind_of(path: Path) -> Kind | None:
         return SUFFIXES[suffix]
     try:
         with path.open("rb") as f:
-            f.seek(PREFIX_AT)
-            return "dicom" if f.read(len(PREFIX)) == PREFIX else None
+            return "dicom" if is_dicom(f.read(ENOUGH)) else None
     except OSError:
         return None
 
@@ -151,9 +152,21 @@ def _entry(path: Path) -> Entry:
         return Entry(path, None, "is no file" if mode else "may not be looked at")
     kind = kind_of(path)
     if kind is None:
-        readable = os.access(path, os.R_OK)
-        return Entry(path, None, NO_IMAGE if readable else "is a file that may not be opened")
+        return Entry(path, None, _by_content(path))
     return Entry(path, kind)
+
+
+def _by_content(path: Path) -> str:
+    """Why a file is passed over whose name is no image's: it may be one all the same."""
+    try:
+        with path.open("rb") as f:
+            head = f.read(ENOUGH)
+    except OSError:
+        return "is a file that may not be opened"
+    if named := picture_kind(head):
+        return f"is a {named} file by its content, and its name does not end so"
+    unread = unread_kind(head)
+    return f"is a {unread} file, which is not read: convert it to PNG" if unread else NO_IMAGE
 
 
 def image_files(folder: Path) -> Iterator[Path]:

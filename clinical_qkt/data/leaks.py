@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from clinical_qkt.errors import InputError
 from clinical_qkt.names import in_words
 
 TAGS = ["PatientID", "IssuerOfPatientID"]
+SECTION_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+"""What people call the sections of their data."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,24 @@ def refuse_leaks(listed: Sequence[Listed], where: str) -> None:
     named = ((one.patient, one.section) for one in listed if one.patient)
     refuse_shared_patients(named, where)
     refuse_shared_patients(_of_headers([one for one in listed if not one.patient]), where)
+
+
+def refuse_sections(folders: Collection[str], where: str) -> None:
+    """Sections, which would be taken for classes.
+
+    Args:
+        folders: names of the sub-folders that are to be classes.
+
+    Raises:
+        InputError: all of them are called as sections are.
+    """
+    called = sorted(name for name in folders if name.lower() in SECTION_NAMES)
+    if called and len(called) == len(folders):
+        raise InputError(
+            f"its sub-folders are called as sections are, not as classes: {in_words(called)}",
+            where=where,
+            fix="give a datalist, which keeps sections, or one folder with a sub-folder for each class",
+        )
 
 
 def refuse_shared_patients(seen: Iterable[tuple[str, str]], where: str) -> None:

@@ -30,6 +30,7 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 """Whatever a file is called, it is opened as one of these or not at all."""
 MAX_PIXELS = 2**27
 """A picture that announces more is refused before memory is asked for."""
+SMALLER = "cut out what shows the class, or shrink the pictures"
 DARK = 4
 """A picture with more than 8 bits whose brightest pixel is below this part of the brightest possible one may
 be dark, or hold fewer bits than its file says; nothing in it tells which."""
@@ -87,7 +88,7 @@ def read_picture(path: Path, bits: int | None = None) -> Picture:
     except Image.UnidentifiedImageError:
         raise refusal(path) from None
     except Image.DecompressionBombError:
-        raise ImageRefused(f"announces more than {MAX_PIXELS:,} pixels") from None
+        raise ImageRefused(f"announces more than {MAX_PIXELS:,} pixels", fix=SMALLER) from None
     except FileNotFoundError:
         raise ImageRefused("missing") from None
     except PermissionError:
@@ -98,7 +99,7 @@ def read_picture(path: Path, bits: int | None = None) -> Picture:
 
 def _read(image: Image.Image, path: Path, bits: int | None) -> Picture:
     if image.width * image.height > MAX_PIXELS:
-        raise ImageRefused(f"announces more than {MAX_PIXELS:,} pixels")
+        raise ImageRefused(f"announces more than {MAX_PIXELS:,} pixels", fix=SMALLER)
     pages = getattr(image, "n_frames", 1)
     if pages != 1 and image.format != "MPO":  # a camera's MPO is its photograph, with previews behind it
         raise ImageRefused(f"holds {pages} pages or frames; one image a file is read", fix=EXPORT)

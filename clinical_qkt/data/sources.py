@@ -17,6 +17,7 @@ import numpy as np
 from clinical_qkt.data import formats
 from clinical_qkt.data.datalist import SECTIONS, Section, load_datalist, parse_datalist
 from clinical_qkt.data.images import check_images
+from clinical_qkt.data.leaks import refuse_sections
 from clinical_qkt.data.npz_labels import read_labels
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
@@ -120,7 +121,7 @@ def from_npz(path: Path, seed: int = 0) -> Source:
     keep = _first_of_each(images)
     if len(keep) < len(images):
         notes.append(f"{len(images) - len(keep)} exact duplicates were dropped before splitting")
-    splits = stratified(keep, labels, seed, str(path))
+    splits = stratified(keep, labels, seed, str(path), classes.names)
     notes.append(_split_note(seed, splits, labels, classes))
     return Source(path.stem, classes, images, labels, splits, notes=notes)
 
@@ -131,6 +132,7 @@ def from_folder(path: Path, seed: int = 0, *, allow_mixed_sizes: bool = False) -
     Which files count is said by ``formats.entries``, as everywhere.
     """
     folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    refuse_sections([p.name for p in folders], str(path))
     if not folders:
         raise InputError(
             "has no sub-folders",
@@ -150,7 +152,7 @@ def from_folder(path: Path, seed: int = 0, *, allow_mixed_sizes: bool = False) -
                 fix="; ".join(["add some or remove the folder", *formats.passed_over(found)]),
             )
     check = check_images(images, str(path), allow_mixed_sizes=allow_mixed_sizes)
-    splits = stratified(np.flatnonzero(check.readable), labels, seed, str(path))
+    splits = stratified(np.flatnonzero(check.readable), labels, seed, str(path), classes.names)
     notes = [*formats.passed_over(found), _split_note(seed, splits, labels, classes)]
     left_out += check.skipped
     return Source(path.name, classes, images, labels, splits, left_out=left_out, notes=notes)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from clinical_qkt.data.datalist import SECTIONS, Section
 from clinical_qkt.data.formats import suffix_of
+from clinical_qkt.data.leaks import refuse_sections
 from clinical_qkt.errors import InputError, QKTError
 from clinical_qkt.files import write_json
 from clinical_qkt.labels import LabelSpace
@@ -76,7 +77,7 @@ class Prepare:
                 drop_duplicates(self.found)
             else:
                 self.leave_out()
-                sections = self.split()
+                sections = self.split(labelling)
                 self.place_images(sections)
             self.note_what_was_decided(source, labelling, piles, sections)
             self.local.write_files(self.rows(source))
@@ -146,14 +147,17 @@ class Prepare:
         """What is not left out."""
         return [f for f in self.found if not f.reason]
 
-    def split(self) -> dict[Section, list[Found]]:
+    def split(self, labelling: Labelling | None) -> dict[Section, list[Found]]:
         """Which image is in which section.
 
         Raises:
             InputError: a class has too few images or patients.
         """
         kept = self.kept()
-        LabelSpace(sorted({f.label for f in kept}), where="--labels")
+        classes = sorted({f.label for f in kept})
+        LabelSpace(classes, where="--labels")
+        if isinstance(labelling, FolderLabels):
+            refuse_sections(classes, WHERE)
         if kept[0].section is not None:
             return given_sections(kept)
         dealt = split([f.label for f in kept], [f.patient for f in kept], self.settings.seed, WHERE)
@@ -186,7 +190,7 @@ class Prepare:
     ) -> None:
         """Everything that a user should know before training, in words."""
         kept = self.kept()
-        self.notes += summary.patients_told(kept)
+        self.notes += summary.patients_told(kept) + summary.lost_classes_told(self.found)
         if isinstance(labelling, TableLabels):
             self.notes += labelling.notes()
         if isinstance(labelling, FolderLabels):

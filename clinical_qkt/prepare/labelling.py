@@ -51,7 +51,10 @@ class FolderLabels:
 
     def label(self, file: PurePath, header: Dataset | None) -> Label:
         if len(file.parts) < 2:
-            raise ImageRefused("lies in no sub-folder, so it has no label")
+            raise ImageRefused(
+                "lies in no sub-folder, so it has no label",
+                fix="put the images of each class into a sub-folder of its name, or give --labels",
+            )
         return Label(file.parts[0])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,10 +83,9 @@ def tell_next(console: Console, out: Path, prepared: bool, kind: Kind) -> None:
     """What to do now."""
     console.print(f"Summary: {out / 'summary.html'}", soft_wrap=True, markup=False)
     if prepared:
+        site = shlex.quote(str(out / "site.yaml"))
         console.print(
-            f"Next: read {out / 'site.yaml'}, then\n"
-            f"  clinical-qkt check {out / 'site.yaml'}\n"
-            f"  clinical-qkt run train {out / 'site.yaml'}",
+            f"Next: read {site}, then\n  clinical-qkt check {site}\n  clinical-qkt run train {site}",
             soft_wrap=True,
             markup=False,
             highlight=False,

@@ -40,17 +40,32 @@ def refuse_if_none_is_left(found: Sequence[Found]) -> None:
         InputError: every image was refused.
     """
     if all(f.reason for f in found):
-        reason, count = Counter(f.reason for f in found).most_common(1)[0]
-        raise InputError(f"no image can be used; most often ({count}): {reason}", where=WHERE, fix=LOOK)
+        (reason, fix), count = Counter((f.reason, f.fix) for f in found).most_common(1)[0]
+        raise InputError(
+            f"no image can be used; most often ({count}): {reason}",
+            where=WHERE,
+            fix=f"{fix}; {LOOK}" if fix else LOOK,
+        )
 
 
 def refuse_odd_channels(found: Sequence[Found]) -> None:
-    """Leave out images with another number of channels than most."""
+    """Leave out images with another number of channels than most; many such pictures are a mistake.
+
+    Raises:
+        InputError: too many pictures have another number.
+    """
     kept = [f for f in found if not f.reason]
     usual = Counter(f.shape[0] for f in kept).most_common(1)[0][0]
-    for one in kept:
-        if one.shape[0] != usual:
-            one.reason = f"has {one.shape[0]} channels, most images have {usual}"
+    odd = [f for f in kept if f.shape[0] != usual]
+    for one in odd:
+        one.reason = f"has {one.shape[0]} channels, most images have {usual}"
+    if kept[0].kind == "picture" and len(odd) > MAX_UNREADABLE * len(kept):
+        raise InputError(
+            f"some pictures are grey and some are in colour: {len(odd)} of {len(kept)} have "
+            f"{odd[0].shape[0]} channels, most have {usual}",
+            where=WHERE,
+            fix=f"convert all pictures to grey, or all to colour; {LOOK}",
+        )
 
 
 def refuse_blank(found: Sequence[Found]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -98,8 +99,8 @@ class SiteFile:
         lines = [
             f"# {self.site}, as `clinical-qkt prepare` {__version__} made it of your images.",
             "# A reason stands above each key; change what you know better: docs/reference/site-yaml.md",
-            f"# Next: clinical-qkt check {path}",
-            f"#       clinical-qkt run train {path}",
+            f"# Next: clinical-qkt check {shlex.quote(str(path))}",
+            f"#       clinical-qkt run train {shlex.quote(str(path))}",
         ]
         for one in self.chosen:
             lines += ["", f"# {one.why}", _yaml(one.key, one.value)]

@@ -49,7 +49,7 @@ def split(labels: Sequence[str], patients: Sequence[str], seed: int, where: str)
     """
     names, classes, groups = list(dict.fromkeys(labels)), _numbered(labels), _numbered(patients)
     if groups.max(initial=0) + 1 == len(groups):
-        return stratified(np.arange(len(groups)), classes, seed, where)
+        return stratified(np.arange(len(groups)), classes, seed, where, names)
     held = [len(np.unique(groups[classes == c])) for c in range(len(names))]
     few = int(np.argmin(held))
     if held[few] < len(SECTIONS):
@@ -72,20 +72,22 @@ def split(labels: Sequence[str], patients: Sequence[str], seed: int, where: str)
     )
 
 
-def stratified(positions: Array, classes: Array, seed: int, where: str) -> Splits:
+def stratified(positions: Array, classes: Array, seed: int, where: str, names: Sequence[str] = ()) -> Splits:
     """Deal images that each stand for themselves, class by class in ``SHARES``.
 
     Args:
         positions: of the images to deal.
         classes: ``(N,)``, of all images.
+        names: of the classes, for errors.
 
     Raises:
         InputError: a class has fewer than 10 images.
     """
     counts = np.bincount(classes[positions])
     if counts[counts > 0].min(initial=10) < 10:
+        few = int(np.argmin(np.where(counts > 0, counts, len(classes))))
         raise InputError(
-            f"a class has only {counts[counts > 0].min()} images",
+            f"{f'class {shown(names[few])}' if names else 'a class'} has only {counts[few]} images",
             where=where,
             fix="at least 10 a class are needed to split",
         )

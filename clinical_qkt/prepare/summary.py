@@ -14,6 +14,7 @@ from clinical_qkt import __version__
 from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.formats import Kind
 from clinical_qkt.data.images import size_of
+from clinical_qkt.names import shown
 from clinical_qkt.prepare.found import Found
 from clinical_qkt.prepare.identifiers import KEYWORDS
 from clinical_qkt.prepare.splits import dealt_told
@@ -84,6 +85,21 @@ def empty_folders_told(source: Path, found: Sequence[Found]) -> list[str]:
     return (
         [f"{len(empty)} sub-folders hold no image that can be used, so they make no class"] if empty else []
     )
+
+
+def lost_classes_told(found: Sequence[Found]) -> list[str]:
+    """Classes that labels name and no image is left of, with the reason that most of theirs have."""
+    lost: dict[str, Counter[str]] = {f.label: Counter() for f in found if f.label}
+    for one in found:
+        if not one.reason:
+            lost.pop(one.label, None)
+        elif one.label in lost:
+            lost[one.label][_kind_of_reason(one)] += 1
+    return [
+        f"no image of class {shown(label)} can be used, so there is no such class: "
+        + ", ".join(f"{count} × {reason}" for reason, count in reasons.most_common(1))
+        for label, reasons in lost.items()
+    ]
 
 
 def split_told(sections: Sections, seed: int) -> str:

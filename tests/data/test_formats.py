@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from conftest import COLOURS, square
+from conftest import COLOURS, run, square
 from PIL import Image
 
 from clinical_qkt.bundle import image_items
@@ -66,6 +66,43 @@ def test_each_real_folder_is_looked_into_once_and_not_by_a_link_where_it_can_be_
     assert [path for path, reason in found.items() if not reason] == ["above/beside/00.png", "z/00.png"]
     twice = "is a link to a folder that is looked into already"
     assert found["a"] == found["z/up"] == twice
+
+
+def test_images_that_are_not_read_or_not_named_so_are_counted_by_their_content(tmp_path):
+    for i, kind in enumerate(("GIF", "WEBP", "JPEG2000", "AVIF", "PNG", "JPEG", "TIFF")):
+        Image.fromarray(square("red", i)).save(tmp_path / f"{i}.x", kind)
+    (tmp_path / "7.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    (tmp_path / "8.mp4").write_bytes(b"\0\0\0\x18ftypisom")
+    (tmp_path / "9.txt").write_text("BMW")
+    Image.fromarray(square("red", 0)).save(tmp_path / "a.JFIF", "JPEG")
+    unread = "is a {} file, which is not read: convert it to PNG"
+    misnamed = "is a {} file by its content, and its name does not end so"
+    assert list(seen(tmp_path).values()) == [
+        *(unread.format(kind) for kind in ("GIF", "WebP", "JPEG 2000", "AVIF")),
+        *(misnamed.format(kind) for kind in ("PNG", "JPEG", "TIFF")),
+        unread.format("HEIC"),
+        "is no image file",
+        "is no image file",
+        "",
+    ]
+
+
+def test_a_class_of_images_that_are_not_read_is_not_lost_without_a_word(tmp_path, capfd):
+    home = pictures(tmp_path / "in" / "a", 12).parent
+    pictures(home / "b", 12, start=12)
+    for i in range(3):
+        Image.fromarray(square("red", i)).save(home / "a" / f"{i}.gif")
+    assert run("prepare", str(home), "--out", str(tmp_path / "out")) == 0
+    assert "passed over: 3 × is a GIF file, which is not read" in " ".join(capfd.readouterr().out.split())
+
+
+def test_sections_are_not_taken_for_classes(tmp_path, capfd):
+    for i, section in enumerate(("train", "Val", "test")):
+        pictures(tmp_path / "in" / section, 12, start=12 * i)
+    with pytest.raises(InputError, match="called as sections are, not as classes: Val, test and train"):
+        from_folder(tmp_path / "in")
+    assert run("prepare", str(tmp_path / "in"), "--out", str(tmp_path / "out")) == 2
+    assert "called as sections" in " ".join(capfd.readouterr().err.split())
 
 
 def test_hidden_files_and_folders_are_no_entries(tmp_path):

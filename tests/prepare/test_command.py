@@ -166,6 +166,25 @@ def test_pictures_in_class_folders_with_duplicates_and_odd_ones(folder, capfd):
     assert page.count("<table") >= 4 and 'alt="Bars' in page and "http" not in page
 
 
+def test_grey_and_colour_pictures_are_not_sorted_out_but_refused(folder, capfd):
+    for i, picture in enumerate(pictures(20, size=20)):
+        Image.fromarray(picture).save(folder / "red" / f"grey {i}.png")
+    prepared(folder, code=2)
+    told = " ".join(capfd.readouterr().err.split())
+    assert "20 of 80 have 1 channels, most have 3" in told and "convert all pictures" in told
+
+
+def test_a_class_of_which_no_image_is_left_is_told_by_name(folder):
+    for i in range(3):
+        Image.fromarray(np.full((20, 20, 3), i, np.uint8)).save(folder / "red" / f"dark {i}.png")
+    lines = ["file,label"] + [f"{p.parent.name}/{p.name},{p.parent.name}" for p in folder.rglob("*.png")]
+    for i in range(3):
+        lines[lines.index(f"red/dark {i}.png,red")] = f"red/dark {i}.png,dark"
+    (folder.parent / "t.csv").write_text("\n".join(lines))
+    notes = summary(prepared(folder, "--labels", str(folder.parent / "t.csv")))["notes"]
+    assert any("no image of class 'dark' can be used" in n and "3 × shows nothing" in n for n in notes)
+
+
 def test_sizes_that_differ_are_an_error_unless_allowed(folder, capfd):
     Image.fromarray(square("red", 50, size=30)).save(folder / "red" / "large.png")
     out = prepared(folder, code=2)

@@ -111,6 +111,12 @@ def test_three_patients_a_class_are_enough_and_two_are_not():
         split(["a"] * 6 + ["b"] * 4, list("1122334455"), 0, "SOURCE")
 
 
+def test_a_class_with_too_few_images_is_named():
+    labels = ["[b]"] * 4 + ["a"] * 20
+    with pytest.raises(InputError, match=r"class '\[b\]' has only 4 images"):
+        split(labels, list(map(str, range(24))), 0, "SOURCE")
+
+
 def test_images_of_patients_of_their_own_are_stratified():
     labels = np.repeat(["a", "b"], [40, 10]).tolist()
     found = split(labels, [str(i) for i in range(50)], 0, "SOURCE")
