@@ -21,7 +21,7 @@ from clinical_qkt.components import strange_arguments
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.launch import chain
-from clinical_qkt.literals import is_expression, put, put_right, readers
+from clinical_qkt.literals import is_expression, misplaced, put, put_right, readers
 from clinical_qkt.origins import ANYWHERE, origin_of_config, own_files_given
 from clinical_qkt.phases import TransferSettings
 from clinical_qkt.refusals import Origin, refusal, refused
@@ -62,7 +62,8 @@ def check(workflow: ConfigWorkflow) -> Site:
     _require_files(workflow, own_files_given(own) or parser.get(FILES))
     _require_known(parser, own, origin)
     _require_site(parser)
-    problems = strange_arguments(parser, own.values())
+    models = {*Site.model_fields, *StageKeys.model_fields, FILES, "imports"}
+    problems = misplaced(parser, list(own.values()), models) or strange_arguments(parser, own.values())
     problems += put_right(parser, readers(list(own.values())), origin)
     if problems:
         raise refusal(problems, origin, fix=FIX)

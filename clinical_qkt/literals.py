@@ -6,12 +6,12 @@ MONAI hands a text such as ``false``, which is true for Python, to whatever comp
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from monai.bundle import ConfigParser
 
-from clinical_qkt.refusals import Origin, Place, Problem, wrong
+from clinical_qkt.refusals import Origin, Place, Problem, shown, wrong
 from clinical_qkt.values import number, true_or_false, whole_number
 
 OF_THEIR_OWN = ("settings", "input", "policy", "acceptance", "made_for", "_meta_", "initialize", "run")
@@ -46,6 +46,47 @@ def readers(files: list[Mapping[str, Any]]) -> dict[Place, Any]:
             if len(at) > 1 and at[0] not in OF_THEIR_OWN and not is_expression(value):
                 found.setdefault(at, set()).add(type(value))
     return {at: _reader(kinds) for at, kinds in found.items() if _reader(kinds)}
+
+
+def misplaced(parser: ConfigParser, files: list[Mapping[str, Any]], models: Collection[str]) -> list[Problem]:
+    """Plain values where the bundle's files have sections, or work something out.
+
+    Args:
+        files: what the bundle's own config files say.
+        models: keys that a model checks.
+    """
+    config, problems = parser.get(""), []
+    for at, kinds in _kinds(files).items():
+        if at[0] in models or at[0] in ("settings", "input", "_meta_"):
+            continue
+        for value in _at(config, at):
+            if kinds & {"value", _kind(value)} or value is None or _kind(value) == "worked out":
+                continue
+            if kinds == {"worked out"} and (len(at) > 1 or _kind(value) == "section"):
+                continue
+            what = "is a section" if "section" in kinds else "is worked out from others"
+            fix = (
+                f"leave {'::'.join(map(str, at))} as the bundle has it, or give what stands in its train.yaml"
+            )
+            problems.append(Problem(at, f"{what} in the bundle's files (given: {shown(value)})", fix))
+    return problems
+
+
+def _kinds(files: list[Mapping[str, Any]]) -> dict[Place, set[str]]:
+    """At every place whether it holds a section, a value, or an expression, by which it is worked out."""
+    found: dict[Place, set[str]] = {}
+    for content in files:
+        for at, value in leaves({key.lstrip("+"): value for key, value in content.items()}):
+            found.setdefault(at, set()).add(_kind(value))
+            for n in range(1, len(at)):
+                found.setdefault(at[:n], set()).add("section")
+    return found
+
+
+def _kind(value: Any) -> str:
+    if is_expression(value):
+        return "worked out"
+    return "section" if isinstance(value, Mapping | list) else "value"
 
 
 def put_right(parser: ConfigParser, own: dict[Place, Any], origin: Origin) -> list[Problem]:

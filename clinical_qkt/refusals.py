@@ -140,7 +140,8 @@ def _problem(error: Any, model: type[BaseModel], origin: Origin, inside: Place) 
         return Problem(at, "is missing")
     what, value = _words(error), error["input"]
     if isinstance(value, Mapping | BaseModel) or not loc:
-        return Problem(at, what)
+        key, _, rest = what.partition(": ")
+        return Problem((*at, key), rest) if key in _keys(model, loc) else Problem(at, what)
     fitting = _fitting(model, loc, value) if kind in _OF_TYPE else None
     if fitting is None:
         return Problem(at, _given(at, what, value))
@@ -233,7 +234,10 @@ def _fitting(model: type[BaseModel], loc: Place, value: Any) -> Any:
 def _listed(entry: Any, value: Any, default: Any) -> list[Any] | None:
     """A list of what was given without one."""
     if plain_type(entry) in (int, float):
-        if isinstance(value, bool | str):
+        value = read_value(value.strip("'\" ")) if isinstance(value, str) else value
+        if isinstance(value, list | tuple):
+            return list(value)
+        if not isinstance(value, int | float) or isinstance(value, bool):
             return default or None
         return [value] * len(default or [None])
     parts: Iterator[str] = (p.strip(" '\"") for p in str(value).strip("[]() ").split(","))

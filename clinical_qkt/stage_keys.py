@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from clinical_qkt.packages.signing import PSEUDONYM
 from clinical_qkt.terms import Precision
 from clinical_qkt.values import Strict
 
@@ -42,7 +43,7 @@ class StageKeys(Strict):
     """Of the same: to which norm each image's gradient is clipped."""
     device: str = "cpu"
     """Where networks run: `cpu`, `cuda` or `cuda:NUMBER`."""
-    task: str = Field(default="", min_length=1)
+    task: str = Field(default="", pattern=PSEUDONYM)
     """The bundle's."""
     bundle_root: Path = Path()
     """The bundle's folder."""

@@ -6,13 +6,14 @@ Nothing here needs torch or MONAI, so that a wrong value is told at once.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-NOT_A_SWITCH, NOT_WHOLE, NOT_A_NUMBER = "not_a_switch", "not_whole", "not_a_number"
+NOT_A_SWITCH, NOT_WHOLE, NOT_A_NUMBER, EMPTY = "not_a_switch", "not_whole", "not_a_number", "empty_path"
 """Kinds of errors that ``Strict`` adds to pydantic's."""
 _SWITCH = {"true": True, "false": False}
 _SCIENTIFIC = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
@@ -72,6 +73,17 @@ def number(value: Any) -> float:
     return value
 
 
+def path(value: Any) -> Any:
+    """A path that is not empty: as such it would be the folder in which the command is run.
+
+    Raises:
+        ValueError: it is empty.
+    """
+    if isinstance(value, str) and not value.strip():
+        raise PydanticCustomError(EMPTY, "is empty")
+    return value
+
+
 def as_typed(annotation: Any, value: Any) -> Any:
     """A value read strictly where its type is a boolean or a number, or a list of such; others as they are.
 
@@ -83,7 +95,7 @@ def as_typed(annotation: Any, value: Any) -> Any:
         return value
     if get_origin(kind) in (list, tuple) and isinstance(value, list | tuple):
         return [as_typed(get_args(kind)[0], entry) for entry in value]
-    reader = {bool: true_or_false, int: whole_number, float: number}.get(kind)
+    reader = {bool: true_or_false, int: whole_number, float: number, Path: path}.get(kind)
     return reader(value) if reader else value
 
 

@@ -160,6 +160,20 @@ def test_an_argument_that_is_added_to_a_component_is_read_as_strictly(site):
         ("transfer", {"settings::ask": "relevnt"}, "settings.ask: must be 'all' or 'relevant'"),
         ("query", {"settings::welcome": "mean"}, "settings.welcome: is no list"),
         ("query", {"settings::depth": None}, "settings.depth: is an unknown key; did you mean 'depths'?"),
+        ("train", {"task": "a b"}, "task: takes 1 to 64 letters"),
+        ("train", {"output_dir": ""}, "output_dir: is empty"),
+        ("train", {"architecture": "resnet"}, "architecture: 'resnet' is not on the list"),
+        ("train", {"initialize": "x"}, "initialize: is a section in the bundle's files"),
+        ("train", {"run": None, "train": "x"}, "train: is a section in the bundle's files (given: 'x')"),
+        ("train", {"train::handlers": 3}, "train.handlers: is a section in the bundle's files"),
+        ("train", {"labelled": "x"}, "labelled: is worked out from others in the bundle's files"),
+        ("train", {"made_for": "x"}, "made_for: is worked out from others in the bundle's files"),
+        (
+            "train",
+            {"train::trainer::max_epoch": 3},
+            "max_epoch: is an unknown key; did you mean 'max_epochs'?",
+        ),
+        ("train", {"loss::_target_": "Loss"}, "loss._target_: there is no component 'Loss'"),
         ("train", {"licence": "@nothing"}, "licence: cannot be evaluated"),
         ("train", {"learning_rate": "$1/0"}, "learning_rate: cannot be evaluated (ZeroDivisionError)"),
         ("share", {"yes": "$1"}, "yes: is neither true nor false (given: 1)"),
@@ -236,3 +250,16 @@ def test_what_a_stage_needs_is_asked_for_before_it_begins(site, stage, overrides
     with pytest.raises(InputError) as e:
         keys.check(made)
     assert told in str(e.value) and e.value.fix
+
+
+def test_what_a_config_may_say_otherwise_is_taken(site):
+    others = {
+        "train::trainer::max_epochs": 3,
+        "loss": {"_target_": "torch.nn.CrossEntropyLoss", "label_smoothing": 0.1},
+        "optimizer::amsgrad": True,
+        "augment": "$[]",
+        "train::key_metric": None,
+        "train::dataloader::num_workers": 1,
+        "_note": "no",
+    }
+    assert keys.check(workflow(site, "train", **others)).site == "us"
