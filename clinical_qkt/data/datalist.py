@@ -15,12 +15,15 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError
 
+from clinical_qkt.data.datalist_fields import SECTIONS as SECTIONS
+from clinical_qkt.data.datalist_fields import Datalist as Datalist
+from clinical_qkt.data.datalist_fields import Entry as Entry
+from clinical_qkt.data.datalist_fields import Section as Section
 from clinical_qkt.data.formats import Kind
-from clinical_qkt.data.headers import PADDING
 from clinical_qkt.data.images import check_images
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.leaks import Listed, refuse_leaks
@@ -28,66 +31,6 @@ from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.labels import ClassLabel, LabelSpace, class_of
 from clinical_qkt.made_for import ImageFacts
 from clinical_qkt.names import shown
-
-Section = Literal["training", "validation", "test"]
-SECTIONS: tuple[Section, ...] = ("training", "validation", "test")
-
-
-def _whole(value: Any) -> Any:
-    """A number as JSON means it: 1.0 is 1. What is neither a number nor text is refused."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"{json.dumps(value)[:20]} is neither text nor a whole number")
-    if isinstance(value, float) and not value.is_integer():
-        raise ValueError(f"{value} is not a whole number")
-    return value if isinstance(value, str) else int(value)
-
-
-def _patient(value: Any) -> str | None:
-    if value is None:
-        return None
-    name = str(_whole(value)).strip(PADDING)
-    if not name:
-        raise ValueError("is empty; leave it out where no patient is known")
-    return name
-
-
-def _path(value: Any) -> Any:
-    if not isinstance(value, str) or not value.strip() or "\0" in value:
-        raise ValueError("is no path of a file")
-    return value
-
-
-class Entry(BaseModel):
-    """One image, its label and, where answers protect patients, a name for the patient that means nothing."""
-
-    model_config = ConfigDict(extra="allow")
-    image: Annotated[Path, BeforeValidator(_path)]
-    label: Annotated[str | int, BeforeValidator(_whole)]
-    patient: Annotated[str | None, BeforeValidator(_patient)] = None
-
-
-class Datalist(BaseModel):
-    """The file's content, see the module's docstring.
-
-    ``generated`` marks images that show no patient; ``left_out`` names images, with the reason, that could
-    not be read when the list was made.
-    """
-
-    model_config = ConfigDict(extra="allow")
-    name: str = ""
-    generated: bool = False
-    classes: list[Any] | None = None
-    left_out: list[tuple[str, str]] = []
-    training: list[Entry] = []
-    validation: list[Entry] = []
-    test: list[Entry] = []
-
-    @model_validator(mode="after")
-    def _no_other_list(self) -> Datalist:
-        for name, value in (self.model_extra or {}).items():
-            if isinstance(value, list) and any(isinstance(v, dict) and "image" in v for v in value):
-                raise ValueError(f"the list {shown(name)} is no section; there are {', '.join(SECTIONS)}")
-        return self
 
 
 @dataclass
@@ -162,9 +105,19 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no value in JSON")
 
 
+_TOLD = {
+    "missing": "is missing",
+    "model_type": "is no mapping of names to values, such as an entry with 'image' and 'label'",
+    "list_type": "is no list",
+    "string_type": "is no text",
+    "bool_type": "is neither true nor false",
+}
+"""Kinds of pydantic's problems, in our words."""
+
+
 def _wrong_field(path: Path, problem: Any) -> InputError:
     at = ".".join(str(p) for p in problem["loc"])
-    told = "is missing" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+    told = _TOLD.get(problem["type"], problem["msg"].removeprefix("Value error, "))
     return InputError(
         f"field {shown(at)}: {told}" if at else told,
         where=str(path),

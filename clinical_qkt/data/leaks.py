@@ -12,6 +12,7 @@ from pydicom import dcmread
 
 from clinical_qkt.data.formats import kind_of
 from clinical_qkt.data.headers import PADDING, quiet, text
+from clinical_qkt.data.words import one_spelling
 from clinical_qkt.errors import InputError
 from clinical_qkt.names import in_words
 
@@ -47,7 +48,7 @@ def refuse_leaks(listed: Sequence[Listed], where: str) -> None:
         InputError: an image is in two sections or has two labels, or a patient is in two sections.
     """
     _refuse_images(listed, where)
-    named = ((one.patient, one.section) for one in listed if one.patient)
+    named = ((one_spelling(one.patient), one.section) for one in listed if one.patient)
     refuse_shared_patients(named, where)
     refuse_shared_patients(_of_headers([one for one in listed if not one.patient]), where)
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from clinical_qkt.data.words import is_missing
 from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.names import shown
 
 Array = np.ndarray[Any, Any]
 FIX = "give one label an image: a whole number from 0, or the name of its class"
+GAPS = "number the classes from 0 without gaps, or add an array 'classes'"
 
 
 def read_labels(path: Path, arrays: Mapping[str, Array], names: Array | None) -> tuple[LabelSpace, Array]:
@@ -43,7 +45,7 @@ def read_labels(path: Path, arrays: Mapping[str, Array], names: Array | None) ->
     classes, positions = (
         _named(labels, given, where) if labels.dtype.kind == "U" else _numbered(labels, given, where)
     )
-    _refuse_empty(classes, positions, where)
+    _refuse_empty(classes, positions, where, GAPS if given is None else "drop it from 'classes'")
     return classes, positions
 
 
@@ -51,12 +53,20 @@ def _column(array: Array, where: str) -> Array:
     """``(N,)`` text or int64."""
     flat = array.reshape(-1)
     if flat.dtype.kind == "S":
-        return _decoded(flat, where)
+        flat = _decoded(flat, where)
     if flat.dtype.kind == "U":
-        return flat
+        return _names_of_classes(flat, where)
     if flat.dtype.kind not in "biuf":
         raise InputError(f"holds {flat.dtype}, which is no label", where=where, fix=FIX)
     return _whole(flat.astype(np.float64) if flat.dtype.kind == "f" else flat, where)
+
+
+def _names_of_classes(column: Array, where: str) -> Array:
+    missing = [i for i, word in enumerate(column.tolist()) if is_missing(word)]
+    if missing:
+        problem = f"label {shown(column[missing[0]])} at position {missing[0]} is a mark for a missing value"
+        raise InputError(problem, where=where, fix=FIX)
+    return column
 
 
 def _decoded(column: Array, where: str) -> Array:
@@ -113,14 +123,12 @@ def _numbered(labels: Array, names: list[str] | None, where: str) -> tuple[Label
         raise InputError(
             f"label {labels.max()} is there and label {empty} is not, so class {empty} has no images",
             where=where,
-            fix="number the classes from 0 without gaps, or add an array 'classes'",
+            fix=GAPS,
         )
     return LabelSpace(names or [f"class {i}" for i in range(count)], where=where), labels
 
 
-def _refuse_empty(classes: LabelSpace, positions: Array, where: str) -> None:
+def _refuse_empty(classes: LabelSpace, positions: Array, where: str, fix: str) -> None:
     empty = sorted(set(range(len(classes))) - set(positions.tolist()))
     if empty:
-        raise InputError(
-            f"class '{classes[empty[0]].name}' has no images", where=where, fix="drop it from 'classes'"
-        )
+        raise InputError(f"class '{classes[empty[0]].name}' has no images", where=where, fix=fix)

@@ -30,6 +30,7 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 """Whatever a file is called, it is opened as one of these or not at all."""
 MAX_PIXELS = 2**27
 """A picture that announces more is refused before memory is asked for."""
+MISSING = "check that paths are relative to the file that lists them, and that the copy is complete"
 SMALLER = "cut out what shows the class, or shrink the pictures"
 DARK = 4
 """A picture with more than 8 bits whose brightest pixel is below this part of the brightest possible one may
@@ -90,7 +91,7 @@ def read_picture(path: Path, bits: int | None = None) -> Picture:
     except Image.DecompressionBombError:
         raise ImageRefused(f"announces more than {MAX_PIXELS:,} pixels", fix=SMALLER) from None
     except FileNotFoundError:
-        raise ImageRefused("missing") from None
+        raise ImageRefused("missing", fix=MISSING) from None
     except PermissionError:
         raise ImageRefused("may not be read by this user") from None
     except Exception:  # a damaged file can raise anything
@@ -186,6 +187,9 @@ _NAMES = {"P": "colours of a palette", "PA": "colours of a palette"}
 def _shallow(opened: _Opened, values: Array) -> Array:
     """Eight bits: as they are; of more, Pillow keeps the upper eight."""
     bits = opened.depth.bits
+    if bits == 8 and values.max() == 1 and values.min() == 0:
+        fix = "multiply them by 255, or leave out what is no picture"
+        raise ImageRefused("holds nothing but 0 and 1 of 255, which is all black", fix=fix)
     if bits < 8:
         opened.told.append(f"{bits} bits, scaled by their depth")
     elif bits > 8:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from clinical_qkt.data.datalist import SECTIONS, Section, load_datalist, parse_d
 from clinical_qkt.data.images import check_images
 from clinical_qkt.data.leaks import refuse_sections
 from clinical_qkt.data.npz_labels import read_labels
+from clinical_qkt.data.words import patient_like
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
+from clinical_qkt.names import in_words, shown
 from clinical_qkt.prepare.splits import dealt_told, stratified
 
 Array = np.ndarray[Any, Any]
@@ -79,9 +82,9 @@ def open_source(path: Path, seed: int = 0, *, allow_mixed_sizes: bool = False) -
         raise InputError("does not exist", where=str(path), fix="check the path given to --data")
     if path.is_dir():
         return from_folder(path, seed, allow_mixed_sizes=allow_mixed_sizes)
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return from_npz(path, seed)
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         return from_datalist(path, allow_mixed_sizes=allow_mixed_sizes)
     raise InputError(
         f"'{path.suffix}' files are not understood",
@@ -109,21 +112,40 @@ def from_npz(path: Path, seed: int = 0) -> Source:
             raise InputError(
                 f"has shape {column.shape} for {len(part)} images",
                 where=f"{path}: {key}",
-                fix="give one label an image",
+                fix="give one label an image; of rows with a one in the place of the class, np.argmax(…, 1)",
             )
     classes, labels = read_labels(path, given_labels, content.get("classes"))
     images = np.concatenate(parts)
     ends = np.cumsum([0, *map(len, parts)])
     found = {NPZ_SPLITS[s]: np.arange(ends[i], ends[i + 1]) for i, s in enumerate(given)}
-    notes: list[str] = []
+    notes = _unused(content, prefixes, str(path))
     if set(found) == set(SECTIONS):
-        return Source(path.stem, classes, images, labels, found)
+        return Source(path.stem, classes, images, labels, found, notes=notes)
+    if found:
+        notes.append(f"the file has no more than {in_words(found)}: all images are dealt anew")
     keep = _first_of_each(images)
     if len(keep) < len(images):
         notes.append(f"{len(images) - len(keep)} exact duplicates were dropped before splitting")
     splits = stratified(keep, labels, seed, str(path), classes.names)
     notes.append(_split_note(seed, splits, labels, classes))
     return Source(path.stem, classes, images, labels, splits, notes=notes)
+
+
+def _unused(content: Collection[str], prefixes: Sequence[str], where: str) -> list[str]:
+    """Arrays that nothing is taken from.
+
+    Raises:
+        InputError: one seems to tell patients, whose images would be dealt as if they had none.
+    """
+    read = {f"{prefix}{what}" for prefix in prefixes for what in ("images", "labels")} | {"classes"}
+    unused = [key for key in content if key not in read]
+    if patient := patient_like(key.removeprefix(p) for key in unused for p in (*prefixes, "")):
+        raise InputError(
+            f"has an array {shown(patient)}, and patients are not read from such files",
+            where=where,
+            fix="write pictures and a CSV file with the columns file, label and patient",
+        )
+    return [f"arrays that are not read: {', '.join(map(shown, unused))}"] if unused else []
 
 
 def from_folder(path: Path, seed: int = 0, *, allow_mixed_sizes: bool = False) -> Source:

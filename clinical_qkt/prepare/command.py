@@ -38,8 +38,8 @@ from clinical_qkt.prepare.sieve import (
     refuse_mixed_sizes,
     refuse_odd_channels,
 )
-from clinical_qkt.prepare.site_file import SiteFile, require_pseudonym
-from clinical_qkt.prepare.source import SourceFiles, open_files
+from clinical_qkt.prepare.site_file import SiteFile, require_plain, require_pseudonym
+from clinical_qkt.prepare.source import ListedLabels, SourceFiles, open_files
 from clinical_qkt.prepare.splits import split
 from clinical_qkt.prepare.stacks import Stack, in_order, stacks
 
@@ -155,7 +155,9 @@ class Prepare:
         """
         kept = self.kept()
         classes = sorted({f.label for f in kept})
-        LabelSpace(classes, where="--labels")
+        where = WHERE if isinstance(labelling, ListedLabels) else "--labels"
+        LabelSpace(classes, where=where)
+        require_plain(classes, where)
         if isinstance(labelling, FolderLabels):
             refuse_sections(classes, WHERE)
         if kept[0].section is not None:
@@ -190,6 +192,7 @@ class Prepare:
     ) -> None:
         """Everything that a user should know before training, in words."""
         kept = self.kept()
+        self.notes += summary.dark_told(kept)
         self.notes += summary.patients_told(kept) + summary.lost_classes_told(self.found)
         if isinstance(labelling, TableLabels):
             self.notes += labelling.notes()

@@ -8,10 +8,11 @@ import posixpath
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clinical_qkt.data.words import is_missing, one_spelling
 from clinical_qkt.errors import InputError
 from clinical_qkt.names import shown
 
@@ -19,7 +20,6 @@ SEPARATORS = ",;\t"
 _WHOLE = re.compile(r"(-?\d+)[.,]0*")
 _FRACTION = re.compile(r"-?\d*[.,]\d+")
 _SHORTENED = re.compile(r"-?\d+[.,]\d+[eE][+-]?\d+|-?\d+[eE]\+\d+")
-_NO_VALUE = re.compile(r"nan|<na>|#n/?a|#nv|#[a-z/0]+[!?]", re.IGNORECASE)
 
 
 @dataclass
@@ -50,11 +50,33 @@ class Table:
         for pattern, what in (
             (_FRACTION, "is a fraction; a class or a patient has a name or a whole number"),
             (_SHORTENED, "is a number that a spreadsheet has shortened, so its digits are lost"),
-            (_NO_VALUE, "is a mark for a missing or wrong value"),
         ):
             if pattern.fullmatch(cell):
                 raise self.error(row, f"'{column}' {what}", "write the name as text")
+        if is_missing(cell):
+            problem = f"'{column}' is a mark for a missing or wrong value"
+            raise self.error(row, problem, "write another name, or delete the row")
         return cell
+
+    def refuse_two_spellings(self, column: str, words: Sequence[str]) -> None:
+        """What names one thing in two spellings, such as 7 and 007, would count as two.
+
+        Args:
+            words: of all rows in that column, see ``word``.
+
+        Raises:
+            InputError: names two rows.
+        """
+        first: dict[str, tuple[int, str]] = {}
+        for i, word in enumerate(words):
+            other, spelt = first.setdefault(one_spelling(word), (i, word))
+            if spelt != word:
+                raise self.error(
+                    i,
+                    f"its '{column}' and that of row {self.rows[other][0]} differ in nothing but case, "
+                    "blanks or leading zeros",
+                    "write the same in the same way, and make others clearly different",
+                )
 
     def error(self, row: int, problem: str, fix: str) -> InputError:
         """An error that names a row."""

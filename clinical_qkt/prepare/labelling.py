@@ -10,7 +10,9 @@ from pydicom import Dataset
 
 from clinical_qkt.data.formats import ImageRefused
 from clinical_qkt.data.headers import text
+from clinical_qkt.data.words import patient_like
 from clinical_qkt.errors import InputError
+from clinical_qkt.names import shown
 from clinical_qkt.prepare.attributes import refuse_attribute
 from clinical_qkt.prepare.csv_table import Table, file_key, read_table
 
@@ -112,11 +114,16 @@ class TableLabels:
             raise InputError(
                 f"lacks the columns 'file' (or 'series') and '{needed}'",
                 where=WHERE,
-                fix="name them in the first line, e.g. file,label,patient",
+                fix="name them in the first line, e.g. file,label,patient, with commas, semicolons or tabs",
             )
+        other = patient_like(table.columns) if "patient" not in table.columns else None
+        if other:
+            fix = "call it patient; or delete it, if it names no patients"
+            raise InputError(f"has a column {shown(other)}, which is not read", where=WHERE, fix=fix)
         rows: dict[str, Label] = {}
-        for i, (_, cells) in enumerate(table.rows):
-            label = Label(table.word(i, "label"), table.word(i, "patient"))
+        labels = [Label(table.word(i, "label"), table.word(i, "patient")) for i, _ in enumerate(table.rows)]
+        table.refuse_two_spellings("patient", [label.patient for label in labels])
+        for i, ((_, cells), label) in enumerate(zip(table.rows, labels, strict=True)):
             if not cells[by] or not cells[needed]:
                 raise table.error(i, "a cell is empty", "fill it in, or delete the row")
             key = file_key(cells[by]) if by == "file" else cells[by]
@@ -130,7 +137,8 @@ class TableLabels:
         if self.by == "series":
             key = text(header, "SeriesInstanceUID") if header is not None else ""
         if key not in self.rows:
-            raise ImageRefused("has no row in the table of labels")
+            fix = "the column 'file' holds paths from the given folder on, with suffix, e.g. ward/01.png"
+            raise ImageRefused("has no row in the table of labels", fix=fix if self.by == "file" else "")
         self.used.add(key)
         return self.rows[key]
 

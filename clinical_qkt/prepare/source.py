@@ -75,9 +75,9 @@ def open_files(path: Path, seed: int, images: Path) -> SourceFiles:
     if not path.is_file():
         raise InputError("does not exist", where=WHERE, fix="check the path")
     try:
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             return _npz(path, seed, images)
-        if path.suffix == ".json":
+        if path.suffix.lower() == ".json":
             return _datalist(path)
     except InputError as e:
         raise InputError(e.problem, where=e.where.replace(str(path), WHERE), fix=e.fix) from None

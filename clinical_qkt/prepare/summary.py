@@ -22,6 +22,8 @@ from clinical_qkt.prepare.stacks import Stack
 
 SCHEMA = "clinical-qkt/prepare-summary/1"
 KINDS: dict[Kind, str] = {"picture": "pictures", "dicom": "DICOM files", "nifti": "NIfTI volumes"}
+DARKEST = 64.0
+"""Brightness that a picture should reach somewhere."""
 Sections = dict[Section, list[Found]]
 
 
@@ -80,11 +82,26 @@ def patients_told(used: Sequence[Found]) -> list[str]:
 
 def empty_folders_told(source: Path, found: Sequence[Found]) -> list[str]:
     """Sub-folders that would be classes if they held images that can be used."""
-    folders = {p.name for p in source.iterdir() if p.is_dir() and not p.name.startswith(".")}
-    empty = folders - {f.label for f in found if not f.reason}
-    return (
-        [f"{len(empty)} sub-folders hold no image that can be used, so they make no class"] if empty else []
+    folders = {p.name for p in source.iterdir() if p.is_dir()}
+    hidden = {name for name in folders if name.startswith(".")}
+    empty = folders - hidden - {f.label for f in found if not f.reason}
+    told = (
+        [f"{len(hidden)} sub-folders are passed over, since their names begin with a dot"] if hidden else []
     )
+    if empty:
+        told.append(f"{len(empty)} sub-folders hold no image that can be used, so they make no class")
+    return told
+
+
+def dark_told(used: Sequence[Found]) -> list[str]:
+    """Whether pictures are so dark that their numbers may mean something else."""
+    dark = [f for f in used if f.kind == "picture" and f.high < DARKEST]
+    if len(dark) * 2 <= len(used) or not dark:
+        return []
+    return [
+        f"{len(dark)} of {len(used)} pictures are very dark: nothing in them is brighter than {DARKEST:g} of "
+        "255; look at some, since their numbers may mean something else than brightness"
+    ]
 
 
 def lost_classes_told(found: Sequence[Found]) -> list[str]:

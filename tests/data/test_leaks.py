@@ -46,6 +46,14 @@ def of_patient(name):
     [
         (lambda s, k: f"P{k}", "8 patients are in more than one section: 8 in training, validation and test"),
         (lambda s, k: k, "8 patients are in more than one section"),
+        (
+            lambda s, k: {"training": "p{}", "validation": "P {}", "test": "P{}"}[s].format(k),
+            "8 in training, v",
+        ),
+        (
+            lambda s, k: {"training": "{}", "validation": "0{}", "test": "00{}"}[s].format(k),
+            "8 in training, v",
+        ),
         (lambda s, k: float(k) if s == "test" else k, "8 in training, validation and test"),
         (
             lambda s, k: f"{s[:2]}{k}" if k else " P\0" if s == "test" else "P",

@@ -161,6 +161,8 @@ def test_text_labels_are_class_names(tmp_path, kind, classes):
         (np.array(["a", "A"] * 20), "'A' and 'a' are the same class"),
         (np.array(["a", "x" * 101] * 20), "has 101 characters"),
         (np.array(["a", ""] * 20), "the name of a class is empty"),
+        (np.array(["a", "nan"] * 20), "label 'nan' at position 1 is a mark for a missing value"),
+        (HALVES + 1, "class 'class 0' has no images"),
         (np.array([b"a", b"caf\xe9"] * 20), "holds bytes that are not UTF-8"),
     ],
 )
@@ -196,6 +198,26 @@ def test_names_in_one_split_and_numbers_in_another_are_refused(tmp_path, npz):
         InputError, match="some labels are names and some are numbers: train_labels numbers, val_l"
     ):
         open_source(tmp_path / "m.npz")
+
+
+def test_what_an_npz_holds_beside_images_and_labels_is_told_or_refused(tmp_path, npz):
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 9, 9), dtype=np.uint8)
+    labels = np.arange(40) % 2
+    np.savez(tmp_path / "M.NPZ", images=pictures, labels=labels, class_names=["a", "b"])
+    (tmp_path / "M.NPZ.npz").rename(tmp_path / "M.NPZ")
+    assert "arrays that are not read: 'class_names'" in open_source(tmp_path / "M.NPZ").notes
+    halves = {
+        f"{s}_{k}": v[i::2]
+        for i, s in enumerate(("train", "test"))
+        for k, v in (("images", pictures), ("labels", np.repeat([0, 1], 20)))
+    }
+    np.savez(tmp_path / "two.npz", **halves)
+    told = open_source(tmp_path / "two.npz").notes
+    assert "the file has no more than training and test: all images are dealt anew" in told
+    for key in ("patients", "subject_ids"):
+        np.savez(tmp_path / "p.npz", images=pictures, labels=labels, **{key: labels})
+        with pytest.raises(InputError, match=f"has an array '{key}', and patients are not read"):
+            open_source(tmp_path / "p.npz")
 
 
 def test_the_note_of_a_split_tells_the_shares_that_came_out(tmp_path):

@@ -134,6 +134,13 @@ def test_a_table_of_series(table):
         ("file,label,patient\n./b.png,x,p\nb.png,x,q\n", "row 3: says another label or patient"),
         ("name,label\na,b\n", "lacks the columns"),
         ("file,label\na.png,\n", "row 2: a cell is empty"),
+        ("file,label\na.png,N/A\n", "row 2: 'label' is a mark"),
+        ("file,label\na.png,None\n", "row 2: 'label' is a mark"),
+        ("file,label,patient\na.png,x,NA\n", "row 2: 'patient' is a mark"),
+        ("file,label,patient\na.png,x,7\nb.png,y,007\n", "row 3: its 'patient' and that of row 2 differ"),
+        ("file,label,patient\na.png,x,P 1\nb.png,y,p1\n", "row 3: its 'patient' and that of row 2 differ"),
+        ("file,label,Patient_ID\na.png,x,1\n", "has a column 'patient_id', which is not read"),
+        ("file,label,subject\na.png,x,1\n", "has a column 'subject', which is not read"),
         ("file,label\na.png,x\na.png,y\n", "row 3: says another label"),
     ],
 )
@@ -141,6 +148,17 @@ def test_a_wrong_table_is_refused_with_the_row_and_nothing_of_it(table, text, me
     with pytest.raises(InputError, match=message) as e:
         TableLabels.read(table(text))
     assert "a.png" not in str(e.value)
+
+
+def test_what_differs_in_more_than_its_spelling_is_two_patients_and_none_is_a_class(table):
+    rows = "file,label,patient\na.png,none,A007\nb.png,na,a7\nc.png,case,0\nd.png,none,10\n"
+    labels = TableLabels.read(table(rows)).rows.values()
+    assert [(label.name, label.patient) for label in labels] == [
+        ("none", "A007"),
+        ("na", "a7"),
+        ("case", "0"),
+        ("none", "10"),
+    ]
 
 
 def test_an_attribute_is_a_label_unless_it_is_empty_or_identifies():

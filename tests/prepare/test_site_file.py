@@ -1,6 +1,7 @@
 """The site's YAML that ``prepare`` writes is complete: a stage runs with it as it stands."""
 
 import json
+import shlex
 
 import numpy as np
 import pydicom
@@ -59,6 +60,38 @@ def test_a_hospitals_way_from_a_folder_to_a_figure_needs_no_edited_key(tmp_path,
     assert found["recall"] is not None
     card = json.loads((site.parent / "results" / "model" / "card.json").read_text())
     assert card["input"]["spatial_size"] == ([96, 96] if size == (96, 96) else [224, 224])
+
+
+@pytest.mark.parametrize("name", ["$1+1", "@image", "%x", " $a", "a@#b"])
+def test_a_class_that_monai_would_evaluate_is_refused(tmp_path, name, capfd):
+    for i, folder in enumerate((name, "plain $5 @ 3 %")):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        for k, picture in enumerate(pictures(10, i)):
+            Image.fromarray(picture).save(tmp_path / "in" / folder / f"{k}.png")
+    prepared(tmp_path / "in", code=2)
+    told = " ".join(capfd.readouterr().err.split())
+    assert f"'{name}' is an expression in MONAI's files" in told and "rename the class" in told
+
+
+def test_very_dark_pictures_are_told_and_zeros_and_ones_refused(tmp_path, capfd):
+    for i, folder in enumerate("ab"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        for k, picture in enumerate(pictures(10, i)):
+            Image.fromarray(picture // 16).save(tmp_path / "in" / folder / f"{k}.png")
+            (tmp_path / "flat" / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture // 128).save(tmp_path / "flat" / folder / f"{k}.png")
+    assert any("20 of 20 pictures are very dark" in n for n in summary(prepared(tmp_path / "in"))["notes"])
+    prepared(tmp_path / "flat", out="other", code=2)
+    assert "nothing but 0 and 1 of 255" in " ".join(capfd.readouterr().err.split())
+
+
+def test_the_commands_that_come_next_can_be_pasted(large, capfd):
+    out = prepared(large, out="ward 3's site")
+    assert (
+        f"# Next: clinical-qkt check {shlex.quote(str(out / 'site.yaml'))}\n"
+        in (out / "site.yaml").read_text()
+    )
+    assert f"run train {shlex.quote(str(out / 'site.yaml'))}" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(
