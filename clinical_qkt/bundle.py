@@ -20,7 +20,7 @@ from ignite.metrics import EpochMetric
 from monai.bundle import ConfigWorkflow
 from torch import nn
 
-from clinical_qkt import asking, endings, keys, logs, metrics, stages, stopping
+from clinical_qkt import asking, endings, keys, logs, metrics, sections, stages, stopping
 from clinical_qkt.answering import Answering
 from clinical_qkt.audit.own import audit_of
 from clinical_qkt.consent import Leaving
@@ -202,7 +202,7 @@ def load_data(
 @_plain_errors
 def contract(values: dict[str, Any]) -> InputContract:
     """The input contract of the site's model."""
-    return keys.read_contract(values)
+    return sections.read_contract(values)
 
 
 prepare = contract_transforms
@@ -300,7 +300,7 @@ def query(
     leaving: dict[str, Any],
 ) -> None:
     """Write the query package, once somebody agreed; see ``asking`` and ``consent.Leaving``."""
-    chosen = keys.read_settings(asking.QuerySettings, settings)
+    chosen = sections.read_settings(asking.QuerySettings, settings)
     agree = _leaving(site, site.query_dir, **leaving)
     asking.write_query(site, chosen, loaded, data, read, device, agree)
     if not _embedded:
@@ -336,7 +336,7 @@ def answer(
 @_plain_errors
 def transfer(site: Site, settings: dict[str, Any], *args: Any) -> None:
     """Gain the queried classes; see ``transfer.Transfer`` for the arguments."""
-    chosen = keys.read_settings(TransferSettings, settings)
+    chosen = sections.read_settings(TransferSettings, settings)
     summary = Transfer(site, chosen, *(*args, _running_workflow().parser[""])).run()
     if not _embedded:
         endings.transferred(_launched(), site, summary)

@@ -16,35 +16,27 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from pydantic import BaseModel, ValidationError
 
-from clinical_qkt.asking import QuerySettings
 from clinical_qkt.components import strange_arguments
-from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.launch import chain
 from clinical_qkt.literals import is_expression, misplaced, put, put_right, readers
 from clinical_qkt.origins import ANYWHERE, origin_of_config, own_files_given
-from clinical_qkt.phases import TransferSettings
 from clinical_qkt.refusals import Origin, refusal, refused
+from clinical_qkt.sections import check_settings, parsed, read_contract
 from clinical_qkt.sites import FIX, Site, check_site
 from clinical_qkt.stage_keys import StageKeys
-from clinical_qkt.values import Strict, plain_type, true_or_false
+from clinical_qkt.values import plain_type, true_or_false
 
 _TRACKING: Any = DEFAULT_MLFLOW_SETTINGS
 FILES = "files"
 """The key to which each of a bundle's config files adds its name."""
 NEEDED = {"transfer": ("query", "teachers or answers"), "query": ("query",)}
 """What a command cannot do without, of what a site may leave empty."""
-SETTINGS: dict[str, type[BaseModel]] = {"transfer": TransferSettings, "query": QuerySettings}
-"""What the section ``settings`` of a command may say."""
 GIVEN = {
     "inference": ("images", "give --images FOLDER, with the images that are to be classified"),
     "answer": ("asked", "give the query package with --asked FOLDER"),
 }
 """What a command has to be told anew each time."""
-
-
-class _OwnInput(Strict, InputContract):
-    """A site's own, which a person wrote."""
 
 
 def check(workflow: ConfigWorkflow) -> Site:
@@ -72,6 +64,7 @@ def check(workflow: ConfigWorkflow) -> Site:
     site = check_site(read, f"site '{parser['site']}'", origin)
     _put_read(parser, site, Site)
     check_settings(parser, origin)
+    read_contract(parsed(parser, "input", origin))
     _require_needed(parser, site)
     return site
 
@@ -87,31 +80,6 @@ def switch(key: str, value: Any) -> bool:
     except ValueError as e:
         raise InputError(
             f"{e} (given: {value!r})", where=key, fix=f"write --{key} true or --{key} false"
-        ) from None
-
-
-def check_settings(parser: ConfigParser, origin: Origin) -> None:
-    """Check the section ``settings``, where the command has one.
-
-    Raises:
-        InputError: all that is wrong with it, each with its key.
-    """
-    model = SETTINGS.get(parser["command"])
-    if model:
-        read_settings(model, parsed(parser, "settings", origin), origin)
-
-
-def read_settings(model: type[BaseModel], values: Any, origin: Origin | None = None) -> Any:
-    """A section ``settings`` as the model that checks it.
-
-    Raises:
-        InputError: all that is wrong with it, each with its key.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as e:
-        raise refused(
-            e, model, origin or Origin(ANYWHERE), fix="the section 'settings'", inside=("settings",)
         ) from None
 
 
@@ -131,43 +99,6 @@ def own_files(workflow: ConfigWorkflow) -> dict[str, dict[str, Any]]:
 def _loaded(file: Path, changed: int) -> dict[str, Any]:
     """What a file says; not to be changed."""
     return ConfigParser.load_config_file(file)
-
-
-def read_contract(values: Any) -> InputContract:
-    """The section ``input``.
-
-    Raises:
-        InputError: all that is wrong with it, each with its key.
-    """
-    try:
-        read = _OwnInput.model_validate(values)
-    except ValidationError as e:
-        raise refused(
-            e,
-            _OwnInput,
-            origin_of_config(),
-            fix="the section 'input', see docs/reference/input-contract.md",
-            inside=("input",),
-        ) from None
-    return InputContract.model_validate(read.model_dump())
-
-
-def parsed(parser: ConfigParser, key: str, origin: Origin) -> Any:
-    """A value of the config, evaluated.
-
-    Raises:
-        InputError: it is an expression that cannot be.
-    """
-    try:
-        return parser.get_parsed_content(key)
-    except InputError:
-        raise
-    except Exception as e:  # whatever an expression raises
-        raise InputError(
-            f"{key}: cannot be evaluated ({type(e.__cause__ or e).__name__})",
-            where=origin.where((key,)),
-            fix="a text that begins with $, @ or % is an expression of MONAI's; write a plain value",
-        ) from None
 
 
 def _require_files(workflow: ConfigWorkflow, files: Any) -> None:

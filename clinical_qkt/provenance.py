@@ -17,8 +17,8 @@ from clinical_qkt import __version__
 PATH_KEYS = frozenset(
     {
         *("data", "teachers", "answers", "output_dir", "package_dir", "query_dir", "transfer_dir", "ledger"),
-        *("signing_key", "mlflow", "bundle", "bundle_root", "dataset_dir", "model", "result", "images", "predictions"),
-        *("asked", "answer_dir", "unfinished", "run_name", "tracking"),
+        *("signing_key", "mlflow", "bundle_root", "dataset_dir", "model", "result", "images", "predictions"),
+        *("bundle", "asked", "answer_dir", "unfinished", "run_name", "tracking"),
     }
 )
 """Keys of configs whose value is where something lies."""

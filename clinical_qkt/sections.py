@@ -1,0 +1,85 @@
+"""The sections ``settings`` and ``input`` of a config, each as the model that checks it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monai.bundle import ConfigParser
+from pydantic import BaseModel, ValidationError
+
+from clinical_qkt.asking import QuerySettings
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.errors import InputError
+from clinical_qkt.origins import ANYWHERE, origin_of_config
+from clinical_qkt.phases import TransferSettings
+from clinical_qkt.refusals import Origin, refused
+from clinical_qkt.values import Strict
+
+SETTINGS: dict[str, type[BaseModel]] = {"transfer": TransferSettings, "query": QuerySettings}
+"""What the section ``settings`` of a command may say."""
+
+
+class _OwnInput(Strict, InputContract):
+    """A site's own, which a person wrote."""
+
+
+def check_settings(parser: ConfigParser, origin: Origin) -> None:
+    """Check the section ``settings``, where the command has one.
+
+    Raises:
+        InputError: all that is wrong with it, each with its key.
+    """
+    model = SETTINGS.get(parser["command"])
+    if model:
+        read_settings(model, parsed(parser, "settings", origin), origin)
+
+
+def read_settings(model: type[BaseModel], values: Any, origin: Origin | None = None) -> Any:
+    """A section ``settings`` as the model that checks it.
+
+    Raises:
+        InputError: all that is wrong with it, each with its key.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as e:
+        raise refused(
+            e, model, origin or Origin(ANYWHERE), fix="the section 'settings'", inside=("settings",)
+        ) from None
+
+
+def read_contract(values: Any) -> InputContract:
+    """The section ``input``.
+
+    Raises:
+        InputError: all that is wrong with it, each with its key.
+    """
+    try:
+        read = _OwnInput.model_validate(values)
+    except ValidationError as e:
+        raise refused(
+            e,
+            _OwnInput,
+            origin_of_config(),
+            fix="the section 'input', see docs/reference/input-contract.md",
+            inside=("input",),
+        ) from None
+    return InputContract.model_validate(read.model_dump())
+
+
+def parsed(parser: ConfigParser, key: str, origin: Origin) -> Any:
+    """A value of the config, evaluated.
+
+    Raises:
+        InputError: it is an expression that cannot be.
+    """
+    try:
+        return parser.get_parsed_content(key)
+    except InputError:
+        raise
+    except Exception as e:  # whatever an expression raises
+        raise InputError(
+            f"{key}: cannot be evaluated ({type(e.__cause__ or e).__name__})",
+            where=origin.where((key,)),
+            fix="a text that begins with $, @ or % is an expression of MONAI's; write a plain value",
+        ) from None
