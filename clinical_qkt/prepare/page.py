@@ -27,6 +27,8 @@ SHOWN = 12
 """Lines of a list that the terminal shows; the summary has all."""
 LONGEST = 50
 """Rows of a list that the page shows."""
+LONGEST_TICK = 40
+"""Characters of a class's name beside its bar."""
 
 
 def write_page(path: Path, facts: dict[str, Any]) -> None:
@@ -113,7 +115,7 @@ def _picture(classes: dict[str, Any]) -> str:
         widths = [row["images"][section] for row in classes.values()]
         axes.barh(range(len(classes)), widths, left=left, color=COLOURS[section], label=section)
         left = [a + b for a, b in zip(left, widths, strict=True)]
-    axes.set_yticks(range(len(classes)), [name.replace("$", r"\$") for name in classes])  # no formula
+    axes.set_yticks(range(len(classes)), [_tick(name) for name in classes])
     axes.invert_yaxis()
     axes.set(xlabel="images")
     axes.spines[["top", "right"]].set_visible(False)
@@ -122,3 +124,13 @@ def _picture(classes: dict[str, Any]) -> str:
     figure.savefig(content, dpi=130, format="png", metadata={"Software": None})
     plt.close(figure)
     return base64.b64encode(content.getvalue()).decode("ascii")
+
+
+def _tick(name: str) -> str:
+    """A class's name beside its bar: no formula, and short enough to leave room for the bar.
+
+    >>> _tick("a" * 60) == "a" * 39 + "…"
+    True
+    """
+    short = name if len(name) <= LONGEST_TICK else name[: LONGEST_TICK - 1] + "…"
+    return short.replace("$", r"\$")

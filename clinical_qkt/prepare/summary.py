@@ -85,12 +85,11 @@ def empty_folders_told(source: Path, found: Sequence[Found]) -> list[str]:
     folders = {p.name for p in source.iterdir() if p.is_dir()}
     hidden = {name for name in folders if name.startswith(".")}
     empty = folders - hidden - {f.label for f in found if not f.reason}
-    told = (
-        [f"{len(hidden)} sub-folders are passed over, since their names begin with a dot"] if hidden else []
-    )
-    if empty:
-        told.append(f"{len(empty)} sub-folders hold no image that can be used, so they make no class")
-    return told
+    told = {
+        "passed over, since their names begin with a dot": hidden,
+        "without an image that can be used": empty,
+    }
+    return [f"sub-folders {how}: {len(names)}" for how, names in told.items() if names]
 
 
 def dark_told(used: Sequence[Found]) -> list[str]:

@@ -185,6 +185,14 @@ def test_a_class_of_which_no_image_is_left_is_told_by_name(folder):
     assert any("no image of class 'dark' can be used" in n and "3 × shows nothing" in n for n in notes)
 
 
+def test_sub_folders_that_make_no_class_are_counted(folder):
+    (folder / ".red").mkdir()
+    (folder / "empty").mkdir()
+    notes = summary(prepared(folder))["notes"]
+    assert "sub-folders passed over, since their names begin with a dot: 1" in notes
+    assert "sub-folders without an image that can be used: 1" in notes
+
+
 def test_sizes_that_differ_are_an_error_unless_allowed(folder, capfd):
     Image.fromarray(square("red", 50, size=30)).save(folder / "red" / "large.png")
     out = prepared(folder, code=2)
