@@ -17,6 +17,8 @@ from clinical_qkt.prepare.attributes import refuse_attribute
 from clinical_qkt.prepare.csv_table import Table, file_key, read_table
 
 WHERE = "--labels"
+TABLES = (".csv", ".tsv", ".txt")
+"""How the names of tables end."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,9 @@ def labelling_of(given: str) -> Labelling:
     """
     if given == "folder":
         return FolderLabels()
-    if given.lower().endswith(".csv"):
+    if given.lower().endswith(TABLES):
         return TableLabels.read(Path(given))
+    if Path(given).is_file():
+        fix = "save it as 'CSV UTF-8', with a name that ends in .csv"
+        raise InputError("is a file, but no table with commas, semicolons or tabs", where=WHERE, fix=fix)
     return AttributeLabels(given)

@@ -161,6 +161,14 @@ def test_what_differs_in_more_than_its_spelling_is_two_patients_and_none_is_a_cl
     ]
 
 
+def test_a_table_may_be_called_tsv_and_a_spreadsheet_is_refused_as_one(tmp_path):
+    (tmp_path / "a.TSV").write_text("file\tlabel\na.png\tred\n")
+    assert labelling_of(str(tmp_path / "a.TSV")).rows == {"a.png": Label("red")}
+    (tmp_path / "a.xlsx").write_bytes(b"PK")
+    with pytest.raises(InputError, match="is a file, but no table"):
+        labelling_of(str(tmp_path / "a.xlsx"))
+
+
 def test_an_attribute_is_a_label_unless_it_is_empty_or_identifies():
     header = Dataset()
     header.BodyPartExamined, header.Modality = "HEAD", ""
