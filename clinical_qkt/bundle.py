@@ -1,26 +1,17 @@
-"""What the bundles' configs call. Everything here is reached from YAML as ``$qkt.…`` and is thin.
-
-An error that the user can fix is printed without a traceback, and the launcher ends with the error's exit
-code (see ``errors``).
-"""
+"""What the bundles' configs call. Everything here is reached from YAML as ``$qkt.…`` and is thin."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-import logging
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from ignite.metrics import EpochMetric
-from monai.bundle import ConfigWorkflow
 from torch import nn
 
-from clinical_qkt import asking, endings, keys, logs, metrics, sections, stages, stopping
+from clinical_qkt import asking, endings, keys, metrics, sections, stages
 from clinical_qkt.answering import Answering
 from clinical_qkt.audit.own import audit_of
 from clinical_qkt.consent import Leaving
@@ -32,12 +23,11 @@ from clinical_qkt.data.transforms import contract_transforms
 from clinical_qkt.data.transforms import reading as reading
 from clinical_qkt.data.transforms import show_progress as show_progress
 from clinical_qkt.data.transforms import symmetries as symmetries
-from clinical_qkt.errors import InputError, OutputError, explained
+from clinical_qkt.errors import InputError, OutputError
 from clinical_qkt.errors import QKTError as QKTError
 from clinical_qkt.files import fingerprint, require_writable, sha256
 from clinical_qkt.handlers import EvaluationWriter, PredictionWriter
 from clinical_qkt.labels import LabelSpace
-from clinical_qkt.launch import Launch
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.made_for import MadeFor, require_made_for
 from clinical_qkt.packages import networks, store
@@ -46,98 +36,18 @@ from clinical_qkt.packages.card import Precision
 from clinical_qkt.packages.query import Query
 from clinical_qkt.packages.statement import DifferentialPrivacy
 from clinical_qkt.phases import TransferSettings
+from clinical_qkt.running import NOW, launched, plain_errors, running_workflow
+from clinical_qkt.running import check as check
+from clinical_qkt.running import launch as launch
+from clinical_qkt.running import run as run
 from clinical_qkt.sites import Site
 from clinical_qkt.transfer import Transfer
 
 if TYPE_CHECKING:
     from clinical_qkt.private_training import PrivateTraining
 
-P = ParamSpec("P")
-R = TypeVar("R")
-_embedded = False
-_folder: Path | str = ""
-"""Into which the stage writes that is being run."""
-_launch: Launch | None = None
 
-
-def _plain_errors(function: Callable[P, R]) -> Callable[P, R]:
-    """Print a ``QKTError`` as it is meant to be read, instead of MONAI's trace of the whole config."""
-
-    @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except Exception as e:
-            problem = explained(e, _folder)
-            if problem is None or _embedded:
-                raise
-            print(f"error: {problem}", file=sys.stderr)
-            raise SystemExit(problem.exit_code) from e
-
-    return wrapper
-
-
-def launch(what: Launch) -> None:
-    """Run a stage in this process for whoever sits at the terminal: it ends with its result and what is next.
-
-    Raises:
-        QKTError: as the bundle's parts raise it.
-    """
-    global _launch
-    _launch = what
-    try:
-        run(what.files, embedded=False, bundle_root=str(what.bundle), **what.overrides)
-    finally:
-        _launch = None
-
-
-def run(config_files: Sequence[Path], *, embedded: bool = True, **overrides: Any) -> ConfigWorkflow:
-    """Run a bundle in this process, as ``python -m monai.bundle run`` does in its own.
-
-    Args:
-        embedded: in a program that tells the result itself.
-
-    Raises:
-        QKTError: as the bundle's parts raise it.
-    """
-    global _embedded
-    _embedded, before = embedded, _embedded
-    logging.disable(logging.WARNING)  # MONAI's notes on configs from several folders
-    try:
-        workflow = ConfigWorkflow(
-            [str(f) for f in config_files], logging_file=False, workflow_type=None, **overrides
-        )
-        workflow.initialize()
-        workflow.run()
-        workflow.finalize()
-    except Exception as e:
-        problem = explained(e)
-        if problem is None or problem is e:
-            raise
-        raise problem from None
-    finally:
-        _embedded = before
-        logging.disable(logging.NOTSET)
-    return workflow
-
-
-@_plain_errors
-def check() -> Site:
-    """Check every key of the config that is being run, see ``keys``."""
-    global _folder
-    workflow = _running_workflow()
-    site = keys.check(workflow)
-    command = workflow.parser["command"]
-    logs.open_log(site.output_dir, command)
-    if not _embedded:
-        private = "guarded" in workflow.parser
-        places = {"share": site.package_dir, "query": site.query_dir, "transfer": site.transfer_dir}
-        _folder = places.get(command, site.output_dir)
-        vars(workflow)["run"] = stopping.guarded(workflow.run, command, _folder, private=private)
-    return site
-
-
-@_plain_errors
+@plain_errors
 def claim(path: str | Path, overwrite: bool) -> Path:
     """A place for results that holds none yet, or may be overwritten.
 
@@ -155,7 +65,7 @@ def claim(path: str | Path, overwrite: bool) -> Path:
     return path
 
 
-@_plain_errors
+@plain_errors
 def load_data(
     site: Site,
     *need: Any,
@@ -199,7 +109,7 @@ def load_data(
     return data
 
 
-@_plain_errors
+@plain_errors
 def contract(values: dict[str, Any]) -> InputContract:
     """The input contract of the site's model."""
     return sections.read_contract(values)
@@ -208,13 +118,13 @@ def contract(values: dict[str, Any]) -> InputContract:
 prepare = contract_transforms
 
 
-@_plain_errors
+@plain_errors
 def network_spec(architecture: str, given: InputContract) -> networks.NetworkSpec:
     """The network that a short name stands for, for images as the contract says."""
     return networks.preset(architecture, given.channels, given.spatial_size)
 
 
-@_plain_errors
+@plain_errors
 def load_model(folder: str | Path, site: Site) -> store.Model:
     """A model folder, verified; see ``packages.store``. A site's own are those in its own folders."""
     if not Path(folder).is_dir():
@@ -232,7 +142,7 @@ def unfinished(site: Site, stage: str, *facts: Any) -> Path:
     return site.output_dir / "unfinished" / f"{stage}-{fingerprint(site.seed, sha256(site.data), *facts)}"
 
 
-@_plain_errors
+@plain_errors
 def private_training(data: CheckedData, network: nn.Module, settings: dict[str, Any]) -> PrivateTraining:
     """The plan of a training with differential privacy; see ``private_training.of_site``."""
     from clinical_qkt.private_training import of_site  # opacus takes its time to be imported
@@ -240,7 +150,7 @@ def private_training(data: CheckedData, network: nn.Module, settings: dict[str, 
     return of_site(data, network, settings)
 
 
-@_plain_errors
+@plain_errors
 def finish_training(
     site: Site,
     task: str,
@@ -253,14 +163,14 @@ def finish_training(
 ) -> None:
     """Write the trained model with its card and drop the checkpoints."""
     stages.finish_training(site, task, network, spec, given, data, checkpoints, guarantee)
-    if not _embedded:
-        parser = _running_workflow().parser
+    if not NOW.embedded:
+        parser = running_workflow().parser
         batches, device = (parser.get_parsed_content(k) for k in ("validate::dataloader", "device"))
         rows = endings.validated(network, batches, device, site.labels.names)
-        endings.trained(_launched(), site, rows)
+        endings.trained(launched(), site, rows)
 
 
-@_plain_errors
+@plain_errors
 def share(
     site: Site,
     loaded: store.Model,
@@ -285,11 +195,11 @@ def share(
         audit = audit_of(site, loaded, data, augment, shadow_models, unfinished(site, "audit"))
     items = test_items(data, loaded.card.labels)
     stages.share(site, loaded, data, items, read, device, agree, audit, precision)
-    if not _embedded:
+    if not NOW.embedded:
         endings.shared(site)
 
 
-@_plain_errors
+@plain_errors
 def query(
     site: Site,
     settings: dict[str, Any],
@@ -303,11 +213,11 @@ def query(
     chosen = sections.read_settings(asking.QuerySettings, settings)
     agree = _leaving(site, site.query_dir, **leaving)
     asking.write_query(site, chosen, loaded, data, read, device, agree)
-    if not _embedded:
+    if not NOW.embedded:
         endings.asked(site)
 
 
-@_plain_errors
+@plain_errors
 def load_query(folder: str | Path | None, site: Site) -> Query:
     """A query package, verified; see ``packages.query``."""
     if folder is None:
@@ -315,7 +225,7 @@ def load_query(folder: str | Path | None, site: Site) -> Query:
     return query_package.load_query(folder, site.trust)
 
 
-@_plain_errors
+@plain_errors
 def answer(
     site: Site,
     asked: Query,
@@ -329,20 +239,20 @@ def answer(
     """Answer a query with statistics, by the site's policy; see ``answering``."""
     agreed = keys.switch("yes", yes)
     card = Answering(site, asked, data, prepared, read, device, agreed).run(Path(folder))
-    if not _embedded:
+    if not NOW.embedded:
         endings.answered(site, Path(folder), card, asked.card.site)
 
 
-@_plain_errors
+@plain_errors
 def transfer(site: Site, settings: dict[str, Any], *args: Any) -> None:
     """Gain the queried classes; see ``transfer.Transfer`` for the arguments."""
     chosen = sections.read_settings(TransferSettings, settings)
-    summary = Transfer(site, chosen, *(*args, _running_workflow().parser[""])).run()
-    if not _embedded:
-        endings.transferred(_launched(), site, summary)
+    summary = Transfer(site, chosen, *(*args, running_workflow().parser[""])).run()
+    if not NOW.embedded:
+        endings.transferred(launched(), site, summary)
 
 
-@_plain_errors
+@plain_errors
 def test_items(data: CheckedData, labels: LabelSpace) -> list[dict[str, Any]]:
     """The test images of the classes that a model has, with labels in its order.
 
@@ -364,7 +274,7 @@ def test_items(data: CheckedData, labels: LabelSpace) -> list[dict[str, Any]]:
     return items
 
 
-@_plain_errors
+@plain_errors
 def image_items(folder: str | Path, contract: InputContract) -> list[dict[str, Any]]:
     """The images below a folder, each opened once; what cannot be used is named and left out."""
     folder = Path(folder)
@@ -397,7 +307,7 @@ def pred_and_label(output: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 def save_evaluation(path: str | Path, site: Site, task: str, loaded: store.Model) -> EvaluationWriter:
     """A handler that writes ``evaluation.json`` and the same figures to MLflow."""
-    told = partial(endings.evaluated, _launched(), site, loaded.folder, Path(path))
+    told = partial(endings.evaluated, launched(), site, loaded.folder, Path(path))
     return EvaluationWriter(Path(path), site, task, loaded, told)
 
 
@@ -409,23 +319,4 @@ def save_predictions(path: str | Path, items: list[dict[str, Any]], labels: Labe
 def _leaving(site: Site, folder: Path, to: str, yes: bool) -> Leaving:
     """The question before a package leaves; whoever runs a bundle in a program has shown it there."""
     agreed = keys.switch("yes", yes)
-    return Leaving(folder, Ledger(site.ledger), to, agreed, shown=_embedded and agreed)
-
-
-def _launched() -> Launch:
-    return _launch or endings.launched(_running_workflow())
-
-
-def _running_workflow() -> ConfigWorkflow:
-    """The workflow that is evaluating this very expression.
-
-    MONAI hands an expression nothing but the items it refers to, and an unknown key is referred to by none.
-    So that the stock launcher stays, the workflow is looked up among the callers.
-    """
-    frame = inspect.currentframe()
-    while frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, ConfigWorkflow):
-            return caller
-        frame = frame.f_back
-    raise InputError("no bundle is being run", fix="use `python -m monai.bundle run`")
+    return Leaving(folder, Ledger(site.ledger), to, agreed, shown=NOW.embedded and agreed)

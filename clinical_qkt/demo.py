@@ -128,9 +128,8 @@ def run_demo(
     summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     console.print()
     report.print_transfer(console, summary)
-    console.print(
-        f"\n{time.perf_counter() - started:.0f} seconds. Read the report:  {out / 'report.html'}", markup=False
-    )
+    seconds = f"{time.perf_counter() - started:.0f} seconds"
+    console.print(f"\n{seconds}. Read the report:  {out / 'report.html'}", markup=False)
     mlflow = Path(sys.executable).parent / "mlflow"
     mlflow = mlflow.relative_to(Path.cwd()) if mlflow.is_relative_to(Path.cwd()) else mlflow
     database = (out / "mlflow.db").absolute()

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from clinical_qkt.errors import InputError, one_of
+from clinical_qkt.names import require_plain
 from clinical_qkt.siteyaml import read_yaml
 from clinical_qkt.values import read_value
 
@@ -97,6 +98,8 @@ def plan(stage: str, site: Path, words: Sequence[str], bundle: str | None = None
         fix = f"clinical-qkt run train {quoted(stage)}"
         raise InputError("stands where the stage's name belongs", where=stage, fix=fix)
     content = read_yaml(site)
+    for key in ("classes", "query"):
+        require_plain(_names(content.get(key)), f"{site}: {key}")
     folder = bundle_folder(bundle) if bundle else _named_bundle(site, content)
     known = stages(folder)
     if stage not in known:
@@ -104,6 +107,13 @@ def plan(stage: str, site: Path, words: Sequence[str], bundle: str | None = None
             f"there is no stage '{stage}'", where=f"bundle {folder.name}", fix=one_of(stage, known)
         )
     return Launch(stage, site, folder, bundle is None, _overrides(words, stage, folder))
+
+
+def _names(classes: Any) -> list[str]:
+    """The names in a list of classes, as far as there is one."""
+    listed = classes if isinstance(classes, list) else []
+    named = [c.get("name") if isinstance(c, dict) else c for c in listed]
+    return [name for name in named if isinstance(name, str)]
 
 
 def chain(stage: str, known: Sequence[str]) -> list[str]:

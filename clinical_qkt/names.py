@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from clinical_qkt.errors import InputError
+
 LONGEST = 100
 """Characters of a class name, at most."""
 SHOWN = 40
@@ -96,3 +98,18 @@ def name_problem(name: Any) -> str | None:
     if not any(c.isalnum() for c in name):
         return f"{shown(name)} is no class name: one needs at least one letter or digit"
     return None
+
+
+def require_plain(names: Iterable[str], where: str) -> None:
+    """Refuse class names that MONAI would evaluate or look up instead of reading them.
+
+    Raises:
+        InputError: names the class.
+    """
+    for name in names:
+        if name.lstrip()[:1] in ("$", "@", "%") or re.search("[@%]#", name):
+            raise InputError(
+                f"the name of class {shown(name)} is an expression in MONAI's files, where it has to stand",
+                where=where,
+                fix="rename the class: a name begins with neither $ nor @ nor %",
+            )

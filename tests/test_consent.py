@@ -84,7 +84,7 @@ def test_a_package_in_half_precision_teaches_and_tells_of_the_rounded_weights(de
 
 
 def test_an_unknown_precision_is_refused_before_anything_is_shown(teacher, tmp_path):
-    with pytest.raises(InputError, match="precision: must be 'float32' or 'float16' \(given: 'half'\)"):
+    with pytest.raises(InputError, match=r"precision: must be 'float32' or 'float16' \(given: 'half'\)"):
         share(teacher, tmp_path, yes=True, precision="half")
     assert not list(tmp_path.iterdir())
 

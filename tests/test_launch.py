@@ -124,6 +124,15 @@ def test_a_broken_file_is_refused_in_one_sentence(content, said, tmp_path):
 # Keys on the command line
 
 
+@pytest.mark.parametrize("name", ["$x", "@site", " %y", "a %#b"])
+@pytest.mark.parametrize("key", ["classes", "query"])
+def test_a_class_that_monai_would_evaluate_is_refused(key, name, tmp_path):
+    content = {"site": "us", "bundle": "blood_cell_classification", key: ["red", {"name": name}]}
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump(content))
+    said = str(refused("train", tmp_path / "site.yaml"))
+    assert f"site.yaml: {key}" in said and "is an expression" in said
+
+
 def test_keys_are_taken_in_each_form_as_monais_launcher_reads_them(site):
     words = ["--max_epochs", "3", "--settings::variant=distil", "--answers", "['a','b']", "--seed", "-1"]
     assert plan("transfer", site, words).overrides == {

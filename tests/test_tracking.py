@@ -99,9 +99,7 @@ def test_a_class_that_is_called_as_an_overall_figure_does_not_take_its_place():
         "calibration": {"error": None},
         "per_class": {},
     }
-    told = figures(
-        {"before": part, "after": part, "forgetting": lost, "accepted": True, "bytes_received": 1}
-    )
+    told = figures({"before": part, "after": part, "forgetting": lost, "accepted": True, "bytes_received": 1})
     told = {metric_name(k): v for k, v in told.items()}
     assert told["forgetting/mean"] == 0.25 and told["forgetting/worst"] == 0.3
     assert sorted(v for k, v in told.items() if k.startswith("forgetting/_")) == [0.1, 0.2, 0.3]

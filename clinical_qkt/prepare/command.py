@@ -19,6 +19,7 @@ from clinical_qkt.data.leaks import refuse_sections
 from clinical_qkt.errors import InputError, QKTError
 from clinical_qkt.files import write_json
 from clinical_qkt.labels import LabelSpace
+from clinical_qkt.names import require_plain
 from clinical_qkt.prepare import page, summary
 from clinical_qkt.prepare.found import Found
 from clinical_qkt.prepare.labelling import FolderLabels, Labelling, TableLabels, labelling_of
@@ -38,7 +39,7 @@ from clinical_qkt.prepare.sieve import (
     refuse_mixed_sizes,
     refuse_odd_channels,
 )
-from clinical_qkt.prepare.site_file import SiteFile, require_plain, require_pseudonym
+from clinical_qkt.prepare.site_file import SiteFile, require_pseudonym
 from clinical_qkt.prepare.source import ListedLabels, SourceFiles, open_files
 from clinical_qkt.prepare.splits import split
 from clinical_qkt.prepare.stacks import Stack, in_order, stacks

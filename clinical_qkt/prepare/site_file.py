@@ -17,7 +17,6 @@ from clinical_qkt import __version__
 from clinical_qkt.errors import InputError
 from clinical_qkt.files import write_text
 from clinical_qkt.made_for import ImageFacts, fitting
-from clinical_qkt.names import shown
 from clinical_qkt.packages.signing import PSEUDONYM
 from clinical_qkt.prepare import fit
 from clinical_qkt.prepare.fit import Chosen
@@ -48,21 +47,6 @@ def require_pseudonym(site: str) -> None:
             where="--site",
             fix=f"give e.g. --site {better}; it goes onto the card of every package that you share",
         )
-
-
-def require_plain(classes: Sequence[str], where: str) -> None:
-    """Refuse names that MONAI would evaluate or look up instead of reading them.
-
-    Raises:
-        InputError: names the class.
-    """
-    for name in classes:
-        if name.lstrip()[:1] in ("$", "@", "%") or re.search("[@%]#", name):
-            raise InputError(
-                f"the name of class {shown(name)} is an expression in MONAI's files, where it has to stand",
-                where=where,
-                fix="rename the class: a name begins with neither $ nor @ nor %",
-            )
 
 
 @dataclass(frozen=True)

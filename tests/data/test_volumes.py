@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_qkt.data.formats import ImageRefused
-from clinical_qkt.data.images import image_shape
+from clinical_qkt.data.images import raw_image
 from clinical_qkt.data.volumes import framed, read_volume, scaled, spacing_of, write_volume
 from clinical_qkt.prepare.patches import Cutting, cut, window
 
@@ -56,7 +56,7 @@ def test_a_written_volume_is_bare_and_the_same_every_time(tmp_path):
     assert bytes(header["descrip"]).strip(b"\0") == b"" and bytes(header["intent_name"]).strip(b"\0") == b""
     values, affine = read_volume(tmp_path / "a.nii.gz")
     assert np.array_equal(values, corner()) and np.allclose(affine, LAS)
-    assert image_shape(tmp_path / "a.nii.gz") == (1, 10, 12, 8)
+    assert raw_image(tmp_path / "a.nii.gz").shape == (1, 10, 12, 8)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ def test_a_transfer_shows_every_name(made):
     assert all(name in text for name in NAMES)
 
 
-def test_an_evaluation_shows_every_name(made, capsys):
+def test_an_evaluation_shows_every_name(made, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     rows = made(known=NAMES[:3], query=NAMES[3:4])["after"]["per_class"]
     report.print_per_class(rows, "us [/x]")
     shown = capsys.readouterr().out
@@ -67,12 +68,13 @@ def test_prepare_shows_and_lists_every_name(tmp_path, capfd):
     rng = np.random.default_rng(0)
     rows = ["file,label"]
     (tmp_path / "in").mkdir()
-    for k in range(12 * len(NAMES)):
+    names = [name for name in NAMES if not name.startswith("$")]  # these are refused
+    for k in range(12 * len(names)):
         Image.fromarray(rng.integers(0, 255, (16, 16)).astype("u1")).save(tmp_path / "in" / f"{k}.png")
-        rows.append(f"{k}.png,{NAMES[k % len(NAMES)]}")
+        rows.append(f"{k}.png,{names[k % len(names)]}")
     (tmp_path / "l.csv").write_text("\n".join(rows))
     out = tmp_path / "out [/x]"
     assert run("prepare", str(tmp_path / "in"), "--labels", str(tmp_path / "l.csv"), "--out", str(out)) == 0
     shown = " ".join(capfd.readouterr().out.split())
-    assert all(name in shown for name in NAMES) and "out [/x]" in shown
+    assert all(name in shown for name in names) and "out [/x]" in shown
     assert page._picture({name: {"images": dict.fromkeys(page.SECTIONS, 1)} for name in NAMES})
