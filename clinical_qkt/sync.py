@@ -52,11 +52,12 @@ def ensure_database(uri: str) -> None:
     path = _database(uri)
     if not uri.startswith(_SQLITE) or path.exists():
         return
+    write_whole(path, make_tables)
 
-    def make(part: Path) -> None:
-        MlflowClient(f"{_SQLITE}{part}", f"{_SQLITE}{part}").search_experiments(max_results=1)
 
-    write_whole(path, make)
+def make_tables(part: Path) -> None:
+    """Make MLflow's tables in a new file."""
+    MlflowClient(f"{_SQLITE}{part}", f"{_SQLITE}{part}").search_experiments(max_results=1)
 
 
 def deliver(uri: str) -> None:

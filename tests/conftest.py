@@ -9,6 +9,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import empty_database as empty_database
 import numpy as np
 import pytest
 import yaml

@@ -152,6 +152,7 @@ def test_the_same_seed_gives_the_same_figures(demo, npz, tmp_path):
     assert timeless(tmp_path / "again") == timeless(demo)
 
 
+@pytest.mark.slow
 def test_a_demo_that_was_killed_goes_on_and_ends_with_the_same_figures(demo, npz, tmp_path):
     out = tmp_path / "killed"
     command = ("demo", "--data", str(npz), "--out", str(out), *DEMO)
@@ -172,6 +173,7 @@ def test_a_demo_that_was_killed_goes_on_and_ends_with_the_same_figures(demo, npz
     assert sum(r.info.run_name.startswith("transfer to") for r in runs) == 1
 
 
+@pytest.mark.slow
 def test_a_folder_with_a_damaged_image_works_with_a_warning_and_a_count(tmp_path, capfd):
     for kind in COLOURS:
         (tmp_path / "images" / kind).mkdir(parents=True)

@@ -214,6 +214,7 @@ def test_the_line_says_the_same_in_a_shell_whatever_names_hold(name, value, tmp_
     assert DefaultParseValue(word) == launch.overrides["licence"]
 
 
+@pytest.mark.slow
 def test_the_pasted_line_ends_with_the_same_files(demo, tmp_path, monkeypatch, capfd):
     folder = tmp_path / "it's a ward"
     folder.mkdir()

@@ -35,6 +35,7 @@ def keep(page, name, tmp_path):
     page.screenshot(path=folder / f"mlflow-{name}.png")
 
 
+@pytest.mark.slow
 def test_a_reviewer_finds_the_transfer_its_figures_its_report_and_the_model(demo, address, browser, tmp_path):
     run = first_transfer(demo / "mlflow.db")
     page, asked = page_of(browser), []

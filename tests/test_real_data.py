@@ -19,6 +19,7 @@ def need(file: Path) -> str:
     return str(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "channels"), [(BLOOD, 3), (BODY, 1)], ids=["blood cells", "body regions"])
 def test_a_small_part_of_the_real_images_goes_all_the_way(file, channels, tmp_path):
     out = tmp_path / "out"

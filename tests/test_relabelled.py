@@ -131,6 +131,7 @@ def hospital(folder: Path, called: dict[str, str], **values: Any) -> Path:
     return site_file(folder, **places, **common, **values)
 
 
+@pytest.mark.slow
 def test_a_student_that_merges_classes_gains_one_from_a_teacher_with_its_own_list(tmp_path):
     student = hospital(
         tmp_path / "student",

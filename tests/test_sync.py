@@ -204,6 +204,7 @@ def test_a_database_that_is_not_there_is_named(tmp_path):
         sync.send(f"sqlite:///{tmp_path / 'nothing.db'}")
 
 
+@pytest.mark.slow
 def test_a_tracking_server_gets_everything_too(model, tmp_path, database):
     where = (
         "--backend-store-uri",

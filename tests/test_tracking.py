@@ -1,8 +1,10 @@
+import empty_database
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, _validate_length_limit, _validate_metric
 
+from clinical_qkt import sync
 from clinical_qkt.errors import InputError
 from clinical_qkt.files import fingerprint
 from clinical_qkt.tracking import PLACE, Tracker, figures, metric_name
@@ -165,6 +167,7 @@ def test_a_database_is_whole_or_not_there(tmp_path, monkeypatch):
 
     uri = f"sqlite:///{tmp_path / 'm.db'}"
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(sync, "make_tables", empty_database.made)
         patched.setattr("mlflow.MlflowClient.search_experiments", killed)
         Tracker(uri, "task")
     assert not list(tmp_path.glob("*.db"))

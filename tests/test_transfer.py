@@ -109,6 +109,7 @@ def test_a_distillation_that_was_killed_goes_on_and_ends_with_the_same_model(dem
     assert {r.info.status for r in runs} == {"FINISHED"} and names.count("phase 1: distillation") == 2
 
 
+@pytest.mark.slow
 def test_two_classes_can_be_asked_for_at_once(demo, npz, tmp_path):
     # classes are dealt by the seed alone
     dealt = yaml.safe_load((demo / "sites" / "hospital_1.yaml").read_text())["classes"]
@@ -199,6 +200,7 @@ def transfer(file: Path, tmp_path: Path, **overrides) -> dict:
     return json.loads((tmp_path / "t" / "summary.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_teacher_for_grey_images_teaches_a_colour_site_only_if_its_card_says_so(demo, tmp_path):
     file, values = student_of(demo)
     first, *others = values["teachers"]
@@ -213,6 +215,7 @@ def test_a_teacher_for_grey_images_teaches_a_colour_site_only_if_its_card_says_s
     assert list(told.values()) == [["colour reduced to grey"], *([] for _ in others)]
 
 
+@pytest.mark.slow
 def test_teachers_with_other_networks_sizes_and_normalisation_sit_beside_the_students(demo, tmp_path):
     file, values = student_of(demo)
     first, *others = values["teachers"]

@@ -143,6 +143,7 @@ def test_the_other_stages_run_with_the_same_configs(hospitals, tmp_path):
     assert run(*verify, "--query", str(tmp_path / "q")) == 0
 
 
+@pytest.mark.slow
 def test_it_trains_with_the_stock_launcher(hospitals, tmp_path):
     out, configs = hospitals
     site = student(out)

@@ -266,6 +266,7 @@ def test_evaluate(here, follow):
     assert not [k for k in keys if f"`{k}`" not in page]
 
 
+@pytest.mark.slow
 def test_a_block_of_commands_runs_in_a_shell_as_it_stands(here):
     lines = [c for c in lines_of("docs/how-to/evaluate.md") if "--model" not in c]
     assert shell("\n".join(lines), here) == 0

@@ -69,6 +69,7 @@ def test_a_network_gives_its_features_until_the_hook_is_gone():
     assert [a.out_features for a in learner.adaptors] == [5, 7]
 
 
+@pytest.mark.slow
 def test_the_queried_class_is_recognised_without_any_label(case, held_out):
     unlabelled = [{"image": item["image"]} for item in case.training]
     before = {k: v.clone() for k, v in case.own.network.state_dict().items()}

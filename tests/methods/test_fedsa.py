@@ -92,6 +92,7 @@ def test_the_next_student_is_the_mean_of_the_copies(case, monkeypatch):
     assert torch.allclose(head.weight[3], torch.full_like(head.weight[3], 1.5))  # from zero, by 1 and by 2
 
 
+@pytest.mark.slow
 def test_the_queried_class_is_recognised_once_its_bias_is_raised_and_the_others_are_kept(case, held_out):
     outcome = fedsa.run(case, fedsa.Settings(max_epochs=3, probe_images=16))
     logits, labels = outcome.predict(held_out), labels_of(held_out)
