@@ -143,7 +143,8 @@ def run_demo(
 
 def _read(settings: DemoSettings) -> Source:
     if settings.data is None:
-        return phantom_source(seed=settings.seed)
+        drawn = phantom_source(seed=settings.seed)
+        return replace(drawn, notes=[*drawn.notes, f"phantoms are shrunk to {USUAL}x{USUAL}, to be quick"])
     source = open_source(settings.data, settings.seed, allow_mixed_sizes=settings.allow_mixed_sizes)
     return source.limited(settings.max_per_class, settings.seed)
 
@@ -266,7 +267,7 @@ def _write_federation(
 
 
 def _image_keys(source: Source, files: Sequence[Path]) -> dict[str, Any]:
-    """What the sites' YAML says of the images; pictures larger than the bundle's own size keep theirs."""
+    """What the sites' YAML says of the images; real pictures larger than the bundle's own size keep theirs."""
     first = int(source.splits["training"][0])
     if isinstance(source.images, list):
         shape = raw_image(files[first]).shape
@@ -274,7 +275,7 @@ def _image_keys(source: Source, files: Sequence[Path]) -> dict[str, Any]:
         _, height, width, *colours = source.images.shape
         shape = (colours[0] if colours else 1, width, height)
     keys: dict[str, Any] = {"channels": shape[0]}
-    if len(shape) == 3 and max(shape[1:]) > USUAL:
+    if len(shape) == 3 and max(shape[1:]) > USUAL and not source.generated:
         size = fit.flat_size(shape[1:])
         network = fit.network(size, len(source.splits["training"]) // 2)
         keys |= {"spatial_size": size, network.key: network.value}
