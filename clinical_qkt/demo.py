@@ -267,7 +267,7 @@ def _write_federation(
 
 
 def _image_keys(source: Source, files: Sequence[Path]) -> dict[str, Any]:
-    """What the sites' YAML says of the images; real pictures larger than the bundle's own size keep theirs."""
+    """What the sites' YAML says of the images; pictures larger than the bundle's size keep theirs."""
     first = int(source.splits["training"][0])
     if isinstance(source.images, list):
         shape = raw_image(files[first]).shape
