@@ -58,3 +58,10 @@ def test_a_ct_does_not_train_in_the_bundle_of_blood_cells(tmp_path, capfd):
     told = capfd.readouterr().err
     assert "there are DICOM files" in told and "use the bundle body_region_radiograph" in told
     assert not (out / "results" / "model").exists()
+
+
+def test_all_bundles_run_the_very_same_configs():
+    bundles = {p.parent for p in (ROOT / "bundles").glob("*/configs/metadata.json")}
+    assert len(bundles) == 3
+    told = [{f.name: f.read_bytes() for f in folder.glob("*.yaml")} for folder in bundles]
+    assert len(told[0]) >= 10 and told[0] == told[1] == told[2]
