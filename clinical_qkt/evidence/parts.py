@@ -1,0 +1,236 @@
+"""What single parts of a transfer's evidence say: plain JSON types, without torch or MONAI.
+
+Shares lie in ``[0, 1]``. ``ci95`` is a 95 % interval ``[low, high]``. What cannot be known is null, never 0.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Part(BaseModel):
+    """A part of the summary."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Counted(Part):
+    """Of so many images, so many."""
+
+    count: int
+    images: int
+    share: Share | None
+    """Null without images."""
+    ci95: Interval | None
+
+
+class Difference(Part):
+    """A share of the new model minus that of another one, on the same images."""
+
+    share: float | None
+    """In ``[-1, 1]``; null without images."""
+    ci95: Interval | None
+    images: int
+
+
+# --- abstention
+
+
+class AbstentionPoint(Part):
+    """The model's answer counts from a stated probability on; a person looks at the rest."""
+
+    threshold: Share
+    answered: int
+    """Images for which the model states at least that probability."""
+    looked_at: int
+    """Images that are left to a person."""
+    wrong: int
+    """Wrong answers among those given."""
+    wrong_share: Share | None
+    ci95: Interval | None
+    """Of ``wrong_share``."""
+    missed: Counted
+    """Of the answered images of a queried class, how many are called another one."""
+    false_alarms: Counted
+    """Of the answered images of other classes, how many are called a queried one."""
+
+
+class Abstention(Part):
+    """Coverage against error."""
+
+    images: int
+    points: list[AbstentionPoint]
+    """With thresholds that rise; the first is 0, where the model answers for every image."""
+
+
+# --- none of these
+
+
+class GateScore(Part):
+    """One candidate for the gate, judged on own validation images alone."""
+
+    score: str
+    auroc: Share | None
+    """Mean over the retained classes, each taken as unknown once; null where there are fewer than three."""
+
+
+class GateSource(Part):
+    """Images of no class of the model's list, and how many of them are told."""
+
+    name: str
+    kind: Literal["hidden class", "noise and shapes", "another modality", "excluded class"]
+    images: int
+    auroc: Share | None
+    """How well the score tells them from test images of known classes: 0.5 is a guess, 1 perfect."""
+    ci95: Interval | None
+    """Of ``auroc``."""
+    refused: Counted
+    """How many of them get 'none of these'."""
+
+
+class GateCost(Part):
+    """Images of known classes that get 'none of these' on the test set."""
+
+    retained: Counted
+    queried: Counted
+    right: Counted
+    """Of the images that the model names rightly, how many are held back."""
+
+
+class Gate(Part):
+    """When the model says 'none of these', and what that is worth."""
+
+    score: str
+    """What is measured of an image: ``max_probability``, ``max_logit``, ``energy`` or ``margin``."""
+    threshold: float
+    """Below it the answer is 'none of these'."""
+    kept: Share
+    """Share of own validation images that the threshold was set to let pass."""
+    validation_images: int
+    candidates: list[GateScore]
+    cost: GateCost
+    sources: list[GateSource]
+
+
+# --- subgroups
+
+
+class Subgroup(Part):
+    """The test images with one value in one column of the labels' table. Null where suppressed."""
+
+    value: str | None
+    """Null where the table does not tell."""
+    images: int | None
+    patients: int | None
+    """Also null where no patient is named."""
+    query_recall: Counted | None
+    """Of its images of a queried class, how many are called so."""
+    retained_recall: Counted | None
+    """Of its images of retained classes, how many are called rightly, over all classes together."""
+    retained_recall_before: Counted | None
+    """The same before the transfer."""
+    false_alarms: Counted | None
+    """Of its images of other classes, how many are called a queried one."""
+
+
+class SubgroupColumn(Part):
+    """All values of one column."""
+
+    column: str
+    values: list[Subgroup]
+    suppressed: int
+    """Of its values, how many have a figure that is not shown."""
+
+
+class SmallestRecall(Part):
+    """Where a recall is smallest among all that may be shown."""
+
+    column: str
+    value: str | None
+    recall: Counted
+
+
+class Subgroups(Part):
+    """Figures by subgroup."""
+
+    minimum: int
+    """Figures of fewer units are not shown, nor such as would give them away by subtraction."""
+    unit: Literal["images", "patients"]
+    columns: list[SubgroupColumn]
+    smallest_query_recall: SmallestRecall | None
+    smallest_retained_recall: SmallestRecall | None
+
+
+# --- net benefit, precision and recall
+
+Origin = Literal["test images", "site"]
+
+
+class NetBenefitPoint(Part):
+    """What calling the class from a probability on is worth: hits less weighed false alarms, an image."""
+
+    threshold: Share
+    """One false alarm weighs ``threshold / (1 - threshold)`` hits."""
+    model: float
+    ci95: Interval
+    """Of ``model``."""
+    call_all: float
+    call_none: float
+    """Always 0."""
+
+
+class NetBenefit(Part):
+    """The decision curve of one queried class at one prevalence."""
+
+    query: str
+    prevalence: Share
+    prevalence_from: Origin
+    points: list[NetBenefitPoint]
+
+
+class PrecisionRecall(Part):
+    """The precision-recall curve of one queried class at one prevalence."""
+
+    query: str
+    prevalence: Share
+    prevalence_from: Origin
+    recall: list[Share]
+    """From 1 down to 0."""
+    precision: list[Share]
+    average_precision: Share
+    ci95: Interval
+    """Of ``average_precision``."""
+
+
+# --- the model in use
+
+
+class InUse(Part):
+    """The model that is in use now, on the same test images, and how the new one differs."""
+
+    version: str
+    weights_sha256: str
+    classes: list[str]
+    lacks: list[str]
+    """Classes of the new model's list that it does not have: their images count as not recognised."""
+    beyond: list[str]
+    """Its classes that the new model does not have: such an answer counts as wrong, called 'other'."""
+    images: int
+    per_class: dict[str, Counted]
+    """Recall by class."""
+    query_recall: Share | None
+    """Unweighted mean over the queried classes."""
+    query_recall_ci95: Interval | None
+    retained_recall: Share | None
+    """Unweighted mean over the retained classes."""
+    retained_recall_ci95: Interval | None
+    false_alarms: Counted
+    difference: dict[str, Difference]
+    """New minus in use: of ``query_recall``, ``retained_recall`` and ``false_alarms``."""
+    difference_by_class: dict[str, Difference]
+    """New minus in use: recall of each class."""
