@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import Any
 
 import torch
 from mlflow.entities import Run
 
-from clinical_qkt import __version__, registry, report, tracking
+from clinical_qkt import __version__, notes, registry, report, tracking
 from clinical_qkt.files import fingerprint, sha256
 from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.store import Model
@@ -16,6 +17,9 @@ from clinical_qkt.phases import TransferSettings
 from clinical_qkt.provenance import without_paths
 from clinical_qkt.sites import Site
 from clinical_qkt.tracking import Tracker
+
+_NAMED = 3
+"""Queried classes that a run's name tells."""
 
 
 def decided_by(site: Site, settings: TransferSettings, own: Model) -> str:
@@ -55,17 +59,50 @@ def origin(
     tracker.document(run, "config.yaml", without_paths(config))
 
 
-def outcome(tracker: Tracker, run: Run, site: Site, task: str, summary: dict[str, Any]) -> None:
-    """Figures, digests of the packages, artifacts, and the model with what was decided of it."""
-    tracker.log(run, tracking.figures(summary))
+def registered(tracker: Tracker, run: Run, site: Site, task: str) -> str | None:
+    """Register the new model, before anything is said of it; what an earlier start did is not done twice.
+
+    Returns:
+        The version; None if the site's YAML says ``register_model: false``.
+    """
+    if not site.register_model:
+        return None
+    return registry.registered(tracker.client, run, task, site.transfer_dir / "model")
+
+
+def outcome(
+    tracker: Tracker, run: Run, site: Site, task: str, summary: dict[str, Any], note: str = ""
+) -> None:
+    """Figures, digests of the packages, artifacts, and what was decided of the run and its model.
+
+    Args:
+        summary: as JSON has it.
+        note: the report's sentence.
+    """
+    version = registered(tracker, run, site, task)
+    verdict, note = tracking.verdict(summary), note or report.answer_sentence(summary)
+    tracker.log(run, tracking.figures(summary), model=registry.logged_model(tracker.client, run))
     received = [*summary["teachers"], *summary["answers"]]
     tracker.params(run, {f"package_sha256/{part['site']}": part["weights_sha256"] for part in received})
-    told = ", ".join(summary["untrusted_packages"]) or "none"
-    note = report.answer_sentence(summary)
-    tracker.tag(run, {"untrusted_packages": told, "mlflow.note.content": note})
+    tracker.tag(
+        run,
+        {
+            "untrusted_packages": ", ".join(summary["untrusted_packages"]) or "none",
+            registry.VERDICT: verdict,
+            registry.ACCEPTED: str(verdict == registry.ACCEPTED).lower(),
+            notes.SENTENCE: note,
+        },
+    )
+    notes.of_run(tracker.client, run, notes.text(run, verdict, note))
     tracker.document(run, "summary.json", summary)
     tracker.artifact(run, site.transfer_dir / "report.html")
     tracker.artifact(run, site.transfer_dir / "figures", "figures")
-    if site.register_model:
-        model = site.transfer_dir / "model"
-        registry.register(tracker.client, run, task, model, accepted=summary["accepted"])
+    if version:
+        registry.decide(tracker.client, task, version, run, verdict, note)
+    tracker.rename(run, f"{_several(site.queried.names)} at {site.site}: {verdict}")
+
+
+def _several(names: Sequence[str]) -> str:
+    """Names in a run's name, which has room for 250 characters."""
+    shown = [shorten(name, 60, placeholder="…") for name in names[:_NAMED]]
+    return ", ".join(shown) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

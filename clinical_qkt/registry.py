@@ -11,47 +11,105 @@ import mlflow
 import numpy as np
 from mlflow import MlflowClient, pyfunc
 from mlflow.artifacts import download_artifacts
-from mlflow.entities import LoggedModelOutput, Run
+from mlflow.entities import LoggedModel, LoggedModelOutput, Run
 from mlflow.entities.logged_model_status import LoggedModelStatus
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException, RestException
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import Schema, TensorSpec
 
-from clinical_qkt import __version__
+from clinical_qkt import __version__, notes
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.folder import CARD
 
 ACCEPTED = "accepted"
-"""The alias of the newest model that fulfils the acceptance rule of the site's YAML."""
+"""The alias of the model in use: the newest that was accepted, or the one that was restored. As a tag of runs
+and versions ``true`` or ``false``."""
+VERDICT = "verdict"
+"""The tag of runs and versions: ``accepted``, ``not accepted`` or ``cannot be decided``."""
+FROM_RUN = ("query", "site")
+"""Tags that a version has from its run."""
+RESTORED = "clinical_qkt.restored_at"
+"""The tag of a registered model: when a person last chose the version in use, in milliseconds. Transfers that
+began before that do not take the alias away."""
 LOADER = "clinical_qkt.served"
 _NAME = "student"
-_DECIDED = "clinical_qkt.decided"
+_DECIDED, _TOLD_OF = "clinical_qkt.decided", "clinical_qkt.told_of"
+"""Tags: when the transfer began that a version was decided by, or that a model's description tells of."""
+_UNKNOWN = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
-def register(client: MlflowClient, run: Run, task: str, folder: Path, *, accepted: bool) -> str:
+def registered(client: MlflowClient, run: Run, task: str, folder: Path) -> str:
     """Log a model folder with the run and register it; what an earlier start did is not done twice.
 
+    Nothing is said of the version yet; ``decide`` does that.
+
     Args:
-        client: of the database or server that holds the run.
+        client: of the database or server that holds the run, which is open.
         task: the name in the registry.
         folder: of the model, see ``packages.store``.
-        accepted: whether the version gets the alias ``accepted``, unless a later model has it.
 
     Returns:
         The version.
     """
     version = _version_of(client, run, task)
-    if version is None:
-        source = _logged(client, run, folder)
-        _ensure_named(client, task)
-        with _looked_up_at(client):
-            made = client.create_model_version(task, f"models:/{source}", run.info.run_id, model_id=source)
-        version = str(made.version)
-    client.set_model_version_tag(task, version, ACCEPTED, str(accepted).lower())
-    client.set_model_version_tag(task, version, _DECIDED, str(run.info.start_time))
+    if version is not None:
+        return version
+    source = _logged(client, run, folder)
+    _ensure_named(client, task)
+    tags = {name: run.data.tags[name] for name in FROM_RUN if name in run.data.tags}
+    with _looked_up_at(client):
+        made = client.create_model_version(
+            task,
+            f"models:/{source}",
+            run.info.run_id,
+            tags,
+            model_id=source,
+            description=notes.UNDECIDED_YET,
+        )
+    return str(made.version)
+
+
+def decide(client: MlflowClient, task: str, version: str, run: Run, verdict: str, note: str) -> None:
+    """Say what was decided of a version: its tags, its description, and the alias if it is accepted.
+
+    The registered model's and the experiment's descriptions tell of it too, unless a person wrote them. All
+    of it can be done again.
+
+    Args:
+        run: that made the version.
+        verdict: ``accepted``, ``not accepted`` or ``cannot be decided``.
+        note: the report's sentence.
+    """
+    accepted = verdict == ACCEPTED
+    tags = {name: run.data.tags[name] for name in FROM_RUN if name in run.data.tags}
+    tags |= {VERDICT: verdict, ACCEPTED: str(accepted).lower(), _DECIDED: str(run.info.start_time)}
+    for name, value in tags.items():
+        client.set_model_version_tag(task, version, name, value)
     _point(client, task, version, run.info.start_time, accepted)
+    _describe(client, task, version, run, notes.text(run, verdict, note))
+
+
+def register(client: MlflowClient, run: Run, task: str, folder: Path, *, accepted: bool) -> str:
+    """``registered`` and ``decide`` in one."""
+    version = registered(client, run, task, folder)
+    decide(client, task, version, run, ACCEPTED if accepted else f"not {ACCEPTED}", "")
     return version
+
+
+def in_use(client: MlflowClient, task: str) -> ModelVersion | None:
+    """The version that has the alias ``accepted``; None if none has, or nothing is registered so."""
+    model = _named(client, task)
+    holder = model.aliases.get(ACCEPTED) if model else None
+    return None if holder is None else client.get_model_version(task, str(holder))
+
+
+def logged_model(client: MlflowClient, run: Run) -> LoggedModel | None:
+    """The run's logged model, if there is one that is whole."""
+    found = client.search_logged_models([run.info.experiment_id])
+    whole = (m for m in found if m.source_run_id == run.info.run_id and m.status == LoggedModelStatus.READY)
+    return next(whole, None)
 
 
 def save(card: Card, folder: Path, to: Path) -> None:
@@ -74,20 +132,21 @@ def save(card: Card, folder: Path, to: Path) -> None:
 
 
 def fetched(client: MlflowClient, version: ModelVersion, to: Path) -> Path:
-    """The model folder of a registered version, copied out of a database or server.
+    """The model folder of a registered version, copied out of the client's database or server.
 
     Args:
         to: an empty folder.
     """
-    got = download_artifacts(artifact_uri=version.source, dst_path=str(to), tracking_uri=client.tracking_uri)
+    # Not ``version.source``: MLflow looks that up at the default address, whichever client is asked.
+    place = client.get_model_version_download_uri(version.name, str(version.version))
+    got = download_artifacts(artifact_uri=place, dst_path=str(to), tracking_uri=client.tracking_uri)
     return next(Path(got).glob(f"data/*/{CARD}")).parent
 
 
 def _logged(client: MlflowClient, run: Run, folder: Path) -> str:
     """The id of the run's logged model, made if there is none that is whole."""
-    for model in client.search_logged_models([run.info.experiment_id]):
-        if model.source_run_id == run.info.run_id and model.status == LoggedModelStatus.READY:
-            return model.model_id
+    if whole := logged_model(client, run):
+        return str(whole.model_id)
     card = Card.model_validate_json((folder / CARD).read_text(encoding="utf-8"))
     made = client.create_logged_model(run.info.experiment_id, _NAME, run.info.run_id)
     with tempfile.TemporaryDirectory() as work:
@@ -101,7 +160,7 @@ def _logged(client: MlflowClient, run: Run, folder: Path) -> str:
 @contextmanager
 def _looked_up_at(client: MlflowClient) -> Iterator[None]:
     """MLflow looks a logged model up at the default address, whichever client is asked."""
-    before = mlflow.get_tracking_uri()
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else ""
     mlflow.set_tracking_uri(client.tracking_uri)
     try:
         yield
@@ -115,16 +174,37 @@ def _version_of(client: MlflowClient, run: Run, task: str) -> str | None:
 
 
 def _ensure_named(client: MlflowClient, task: str) -> None:
-    try:
-        client.get_registered_model(task)
-    except (MlflowException, RestException):
+    if _named(client, task) is None:
         client.create_registered_model(task)
+
+
+def _named(client: MlflowClient, task: str) -> RegisteredModel | None:
+    """The registered model of a task; None if there is none. Any other trouble is the caller's."""
+    try:
+        return client.get_registered_model(task)
+    except MlflowException as e:
+        if e.error_code == _UNKNOWN:
+            return None
+        raise
+
+
+def _describe(client: MlflowClient, task: str, version: str, run: Run, told: str) -> None:
+    """The version's description; and the model's and the experiment's, unless a later transfer's is there."""
+    notes.of_version(client, task, version, told)
+    began = run.info.start_time
+    if began >= int(client.get_registered_model(task).tags.get(_TOLD_OF, 0)):
+        newest = f"Version {version}, of the newest transfer. {told}"
+        notes.of_model(client, task, newest)
+        notes.of_experiment(client, run.info.experiment_id, newest)
+        client.set_registered_model_tag(task, _TOLD_OF, str(began))
 
 
 def _point(client: MlflowClient, task: str, version: str, decided: int, accepted: bool) -> None:
     """Set or withdraw the alias. A run that is sent late does not take it from a later one."""
-    aliases = client.get_registered_model(task).aliases
-    holder = aliases.get(ACCEPTED)
+    model = client.get_registered_model(task)
+    if decided <= int(model.tags.get(RESTORED, 0)):
+        return  # a person has chosen since
+    holder = model.aliases.get(ACCEPTED)
     if not accepted:
         if holder is not None and str(holder) == version:  # it was accepted before it was run again
             client.delete_registered_model_alias(task, ACCEPTED)

@@ -19,7 +19,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, Run, RunStatus
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LifecycleStage,
+    LoggedModel,
+    Metric,
+    Param,
+    Run,
+    RunStatus,
+)
 from mlflow.utils.time import get_current_time_millis
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
 
@@ -35,11 +45,18 @@ if TYPE_CHECKING:  # whoever only reads records need not wait for these
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
 PLACE, WORK = "clinical_qkt.place", "clinical_qkt.work"
 """Tags of a run: where its results go and what decides its figures, both as digests."""
+STAGE, NAMED = "clinical_qkt.stage", "clinical_qkt.named"
+"""Tags of a run: what it was begun as, by which it is found again; and the name that it was last given here,
+so that a name that a person gave is known as such."""
 _RUNNING, _FINISHED = RunStatus.to_string(RunStatus.RUNNING), RunStatus.to_string(RunStatus.FINISHED)
 _BEFORE_CLASS = re.compile(
-    r"(before|after)/(recall|recall_low|recall_high|precision|f1|auroc)/|(forgetting|recall)/"
+    r"(before|after)/(recall|recall_low|recall_high|precision|f1|auroc|false_alarms)/|(forgetting|recall)/"
 )
 """What stands before a class in the name of a metric."""
+_OVERALL = ("mean", "worst", "worst_high", "mean_loss", "mean_loss_high")
+"""What stands below ``forgetting/`` and is no class."""
+MOST_METRICS = 500
+"""That are sent at once; MLflow takes 1,000."""
 _FAILED, _KILLED = RunStatus.to_string(RunStatus.FAILED), RunStatus.to_string(RunStatus.KILLED)
 
 
@@ -111,7 +128,7 @@ class Tracker:
             place: the file or folder that the stage writes last.
             work: a digest of all that decides its figures.
         """
-        wanted = {"mlflow.runName": name, **(tags or {})}
+        wanted = {STAGE: name, **(tags or {})}
         if parent:
             wanted["mlflow.parentRunId"] = parent.info.run_id
         if place:
@@ -124,6 +141,7 @@ class Tracker:
             run = self.client.create_run(self.experiment_id, tags=wanted, run_name=name)
         elif run.info.status != _RUNNING:
             self.client.update_run(run.info.run_id, status=_RUNNING)
+            self.rename(run, name)  # what it was called tells of an end
             if sync.SENT in run.data.tags:  # what it will say now has not been sent
                 self.client.delete_tag(run.info.run_id, sync.SENT)
         status = _FAILED
@@ -133,12 +151,30 @@ class Tracker:
         finally:
             self.client.set_terminated(run.info.run_id, status)
 
-    def log(self, run: Run, metrics: Mapping[str, float | None], step: int = 0) -> None:
-        """Log metrics in one batch; what is unknown (None) is left out."""
-        now = get_current_time_millis()
-        batch = [Metric(metric_name(k), float(v), now, step) for k, v in metrics.items() if v is not None]
-        if batch:
-            self.client.log_batch(run.info.run_id, metrics=batch)
+    def rename(self, run: Run, name: str) -> None:
+        """Give a run another name, unless a person gave it one."""
+        present = self.client.get_run(run.info.run_id)
+        if is_unnamed(present):
+            self.client.set_tag(run.info.run_id, NAMED, name)
+            self.client.update_run(run.info.run_id, name=name)
+
+    def log(
+        self,
+        run: Run,
+        metrics: Mapping[str, float | None],
+        step: int = 0,
+        model: LoggedModel | None = None,
+    ) -> None:
+        """Log metrics in one batch; what is unknown (None) is left out.
+
+        Args:
+            model: of which the metrics tell: its page shows them, too.
+        """
+        now, known = get_current_time_millis(), {k: float(v) for k, v in metrics.items() if v is not None}
+        of = model.model_id if model else None
+        batch = [Metric(metric_name(k), v, now, step, model_id=of) for k, v in known.items()]
+        for start in range(0, len(batch), MOST_METRICS):  # MLflow takes no more at once
+            self.client.log_batch(run.info.run_id, metrics=batch[start : start + MOST_METRICS])
 
     def params(self, run: Run, params: Mapping[str, Any]) -> None:
         """Log parameters; a run that was taken up again has them already."""
@@ -199,11 +235,7 @@ class Tracker:
         here = self._search(f"tags.`{PLACE}` = '{place}'")
         same = _first([r for r in here if r.info.status in taken_up], tags)
         for run in here:
-            if (
-                run.info.status == _RUNNING
-                and run is not same
-                and run.info.run_name == tags["mlflow.runName"]
-            ):
+            if run.info.status == _RUNNING and run is not same and begun_as(run) == tags[STAGE]:
                 self._close_killed(run)
         return same
 
@@ -218,7 +250,19 @@ class Tracker:
 
 
 def _first(runs: Sequence[Run], tags: Mapping[str, str]) -> Run | None:
-    return next((run for run in runs if tags.items() <= run.data.tags.items()), None)
+    return next(
+        (run for run in runs if tags.items() <= {**run.data.tags, STAGE: begun_as(run)}.items()), None
+    )
+
+
+def begun_as(run: Run) -> str:
+    """The name that a run was begun with; records of earlier versions know the present one only."""
+    return str(run.data.tags.get(STAGE, run.info.run_name))
+
+
+def is_unnamed(run: Run) -> bool:
+    """Whether a run still has a name that was given here, and not by a person."""
+    return run.info.run_name in (begun_as(run), run.data.tags.get(NAMED))
 
 
 def metric_name(name: str) -> str:
@@ -249,26 +293,58 @@ def evaluation_figures(when: str, part: Mapping[str, Any]) -> dict[str, float | 
         f"{when}/query_recall_high": high,
         f"{when}/retained_recall": part["retained_recall"],
         f"{when}/calibration_error": part["calibration"]["error"],
+        f"{when}/calibration_error_high": _ends(part["calibration"].get("ci95"))[1],
     }
     for name, row in part["per_class"].items():
         found |= {f"{when}/{key}/{name}": row[key] for key in ("recall", "precision", "f1", "auroc")}
-    return found
+    return found | _false_alarms(when, part.get("false_alarms") or {})
+
+
+def _false_alarms(when: str, told: Mapping[str, Any]) -> dict[str, float | None]:
+    """Of the images of other classes the share that is called a queried one: of all of them, and of each."""
+    if not told:
+        return {}
+    overall = told["overall"]
+    low, high = _ends(overall["ci95"])
+    return {
+        f"{when}/false_alarms": overall["share"],
+        f"{when}/false_alarms_low": low,
+        f"{when}/false_alarms_high": high,
+        **{f"{when}/false_alarms/{name}": row["share"] for name, row in told["per_class"].items()},
+    }
 
 
 def figures(summary: Mapping[str, Any]) -> dict[str, float | None]:
-    """A transfer summary's figures under their MLflow names."""
-    lost = summary["forgetting"]
+    """A transfer summary's figures under their MLflow names; the summary is as JSON has it."""
+    lost, decided = summary["forgetting"], verdict(summary)
     return {
         **evaluation_figures("before", summary["before"]),
         **evaluation_figures("after", summary["after"]),
         **{_forgetting(name): value for name, value in lost["per_class"].items()},
         "forgetting/mean": lost["mean"],
         "forgetting/worst": lost["worst"],
-        "accepted": float(summary["accepted"]),
+        "forgetting/worst_high": _ends(lost.get("worst_ci95"))[1],
+        "forgetting/mean_loss": lost.get("mean_loss"),
+        "forgetting/mean_loss_high": _ends(lost.get("mean_loss_ci95"))[1],
+        "accepted": float(decided == "accepted"),
+        "undecided": float(decided == "cannot be decided"),
         "bytes_received": float(summary["bytes_received"]),
     }
 
 
+def verdict(summary: Mapping[str, Any]) -> str:
+    """``accepted``, ``not accepted`` or ``cannot be decided``."""
+    if "verdict" in summary:
+        return str(summary["verdict"])
+    return "accepted" if summary["accepted"] else "not accepted"
+
+
+def _ends(interval: Sequence[float] | None) -> tuple[float | None, float | None]:
+    """Both ends of a 95 % interval, which is unknown without images."""
+    low, high = interval or (None, None)
+    return low, high
+
+
 def _forgetting(name: str) -> str:
     """Where a class's loss stands; a class that is called as an overall figure is gets a mark before it."""
-    return f"forgetting/:{name}" if name.lstrip(":") in ("mean", "worst") else f"forgetting/{name}"
+    return f"forgetting/:{name}" if name.lstrip(":") in _OVERALL else f"forgetting/{name}"

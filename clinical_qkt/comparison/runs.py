@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from clinical_qkt.comparison.reading import SENTENCE, Compared, plain, read_summary
 from clinical_qkt.errors import InputError
+from clinical_qkt.tracking import is_unnamed
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -83,9 +84,8 @@ def _from_store(name: str, store: Store | None) -> tuple[Compared, str]:
     where = f"MLflow run {run.info.run_id[:SHORT]} ('{plain(run.info.run_name)}')"
     summary, logged = read_summary(store.summary(run, where), where)
     short = run.info.run_id[:SHORT]
-    # Every transfer to a site has this name at first; whoever gave a run another one knows it by that.
-    unnamed = run.info.run_name == f"transfer to {summary.student.site}"
-    return Compared(short if unnamed else plain(run.info.run_name), summary, logged), short
+    # Every transfer has a name like others' by itself; whoever gave a run another one knows it by that.
+    return Compared(short if is_unnamed(run) else plain(run.info.run_name), summary, logged), short
 
 
 class Store:

@@ -1,0 +1,72 @@
+"""Descriptions in MLflow: the verdict, the sentence and where to read on; what a person wrote is left alone.
+
+A description that was not written here, or that somebody has changed since, stays as it is: beside each
+stands a digest of what was written last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from clinical_qkt.files import fingerprint
+
+NOTE = "mlflow.note.content"
+"""The tag of a run or an experiment that the UI shows as its description."""
+OURS = "clinical_qkt.described"
+"""A tag with the digest of the description that was written last."""
+SENTENCE = "clinical_qkt.sentence"
+"""A tag of a run with the report's sentence, from which descriptions are made."""
+UNDECIDED_YET = "No verdict yet: the transfer that made this version has not ended."
+_MOST = 4900
+"""Characters of a description: some databases take no more than 5,000."""
+
+
+def place(run: Run) -> str:
+    """A run's page, as the UI links to it; it holds wherever the UI is served."""
+    return f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+
+
+def text(run: Run, verdict: str, sentence: str) -> str:
+    """Markdown: the verdict, the report's sentence, and links to the run and its report."""
+    links = f"[The run]({place(run)}), [its report]({place(run)}/artifacts/report.html)"
+    return f"**{verdict.capitalize()}.** {sentence}"[: _MOST - len(links) - 2].rstrip() + f"\n\n{links}"
+
+
+def of_run(client: MlflowClient, run: Run, content: str) -> None:
+    """Describe a run that is open."""
+    tags = client.get_run(run.info.run_id).data.tags
+    if is_ours(tags.get(NOTE), tags):
+        client.set_tag(run.info.run_id, NOTE, content)
+        client.set_tag(run.info.run_id, OURS, fingerprint(content))
+
+
+def of_experiment(client: MlflowClient, experiment_id: str, content: str) -> None:
+    """Describe an experiment."""
+    tags = client.get_experiment(experiment_id).tags
+    if is_ours(tags.get(NOTE), tags):
+        client.set_experiment_tag(experiment_id, NOTE, content)
+        client.set_experiment_tag(experiment_id, OURS, fingerprint(content))
+
+
+def of_version(client: MlflowClient, task: str, version: str, content: str) -> None:
+    """Describe a version of a registered model."""
+    there = client.get_model_version(task, version)
+    if is_ours(there.description, there.tags):
+        client.update_model_version(task, version, content)
+        client.set_model_version_tag(task, version, OURS, fingerprint(content))
+
+
+def of_model(client: MlflowClient, task: str, content: str) -> None:
+    """Describe a registered model."""
+    there = client.get_registered_model(task)
+    if is_ours(there.description, there.tags):
+        client.update_registered_model(task, content)
+        client.set_registered_model_tag(task, OURS, fingerprint(content))
+
+
+def is_ours(present: str | None, tags: Mapping[str, str]) -> bool:
+    """Whether a description is missing, or is what was written here last."""
+    return not present or present == UNDECIDED_YET or fingerprint(present) == tags.get(OURS)
