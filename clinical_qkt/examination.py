@@ -3,30 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from clinical_qkt import metrics, targets
+from clinical_qkt.data.datalist import CheckedData
+from clinical_qkt.evidence.losses import lost
+from clinical_qkt.files import digest_of, sha256
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.summary import evaluation
 from clinical_qkt.targets import Images, answer, labels_of
 from clinical_qkt.teachers import Teacher
 
+Array = NDArray[Any]
 
-def examined(
-    network: nn.Module, images: Images, labels: LabelSpace, query: Sequence[int], device: torch.device
-) -> dict[str, Any]:
-    """The part ``before`` or ``after`` of the summary.
+
+@dataclass(frozen=True)
+class TestImages:
+    """The test images as they are labelled, and what a figure of them needs besides.
+
+    Attributes:
+        labels: the site's classes, then the queried ones; ``query`` holds the columns of the latter.
+        truth: ``(N,)`` the column of each image's class.
+        patients: ``(N,)`` whose image it is; None if nobody is named.
+        prevalence: of queried classes, in percent.
+        sha256: of the images and their labels, whatever their files are called and in which order.
+    """
+
+    __test__ = False  # for pytest, which takes it for a test
+
+    labels: LabelSpace
+    query: Sequence[int]
+    truth: Array
+    patients: Array | None
+    prevalence: Mapping[str, float]
+    sha256: str
+
+    @classmethod
+    def of(cls, data: CheckedData, query: Sequence[int], prevalence: Mapping[str, float]) -> TestImages:
+        """Those of a site's datalist."""
+        items = data.items["test"]
+        truth = np.array([item["label"] for item in items], dtype=int)
+        digests = sorted(f"{data.labels[i['label']].name}\n{sha256(Path(i['image']))}" for i in items)
+        return cls(data.labels, query, truth, data.whose("test"), prevalence, digest_of("\n".join(digests)))
+
+    def evaluation(self, probabilities: Array) -> dict[str, Any]:
+        """The part ``before`` or ``after`` of the summary."""
+        return evaluation(probabilities, self.truth, self.labels, self.query, self.patients, self.prevalence)
+
+    def lost(self, before: Array, after: Array) -> dict[str, Any]:
+        """The part ``forgetting``, from both models' probabilities ``(N, C)``."""
+        retained = [c.name for i, c in enumerate(self.labels) if i not in set(self.query)]
+        return lost(before.argmax(1), after.argmax(1), self.truth, retained, self.patients)
+
+
+def probabilities(network: nn.Module, images: Images, classes: int, device: torch.device) -> Array:
+    """What a model states for each class, ``(N, classes)``.
 
     A model without rows for the queried classes, as before the transfer, never names them.
     """
-    probabilities = answer(network, images, device).softmax(1).numpy()
-    missing = len(labels) - probabilities.shape[1]
-    probabilities = np.pad(probabilities, ((0, 0), (0, missing)))
-    return evaluation(probabilities, labels_of(images).numpy(), labels, query)
+    found = answer(network, images, device).softmax(1).numpy()
+    return np.pad(found, ((0, 0), (0, classes - found.shape[1])))
 
 
 def few_images(after: Mapping[str, Any], queried: Sequence[str]) -> bool:

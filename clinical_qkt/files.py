@@ -52,6 +52,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
+def digest_of(text: str) -> str:
+    """The SHA-256 of a text, as hexadecimal digits."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def fingerprint(*facts: Any) -> str:
     """Twelve digits that change with anything that decides a result; names a folder for unfinished work."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -35,6 +35,9 @@ _TABLE = """CREATE TABLE IF NOT EXISTS answers (
 _DEPARTURES = """CREATE TABLE IF NOT EXISTS departures (
     id INTEGER PRIMARY KEY, time TEXT NOT NULL, kind TEXT NOT NULL, card_sha256 TEXT NOT NULL,
     tensors_sha256 TEXT NOT NULL, bytes INTEGER NOT NULL, sent_to TEXT NOT NULL, signed_with TEXT)"""
+_JUDGED = """CREATE TABLE IF NOT EXISTS judged (
+    id INTEGER PRIMARY KEY, time TEXT NOT NULL, test_sha256 TEXT NOT NULL, rule_sha256 TEXT NOT NULL,
+    weights_sha256 TEXT NOT NULL, UNIQUE (test_sha256, rule_sha256, weights_sha256))"""
 _TOLERANCE = 1e-6
 DIGITS = 8
 """Of a digest that are shown to people."""
@@ -145,12 +148,49 @@ class Ledger:
                 (_now(), *asdict(departure).values()),
             )
 
+    def judged(self, test_sha256: str, rule_sha256: str, weights_sha256: str) -> dict[str, Any]:
+        """Write down that a new model is judged, and tell what was judged on these test images before.
+
+        Whoever tries until a model passes, or until a rule does, finds one that passes by chance. The same
+        model by the same rule is written down once, however often it is judged.
+
+        Args:
+            test_sha256: of the test images and their labels.
+            rule_sha256: of the rule.
+            weights_sha256: of the new model.
+
+        Returns:
+            ``{used_since, judged_before, rules_before}``: when the rule was first used on these images, how
+            many other models were judged on them before, and by how many other rules anything was.
+        """
+        key = (test_sha256, rule_sha256, weights_sha256)
+        with self._transaction() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO judged (time, test_sha256, rule_sha256, weights_sha256)"
+                " VALUES (?, ?, ?, ?)",
+                (_now(), *key),
+            )
+            mine = "SELECT id FROM judged WHERE test_sha256 = ? AND rule_sha256 = ? AND weights_sha256 = ?"
+            place = db.execute(mine, key).fetchone()[0]
+            since = db.execute(
+                "SELECT MIN(time) FROM judged WHERE test_sha256 = ? AND rule_sha256 = ?", key[:2]
+            ).fetchone()[0]
+            others = "SELECT COUNT(DISTINCT {0}) FROM judged WHERE test_sha256 = ? AND id < ? AND {0} != ?"
+            before = {
+                name: db.execute(others.format(column), (test_sha256, place, own)).fetchone()[0]
+                for name, column, own in (
+                    ("judged_before", "weights_sha256", weights_sha256),
+                    ("rules_before", "rule_sha256", rule_sha256),
+                )
+            }
+        return {"used_since": since, **before}
+
     def spent(self, delta: float) -> float:
         """The epsilon of all private releases together, at ``delta``."""
         with self._transaction() as db:
             return composed_epsilon([m for (m,) in db.execute(_SPENT)], delta)
 
-    def lines(self, table: Literal["answers", "departures"] = "answers") -> list[dict[str, Any]]:
+    def lines(self, table: Literal["answers", "departures", "judged"] = "answers") -> list[dict[str, Any]]:
         """All answers by class, or all packages that left; the first one first."""
         with self._transaction() as db:
             found = db.execute(f"SELECT * FROM {table} ORDER BY id")
@@ -185,6 +225,7 @@ class Ledger:
                 try:
                     db.execute(_TABLE)
                     db.execute(_DEPARTURES)
+                    db.execute(_JUDGED)
                     yield db
                     db.execute("COMMIT")
                 except BaseException:
@@ -226,4 +267,9 @@ def print_ledger(console: Console, ledger: Ledger, delta: float) -> None:
         cost = [f"{line[k]:g}" if line[k] is not None else "" for k in ("epsilon", "delta")]
         table.add_row(line["time"][:19], Text(line["asked_by"]), Text(line["class"]), what, *cost)
     console.print(table)
+    judged = ledger.lines("judged")
+    if judged:
+        sets = len({line["test_sha256"] for line in judged})
+        models = len({line["weights_sha256"] for line in judged})
+        console.print(f"Models that were judged by a rule: {models}, on {sets} sets of test images.")
     console.print(f"All private answers together: epsilon {ledger.spent(delta):.2f} at delta {delta:g}.")

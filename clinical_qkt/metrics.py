@@ -6,6 +6,7 @@ Definitions, since people argue about them:
 * query recall / retained recall: the unweighted mean of the recalls of the queried / the retained classes;
 * calibration error: the model's probability for the class that it names, against how often it is right, in
   ten bins of probability, averaged by their numbers of images (expected calibration error, Guo et al., 2017);
+* false-alarm rate: of the test images of other classes, the share that is called a queried class;
 * forgetting of class c: recall right before the transfer minus recall after it, on the same test images;
   mean and worst over the retained classes. Negative means that the class got better.
 
@@ -20,48 +21,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+
+from clinical_qkt.evidence import intervals
 
 Array = NDArray[Any]
 FEW = 20
-"""Below this number of test images an interval is the exact one: too few to resample."""
+"""Below this number of test images of a class, whatever is measured on them says little."""
 BINS = 10
 THRESHOLDS = tuple(t / 20 for t in range(1, 20))
 
 
-def recall_interval(
-    correct: int, support: int, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> list[float] | None:
-    """Interval of a class's recall: bootstrap, or exact where that cannot work.
-
-    Drawing ``support`` test images with replacement and counting the correct ones is a binomial draw, so the
-    resamples are drawn as such: the same distribution, at once. Where every image is right, or every one
-    wrong, or there are fewer than ``FEW``, resampling cannot see that another image might differ; there the
-    exact interval stands in (Clopper and Pearson, Biometrika 1934).
-
-    Returns:
-        ``[low, high]``, or None without test images.
-    """
-    if support == 0:
-        return None
-    tail = (1 - level) / 2
-    if correct == support:
-        return [tail ** (1 / support), 1.0]
-    if correct == 0:
-        return [0.0, 1 - tail ** (1 / support)]
-    if support < FEW:
-        wrong = support - correct
-        return [
-            float(beta.ppf(tail, correct, wrong + 1)),
-            float(beta.ppf(1 - tail, correct + 1, wrong)),
-        ]
-    draws = np.random.default_rng(seed).binomial(support, correct / support, resamples) / support
-    return [float(q) for q in np.quantile(draws, [tail, 1 - tail])]
-
-
 def per_class(
-    probabilities: Array, labels: Array, names: Sequence[str], *, seed: int = 0
+    probabilities: Array, labels: Array, names: Sequence[str], patients: Array | None = None
 ) -> dict[str, dict[str, Any]]:
     """What a model does on each class.
 
@@ -69,14 +41,15 @@ def per_class(
         probabilities: ``(N, C)``, columns in the order of ``names``.
         labels: ``(N,)``, positions in ``names``.
         names: the label space.
-        seed: of the bootstrap.
+        patients: ``(N,)`` whose image it is; None if nobody is named.
 
     Returns:
-        ``{class: {recall, precision, f1, auroc, support, recall_ci95}}``. What cannot be known (no test image
-        of a class, or nothing but that class) is None, never 0.
+        ``{class: {recall, precision, f1, auroc, support, patients, recall_ci95}}``: ``support`` counts test
+        images, ``patients`` theirs. What cannot be known (no test image of a class, or nothing but that
+        class) is None, never 0.
     """
     if not len(labels):
-        unknown = dict.fromkeys(("recall", "precision", "f1", "auroc", "support", "recall_ci95"))
+        unknown = dict.fromkeys(("recall", "precision", "f1", "auroc", "support", "recall_ci95", "patients"))
         return {name: {**unknown, "support": 0} for name in names}
     predicted = probabilities.argmax(1)
     positions = list(range(len(names)))
@@ -92,9 +65,47 @@ def per_class(
             "f1": _known(f1[c]) if seen else None,
             "auroc": float(roc_auc_score(mine, probabilities[:, c])) if 0 < seen < len(labels) else None,
             "support": seen,
-            "recall_ci95": recall_interval(int((predicted[mine] == c).sum()), seen, seed=seed + c),
+            "patients": None if patients is None else len(np.unique(patients[mine])),
+            "recall_ci95": intervals.share(predicted[mine] == c, _of(patients, mine)),
         }
     return rows
+
+
+def false_alarms(
+    probabilities: Array,
+    labels: Array,
+    names: Sequence[str],
+    query: Sequence[int],
+    patients: Array | None = None,
+) -> dict[str, Any]:
+    """How often images of other classes are called a queried one.
+
+    Args:
+        probabilities, labels, names, patients: as for ``per_class``.
+        query: the columns of the queried classes.
+
+    Returns:
+        ``{overall, per_class}``. Of images of the retained classes, how many are called any queried class;
+        and by queried class, of all images that are not of it, how many are called so. Each ``{count,
+        images, patients, share, ci95}``; share and interval are None without such images.
+    """
+    called = probabilities.argmax(1) if len(labels) else np.zeros(0, int)
+    asked = list(query)
+
+    def counted(others: Array, hits: Array) -> dict[str, Any]:
+        n, seen = int(others.sum()), hits[others]
+        return {
+            "count": int(seen.sum()),
+            "images": n,
+            "patients": None if patients is None else len(np.unique(patients[others])),
+            "share": float(seen.mean()) if n else None,
+            "ci95": intervals.share(seen, _of(patients, others)),
+        }
+
+    return {
+        "overall": counted(~np.isin(labels, asked), np.isin(called, asked)),
+        "per_class": {names[q]: counted(labels != q, called == q) for q in asked},
+    }
 
 
 def confusion(probabilities: Array, labels: Array, classes: int) -> Array:
@@ -113,29 +124,29 @@ def macro_recall(rows: dict[str, dict[str, Any]], names: Sequence[str]) -> float
 
 
 def macro_interval(rows: dict[str, dict[str, Any]], names: Sequence[str]) -> list[float] | None:
-    """An interval of ``macro_recall``: the means of the classes' lower and of their upper ends.
-
-    Of one class its own; of several wider than it need be. None if the recall of one of them is unknown.
-    """
+    """The interval of ``macro_recall``; None if the recall of one of the classes is unknown."""
     if macro_recall(rows, names) is None:
         return None
-    return [float(np.mean([rows[n]["recall_ci95"][end] for n in names])) for end in (0, 1)]
+    found = [rows[n] for n in names]
+    return intervals.mean([r["recall"] for r in found], [r["recall_ci95"] for r in found])
 
 
-def calibration(probabilities: Array, labels: Array) -> dict[str, Any]:
+def calibration(probabilities: Array, labels: Array, patients: Array | None = None) -> dict[str, Any]:
     """How far the probability that the model states can be believed.
 
     Args:
         probabilities: ``(N, C)``.
         labels: ``(N,)``.
+        patients: as for ``per_class``.
 
     Returns:
-        ``{error, images, bins}``: the expected calibration error as a share, None without images, and for
-        each of ten bins of the highest probability ``{low, high, images, stated, right}``: its mean and the
-        share of right answers, None where the bin is empty.
+        ``{error, ci95, images, bins}``: the expected calibration error as a share, and its bootstrap interval
+        over images, or patients where they are named; None without images. For each of ten bins of the
+        highest probability ``{low, high, images, stated, right}``: its mean and the share of right answers,
+        None where the bin is empty.
     """
     if not len(labels):
-        return {"error": None, "images": 0, "bins": []}
+        return {"error": None, "ci95": None, "images": 0, "bins": []}
     stated, right = probabilities.max(1), probabilities.argmax(1) == labels
     which = np.minimum((stated * BINS).astype(int), BINS - 1)
     bins, error = [], 0.0
@@ -145,7 +156,13 @@ def calibration(probabilities: Array, labels: Array) -> dict[str, Any]:
         says, is_right = (float(stated[mine].mean()), float(right[mine].mean())) if n else (None, None)
         bins.append({"low": b / BINS, "high": (b + 1) / BINS, "images": n, "stated": says, "right": is_right})
         error += abs(says - is_right) * n / len(labels) if says is not None and is_right is not None else 0
-    return {"error": error, "images": len(labels), "bins": bins}
+    gap = stated - right
+
+    def drawn(times: Array) -> float:  # of each bin the difference of the sums; their sizes cancel
+        return float(np.abs(np.bincount(which, gap * times, BINS)).sum() / times.sum())
+
+    within = intervals.resampled(drawn, len(labels), patients)
+    return {"error": error, "ci95": within, "images": len(labels), "bins": bins}
 
 
 def thresholds(
@@ -217,6 +234,10 @@ def forgetting(
         "mean": float(np.mean(values)) if values else None,
         "worst": max(values) if values else None,
     }
+
+
+def _of(patients: Array | None, chosen: Array) -> Array | None:
+    return None if patients is None else patients[chosen]
 
 
 def _known(value: float) -> float | None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from clinical_qkt.acceptance import Acceptance
+from clinical_qkt.acceptance import Acceptance, TestImages
 from clinical_qkt.described import SHOWN
 from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.files import write_text
@@ -97,6 +97,11 @@ class Site(SiteLabels):
     """How many points of recall on its own classes the site is willing to lose, on average."""
     acceptance: Acceptance = Field(default=Acceptance(), json_schema_extra=_shown("see there"))
     """What a new model must show on test images to be accepted."""
+    prevalence: dict[str, float] = Field(default={}, json_schema_extra=_shown("not told"))
+    """By queried class, of 100 images in daily practice how many show it, such as `basophil: 0.5`. The report
+    then says what an answer means there."""
+    test_data: TestImages = Field(default=TestImages(), json_schema_extra=_shown("not told"))
+    """Where the test images come from, for the report."""
     mlflow: str = Field(default="", json_schema_extra=_shown("`sqlite:///<transfer_dir>/mlflow.db`"))
     """MLflow's tracking URI: a database, or the address of a server, to which a database's records are
     then sent when a stage has ended."""
@@ -143,6 +148,23 @@ class Site(SiteLabels):
     seed: int = Field(default=0, ge=0)
     """The same seed gives the same figures."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_budget(cls, values: Any) -> Any:
+        """A bundle leaves the budget open, so that it is known whether the hospital wrote it."""
+        if isinstance(values, dict) and values.get("forgetting_budget", 0) is None:
+            return {k: v for k, v in values.items() if k != "forgetting_budget"}
+        return values
+
+    @model_validator(mode="after")
+    def _of_queried_classes(self) -> Site:
+        for name, share in self.prevalence.items():
+            if name not in self.queried.names:
+                raise ValueError(f"prevalence: {one_of(name, self.queried.names)}")
+            if not 0 < share < 100:
+                raise ValueError(f"prevalence: of '{name}' it is {share:g} %; it lies between 0 and 100")
+        return self
+
     @model_validator(mode="after")
     def _consistent(self) -> Site:
         from clinical_qkt.packages.allowed import PRESETS  # which takes MONAI's seconds to import
@@ -178,6 +200,12 @@ class Site(SiteLabels):
         received = [p.resolve() for p in (*self.teachers, *self.answers)]
         at = folder.resolve()
         return at not in received and any(at.is_relative_to(m.resolve()) for m in mine)
+
+    @property
+    def rule_written(self) -> frozenset[str]:
+        """The criteria of the rule whose limit the hospital wrote itself."""
+        budget = {"forgetting"} if "forgetting_budget" in self.model_fields_set else set()
+        return self.acceptance.written() | budget
 
     @property
     def tracking_uri(self) -> str:

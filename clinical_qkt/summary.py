@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from clinical_qkt import __version__, metrics
-from clinical_qkt.acceptance import decision
 from clinical_qkt.answers import Answers
 from clinical_qkt.budget import BudgetFit
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.evidence import base_rates
+from clinical_qkt.evidence.criteria import decision
 from clinical_qkt.files import sha256
 from clinical_qkt.labels import Alignment, LabelSpace
 from clinical_qkt.packages.answer import Answer
@@ -21,9 +25,10 @@ from clinical_qkt.packages.store import Model
 from clinical_qkt.phases import TransferSettings
 from clinical_qkt.sites import Site
 from clinical_qkt.statistics import Agreement
+from clinical_qkt.summary_schema import SCHEMA, TransferSummary
 from clinical_qkt.teachers import Teacher
 
-SCHEMA = "clinical-qkt/transfer-summary/1"
+Array = NDArray[Any]
 
 
 def summarise(
@@ -37,42 +42,41 @@ def summarise(
     answers: Answers | None,
     how: dict[str, Any],
     fit: BudgetFit,
-    before: dict[str, Any],
-    after: dict[str, Any],
+    measured: Mapping[str, Any],
     agreed: dict[str, dict[str, Any]],
+    identity: Mapping[str, Any],
+    judged: Mapping[str, Any],
     seconds: dict[str, float],
-) -> dict[str, Any]:
-    """Everything that a reader of the transfer may want to know, as plain JSON data without any path.
+) -> TransferSummary:
+    """Everything that a reader of the transfer may want to know, without any path.
 
     Args:
         given: how images are prepared for the student's own model.
         asked: the teachers that took part.
         answers: by statistics.
+        measured: ``before``, ``after``, ``forgetting`` and further evidence, see ``examination``.
         agreed: by teacher, how often it says what the new model says; see ``metrics.agreement``.
+        identity: see ``identity``.
+        judged: what the ledger knows of the test images and the rule, see ``Ledger.judged``.
         how: what was chosen on the way, and with ``agreement`` how far the answers agree.
     """
     agreement = how.pop("agreement", {})
     received = [*(t.model for t in teachers), *(answers.parts if answers else ())]
-    lost = metrics.forgetting(before["per_class"], after["per_class"], site.labels.names)
-    return {
+    budget, rule = site.forgetting_budget, site.acceptance
+    content = {
         "schema": SCHEMA,
         "command": "transfer",
         "version": __version__,
         "seed": site.seed,
         "device": device.type,
-        "data": {
-            "name": data.name,
-            "generated": data.generated,
-            "sha256": sha256(site.data),
-            "skipped": len(data.skipped),
-            # not by file name: names can identify patients, and the summary goes to MLflow
-            "skipped_because": dict(Counter(reason for _, reason in data.skipped)),
-        },
+        "identity": identity,
+        "data": _data_facts(site, data),
         "student": {
             "site": site.site,
             "classes": site.labels.names,
             "query": site.queried.names,
             "images": {s: len(items) for s, items in data.items.items()},
+            "prevalence": site.prevalence,
         },
         "teachers": [
             {**_teacher_facts(t, data.labels, site, given, asked), "agreement": agreed.get(t.site)}
@@ -80,13 +84,32 @@ def summarise(
         ],
         "answers": [_answer_facts(a, agreement) for a in answers.parts] if answers else [],
         "method": {**settings.model_dump(), **how, "fit": _fit_facts(fit)},
-        "before": before,
-        "after": after,
-        "forgetting": lost,
-        **decision(after, lost, site.forgetting_budget, site.acceptance),
+        **measured,
+        **decision(measured["after"], measured["forgetting"], budget, rule, site.rule_written),
+        "budget": {"forgetting": budget},
+        "rule": {
+            "date": rule.date.isoformat() if rule.date else None,
+            "sha256": rule.digest(budget),
+            "limits": rule.limits(budget),
+            **judged,
+        },
         "untrusted_packages": untrusted(received),
         "bytes_received": sum(p.bytes for p in received),
         "seconds": seconds,
+    }
+    return TransferSummary.model_validate(content)
+
+
+def _data_facts(site: Site, data: CheckedData) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "generated": data.generated,
+        "sha256": sha256(site.data),
+        "skipped": len(data.skipped),
+        # not by file name: names can identify patients, and the summary goes to MLflow
+        "skipped_because": dict(Counter(reason for _, reason in data.skipped)),
+        "patients": {section: data.patients_in(section) for section in data.items},
+        "test_data": site.test_data.model_dump(),
     }
 
 
@@ -95,25 +118,56 @@ def untrusted(packages: Sequence[Model | Answer]) -> list[str]:
     return [f"{p.card.site} ({p.signed.state})" for p in packages if not p.signed.vouched]
 
 
-def evaluation(probabilities: Any, truth: Any, labels: LabelSpace, query: Sequence[int]) -> dict[str, Any]:
+def evaluation(
+    probabilities: Array,
+    truth: Array,
+    labels: LabelSpace,
+    query: Sequence[int],
+    patients: Array | None = None,
+    prevalence: Mapping[str, float] = MappingProxyType({}),
+) -> dict[str, Any]:
     """The part ``before`` or ``after`` of the summary.
 
     Args:
         probabilities: ``(N, C)`` on the test images, columns in the order of ``labels``.
         truth: ``(N,)``.
         query: the columns of the queried classes.
+        patients: ``(N,)`` whose image it is; None if the list names nobody.
+        prevalence: by queried class, in percent.
     """
-    rows = metrics.per_class(probabilities, truth, labels.names)
+    rows = metrics.per_class(probabilities, truth, labels.names, patients)
     queried = [labels[q].name for q in query]
+    retained = [n for n in labels.names if n not in queried]
+    called = probabilities.argmax(1)
+    asked = np.isin(truth, query)
     return {
+        "tested": {
+            name: {"images": int(part.sum()), "patients": _people(patients, part)}
+            for name, part in (("all", asked | True), ("retained", ~asked), ("queried", asked))
+        },
         "per_class": rows,
         "query_recall": metrics.macro_recall(rows, queried),
         "query_recall_ci95": metrics.macro_interval(rows, queried),
-        "retained_recall": metrics.macro_recall(rows, [n for n in labels.names if n not in queried]),
-        "calibration": metrics.calibration(probabilities, truth),
+        "false_alarms": metrics.false_alarms(probabilities, truth, labels.names, query, patients),
+        "retained_recall": metrics.macro_recall(rows, retained),
+        "retained_recall_ci95": metrics.macro_interval(rows, retained),
+        "calibration": metrics.calibration(probabilities, truth, patients),
         "confusion": metrics.confusion(probabilities, truth, len(labels)).tolist(),
         "thresholds": {labels[q].name: metrics.thresholds(probabilities, truth, q) for q in query},
+        "base_rates": {
+            labels[q].name: base_rates.ladder(
+                called[truth == q] == q,
+                called[truth != q] == q,
+                prevalence.get(labels[q].name),
+                None if patients is None else (patients[truth == q], patients[truth != q]),
+            )
+            for q in query
+        },
     }
+
+
+def _people(patients: Array | None, chosen: Array) -> int | None:
+    return None if patients is None else len(np.unique(patients[chosen]))
 
 
 def _teacher_facts(

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from mlflow.entities import Run
 from monai.data import Dataset
+from numpy.typing import NDArray
 from torch import nn
 
 from clinical_qkt import phases, record, report, subclasses, targets, tracking
@@ -25,10 +26,12 @@ from clinical_qkt.budget import BudgetFit, class_recalls
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError
-from clinical_qkt.examination import agreements, examined, few_images
+from clinical_qkt.examination import TestImages, agreements, few_images, probabilities
 from clinical_qkt.files import drop_unfinished, fingerprint, sha256, write_json
 from clinical_qkt.handlers import LogEpochs
+from clinical_qkt.identity import identity
 from clinical_qkt.imitation import with_heads
+from clinical_qkt.ledger import Ledger
 from clinical_qkt.own_images import OWN, OwnImages
 from clinical_qkt.packages.store import Model
 from clinical_qkt.phases import TransferSettings
@@ -36,6 +39,7 @@ from clinical_qkt.sites import Site
 from clinical_qkt.stages import finish_transfer
 from clinical_qkt.student import Student
 from clinical_qkt.summary import summarise
+from clinical_qkt.summary_schema import TransferSummary
 from clinical_qkt.targets import answer, labels_of
 from clinical_qkt.teachers import (
     Teacher,
@@ -92,7 +96,7 @@ class Transfer:
         self.seconds: dict[str, float] = {}
         self.images = OwnImages(data, read, own, device, self.timed)
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> TransferSummary:
         """From packages to report.
 
         Returns:
@@ -109,7 +113,8 @@ class Transfer:
             record.origin(self.tracker, run, self.site, self.settings, self.own, self.device, self.config)
             teachers, answers = self.verified_teachers(), self.verified_answers()
             relevant = self.relevant(teachers, answers)
-            before = self.evaluated("before", self.own.network, self.own.card.input, run)
+            tested = TestImages.of(self.data, self.query, self.site.prevalence)
+            before = self.evaluated("before", self.own.network, self.own.card.input, tested, run)
             asked = relevant if self.settings.ask == "relevant" else teachers
             base, found = self.with_statistics(answers)
             if self.settings.heads == "each":
@@ -120,10 +125,12 @@ class Transfer:
             if images:
                 network = self.distilled(network, given, images, asked, run)
             fit = self.refined(network, given, images, run)
-            after = self.evaluated("after", network, given, run)
-            few = few_images(after, self.site.queried.names)
+            after = self.evaluated("after", network, given, tested, run)
+            measured = self.measured(tested, before, after)
+            few = few_images(measured["after"], self.site.queried.names)
             agreed = self.agreements(network, given, asked) if few else {}
-            finish_transfer(self.site, self.labels, self.data, network, start)
+            weights = finish_transfer(self.site, self.labels, self.data, network, start).weights_sha256
+            version = record.registered(self.tracker, run, self.site, self.task)
             summary = summarise(
                 self.site,
                 self.settings,
@@ -135,13 +142,14 @@ class Transfer:
                 answers,
                 {"variant": self.variant, "started_from": start.card.site, **found},
                 fit,
-                before,
-                after,
+                measured,
                 agreed,
+                self.identity(weights, tested, run, version),
+                self.judged(weights, tested),
                 self.seconds,
             )
             self.report(summary, run)
-        write_json(place, summary)
+        write_json(place, summary.as_json())
         drop_unfinished(self.unfinished(asked))
         self.tracker.deliver()
         return summary
@@ -223,14 +231,43 @@ class Transfer:
         with self.timed("phase 2"):
             return with_heads(student, asked, said, said.pop(OWN), self.settings)
 
-    def evaluated(self, when: str, network: nn.Module, given: InputContract, parent: Run) -> dict[str, Any]:
-        """A model on the test images: the summary's part ``when``."""
+    def evaluated(
+        self, when: str, network: nn.Module, given: InputContract, tested: TestImages, parent: Run
+    ) -> NDArray[Any]:
+        """What a model states on the test images, ``(N, classes)``."""
         with self.timed(when), self.tracker.run(when, self.tags, parent=parent) as child:
-            part = examined(
-                network, self.images.prepared("test", given), self.labels, self.query, self.device
-            )
-            self.tracker.log(child, tracking.evaluation_figures(when, part))
-        return part
+            images = self.images.prepared("test", given)
+            found = probabilities(network, images, len(self.labels), self.device)
+            self.tracker.log(child, tracking.evaluation_figures(when, tested.evaluation(found)))
+        return found
+
+    def measured(self, tested: TestImages, before: NDArray[Any], after: NDArray[Any]) -> dict[str, Any]:
+        """All that test images show: the parts of the summary on which the verdict rests, and the others."""
+        return {
+            "before": tested.evaluation(before),
+            "after": tested.evaluation(after),
+            "forgetting": tested.lost(before, after),
+        }
+
+    def identity(self, weights: str, tested: TestImages, run: Run, version: str | None) -> dict[str, Any]:
+        """Which report this is."""
+        return identity(
+            weights=weights,
+            data=sha256(self.site.data),
+            test=tested.sha256,
+            rule=self.rule,
+            run_id=run.info.run_id,
+            model_version=version,
+        )
+
+    def judged(self, weights: str, tested: TestImages) -> dict[str, Any]:
+        """What else was judged on the same test images before, as the ledger knows."""
+        return Ledger(self.site.ledger).judged(tested.sha256, self.rule, weights)
+
+    @property
+    def rule(self) -> str:
+        """The digest of the rule by which the new model is judged."""
+        return self.site.acceptance.digest(self.site.forgetting_budget)
 
     def agreements(
         self, network: nn.Module, given: InputContract, asked: Sequence[Teacher]
@@ -315,11 +352,12 @@ class Transfer:
             )
         return fit
 
-    def report(self, summary: dict[str, Any], run: Run) -> None:
+    def report(self, summary: TransferSummary, run: Run) -> None:
         """Figures, report and MLflow, from the same summary."""
         with self.timed("report"):
             report.write(self.site.transfer_dir, summary)
-        record.outcome(self.tracker, run, self.site, self.task, summary)
+        note = report.answer_sentence(summary)
+        record.outcome(self.tracker, run, self.site, self.task, summary.as_json(), note)
 
     def unfinished(self, asked: Sequence[Teacher]) -> Path:
         """Where targets and checkpoints are kept until the end: a folder named after what decides them."""

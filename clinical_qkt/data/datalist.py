@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from clinical_qkt.data.datalist_fields import SECTIONS as SECTIONS
@@ -61,6 +63,22 @@ class CheckedData:
         """What the images are, for a bundle that takes images of so many dimensions."""
         shown = len(self.spatial_size) if self.spatial_size else dimensions
         return ImageFacts(self.kinds, self.channels, shown, self.modalities)
+
+    def patients_in(self, section: Section) -> int | None:
+        """How many patients a section's images are of; None unless each image names one."""
+        named = [self.patients.get(item["image"]) for item in self.items[section]]
+        return None if not named or None in named else len(set(named))
+
+    def whose(self, section: Section) -> NDArray[Any] | None:
+        """``(N,)`` numbers that tell whose image it is, in the section's order; None if nobody is named.
+
+        An image that names nobody counts as that of a patient of its own.
+        """
+        named = [self.patients.get(item["image"]) for item in self.items[section]]
+        if not any(named):
+            return None
+        alone = [f"\0{k}" if name is None else name for k, name in enumerate(named)]
+        return np.unique(alone, return_inverse=True)[1]
 
     def counts(self, section: Section) -> dict[str, int]:
         """Images per class in a section."""

@@ -1,0 +1,161 @@
+"""Intervals of shares, of differences on the same images, and of means of these: pure functions.
+
+* A share has the exact interval of Clopper and Pearson (Biometrika 1934), whatever the count.
+* Where images name patients, it is that of the effective number of images (Korn and Graubard, Survey
+  Methodology 1998): images of one patient resemble one another and say less than as many patients.
+* A difference on the same images, and a mean of several figures, are put together of their parts' intervals
+  (MOVER: Zou and Donner, Statistics in Medicine 2008; Newcombe, Statistics in Medicine 1998).
+
+tests/evidence/test_intervals.py enumerates what they cover. Shares are in ``[0, 1]``, differences in
+``[-1, 1]``; an interval is ``[low, high]``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta, t
+
+Array = NDArray[Any]
+Interval = list[float]
+LEVEL = 0.95
+
+
+def proportion(count: float, n: float, level: float = LEVEL) -> Interval | None:
+    """The exact interval of a share, as ``scipy.stats.binomtest(count, n).proportion_ci(level)``.
+
+    Args:
+        count, n: of images; need not be whole, see ``effective_size``.
+
+    Returns:
+        ``[low, high]``, or None without images.
+    """
+    if n <= 0:
+        return None
+    tail = (1 - level) / 2
+    low = float(beta.ppf(tail, count, n - count + 1)) if count > 0 else 0.0
+    high = float(beta.ppf(1 - tail, count + 1, n - count)) if count < n else 1.0
+    return [low, high]
+
+
+def share(hits: Array, patients: Array | None = None, level: float = LEVEL) -> Interval | None:
+    """The interval of the share of hits.
+
+    Args:
+        hits: ``(n,)`` booleans, an image each.
+        patients: ``(n,)`` whose image it is; each image counts for itself if None.
+    """
+    n = len(hits)
+    if not n:
+        return None
+    size = effective_size(hits, patients)
+    return proportion(float(np.sum(hits)) * size / n, size, level)
+
+
+def effective_size(hits: Array, patients: Array | None) -> float:
+    """How many independent images say as much about a share as these images of some patients.
+
+    After Korn and Graubard (1998): the variance of a share over patients against that over images, corrected
+    for the number of patients. With few deviating patients that variance says little, so the likeness of a
+    patient's images (intraclass correlation) is drawn towards 1, all the more the fewer they are; where all
+    images agree, a patient counts about once.
+
+    Args:
+        hits, patients: as for ``share``.
+
+    Returns:
+        A number between 0 and ``n``; ``n`` if each image has its own patient.
+    """
+    n = len(hits)
+    if patients is None or n == 0:
+        return float(n)
+    _, who, sizes = np.unique(patients, return_inverse=True, return_counts=True)
+    k = len(sizes)
+    if k == n:
+        return float(n)
+    if k == 1:
+        return 1.0
+    p, counts = float(np.mean(hits)), np.bincount(who, hits.astype(float), k)
+    usual = float((sizes**2).sum() / n)  # how many images share a patient with an image, itself included
+    deviating = int(min((counts > 0).sum(), (counts < sizes).sum()))
+    alike = 1.0
+    if 0 < p < 1:
+        variance = k / (k - 1) * float(((counts - p * sizes) ** 2).sum()) / n**2
+        found = (variance * n / (p * (1 - p)) - 1) / (usual - 1)
+        alike = (deviating * min(max(found, 0.0), 1.0) + 1) / (deviating + 1)
+    few = (t.ppf(0.975, n - 1) / t.ppf(0.975, k - 1)) ** 2
+    return float(min(n, few * n / (1 + (usual - 1) * alike)))
+
+
+def paired(
+    before: Array, after: Array, patients: Array | None = None, level: float = LEVEL
+) -> Interval | None:
+    """The interval of share before minus share after, of the same images.
+
+    What became worse and what became better have exact intervals each; since an image cannot do both, their
+    shares are negatively correlated, which makes the interval of the difference wider.
+
+    Args:
+        before, after: ``(n,)`` booleans: whether an image was right.
+        patients: as for ``share``.
+    """
+    n = len(before)
+    if not n:
+        return None
+    worse, better = before & ~after, after & ~before
+    (p, low_p, high_p), (q, low_q, high_q) = (
+        (float(x.mean()), *share(x, patients, level))  # type: ignore[misc]
+        for x in (worse, better)
+    )
+    a, b = (float(x.sum() + 1) / (n + 2) for x in (worse, better))
+    together = min(1.0, math.sqrt(a * b / ((1 - a) * (1 - b))))
+
+    def reach(x: float, y: float) -> float:
+        return math.sqrt(x * x + y * y + 2 * together * x * y)
+
+    low, high = p - q - reach(p - low_p, high_q - q), p - q + reach(high_p - p, q - low_q)
+    return [max(-1.0, low), min(1.0, high)]
+
+
+def mean(values: Sequence[float], intervals: Sequence[Interval]) -> Interval:
+    """The interval of the mean of figures that were measured on different images.
+
+    Args:
+        values, intervals: at least one each.
+    """
+    middle, n = float(np.mean(values)), len(values)
+    down, up = (
+        math.sqrt(sum((value - ends[end]) ** 2 for value, ends in zip(values, intervals, strict=True))) / n
+        for end in (0, 1)
+    )
+    return [middle - down, middle + up]
+
+
+def resampled(
+    statistic: Callable[[Array], float],
+    n: int,
+    patients: Array | None = None,
+    *,
+    draws: int = 1000,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Interval:
+    """A bootstrap interval for what has no exact one: images, or all images of a patient, are drawn anew.
+
+    Args:
+        statistic: from how often each of the ``n`` images was drawn, ``(n,)``, to a figure.
+        patients: as for ``share``.
+        draws: how often.
+        seed: the same one gives the same interval.
+    """
+    groups = np.arange(n) if patients is None else np.unique(patients, return_inverse=True)[1]
+    k = int(groups.max()) + 1
+    rng = np.random.default_rng(seed)
+    found = [statistic(rng.multinomial(k, np.full(k, 1 / k))[groups]) for _ in range(draws)]
+    tail = (1 - level) / 2
+    low, high = np.nanquantile(found, [tail, 1 - tail])
+    return [float(low), float(high)]
