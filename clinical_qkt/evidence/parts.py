@@ -179,6 +179,9 @@ class NetBenefitPoint(Part):
     model: float
     ci95: Interval
     """Of ``model``."""
+    named: float
+    """The same where the class is called whenever the model names it, whatever the probability."""
+    named_ci95: Interval
     call_all: float
     call_none: float
     """Always 0."""
