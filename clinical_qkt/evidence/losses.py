@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from clinical_qkt.evidence import intervals
 from clinical_qkt.evidence.intervals import LEVEL, Interval
 
 Array = NDArray[Any]
+OVERALL = ("mean", "mean_ci95", "mean_loss", "mean_loss_ci95", "worst", "worst_class", "worst_ci95")
 
 
 def lost(
@@ -31,42 +33,69 @@ def lost(
         class that became better counts 0. ``worst`` is the largest loss. What is unknown is None; the
         overall figures are over the classes with test images.
     """
-    each: dict[str, float | None] = {}
-    within: dict[str, Interval | None] = {}
-    careful: dict[str, Interval] = {}
-    tested = int(sum((labels == c).any() for c in range(len(retained))))
-    for c, name in enumerate(retained):
-        mine = labels == c
-        then, now = before[mine] == c, after[mine] == c
-        whose = None if patients is None else patients[mine]
-        each[name] = float(then.mean() - now.mean()) if mine.any() else None
-        within[name] = intervals.paired(then, now, whose)
-        if within[name]:
-            careful[name] = intervals.paired(then, now, whose, 1 - (1 - LEVEL) / tested)  # type: ignore[assignment]
-    return {"per_class": each, "per_class_ci95": within, **_over(each, within, careful)}
+    classes = [
+        _Class(name, before[mine] == c, after[mine] == c, None if patients is None else patients[mine])
+        for c, name in enumerate(retained)
+        if (mine := labels == c).any()
+    ]
+    values, ends = ({k.name: f(k) for k in classes} for f in (_Class.loss, _Class.interval))
+    return {
+        "per_class": {name: values.get(name) for name in retained},
+        "per_class_ci95": {name: ends.get(name) for name in retained},
+        **(_over(classes) if classes else dict.fromkeys(OVERALL)),
+    }
 
 
-def _over(
-    each: dict[str, float | None], within: dict[str, Interval | None], careful: dict[str, Interval]
-) -> dict[str, Any]:
-    """Over the classes with test images.
+@dataclass(frozen=True)
+class _Class:
+    """A class's test images, and which of them were right before and are right now."""
 
-    The largest upper end holds for whichever class truly lost most. The largest lower end would be above it
-    too often, the more classes there are, so that it is taken of wider intervals (Bonferroni).
+    name: str
+    before: Array
+    after: Array
+    patients: Array | None
+
+    def loss(self) -> float:
+        return float(self.before.mean() - self.after.mean())
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        return intervals.paired(self.before, self.after, self.patients, level)  # type: ignore[return-value]
+
+    def changed(self, worse: bool) -> tuple[float, float]:
+        """How many became worse, or better, of how many images, as if these were independent."""
+        hits = self.before & ~self.after if worse else self.after & ~self.before
+        size = intervals.effective_size(hits, self.patients)
+        return float(hits.mean()) * size, size
+
+
+def _over(classes: Sequence[_Class]) -> dict[str, Any]:
+    """Over the classes with test images; see ``lost``.
+
+    No loss is larger than the share of images that became worse, nor smaller than losses less gains: these
+    two bound the mean of losses that no gain makes up for. The largest upper end holds for whichever class
+    truly lost most; the largest lower end would be above it too often, the more classes there are, and is
+    taken of wider intervals (Bonferroni).
     """
-    known = {n: v for n, v in each.items() if v is not None}
-    if not known:
-        keys = ("mean", "mean_ci95", "mean_loss", "mean_loss_ci95", "worst", "worst_class", "worst_ci95")
-        return dict.fromkeys(keys)
-    values, ends = list(known.values()), [e for e in within.values() if e is not None]
+    values, ends = [k.loss() for k in classes], [k.interval() for k in classes]
+    (p, of_p, n), (q, of_q, _) = (_mean_changed([k.changed(way) for k in classes]) for way in (True, False))
+    net = intervals.difference(p, q, of_p, of_q, n)
     losses = [max(0.0, v) for v in values]
-    worst = max(known, key=lambda n: known[n])
+    apart = intervals.mean(losses, [[0.0, max(0.0, high)] for _, high in ends])[1]
+    careful = [k.interval(1 - (1 - LEVEL) / len(classes)) for k in classes]
+    worst = max(range(len(classes)), key=lambda i: values[i])
     return {
         "mean": float(np.mean(values)),
-        "mean_ci95": intervals.mean(values, ends),
+        "mean_ci95": net,
         "mean_loss": float(np.mean(losses)),
-        "mean_loss_ci95": intervals.mean(losses, [[max(0.0, low), max(0.0, high)] for low, high in ends]),
-        "worst": known[worst],
-        "worst_class": worst,
-        "worst_ci95": [max(low for low, _ in careful.values()), max(high for _, high in ends)],
+        "mean_loss_ci95": [max(0.0, net[0]), min(apart, of_p[1])],
+        "worst": values[worst],
+        "worst_class": classes[worst].name,
+        "worst_ci95": [max(low for low, _ in careful), max(high for _, high in ends)],
     }
+
+
+def _mean_changed(found: Sequence[tuple[float, float]]) -> tuple[float, Interval, float]:
+    """The mean share of changed images over the classes, its interval, and on how many images."""
+    counts, sizes = [x for x, _ in found], [n for _, n in found]
+    share = float(np.mean([x / n for x, n in found]))
+    return share, intervals.mean_share(counts, sizes), sum(sizes)
