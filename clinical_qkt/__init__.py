@@ -3,4 +3,7 @@
 The method is Query-based Knowledge Transfer (QKT; Alballa et al., ICLR 2025, arXiv 2504.09205).
 """
 
+from clinical_qkt import quiet
+
 __version__ = "0.1.0"
+quiet.no_telemetry()  # before anything of ours, or of whoever uses it, imports MLflow

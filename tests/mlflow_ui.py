@@ -62,7 +62,7 @@ def first_transfer(database: Path) -> Run:
     client = MlflowClient(uri, uri)
     found = client.search_runs(
         [e.experiment_id for e in client.search_experiments()],
-        "attributes.run_name LIKE 'transfer to %'",
+        "tags.`clinical_qkt.stage` LIKE 'transfer to %'",
         order_by=["attributes.start_time ASC"],
     )
     return found[0]

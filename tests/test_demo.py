@@ -16,6 +16,7 @@ from mlflow_ui import first_transfer
 from PIL import Image
 
 from clinical_qkt.packages.store import load_model
+from clinical_qkt.tracking import begun_as
 
 
 def summary(out: Path) -> dict:
@@ -170,7 +171,7 @@ def test_a_demo_that_was_killed_goes_on_and_ends_with_the_same_figures(demo, npz
     client = mlflow.MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert {r.info.status for r in runs} == {"FINISHED"}
-    assert sum(r.info.run_name.startswith("transfer to") for r in runs) == 1
+    assert sum(begun_as(r).startswith("transfer to") for r in runs) == 1
 
 
 @pytest.mark.slow
