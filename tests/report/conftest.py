@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 
 from clinical_qkt import metrics
-from clinical_qkt.acceptance import Acceptance, decision
+from clinical_qkt.acceptance import Acceptance
+from clinical_qkt.evidence.criteria import decision
+from clinical_qkt.evidence.losses import lost
 from clinical_qkt.labels import LabelSpace
-from clinical_qkt.summary import SCHEMA, evaluation
+from clinical_qkt.summary import evaluation
+from clinical_qkt.summary_schema import SCHEMA, TransferSummary
 
-Summary = dict[str, Any]
+Summary = TransferSummary
+RULE = {"query_recall": 50.0, "false_alarms": 10.0, "worst_forgetting": 40.0, "calibration_error": 25.0}
+"""One that so few images can meet."""
 
 
 def made(
@@ -22,9 +27,12 @@ def made(
     images: int = 40,
     queried_images: int = 30,
     wrong: int = 3,
-    budget: float = 5,
+    budget: float = 20,
     answers: bool = False,
-    **rule: float,
+    patients: int | None = None,
+    prevalence: float | None = None,
+    own: tuple[str, ...] = (),
+    **rule: Any,
 ) -> Summary:
     """A finished transfer's summary.
 
@@ -32,56 +40,89 @@ def made(
         images: test images of each known class.
         queried_images: and of each queried one.
         wrong: how many images of each class the new model calls the next class.
+        patients: whose images these are, so many by turns; nobody is named if None.
+        prevalence: of the first queried class, in percent.
+        own: the parts of the rule that the hospital wrote itself.
         rule: see ``Acceptance``.
     """
     names = [*known, *query]
     labels = LabelSpace(names)
     columns = list(range(len(known), len(names)))
     truth = np.repeat(np.arange(len(names)), [images] * len(known) + [queried_images] * len(query))
-    before = said(truth, truth % len(known), len(names), 0.99)
+    whose = None if patients is None else np.array([f"p{i % patients}" for i in range(len(truth))])
     called = truth.copy()
     for c in range(len(names)):
         called[np.flatnonzero(truth == c)[:wrong]] = (c + 1) % len(names)
-    after = said(truth, called, len(names), 0.97)
-    parts = {k: evaluation(p, truth, labels, columns) for k, p in (("before", before), ("after", after))}
-    lost = metrics.forgetting(parts["before"]["per_class"], parts["after"]["per_class"], known)
+    stated = said(truth, truth % len(known), len(names), 0.99), said(truth, called, len(names), 0.97)
+    common = {} if prevalence is None else {query[0]: prevalence}
+    before, after = (evaluation(p, truth, labels, columns, whose, common) for p in stated)
+    before_named, after_named = (p.argmax(1) if len(p) else np.zeros(0, int) for p in stated)
+    losses = lost(before_named, after_named, truth, known, whose)
     few = any(queried_images < metrics.FEW for _ in query)
+    asked = Acceptance(**RULE | rule)
+    return TransferSummary.model_validate(
+        {
+            "schema": SCHEMA,
+            "command": "transfer",
+            "version": "0.0.0",
+            "seed": 1,
+            "device": "cpu",
+            "identity": identity(),
+            "data": {
+                "name": "animals",
+                "generated": True,
+                "sha256": "0" * 64,
+                "skipped": 0,
+                "skipped_because": {},
+                "patients": {"training": 9, "validation": 5, "test": patients},
+            },
+            "student": {
+                "site": "hospital_1",
+                "classes": list(known),
+                "query": list(query),
+                "images": {"training": 90, "validation": 30, "test": len(truth)},
+                "prevalence": common,
+            },
+            "teachers": [] if answers else [teacher(f"hospital_{i}", known[0], query, few) for i in (2, 3)],
+            "answers": [answer(f"hospital_{i}", query) for i in (2, 3, 4)] if answers else [],
+            "method": {
+                "variant": "statistics" if answers else "committee",
+                "start_from": "committee",
+                "started_from": "hospital_1",
+                "head": "linear",
+                "max_epochs": 0,
+                "refine_epochs": 0,
+                "fit": {"val_points_spent": 0.4, "val_points_worst": 1.0, "val_within_budget": True},
+            },
+            "before": before,
+            "after": after,
+            "forgetting": losses,
+            **decision(after, losses, budget, asked, frozenset(own)),
+            "budget": {"forgetting": budget},
+            "rule": {
+                "date": asked.date and asked.date.isoformat(),
+                "sha256": asked.digest(budget),
+                "limits": asked.limits(budget),
+                "used_since": "2026-11-20T08:00:00+00:00",
+            },
+            "untrusted_packages": [],
+            "bytes_received": 12_345,
+            "seconds": {},
+        }
+    )
+
+
+def identity() -> dict[str, Any]:
     return {
-        "schema": SCHEMA,
-        "command": "transfer",
-        "version": "0.0.0",
-        "seed": 1,
-        "device": "cpu",
-        "data": {
-            "name": "animals",
-            "generated": True,
-            "sha256": "0" * 64,
-            "skipped": 0,
-            "skipped_because": {},
-        },
-        "student": {
-            "site": "hospital_1",
-            "classes": list(known),
-            "query": list(query),
-            "images": {"training": 90, "validation": 30, "test": len(truth)},
-        },
-        "teachers": [] if answers else [teacher(f"hospital_{i}", known[0], query, few) for i in (2, 3)],
-        "answers": [answer(f"hospital_{i}", query) for i in (2, 3, 4)] if answers else [],
-        "method": {
-            "variant": "statistics" if answers else "committee",
-            "start_from": "committee",
-            "started_from": "hospital_1",
-            "head": "linear",
-            "max_epochs": 0,
-            "refine_epochs": 0,
-            "fit": {"val_points_spent": 0.4, "val_points_worst": 1.0, "val_within_budget": True},
-        },
-        **parts,
-        "forgetting": lost,
-        **decision(parts["after"], lost, budget, Acceptance(**rule)),
-        "untrusted_packages": [],
-        "bytes_received": 12_345,
-        "seconds": {},
+        "report_id": "1A2B-3C4D-5E6F",
+        "created": "2026-11-26T09:30:00+00:00",
+        "run_id": "f" * 32,
+        "model_version": "3",
+        "weights_sha256": "a1" * 32,
+        "data_sha256": "b2" * 32,
+        "test_sha256": "c3" * 32,
+        "rule_sha256": "d4" * 32,
+        "commit": "0123456789abcdef",
     }
 
 
@@ -92,7 +133,7 @@ def said(truth: Any, called: Any, classes: int, sure: float) -> Any:
     return np.where(np.eye(classes, dtype=bool)[called], chosen, rest)
 
 
-def teacher(site: str, shared: str, query: tuple[str, ...], few: bool) -> Summary:
+def teacher(site: str, shared: str, query: tuple[str, ...], few: bool) -> dict[str, Any]:
     """One that knows the first class and the queried ones."""
     classes = [shared, *query]
     return {
@@ -112,14 +153,22 @@ def teacher(site: str, shared: str, query: tuple[str, ...], few: bool) -> Summar
     }
 
 
-def answer(site: str, query: tuple[str, ...]) -> Summary:
+def answer(site: str, query: tuple[str, ...]) -> dict[str, Any]:
     """Statistics of the queried classes; the last site's lie far off."""
-    row = {"declined": None, "kind": "private_mean", "count": 94, "epsilon": 1.0, "limit": 1.8}
     off = site == "hospital_4"
+    row = {
+        "declined": None,
+        "kind": "private_mean",
+        "count": 94.0,
+        "epsilon": 1.0,
+        "delta": 1e-5,
+        "limit": 1.8,
+    }
+    row |= {"unit": "image" if off else "patient", "distance": 2.5 if off else 0.4, "far_off": off}
     return {
         "site": site,
         "signature": "trusted",
-        "classes": [{"class": c, **row, "distance": 2.5 if off else 0.4, "far_off": off} for c in query],
+        "classes": [{"class": c, **row} for c in query],
         "bytes": 3000,
     }
 
