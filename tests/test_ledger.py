@@ -113,3 +113,21 @@ def test_a_ledger_is_plain_sqlite(ledger):
     ledger.record(asked(), {"count": 1})
     with sqlite3.connect(ledger.path) as db:
         assert db.execute("SELECT class FROM answers").fetchone() == ("p",)
+
+
+def test_how_often_the_same_test_images_were_judged_before_is_known(ledger):
+    first = ledger.judged("images", "rule", "weights 1")
+    assert (first["judged_before"], first["rules_before"]) == (0, 0)
+    second = ledger.judged("images", "rule", "weights 2")
+    third = ledger.judged("images", "laxer rule", "weights 2")
+    assert (second["judged_before"], third["judged_before"], third["rules_before"]) == (1, 1, 1)
+    assert second["used_since"] == first["used_since"]
+    assert ledger.judged("other images", "rule", "weights 3")["judged_before"] == 0
+
+
+def test_the_same_model_judged_again_by_the_same_rule_is_no_further_try(ledger):
+    for _ in range(3):
+        assert ledger.judged("images", "rule", "weights")["judged_before"] == 0
+    ledger.judged("images", "rule", "later")
+    assert ledger.judged("images", "rule", "weights")["judged_before"] == 0
+    assert len(ledger.lines("judged")) == 2

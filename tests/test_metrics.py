@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -37,37 +38,58 @@ def test_what_cannot_be_known_is_none_and_never_zero():
     rows = metrics.per_class(probabilities, np.array([0, 1]), NAMES)
     assert rows["c"] == {
         "recall": None, "precision": None, "f1": None, "auroc": None, "support": 0, "recall_ci95": None,
+        "patients": None,
     }  # fmt: skip
     assert metrics.macro_recall(rows, ["c"]) is None
     assert metrics.macro_recall(rows, ["a", "b"]) == 0.5
 
 
-def test_the_interval_covers_the_true_recall_about_95_times_in_100():
-    rng, truth, inside = np.random.default_rng(0), 0.8, 0
-    for i in range(400):
-        low, high = metrics.recall_interval(int(rng.binomial(200, truth)), 200, seed=i)
-        inside += low <= truth <= high
-    assert 0.91 < inside / 400 < 0.985
-
-
-def test_the_interval_admits_doubt_even_if_every_image_is_right():
-    assert metrics.recall_interval(50, 50) == [pytest.approx(0.929, abs=1e-3), 1.0]
-    assert metrics.recall_interval(0, 50) == [0.0, pytest.approx(0.071, abs=1e-3)]
-    assert metrics.recall_interval(0, 0) is None
-
-
-def test_the_interval_of_few_images_is_the_exact_one():
-    from scipy.stats import binomtest
-
-    for correct, support in ((1, 3), (3, 4), (10, 19)):
-        exact = binomtest(correct, support).proportion_ci(method="exact")
-        assert metrics.recall_interval(correct, support) == pytest.approx([exact.low, exact.high])
-
-
 def test_an_interval_of_the_mean_of_classes_is_none_if_one_is_unknown():
-    rows = {"a": {"recall": 1.0, "recall_ci95": [0.8, 1.0]}, "b": {"recall": 0.5, "recall_ci95": [0.2, 0.6]}}
-    assert metrics.macro_interval(rows, ["a", "b"]) == pytest.approx([0.5, 0.8])
+    rows = {"a": {"recall": 0.9, "recall_ci95": [0.8, 1.0]}, "b": {"recall": 0.5, "recall_ci95": [0.3, 0.7]}}
+    low, high = metrics.macro_interval(rows, ["a", "b"])
+    assert 0.7 - (0.1 + 0.2) / 2 < low < 0.7 < high < 0.7 + (0.1 + 0.2) / 2
+    assert metrics.macro_interval(rows, ["a"]) == pytest.approx([0.8, 1.0])
     assert metrics.macro_interval({**rows, "c": {"recall": None}}, ["a", "c"]) is None
+
+
+def test_recall_has_the_exact_interval_and_by_patient_a_wider_one():
+    labels, probabilities = np.zeros(60, int), np.eye(2)[np.repeat([0] * 5 + [1], 10)]
+    patients = np.repeat(np.arange(6), 10)
+    by_image, by_patient = (
+        metrics.per_class(probabilities, labels, ["a", "b"], p)["a"] for p in (None, patients)
+    )
+    exact = binomtest(50, 60).proportion_ci(0.95)
+    assert by_image["recall_ci95"] == pytest.approx([exact.low, exact.high])
+    assert by_patient["recall_ci95"][0] < by_image["recall_ci95"][0] - 0.1
+    assert (by_image["patients"], by_patient["patients"]) == (None, 6)
+
+
+def test_false_alarms_are_images_of_other_classes_that_are_called_a_queried_one():
+    called = np.array([0, 2, 2, 1, 3, 2, 2, 3])
+    labels = np.array([0, 0, 1, 1, 1, 2, 3, 3])
+    found = metrics.false_alarms(np.eye(4)[called], labels, ["a", "b", "c", "d"], [2, 3])
+    assert (found["overall"]["count"], found["overall"]["images"]) == (3, 5)
+    assert (found["per_class"]["c"]["count"], found["per_class"]["c"]["images"]) == (3, 7)
+    assert (found["per_class"]["d"]["count"], found["per_class"]["d"]["images"]) == (1, 6)
+    exact = binomtest(3, 5).proportion_ci(0.95)
+    assert found["overall"]["ci95"] == pytest.approx([exact.low, exact.high])
+
+
+def test_without_images_of_other_classes_false_alarms_are_unknown_and_not_none_at_all():
+    for labels in (np.zeros(0, int), np.ones(3, int)):
+        overall = metrics.false_alarms(np.eye(2)[labels], labels, ["a", "q"], [1])["overall"]
+        assert (overall["images"], overall["share"], overall["ci95"]) == (0, None, None)
+
+
+def test_calibration_has_an_interval_that_patients_make_wider():
+    rng = np.random.default_rng(2)
+    right = np.repeat(rng.random(40) < 0.8, 5)
+    probabilities = np.where(right[:, None], [0.8, 0.2], [0.2, 0.8])
+    labels, patients = np.zeros(200, int), np.repeat(np.arange(40), 5)
+    by_image, by_patient = (metrics.calibration(probabilities, labels, p) for p in (None, patients))
+    for found in (by_image, by_patient):
+        assert found["ci95"][0] <= found["error"] <= found["ci95"][1]
+    assert np.ptp(by_patient["ci95"]) > 1.3 * np.ptp(by_image["ci95"])
 
 
 def test_calibration_is_torchmetrics_expected_calibration_error():
@@ -78,7 +100,9 @@ def test_calibration_is_torchmetrics_expected_calibration_error():
     theirs = multiclass_calibration_error(torch.tensor(probabilities), torch.tensor(labels), 4, n_bins=10)
     assert found["error"] == pytest.approx(float(theirs), abs=1e-6)
     assert found["images"] == sum(b["images"] for b in found["bins"]) == 500
-    assert metrics.calibration(np.empty((0, 4)), np.empty(0)) == {"error": None, "images": 0, "bins": []}
+    assert metrics.calibration(np.empty((0, 4)), np.empty(0)) == {
+        "error": None, "ci95": None, "images": 0, "bins": [],
+    }  # fmt: skip
 
 
 def test_thresholds_trade_recognised_images_for_false_alarms():

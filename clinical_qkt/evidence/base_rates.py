@@ -27,8 +27,8 @@ def at(
         alarms, alarms_ci: of other images, the share called so.
 
     Returns:
-        ``{prevalence, ppv, npv, false_alarms_per_1000, missed_per_1000}``, each but the first with ``…_ci95``;
-        a predictive value is None where nothing at all is called so, or nothing is not.
+        ``{prevalence, ppv, npv, false_alarms_per_1000, missed_per_1000}``, and of each but the first
+        ``…_ci95``; a predictive value is None where nothing at all is called so, or nothing is not.
     """
 
     def right_when_named(s: float, f: float) -> float | None:

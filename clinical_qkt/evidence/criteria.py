@@ -6,12 +6,13 @@ does not, and undecided in between, or where nothing was measured: then more tes
 
 from __future__ import annotations
 
+import bisect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from clinical_qkt.acceptance import Acceptance
-from clinical_qkt.evidence.intervals import LEVEL, Interval, proportion
+from clinical_qkt.evidence.intervals import Interval, proportion
 from clinical_qkt.terms import ACCEPTED, REFUSED, UNDECIDED
 
 MET, FAILED, OPEN = "met", "failed", "undecided"
@@ -45,9 +46,15 @@ def decision(
             rule.query_recall,
             (after["query_recall"], after["query_recall_ci95"]),
             tested["queried"],
+            of_share=len(rows) - len(lost["per_class"]) == 1,
         ),
         _criterion(
-            "false_alarms", AT_MOST, rule.false_alarms, (alarms["share"], alarms["ci95"]), tested["retained"]
+            "false_alarms",
+            AT_MOST,
+            rule.false_alarms,
+            (alarms["share"], alarms["ci95"]),
+            tested["retained"],
+            of_share=True,
         ),
         _criterion(
             "forgetting", AT_MOST, budget, (lost["mean_loss"], lost["mean_loss_ci95"]), tested["retained"]
@@ -96,21 +103,41 @@ def outcome(asked: str, limit: float, ends: Interval | None) -> str:
     return OPEN if _holds(asked, good, limit) else FAILED
 
 
-def images_needed(limit: float, measured: float | None, ends: Interval, images: int) -> int | None:
+def images_needed(
+    asked: str, limit: float, measured: float | None, ends: Interval, images: int, *, of_share: bool
+) -> int | None:
     """About how many images would decide, if the same were measured on them.
 
-    Intervals shrink with the square root of the number of images, and at a share of 0 or 1 with the number.
+    Of a share the exact interval is tried out, and where images of one patient resemble one another, as many
+    more are needed as the interval is wider for it. Other intervals shrink with the square root.
+
+    Args:
+        of_share: whether it is a share of images.
 
     Returns:
         None where no reasonable number would, as where exactly the limit was measured.
     """
     if measured is None or measured == limit:
         return None
-    end = ends[_end_towards(measured, limit)]
-    if measured in (0.0, 1.0):
-        return _few(measured, limit)
-    needed = images * ((end - measured) / (limit - measured)) ** 2
-    return math.ceil(needed) if needed <= MOST else None
+    if of_share:
+        alone = proportion(measured * images, images) or ends
+        factor = max(1.0, ((ends[1] - ends[0]) / (alone[1] - alone[0])) ** 2)
+        least = _least(lambda n: outcome(asked, limit, proportion(measured * n, n)) != OPEN)
+        needed = least and least * factor
+    else:
+        end = ends[1] if limit > measured else ends[0]
+        needed = images * ((end - measured) / (limit - measured)) ** 2
+    return math.ceil(needed) if needed and needed <= MOST else None
+
+
+def _least(decides: Callable[[int], bool]) -> int | None:
+    """The least number of images with which something is decided; None beyond ``MOST``."""
+    high = 1
+    while not decides(high):
+        if high > MOST:
+            return None
+        high *= 2
+    return bisect.bisect_left(range(high // 2, high), True, key=decides) + high // 2
 
 
 def _criterion(
@@ -119,6 +146,8 @@ def _criterion(
     limit: float,
     measured: tuple[float | None, Interval | None],
     tested: Mapping[str, Any],
+    *,
+    of_share: bool = False,
 ) -> dict[str, Any]:
     """One part of the rule.
 
@@ -126,15 +155,17 @@ def _criterion(
         limit: in points, or of 100 images.
         measured: the share and its interval.
         tested: on how many ``images`` of how many ``patients``.
+        of_share: whether it is a share of images.
     """
     share, ends = measured
     found = outcome(asked, limit / 100, ends)
     needed = None
     if found == OPEN:
         if ends is None:
-            needed = _few(1.0 if asked == AT_LEAST else 0.0, limit / 100)
+            best = 1.0 if asked == AT_LEAST else 0.0
+            needed = _least(lambda n: outcome(asked, limit / 100, proportion(best * n, n)) == MET)
         else:
-            needed = images_needed(limit / 100, share, ends, tested["images"])
+            needed = images_needed(asked, limit / 100, share, ends, tested["images"], of_share=of_share)
     return {
         "name": name,
         "about": None,
@@ -147,20 +178,6 @@ def _criterion(
         "patients": tested["patients"],
         "images_needed": needed,
     }
-
-
-def _few(measured: float, limit: float) -> int | None:
-    """How many images show by themselves that none, or all, keep the limit."""
-    for n in range(1, 10_000):
-        low, high = proportion(measured * n, n, LEVEL) or [0.0, 1.0]
-        if (measured == 0 and high <= limit) or (measured == 1 and low >= limit):
-            return n
-    return None
-
-
-def _end_towards(measured: float, limit: float) -> int:
-    """Which end of the interval lies on the limit's side."""
-    return 1 if limit > measured else 0
 
 
 def _holds(asked: str, value: float, limit: float) -> bool:
