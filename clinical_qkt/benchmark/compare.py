@@ -122,16 +122,25 @@ def score(
     error = multiclass_calibration_error(probabilities, truth, num_classes=len(names), n_bins=15)
     return {
         "query_recall": metrics.macro_recall(after, queried),
+        "false_alarms": _alarms(logits["test"], truth, case),
         "retained_recall": metrics.macro_recall(after, retained),
         "forgetting_mean": lost["mean"],
         "forgetting_worst": lost["worst"],
         "query_recall_at_budget": metrics.macro_recall(fitted, queried),
+        "false_alarms_at_budget": _alarms(raised, truth, case),
         "forgetting_at_budget": lost_fitted["mean"],
         "forgetting_worst_at_budget": lost_fitted["worst"],
         "budget_kept": fit.kept,
         "auroc": float(np.mean(asked)),
         "ece": float(error),
     }
+
+
+def _alarms(logits: Tensor, truth: Tensor, case: Case) -> float | None:
+    """Of the test images of retained classes, the share that is called a queried one."""
+    found = metrics.false_alarms(logits.numpy(), truth.numpy(), case.labels.names, case.query)
+    share: float | None = found["overall"]["share"]
+    return share
 
 
 def mask_scores(federation: Federation) -> list[dict[str, Any]]:
@@ -154,7 +163,7 @@ def _rows(config: BenchmarkConfig, federation: Federation, ask: Ask, out: Path) 
     for label in config.methods:
         name, settings = config.settings(label)
         budget = (config.forgetting_budget, config.reserve, config.worst_factor)
-        mark = fingerprint(name, settings.model_dump(), scenario.model_dump(), seed, budget)
+        mark = fingerprint(name, settings.model_dump(), scenario.model_dump(), seed, budget, FIGURES)
         file = place / f"{label}-{mark}.json"
         if not file.is_file():
             if not shared:

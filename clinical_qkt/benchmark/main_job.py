@@ -57,10 +57,12 @@ def run(
                 "relevant_teachers": _teachers(summary),
                 "query_recall_before": summary["before"]["query_recall"],
                 "query_recall": summary["after"]["query_recall"],
+                "false_alarms": summary["after"]["false_alarms"]["overall"]["share"],
                 "retained_recall": summary["after"]["retained_recall"],
                 "forgetting_mean": summary["forgetting"]["mean"],
                 "forgetting_worst": summary["forgetting"]["worst"],
-                "accepted": summary["accepted"],
+                "budget_kept": summary["method"]["fit"]["val_within_budget"],
+                "verdict": summary["verdict"],
                 "bytes_received": summary["bytes_received"],
                 "transfer_seconds": round(sum(summary["seconds"].values()), 1),
             }
@@ -74,7 +76,8 @@ def run(
         "generated": summary["data"]["generated"],
         "rows": rows,
         "mean": {
-            k: interval([r[k] for r in rows]) for k in ("query_recall", "forgetting_mean", "forgetting_worst")
+            k: interval([r[k] for r in rows])
+            for k in ("query_recall", "false_alarms", "forgetting_mean", "forgetting_worst")
         },
         "environment": {
             "clinical_qkt": __version__,
@@ -102,23 +105,31 @@ def interval(values: list[float], resamples: int = 2000) -> dict[str, float]:
 
 
 def table(content: dict[str, Any]) -> str:
-    """The results as a Markdown table; recall and forgetting in points."""
+    """The results as a Markdown table; recall, false alarms and forgetting in points."""
     heads = (
-        "| seed | student asks for | teachers used | query recall before | after | forgetting, mean | worst |"
+        "| seed | student asks for | teachers used | query recall before | after | false alarms | "
+        "forgetting, mean | worst | kept | verdict |"
     )
     lines = [
         f"Data: {content['data']}{', generated' if content['generated'] else ''}.",
         "",
         heads,
-        "| --- " * 7 + "|",
+        "| --- " * 10 + "|",
     ]
     for r in content["rows"]:
-        figures = (r["query_recall_before"], r["query_recall"], r["forgetting_mean"], r["forgetting_worst"])
+        keys = (
+            "query_recall_before",
+            "query_recall",
+            "false_alarms",
+            "forgetting_mean",
+            "forgetting_worst",
+        )
+        figures = [r[k] for k in keys]
         asked = f"{r['student']}: {', '.join(r['query'])}"
         lines.append(
             f"| {r['seed']} | {asked} | {r['relevant_teachers']} | "
             + " | ".join(f"{100 * f:.1f}" for f in figures)
-            + " |"
+            + f" | {'yes' if r['budget_kept'] else 'no'} | {r['verdict']} |"
         )
     for key, m in content["mean"].items():
         text = " to ".join(f"{100 * m[k]:.1f}" for k in ("low", "high"))

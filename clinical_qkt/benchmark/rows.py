@@ -8,10 +8,12 @@ from clinical_qkt.benchmark.main_job import interval
 
 FIGURES = (
     "query_recall",
+    "false_alarms",
     "retained_recall",
     "forgetting_mean",
     "forgetting_worst",
     "query_recall_at_budget",
+    "false_alarms_at_budget",
     "forgetting_at_budget",
     "forgetting_worst_at_budget",
     "budget_kept",

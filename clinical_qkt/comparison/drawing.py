@@ -81,7 +81,7 @@ def _gained_and_lost(axes: Any, runs: Sequence[Compared], height: float) -> None
 
 def _limits(axes: Any, runs: Sequence[Compared], budgets: Sequence[float], right: float) -> None:
     """The budgets, which are of the mean; and what a single class may lose, where that is in sight."""
-    rules = {run.summary.acceptance.worst_forgetting for run in runs}
+    rules = {run.summary.rule.limits.get("worst_forgetting") for run in runs}
     single = sorted(r for r in rules if r is not None and r <= right)
     for values, what, style in ((budgets, "budget (of the mean)", "--"), (single, "limit of a class", ":")):
         for k, x in enumerate(values):

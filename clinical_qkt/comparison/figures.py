@@ -8,22 +8,29 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from clinical_qkt.comparison.reading import Compared, Row, plain
+from clinical_qkt.comparison.reading import Compared, plain
 from clinical_qkt.errors import InputError
+from clinical_qkt.report.reasons import reasons
+from clinical_qkt.summary_schema import Row
 from clinical_qkt.tracking import metric_name
 
-LESS_IS_BETTER = ("forgetting", "bytes_received", "seconds", "after/calibration_error")
+LESS_IS_BETTER = ("forgetting", "bytes_received", "seconds", "after/calibration_error", "after/false_alarms")
 
 
 def figures(run: Compared) -> dict[str, float | None]:
     """A transfer's figures: those of MLflow, and what the table shows besides them; None is unknown."""
     summary, after = run.summary, run.summary.after
     low, high = after.query_recall_ci95 or (None, None)
+    alarms = after.false_alarms.overall
+    few, many = alarms.ci95 or (None, None)
     found = {
         **run.logged,
         "after/calibration_error": after.calibration.error,
         "after/query_recall_low": low,
         "after/query_recall_high": high,
+        "after/false_alarms": alarms.share,
+        "after/false_alarms_low": few,
+        "after/false_alarms_high": many,
         "forgetting_budget": summary.budget.forgetting,  # in points, as MLflow has it among the parameters
         "seconds": sum(summary.seconds.values()),
     }
@@ -98,7 +105,17 @@ def cautions(runs: Sequence[Compared]) -> list[str]:
             "The transfers were measured on different data lists, so that their figures cannot be compared "
             f"image by image ({each})."
         )
-    elif common_start(runs) is None:
+    groups = _groups(runs, lambda s: s.identity.test_sha256)
+    if len(groups) == 1 and len(runs) > 1:
+        told.append(
+            f"All were measured on the same test images: of {len(runs)} models the best looks better on them "
+            "than on others. Choose by what was known before, or test the chosen one on new images."
+        )
+    groups = _groups(runs, lambda s: s.rule.sha256)
+    if len(groups) > 1:
+        each = " | ".join(", ".join(labels) for labels in groups.values())
+        told.append(f"The transfers were judged by different rules ({each}).")
+    if common_start(runs) is None:
         told.append("The models that the transfers began with differ: see what each class was before.")
     return told
 
@@ -114,7 +131,8 @@ def as_json(runs: Sequence[Compared]) -> dict[str, Any]:
                 "query": run.summary.student.query,
                 "method": run.summary.method.variant,
                 "data_sha256": run.summary.data.sha256,
-                "against": run.summary.against,
+                "verdict": run.summary.verdict,
+                "against": reasons(run.summary),
                 "untrusted_packages": run.summary.untrusted_packages,
                 "figures": figures(run),
             }

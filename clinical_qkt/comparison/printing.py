@@ -10,7 +10,10 @@ from rich.text import Text
 
 from clinical_qkt import report
 from clinical_qkt.comparison.figures import cautions, classes, common_start
-from clinical_qkt.comparison.reading import SENTENCE, Compared, Interval, Row, Summary, plain
+from clinical_qkt.comparison.reading import SENTENCE, Compared, plain
+from clinical_qkt.report.reasons import reasons
+from clinical_qkt.summary_schema import Alarms, Interval, Row
+from clinical_qkt.summary_schema import TransferSummary as Summary
 
 UNKNOWN = "unknown"
 ABSENT = "–"
@@ -31,7 +34,8 @@ def print_comparison(console: Console, runs: Sequence[Compared]) -> None:
     blocks = [runs[i : i + each] for i in range(0, len(runs), each)]
     for block in blocks:
         console.print(_overall(block, console.width))
-    console.print("recall: of 100 test images; budget, forgetting, calibration error: points", style="italic")
+    told = "recall, false alarms: of 100 test images; budget, forgetting, calibration error: points"
+    console.print(told, style="italic")
     for block in blocks:
         console.print(_by_class(block, runs, console.width))
     how = "of 100 test images of the class, how many are recognised (95 % interval)"
@@ -39,9 +43,9 @@ def print_comparison(console: Console, runs: Sequence[Compared]) -> None:
     console.print(how + dash, style="italic")
     _strips(console, runs)
     for run in runs:
-        if run.summary.against:
-            reasons = "; ".join(plain(reason, SENTENCE) for reason in run.summary.against)
-            _say(console, f"{run.label} was not accepted: ", reasons + ".", "bold yellow")
+        if not run.summary.accepted:
+            why = "; ".join(plain(reason, SENTENCE) for reason in reasons(run.summary))
+            _say(console, f"{run.label}: {run.summary.verdict}: ", why + ".", "bold yellow")
 
 
 def _strips(console: Console, runs: Sequence[Compared]) -> None:
@@ -72,9 +76,22 @@ def recall(share: float | None, within: Interval | None = None) -> str:
     return report.percent(share) + (f" ({interval(within)})" if within else "")
 
 
-def interval(within: Interval | None) -> str:
+def interval(within: Interval | None, digits: int = 0) -> str:
     """Both ends of an interval, of 100 test images."""
-    return UNKNOWN if within is None else " to ".join(map(report.percent, within))
+    return UNKNOWN if within is None else " to ".join(f"{100 * end:.{digits}f}" for end in within)
+
+
+def alarms(found: Alarms) -> str:
+    """How many of 100 test images of other classes are called a queried one."""
+    return UNKNOWN if found.share is None else f"{100 * found.share:.1f} ({found.count} of {found.images})"
+
+
+def _lost(summary: Summary) -> str:
+    """Points lost where no gain counts, and how many it may be."""
+    lost = summary.forgetting
+    if lost.mean_loss is None or lost.mean_loss_ci95 is None:
+        return UNKNOWN
+    return f"{100 * lost.mean_loss:.1f} (up to {100 * lost.mean_loss_ci95[1]:.1f})"
 
 
 def worst(summary: Summary) -> str:
@@ -107,11 +124,14 @@ ROWS: dict[str, Callable[[Summary], str]] = {
     "query": lambda s: ", ".join(map(plain, s.student.query)),
     "method": lambda s: plain(s.method.variant),
     "forgetting budget": lambda s: f"{s.budget.forgetting:g}",
-    "accepted": lambda s: "yes" if s.accepted else "no",
+    "verdict": lambda s: s.verdict,
     "query recall": lambda s: recall(s.after.query_recall),
     "  95 % interval": lambda s: interval(s.after.query_recall_ci95),
+    "false alarms": lambda s: alarms(s.after.false_alarms.overall),
+    "  95 % interval ": lambda s: interval(s.after.false_alarms.overall.ci95, 1),
     "retained recall": lambda s: recall(s.after.retained_recall),
     "forgetting, mean": lambda s: points(s.forgetting.mean),
+    "  lost, no gain counted": lambda s: _lost(s),
     "forgetting, worst": worst,
     "calibration error": lambda s: _unsigned(s.after.calibration.error),
     "received": lambda s: amount(s.bytes_received),

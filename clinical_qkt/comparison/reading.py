@@ -1,107 +1,19 @@
-"""The parts of ``summary.json`` that are compared, checked: a summary may come from another hospital."""
+"""A summary that is compared, checked: it may come from another hospital."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from clinical_qkt import tracking
 from clinical_qkt.errors import InputError
+from clinical_qkt.summary_schema import SCHEMA, TransferSummary
 
-# A copy of clinical_qkt.summary.SCHEMA (a test compares them): importing that would import MONAI, and the
-# command would take seconds to begin.
-SCHEMA = "clinical-qkt/transfer-summary/1"
 LONGEST, SENTENCE = 60, 300
 """Characters that are shown of a name; of a sentence or a path."""
-
-Share = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
-Interval = Annotated[list[Share], Field(min_length=2, max_length=2)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class _Part(BaseModel):
-    # Keys may be added to a summary within its schema version; those that are read must be right.
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-
-class Row(_Part):
-    """What a model does on one class."""
-
-    recall: Share | None
-    precision: Share | None
-    f1: Share | None
-    auroc: Share | None
-    support: int = Field(ge=0)
-    recall_ci95: Interval | None
-
-
-class Calibration(_Part):
-    error: Share | None
-
-
-class Evaluation(_Part):
-    """The part ``before`` or ``after``."""
-
-    per_class: dict[str, Row]
-    query_recall: Share | None
-    query_recall_ci95: Interval | None
-    retained_recall: Share | None
-    calibration: Calibration
-
-
-class Forgetting(_Part):
-    per_class: dict[str, Share | None]
-    mean: Share | None
-    worst: Share | None
-
-
-class Data(_Part):
-    sha256: str
-
-
-class Student(_Part):
-    site: str
-    query: list[str] = Field(min_length=1)
-
-
-class Method(_Part):
-    variant: str
-
-
-class Budget(_Part):
-    forgetting: Amount
-
-
-class Rule(_Part):
-    worst_forgetting: Amount | None = None
-
-
-class Summary(_Part):
-    """What is read of a transfer's summary; see docs/reference/summary.md."""
-
-    data: Data
-    student: Student
-    method: Method
-    before: Evaluation
-    after: Evaluation
-    forgetting: Forgetting
-    accepted: bool
-    against: list[str]
-    budget: Budget
-    acceptance: Rule = Rule()
-    untrusted_packages: list[str]
-    bytes_received: int = Field(ge=0)
-    seconds: dict[str, Amount]
-
-    @model_validator(mode="after")
-    def _measured_on_the_query(self) -> Summary:
-        missing = [n for n in self.student.query if n not in self.after.per_class]
-        if missing:
-            raise ValueError(f"after.per_class: the queried class '{missing[0]}' is missing")
-        return self
 
 
 @dataclass(frozen=True)
@@ -115,11 +27,11 @@ class Compared:
     """
 
     label: str
-    summary: Summary
+    summary: TransferSummary
     logged: dict[str, float | None]
 
 
-def read_summary(content: str | bytes, where: str) -> tuple[Summary, dict[str, float | None]]:
+def read_summary(content: str | bytes, where: str) -> tuple[TransferSummary, dict[str, float | None]]:
     """Check a summary's text.
 
     Returns:
@@ -147,7 +59,7 @@ def read_summary(content: str | bytes, where: str) -> tuple[Summary, dict[str, f
             fix=f'give a summary.json that begins with "schema": "{SCHEMA}", or the folder that holds it',
         )
     try:
-        summary = Summary.model_validate(raw)
+        summary = TransferSummary.model_validate(raw)
     except ValidationError as e:
         told = "; ".join(_problem(p) for p in e.errors()[:5])
         raise InputError(told, where=where, fix="give the file as `transfer` wrote it") from None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from clinical_qkt.comparison.reading import SENTENCE, Compared, plain, read_summary
 from clinical_qkt.errors import InputError
-from clinical_qkt.tracking import is_unnamed
+from clinical_qkt.notes import is_unnamed
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
