@@ -24,6 +24,11 @@ SINGLE = (*RIVALS, "fine_tune")
 FAMILY = ("prototypes", "fedpft", "gaussian_head")
 """The rivals that gain a class from class statistics."""
 
+HEADS = (
+    "| method | query recall at budget | false alarms at budget | forgotten at budget | worst class | kept | "
+    "query recall, no budget | false alarms | forgotten | AUROC | ECE | MB received | seconds |"
+)
+
 OURS = ("statistics", "private", "committee", "distil")
 """The variants of QKT that are held against the rivals."""
 
@@ -84,9 +89,8 @@ def tables(content: dict[str, Any]) -> str:
             "",
             f"## {scenario}: {len(queries)} queries, seeds {', '.join(map(str, seeds))}",
             "",
-            "| method | query recall at budget | false alarms at budget | forgotten at budget | worst class | "
-            "kept | query recall, no budget | false alarms | forgotten | AUROC | ECE | MB received | seconds |",
-            "| --- " * 13 + "|",
+            HEADS,
+            "| --- " * HEADS.count(" | ") + "| --- |",
         ]
         labels = list(dict.fromkeys(r["variant"] for r in rows))
         for label in labels:
