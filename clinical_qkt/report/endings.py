@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from clinical_qkt.report.facts import Summary
+from clinical_qkt.report.headline import verdict
+from clinical_qkt.report.spelled import joined, percent
 from clinical_qkt.report.terminal import interval, print_transfer
-from clinical_qkt.report.words import percent, verdict
 
 Places = Mapping[str, str | Path]
 """What it is, and where it lies or how it is called: one line each."""
@@ -59,22 +60,46 @@ def print_answered(console: Console, asker: str, answers: Sequence[Any], places:
         table.add_column(heading)
     for told in answers:
         what = told.kind.replace("_", " ") if told.kind else f"declined: {told.declined}"
-        private = f"({told.epsilon:g}, {told.delta:g})-private" if told.epsilon is not None else "none"
+        private = "none" if told.epsilon is None else guarantee(told.epsilon, told.delta, told.unit)
         table.add_row(Text(told.label.name), Text(what), private if told.kind else "")
     console.print(table)
     print_places(console, places)
+
+
+def guarantee(epsilon: float, delta: float, unit: str) -> str:
+    """What a private answer promises, and to whom: the noise hides one of these units.
+
+    >>> guarantee(1.0, 1e-5, "image")
+    '(1, 1e-05)-private for one image'
+    """
+    return f"({epsilon:g}, {delta:g})-private for one {unit}"
 
 
 def print_transferred(console: Console, summary: Summary, places: Places) -> None:
     """A transfer's table and sentences, where everything lies, and the verdict as the last line."""
     print_transfer(console, summary)
     print_places(console, places)
-    why = len(summary["against"])
-    said = f"{why} {'reason speaks' if why == 1 else 'reasons speak'} against it, see above"
-    told = (
-        "" if summary["accepted"] else f": {said}. The model was written all the same; the decision is yours"
-    )
+    told = "" if summary.accepted else f": {_why(summary)}, see above. {_WRITTEN}"
     console.print(f"[bold]{verdict(summary)}[/]{told}.", soft_wrap=True)
+
+
+_WRITTEN = "The model was written all the same; the decision is yours"
+
+
+def _why(summary: Summary) -> str:
+    """How many lines of the rule speak against it, and how many are open."""
+    outcomes = Counter(c.outcome for c in summary.criteria)
+    lines = len(summary.criteria)
+    told = []
+    if outcomes["failed"]:
+        told.append(f"{outcomes['failed']} of the rule's {lines} lines {_is(outcomes['failed'])} not met")
+    if outcomes["undecided"]:
+        told.append(f"of {outcomes['undecided']} it is not known")
+    return joined(told)
+
+
+def _is(n: int) -> str:
+    return "is" if n == 1 else "are"
 
 
 def print_places(console: Console, places: Places) -> None:

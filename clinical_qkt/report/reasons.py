@@ -2,65 +2,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from clinical_qkt.evidence.criteria import FAILED, MET, OPEN
+from clinical_qkt.report.facts import lost_most
+from clinical_qkt.report.spelled import beside, joined, lost, rounded
 from clinical_qkt.summary_schema import Criterion, TransferSummary
 
 
 def reasons(summary: TransferSummary) -> list[str]:
     """One sentence each, without a full stop; the failed ones first. Empty if the model is accepted."""
-    open_ones = [c for c in summary.criteria if c.outcome != "met"]
-    return [reason(c) for c in sorted(open_ones, key=lambda c: c.outcome != "failed")]
+    most = lost_most(summary)
+    return [reason(c, most) for c in against(summary)]
 
 
-def reason(criterion: Criterion) -> str:
+def against(summary: TransferSummary) -> list[Criterion]:
+    """The criteria that are not met, the failed ones first."""
+    return sorted((c for c in summary.criteria if c.outcome != MET), key=lambda c: c.outcome != FAILED)
+
+
+def reason(criterion: Criterion, most: Sequence[str] = ()) -> str:
     """What speaks against the model by this criterion, or is not known yet.
+
+    Args:
+        most: the classes that lost most, where there are more than the one that the criterion names.
 
     >>> reason(Criterion(name="calibration_error", asked="at most", limit=15, measured=0.3, ci95=[0.25, 0.36],
     ...                  outcome="failed", images=320, written_by="software"))
     'stated probabilities: off by 30.0 points on average (25.0 to 36.0), 15 are allowed'
     """
-    told = _measured(criterion)
-    if criterion.outcome == "undecided" and criterion.measured is not None:
-        return f"{told}, which cannot be decided yet{_needed(criterion)}"
-    return told + (_needed(criterion) if criterion.measured is None else "")
+    if criterion.measured is None:
+        return f"{_UNKNOWN[criterion.name]}; {needed(criterion)}"
+    told = _measured(criterion, most)
+    return told if criterion.outcome != OPEN else f"{told}, which cannot be decided yet; {needed(criterion)}"
 
 
-def _measured(c: Criterion) -> str:
-    if c.measured is None or c.ci95 is None:
-        return _UNKNOWN[c.name]
-    low, high = (f"{100 * end + 0.0:.1f}" for end in c.ci95)
-    figure, limit = f"{100 * c.measured + 0.0:.1f}", f"{c.limit:g}"
+def _measured(c: Criterion, most: Sequence[str]) -> str:
+    assert c.measured is not None and c.ci95 is not None
+    low, high = (beside(end, c.limit) for end in c.ci95)
+    figure, limit = beside(c.measured, c.limit), f"{c.limit:g}"
+    names = joined(most) if most else c.about
+    each = " each" if len(most) > 1 else ""
     return {
         "query_recall": f"recognised: {figure} of 100 images of the queried classes ({low} to {high}), "
         f"at least {limit} are asked for",
         "false_alarms": f"false alarms: {figure} of 100 images of other classes are called a queried class "
         f"({low} to {high}), {limit} are allowed",
         "forgetting": f"lost: {figure} points of recall on average ({low} to {high}), {limit} are allowed",
-        "worst_forgetting": f"lost by {c.about}: {figure} points of recall (it may be {high} for a class), "
-        f"{limit} are allowed for a single one",
+        "worst_forgetting": f"{names} {lost(c.measured)} points of recall{each} (a class may have "
+        f"{lost(c.ci95[1])}), {limit} are allowed for a single one",
         "calibration_error": f"stated probabilities: off by {figure} points on average ({low} to {high}), "
         f"{limit} are allowed",
     }[c.name]
 
 
-def _needed(c: Criterion) -> str:
-    """How many images would tell."""
-    if c.images_needed is None:
-        return ""
-    if c.measured is None:
-        return f"; at least {rounded(c.images_needed)} images are needed, if all goes well on them"
-    return f"; about {rounded(c.images_needed)} images instead of {c.images} would decide it"
+def needed(c: Criterion) -> str:
+    """How many images would decide an open criterion; a part of a sentence.
 
-
-def rounded(n: int) -> str:
-    """A number of images as good as it is known: two digits, rounded up.
-
-    >>> rounded(7), rounded(1549), rounded(123456)
-    ('7', '1,600', '130,000')
+    >>> needed(Criterion(name="forgetting", asked="at most", limit=2, measured=0.01, ci95=[0, 0.03],
+    ...                  outcome="undecided", images=320, images_needed=1480, written_by="software"))
+    'with about 1,500 images of the classes known before (now 320), if they lost as much, it would be decided'
     """
-    step = 10 ** max(0, len(str(n)) - 2)
-    return f"{-(-n // step) * step:,}"
+    if c.images_needed is None:
+        return "no reasonable number of images would decide it: what was measured lies too near the limit"
+    n = rounded(c.images_needed)
+    whose = "the class that lost most" if c.name == "worst_forgetting" else _IMAGES[c.name]
+    if c.measured is None:
+        return f"at least {n} images of {whose} are needed, if all goes well on them"
+    return f"with about {n} images of {whose} (now {c.images:,}), if {_SAME[c.name]}, it would be decided"
 
 
+_IMAGES = {
+    "query_recall": "the queried classes",
+    "false_alarms": "the classes known before",
+    "forgetting": "the classes known before",
+    "calibration_error": "all classes",
+}
+_SAME = {
+    "query_recall": "as many are recognised",
+    "false_alarms": "as many are false alarms",
+    "forgetting": "they lost as much",
+    "worst_forgetting": "it lost as much",
+    "calibration_error": "the probabilities are off by as much",
+}
 _UNKNOWN = {
     "query_recall": "there are no test images of a queried class, so what was gained is unknown",
     "false_alarms": "there are no test images of other classes, so false alarms are unknown",

@@ -1,0 +1,222 @@
+"""Sentences of the report's further parts: the model in use, abstention, the gate, subgroups, net benefit."""
+
+from __future__ import annotations
+
+from clinical_qkt.evidence.parts import (
+    Abstention,
+    AbstentionPoint,
+    Counted,
+    Gate,
+    GateSource,
+    InUse,
+    NetBenefit,
+    PrecisionRecall,
+    SmallestRecall,
+    Subgroup,
+    Subgroups,
+)
+from clinical_qkt.report.facts import SURE, Summary
+from clinical_qkt.report.spelled import (
+    between,
+    counted,
+    ends,
+    hundred,
+    joined,
+    percent,
+    prevalence,
+    rate,
+    rates,
+    short,
+)
+
+SCORES = {
+    "max_probability": "the highest probability that it states",
+    "max_logit": "its highest score",
+    "energy": "the sum of its scores (energy)",
+    "margin": "by how much the class that it names leads",
+}
+SOURCES = {
+    "hidden class": "images of a class that was hidden from it",
+    "noise and shapes": "noise and drawn shapes",
+    "another modality": "images of another kind altogether",
+    "excluded class": "own images of a class that is on no list",
+}
+
+
+def at_ninety(part: Abstention) -> AbstentionPoint | None:
+    """The point from which on the report calls the model sure of itself."""
+    return next((p for p in part.points if abs(p.threshold - SURE) < 1e-9), None)
+
+
+def abstention_sentences(summary: Summary, part: Abstention) -> list[str]:
+    """What is left to a person if the model answers only where it is sure, and what still goes wrong."""
+    point = at_ninety(part)
+    if point is None or not part.images:
+        return []
+    query, level = joined(summary.student.query, "or"), f"{100 * SURE:.0f} %"
+    if not point.answered:
+        return [f"It is never {level} sure: a person would have to look at all {part.images:,} test images."]
+    verb = "is" if point.wrong == 1 else "are"
+    most = f", it may be as many as {rate(point.ci95[1])} of 100" if point.ci95 else ""
+    wrong = f"{point.wrong or 'none'} {verb} wrong (of {counted(point.answered, 'image')}{most})"
+    told = [
+        f"Where it is less than {level} sure, {point.looked_at:,} of {counted(part.images, 'image')}, let a "
+        f"person look; of the rest {wrong}."
+        if point.looked_at
+        else f"It is at least {level} sure of all {counted(part.images, 'image')}: {wrong}."
+    ]
+    missed, alarms = point.missed, point.false_alarms
+    if missed.images:
+        told.append(
+            f"Of the rest, {missed.count} of {counted(missed.images, 'image')} of {query} are missed."
+        )
+    if alarms.images:
+        of = counted(alarms.images, "image")
+        told.append(f"Of the rest, {alarms.count} of {of} of other classes are called {query}.")
+    return told
+
+
+def gate_sentences(part: Gate) -> list[str]:
+    """When the model says 'none of these', what that is worth, and what it costs."""
+    right, query = part.cost.right, part.cost.queried
+    told = [
+        f"The model says “none of these” where {SCORES.get(part.score, part.score)} is low: below the limit "
+        f"that {percent(part.kept)} of 100 of the hospital's {part.validation_images:,} validation images pass."
+    ]
+    if right.share is not None:
+        told.append(
+            f"The cost: of {counted(right.images, 'test image')} that it names rightly, {right.count} are "
+            f"held back ({rate(right.share)} of 100, {_most(right)})."
+        )
+    if query.share is not None:
+        told.append(f"Of {counted(query.images, 'image')} of a queried class, {query.count} are held back.")
+    return told
+
+
+def source_told(source: GateSource) -> str:
+    """What kind of images these are."""
+    kind = SOURCES[source.kind]
+    return f"{kind}: {source.name}" if source.kind in {"hidden class", "excluded class"} else kind
+
+
+def smallest_sentence(found: SmallestRecall, whose: str) -> str:
+    """Where a recall is smallest.
+
+    Args:
+        whose: recall it is.
+    """
+    recall = found.recall
+    share = "unknown" if recall.share is None else f"{hundred(recall.share)} of 100"
+    low = f"; it may be as few as {percent(recall.ci95[0])}" if recall.ci95 else ""
+    return (
+        f"{whose} are recognised least where {found.column} is {found.value or 'not told'}: {recall.count} "
+        f"of {counted(recall.images, 'image')} ({share}{low})."
+    )
+
+
+def group_sentences(summary: Summary, part: Subgroups) -> list[str]:
+    """The smallest recalls, and how much is not shown."""
+    told = []
+    if part.smallest_query_recall:
+        told.append(
+            smallest_sentence(part.smallest_query_recall, f"Images of {joined(summary.student.query)}")
+        )
+    if part.smallest_retained_recall:
+        told.append(smallest_sentence(part.smallest_retained_recall, "Images of the classes known before"))
+    hidden = sum(column.suppressed for column in part.columns)
+    if hidden:
+        told.append(
+            f"Figures of fewer than {part.minimum} {part.unit}, and such as would give them away, are not "
+            f"shown: of {counted(hidden, 'group')} a figure is missing."
+        )
+    told.append("With several groups one of them is smallest by chance alone: look at the interval.")
+    return told
+
+
+def cell(value: Counted | None) -> str:
+    """A share in the table of groups, with its count and its interval; what is suppressed is said to be.
+
+    >>> cell(Counted(count=9, images=12, share=0.75, ci95=[0.43, 0.95])), cell(None)
+    ('75 (9 of 12; 43 to 95)', 'not shown')
+    """
+    if value is None:
+        return "not shown"
+    if value.share is None:
+        return "–"
+    return f"{short(value.share)} ({value.count} of {value.images}; {ends(value.ci95)})"
+
+
+def row_name(row: Subgroup) -> str:
+    """A group's name."""
+    return row.value or "not told"
+
+
+def in_use_sentences(summary: Summary, part: InUse) -> list[str]:
+    """How the new model differs from the one that is in use now."""
+    query, now = joined(summary.student.query), part.difference
+    told = [f"In use now is version {part.version}, tested on the same {counted(part.images, 'image')}."]
+    if part.lacks:
+        told.append(f"It does not have {joined(part.lacks)}: such images count as not recognised.")
+    if part.beyond:
+        told.append(f"It has {joined(part.beyond)}, which the new one does not: such answers count as wrong.")
+    for key, whose, more, fewer in (
+        ("query_recall", f"images of {query}", "recognises", "recognises"),
+        ("retained_recall", "images of the classes known before", "recognises", "recognises"),
+        ("false_alarms", "images of other classes", "calls", "calls"),
+    ):
+        found = now.get(key)
+        if found is None or found.share is None:
+            continue
+        tail = f" {joined(summary.student.query, 'or')}" if key == "false_alarms" else ""
+        which, verb = ("more", more) if found.share >= 0 else ("fewer", fewer)
+        amount = "as many" if found.share == 0 else f"{rate(abs(found.share))} {which}"
+        told.append(f"Of 100 {whose} the new one {verb} {amount}{tail}{_range(found.ci95)}.")
+    return told
+
+
+def _range(interval: list[float] | None) -> str:
+    if not interval:
+        return ""
+    low, high = (f"{100 * end + 0.0:+.1f}" for end in interval)
+    return f" (the difference probably lies between {low} and {high})"
+
+
+def benefit_sentences(part: NetBenefit) -> list[str]:
+    """Between which thresholds the model is worth more than calling every image so, or none."""
+    better = [p.threshold for p in part.points if p.ci95[0] > max(p.call_all, p.call_none)]
+    whose = f"at a prevalence of {prevalence(part.prevalence)}"
+    whose += " (the test images')" if part.prevalence_from == "test images" else " (the hospital's own)"
+    if not better:
+        return [
+            f"{part.query}, {whose}: at no threshold is it shown that the model is worth more than calling "
+            "every image so, or none."
+        ]
+    low, high = (f"{100 * t:.0f} %" for t in (min(better), max(better)))
+    return [
+        f"{part.query}, {whose}: with thresholds from {low} to {high} the model is worth more than calling "
+        "every image so, or none, even at the bad end of its interval."
+    ]
+
+
+def curve_sentence(part: PrecisionRecall) -> str:
+    """The area below a precision-recall curve."""
+    whose = "the test images'" if part.prevalence_from == "test images" else "the hospital's own"
+    return (
+        f"{part.query}, at a prevalence of {prevalence(part.prevalence)} ({whose}): average precision "
+        f"{percent(part.average_precision)} of 100, probably {between(part.ci95)}."
+    )
+
+
+def _most(value: Counted) -> str:
+    return f"it may be as many as {rate(value.ci95[1])}" if value.ci95 else "interval unknown"
+
+
+def told_rates(value: Counted) -> str:
+    """A small share in a table.
+
+    >>> told_rates(Counted(count=4, images=320, share=0.0125, ci95=[0.003, 0.032]))
+    '1.2 (4 of 320; 0.3 to 3.2)'
+    """
+    if value.share is None:
+        return "–"
+    return f"{rate(value.share)} ({value.count} of {value.images}; {rates(value.ci95)})"
