@@ -1,6 +1,7 @@
 """The command line.
 
-Exit codes: 0 done, 1 a bug, 2 bad input, 3 package refused, 4 query refused, 5 output folder unusable.
+Exit codes: 0 done, 1 a bug, 2 bad input, 3 package refused, 4 query refused, 5 output folder unusable;
+of `monitor` 10 alarm, 11 switch the model off, 12 too few images.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from rich.console import Console
 
 from clinical_qkt import __version__, exchange, logs, research, review
 from clinical_qkt.errors import explained
+from clinical_qkt.monitoring.command import monitor
+from clinical_qkt.worklist.asking import worklist, worklist_result
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -179,6 +182,9 @@ def run(
     bundles.launch(planned)
 
 
+app.command(rich_help_panel=WAY)(monitor)
+app.command(rich_help_panel=WAY)(worklist)
+app.command(rich_help_panel=WAY)(worklist_result)
 app.command(rich_help_panel=PACKAGES)(exchange.align)
 app.add_typer(exchange.package, name="package", rich_help_panel=PACKAGES)
 app.add_typer(exchange.keys, name="keys", rich_help_panel=PACKAGES)

@@ -14,7 +14,9 @@ from monai.bundle import ConfigParser
 from clinical_qkt.refusals import Origin, Place, Problem, shown, wrong
 from clinical_qkt.values import number, true_or_false, whole_number
 
-OF_THEIR_OWN = ("settings", "input", "policy", "acceptance", "made_for", "_meta_", "initialize", "run")
+OF_THEIR_OWN = (
+    *("settings", "input", "policy", "acceptance", "monitoring", "made_for", "_meta_", "initialize", "run"),
+)
 """Sections that a model of their own checks."""
 _NAMES = ("classes", "query", "teachers", "answers", "trusted_keys")
 """Keys with lists of names and paths, of which one may be a word such as ``no``."""

@@ -14,6 +14,7 @@ from clinical_qkt.described import SHOWN
 from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.files import write_text
 from clinical_qkt.labels import LabelSpace, SiteClass
+from clinical_qkt.monitoring.settings import Monitoring
 from clinical_qkt.packages.signing import PSEUDONYM, Trust
 from clinical_qkt.policy import Policy
 from clinical_qkt.refusals import Origin, refused
@@ -102,6 +103,8 @@ class Site(SiteLabels):
     then says what an answer means there."""
     test_data: TestImages = Field(default=TestImages(), json_schema_extra=_shown("not told"))
     """Where the test images come from, for the report."""
+    monitoring: Monitoring = Field(default=Monitoring(), json_schema_extra=_shown("see there"))
+    """When `monitor` alarms, and from when on a model in use is to be switched off."""
     mlflow: str = Field(default="", json_schema_extra=_shown("`sqlite:///<transfer_dir>/mlflow.db`"))
     """MLflow's tracking URI: a database, or the address of a server, to which a database's records are
     then sent when a stage has ended."""
@@ -206,6 +209,11 @@ class Site(SiteLabels):
         """The criteria of the rule whose limit the hospital wrote itself."""
         budget = {"forgetting"} if "forgetting_budget" in self.model_fields_set else set()
         return self.acceptance.written() | budget
+
+    @property
+    def rule_sha256(self) -> str:
+        """The digest of the rule by which a new model is judged."""
+        return self.acceptance.digest(self.forgetting_budget)
 
     @property
     def tracking_uri(self) -> str:

@@ -1,0 +1,1 @@
+"""After go-live: whether new images, and what the model says of them, are still as they were."""

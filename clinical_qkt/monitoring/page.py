@@ -1,0 +1,51 @@
+"""``monitoring.html``: the latest check, what follows from it, and all checks; made of the record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+
+from clinical_qkt import __version__
+from clinical_qkt.files import write_text
+from clinical_qkt.monitoring import words
+from clinical_qkt.monitoring.charts import charts
+from clinical_qkt.monitoring.check import IN_WORDS, Check
+from clinical_qkt.monitoring.settings import Monitoring
+
+NAME = "monitoring.html"
+
+
+def write(folder: Path, site: str, checks: Sequence[Check], rules: Monitoring) -> None:
+    """Write the page: one file that needs no network and no script."""
+    write_text(folder / NAME, page(site, checks, rules))
+
+
+def page(site: str, checks: Sequence[Check], rules: Monitoring) -> str:
+    """The page's HTML.
+
+    Args:
+        checks: one at least, in their order.
+        rules: the site's limits.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("clinical_qkt"),
+        autoescape=True,  # names of classes come from other sites
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    last = checks[-1]
+    return environment.get_template("monitoring.html.j2").render(
+        site=site,
+        last=last,
+        checks=list(reversed(checks)),
+        rows=list(words.rows(last)),
+        sentences=list(words.sentences(last)),
+        limits=words.limits(rules),
+        charts=list(charts(checks)),
+        rules=rules,
+        in_words=IN_WORDS,
+        version=__version__,
+    )
