@@ -76,7 +76,7 @@ class GateScore(Part):
 
     score: str
     auroc: Share | None
-    """Mean over the retained classes, each taken as unknown once; null where there are fewer than three."""
+    """Mean over the retained classes, each taken as unknown once; null where there are too few."""
 
 
 class GateSource(Part):
@@ -103,16 +103,22 @@ class GateCost(Part):
 
 
 class Gate(Part):
-    """When the model says 'none of these', and what that is worth."""
+    """When the model says 'none of these', and what that is worth.
+
+    There are two reasons: a picture unlike the site's own, by brightness, contrast and sharpness; or an image
+    that looks like no class, by what the model says of it.
+    """
 
     score: str
-    """What is measured of an image: ``max_probability``, ``max_logit``, ``energy`` or ``margin``."""
+    """Of what the model says: ``max_probability``, ``margin``, ``max_logit`` or ``energy``."""
     threshold: float
     """Below it the answer is 'none of these'."""
     kept: Share
     """Share of own validation images that the threshold was set to let pass."""
     validation_images: int
     candidates: list[GateScore]
+    unlike: bool
+    """Whether pictures unlike the site's own are told, too."""
     cost: GateCost
     sources: list[GateSource]
 

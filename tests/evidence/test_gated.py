@@ -1,0 +1,121 @@
+"""From images to a gate, and the file that keeps it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.errors import InputError
+from clinical_qkt.evidence.gate import Door
+from clinical_qkt.evidence.gated import gated, read_gate, write_gate
+from clinical_qkt.evidence.pictures import Pictures
+from clinical_qkt.evidence.strangers import other_modality, strangers, tomogram
+from clinical_qkt.packages.card import Card
+from clinical_qkt.packages.networks import preset
+
+DEVICE = torch.device("cpu")
+COLOURS = torch.eye(3) * 1.2 - 0.6
+
+
+class Colour(nn.Module):
+    """Says by its colour which class a picture shows."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return 8 * image.mean((2, 3)) @ COLOURS.T
+
+
+def images(seed: int, *classes: int, each: int = 20) -> list[dict]:
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(len(classes) * each, 3, 8, 8, generator=generator) * 0.1
+    labels = np.repeat(classes, each)
+    return [
+        {"image": n + COLOURS[c][:, None, None], "label": int(c)} for n, c in zip(noise, labels, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def card() -> Card:
+    given = InputContract(channels=3, spatial_size=[8, 8])
+    network = preset("resnet_small", 3, [8, 8])
+    return Card(site="us", task="t", label_space=["r", "g", "b"], network=network, head="fc", input=given)
+
+
+def test_a_gate_is_made_of_own_images_and_refuses_drawings_and_noise(card):
+    made = images(0, 0, 1), images(1, 0, 1), images(2, 0, 1, 2)
+    door, found = gated(Colour(), card, *made, ["r", "g", "b"], [2], DEVICE)
+    assert found.cost.queried.images == 20 and found.cost.retained.images == 40
+    assert found.cost.retained.share < 0.2 and found.unlike
+    kinds = {s.kind: s for s in found.sources}
+    assert set(kinds) == {"hidden class", "noise and shapes", "another modality"}
+    assert kinds["another modality"].refused.share == 1 and kinds["another modality"].auroc == 1
+    assert door.pictures is not None and door.threshold == found.threshold
+
+
+def test_training_images_of_the_queried_class_change_nothing_of_the_gate(card):
+    made = images(1, 0, 1), images(2, 0, 1, 2)
+    one, two = (
+        gated(Colour(), card, training, *made, ["r", "g", "b"], [2], DEVICE)[0]
+        for training in (images(0, 0, 1), images(0, 0, 1) + images(5, 2))
+    )
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "name"),
+    [
+        (3, [12, 10], "drawn tomograms"),
+        (1, [12, 10], "drawn blood cells"),
+        (1, [10, 9, 8], "drawn tomograms"),
+    ],
+)
+def test_another_modality_is_drawn_in_the_sites_own_format(channels, size, name):
+    called, drawn = other_modality(InputContract(channels=channels, spatial_size=size), 3, 0)
+    assert called == name and drawn.shape == (3, channels, *size)
+    assert 0 <= float(drawn.min()) < float(drawn.max()) <= 1
+
+
+def test_strangers_are_the_same_for_the_same_seed():
+    given = InputContract(channels=3, spatial_size=[8, 8])
+    one, two, other = (strangers(Colour(), given, DEVICE, count=4, seed=s) for s in (1, 1, 2))
+    assert all((a.logits == b.logits).all() for a, b in zip(one, two, strict=True))
+    assert not (one[0].logits == other[0].logits).all()
+
+
+def test_no_two_tomograms_are_alike():
+    rng = np.random.default_rng(0)
+    assert not np.allclose(tomogram([16, 16], rng), tomogram([16, 16], rng))
+
+
+def door() -> Door:
+    numbers = np.random.default_rng(0).normal(0, 1, (60, 3))
+    return Door("energy", 1.25, Pictures.of(numbers, np.repeat([0, 1], 30)))
+
+
+def test_a_gate_is_read_back_as_it_was_written_beside_the_models_folder(tmp_path):
+    path = write_gate(tmp_path / "model", door(), "a" * 64)
+    assert path == tmp_path / "gate.json"
+    assert read_gate(tmp_path / "model", "a" * 64) == door()
+    assert read_gate(tmp_path / "elsewhere" / "model", "a" * 64) is None
+
+
+def test_a_gate_of_other_weights_is_refused(tmp_path):
+    write_gate(tmp_path / "model", door(), "a" * 64)
+    with pytest.raises(InputError, match="belongs to another model") as e:
+        read_gate(tmp_path / "model", "b" * 64)
+    assert "transfer" in e.value.fix
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"score": "loudness"}, {"threshold": "low"}, {"threshold": True}, {"schema": "other/1"}, {"more": 1}],
+)
+def test_a_damaged_gate_is_refused(tmp_path, change):
+    path = write_gate(tmp_path / "model", door(), "a" * 64)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match="cannot be read"):
+        read_gate(tmp_path / "model", "a" * 64)
