@@ -1,7 +1,7 @@
-"""Descriptions in MLflow: the verdict, the sentence and where to read on; what a person wrote is left alone.
+"""Names and descriptions in MLflow: the verdict, the sentence and where to read on.
 
-A description that was not written here, or that somebody has changed since, stays as it is: beside each
-stands a digest of what was written last.
+What a person wrote is left alone: a name or description that was not written here, or that somebody has
+changed since, stays as it is. Beside each stands what was written last, or a digest of it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ NOTE = "mlflow.note.content"
 """The tag of a run or an experiment that the UI shows as its description."""
 OURS = "clinical_qkt.described"
 """A tag with the digest of the description that was written last."""
+STAGE, NAMED = "clinical_qkt.stage", "clinical_qkt.named"
+"""Tags of a run: what it was begun as, by which it is found again; and the name that it was last given here,
+so that a name that a person gave is known as such."""
 SENTENCE = "clinical_qkt.sentence"
 """A tag of a run with the report's sentence, from which descriptions are made."""
 UNDECIDED_YET = "No verdict yet: the transfer that made this version has not ended."
@@ -70,3 +73,13 @@ def of_model(client: MlflowClient, task: str, content: str) -> None:
 def is_ours(present: str | None, tags: Mapping[str, str]) -> bool:
     """Whether a description is missing, or is what was written here last."""
     return not present or present == UNDECIDED_YET or fingerprint(present) == tags.get(OURS)
+
+
+def begun_as(run: Run) -> str:
+    """The name that a run was begun with; records of earlier versions know the present one only."""
+    return str(run.data.tags.get(STAGE, run.info.run_name))
+
+
+def is_unnamed(run: Run) -> bool:
+    """Whether a run still has a name that was given here, and not by a person."""
+    return run.info.run_name in (begun_as(run), run.data.tags.get(NAMED))

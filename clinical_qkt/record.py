@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from mlflow.entities import Run
 
-from clinical_qkt import __version__, notes, registry, report, tracking
+from clinical_qkt import __version__, notes, registry, tracking
 from clinical_qkt.files import fingerprint, sha256
 from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.store import Model
@@ -71,7 +71,7 @@ def registered(tracker: Tracker, run: Run, site: Site, task: str) -> str | None:
 
 
 def outcome(
-    tracker: Tracker, run: Run, site: Site, task: str, summary: dict[str, Any], note: str = ""
+    tracker: Tracker, run: Run, site: Site, task: str, summary: dict[str, Any], note: str
 ) -> None:
     """Figures, digests of the packages, artifacts, and what was decided of the run and its model.
 
@@ -80,7 +80,7 @@ def outcome(
         note: the report's sentence.
     """
     version = registered(tracker, run, site, task)
-    verdict, note = tracking.verdict(summary), note or report.answer_sentence(summary)
+    verdict = tracking.verdict(summary)
     tracker.log(run, tracking.figures(summary), model=registry.logged_model(tracker.client, run))
     received = [*summary["teachers"], *summary["answers"]]
     tracker.params(run, {f"package_sha256/{part['site']}": part["weights_sha256"] for part in received})

@@ -11,7 +11,7 @@ import mlflow
 import numpy as np
 from mlflow import MlflowClient, pyfunc
 from mlflow.artifacts import download_artifacts
-from mlflow.entities import LoggedModel, LoggedModelOutput, Run
+from mlflow.entities import LoggedModel, LoggedModelOutput, Metric, Run
 from mlflow.entities.logged_model_status import LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
@@ -19,7 +19,7 @@ from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import Schema, TensorSpec
 
-from clinical_qkt import __version__, notes
+from clinical_qkt import __version__, notes, sync
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.folder import CARD
 
@@ -105,11 +105,35 @@ def in_use(client: MlflowClient, task: str) -> ModelVersion | None:
     return None if holder is None else client.get_model_version(task, str(holder))
 
 
+def verdict_of(version: ModelVersion) -> str | None:
+    """What was decided of a version; None if nothing was yet."""
+    if VERDICT in version.tags:
+        return str(version.tags[VERDICT])
+    earlier = {"true": ACCEPTED, "false": f"not {ACCEPTED}"}  # records of before there were three verdicts
+    return earlier.get(version.tags.get(ACCEPTED, ""))
+
+
 def logged_model(client: MlflowClient, run: Run) -> LoggedModel | None:
     """The run's logged model, if there is one that is whole."""
-    found = client.search_logged_models([run.info.experiment_id])
-    whole = (m for m in found if m.source_run_id == run.info.run_id and m.status == LoggedModelStatus.READY)
-    return next(whole, None)
+    found = client.search_logged_models(
+        [run.info.experiment_id], f"source_run_id = '{run.info.run_id}' AND status = 'READY'"
+    )
+    return next(iter(found), None)
+
+
+def link_metrics(client: MlflowClient, run: Run, to: MlflowClient, there: Run) -> None:
+    """Tell another server which of a run's metrics are of its logged model.
+
+    Args:
+        to: the server.
+        there: its run, which is open and has a logged model.
+    """
+    here, made = logged_model(client, run), logged_model(to, there)
+    told = (here and here.metrics) or []
+    of = made.model_id if made else None
+    batch = [Metric(m.key, m.value, m.timestamp, m.step, model_id=of) for m in told]
+    for part in sync.parts(batch):
+        to.log_batch(there.info.run_id, metrics=part)
 
 
 def save(card: Card, folder: Path, to: Path) -> None:

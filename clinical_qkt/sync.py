@@ -20,6 +20,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 
+from clinical_qkt import notes
 from clinical_qkt.errors import InputError, OutputError
 from clinical_qkt.files import write_whole
 
@@ -28,7 +29,11 @@ TO, SENT, ORIGIN = "clinical_qkt.send_to", "clinical_qkt.sent", "clinical_qkt.or
 the server the local one's id."""
 EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
 """Tags of an experiment: the UI opens with the table of runs, and not as for conversations."""
-_QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+_QUICK = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 """MLflow's settings while something is sent, where nobody set them."""
 _SQLITE = "sqlite:///"
 _AWAY_AFTER = 5
@@ -90,7 +95,7 @@ def send(uri: str, server: str | None = None) -> int:
     with _alone(uri):
         local, sent = MlflowClient(uri, uri), 0
         for experiment in local.search_experiments():
-            runs = local.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+            runs = _all_runs(local, experiment.experiment_id)
             children: dict[str, list[Run]] = {}
             for run in runs:
                 children.setdefault(run.data.tags.get("mlflow.parentRunId", ""), []).append(run)
@@ -145,7 +150,7 @@ def _counterpart(remote: MlflowClient, experiment_id: str, run: Run, parent: Run
 def _send_run(local: MlflowClient, remote: MlflowClient, run: Run, there: Run) -> None:
     """Parameters, metrics with their history, tags, data and artifacts; all of it can be sent again."""
     to = there.info.run_id
-    skip = {TO, SENT, "mlflow.parentRunId"}
+    skip = {TO, SENT, "mlflow.parentRunId", "mlflow.runName", notes.NOTE, notes.OURS}
     tags = [RunTag(k, v) for k, v in run.data.tags.items() if k not in skip]
     params = [Param(k, v) for k, v in run.data.params.items() if k not in there.data.params]
     metrics = [
@@ -153,11 +158,12 @@ def _send_run(local: MlflowClient, remote: MlflowClient, run: Run, there: Run) -
         for key in run.data.metrics
         for m in local.get_metric_history(run.info.run_id, key)
     ]
-    for part in _parts(params):
+    _send_words(remote, run, there)
+    for part in parts(params):
         remote.log_batch(to, params=part)
-    for part in _parts(metrics):
+    for part in parts(metrics):
         remote.log_batch(to, metrics=part)
-    for part in _parts(tags):
+    for part in parts(tags):
         remote.log_batch(to, tags=part)
     if run.inputs and run.inputs.dataset_inputs:
         remote.log_inputs(to, run.inputs.dataset_inputs)
@@ -167,22 +173,44 @@ def _send_run(local: MlflowClient, remote: MlflowClient, run: Run, there: Run) -
     remote.set_terminated(to, run.info.status, run.info.end_time)
 
 
+def _send_words(remote: MlflowClient, run: Run, there: Run) -> None:
+    """Name and description, unless a person gave the server's run others; links lead to its own pages."""
+    if notes.is_unnamed(there) and run.info.run_name != there.info.run_name:
+        remote.update_run(there.info.run_id, name=run.info.run_name)
+    if content := run.data.tags.get(notes.NOTE):
+        notes.of_run(remote, there, content.replace(notes.place(run), notes.place(there)))
+
+
 def _send_model(local: MlflowClient, remote: MlflowClient, run: Run, there: Run, task: str) -> None:
-    """The version that the run registered, if it did."""
+    """The version that the run registered, if it did, with its figures and what was decided of it."""
     from clinical_qkt import registry  # which takes MONAI's seconds to import
 
     for version in local.search_model_versions(f"run_id = '{run.info.run_id}'"):
-        accepted = version.tags.get(registry.ACCEPTED) == "true"
         with tempfile.TemporaryDirectory() as work:
             source = registry.fetched(local, version, Path(work))
-            registry.register(remote, there, task, source, accepted=accepted)
+            sent = registry.registered(remote, there, task, source)
+        registry.link_metrics(local, run, remote, there)
+        if verdict := registry.verdict_of(version):
+            registry.decide(remote, task, sent, there, verdict, run.data.tags.get(notes.SENTENCE, ""))
 
 
 def _ended(run: Run) -> bool:
     return RunStatus.is_terminated(RunStatus.from_string(run.info.status))
 
 
-def _parts(entries: list, size: int = 100) -> Iterator[list]:  # type: ignore[type-arg]
+def _all_runs(client: MlflowClient, experiment_id: str) -> list[Run]:
+    """Oldest first; MLflow gives no more than a page of them at once."""
+    found: list[Run] = []
+    token: str | None = ""
+    while token is not None:
+        page = client.search_runs(
+            [experiment_id], order_by=["attributes.start_time ASC"], page_token=token or None
+        )
+        found, token = [*found, *page], page.token or None
+    return found
+
+
+def parts(entries: list, size: int = 100) -> Iterator[list]:  # type: ignore[type-arg]
     """No more at once than MLflow takes."""
     return (entries[i : i + size] for i in range(0, len(entries), size))
 

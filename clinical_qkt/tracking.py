@@ -10,9 +10,7 @@ it there when a stage has ended.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,11 +29,15 @@ from mlflow.entities import (
     RunStatus,
 )
 from mlflow.utils.time import get_current_time_millis
-from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
 
 from clinical_qkt import sync
 from clinical_qkt.errors import InputError, explained
 from clinical_qkt.files import fingerprint
+from clinical_qkt.logged import evaluation_figures as evaluation_figures
+from clinical_qkt.logged import figures as figures
+from clinical_qkt.logged import metric_name as metric_name
+from clinical_qkt.logged import verdict as verdict
+from clinical_qkt.notes import NAMED, STAGE, begun_as, is_unnamed
 
 if TYPE_CHECKING:  # whoever only reads records need not wait for these
     import torch
@@ -45,18 +47,7 @@ if TYPE_CHECKING:  # whoever only reads records need not wait for these
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
 PLACE, WORK = "clinical_qkt.place", "clinical_qkt.work"
 """Tags of a run: where its results go and what decides its figures, both as digests."""
-STAGE, NAMED = "clinical_qkt.stage", "clinical_qkt.named"
-"""Tags of a run: what it was begun as, by which it is found again; and the name that it was last given here,
-so that a name that a person gave is known as such."""
 _RUNNING, _FINISHED = RunStatus.to_string(RunStatus.RUNNING), RunStatus.to_string(RunStatus.FINISHED)
-_BEFORE_CLASS = re.compile(
-    r"(before|after)/(recall|recall_low|recall_high|precision|f1|auroc|false_alarms)/|(forgetting|recall)/"
-)
-"""What stands before a class in the name of a metric."""
-_OVERALL = ("mean", "worst", "worst_high", "mean_loss", "mean_loss_high")
-"""What stands below ``forgetting/`` and is no class."""
-MOST_METRICS = 500
-"""That are sent at once; MLflow takes 1,000."""
 _FAILED, _KILLED = RunStatus.to_string(RunStatus.FAILED), RunStatus.to_string(RunStatus.KILLED)
 
 
@@ -173,15 +164,15 @@ class Tracker:
         now, known = get_current_time_millis(), {k: float(v) for k, v in metrics.items() if v is not None}
         of = model.model_id if model else None
         batch = [Metric(metric_name(k), v, now, step, model_id=of) for k, v in known.items()]
-        for start in range(0, len(batch), MOST_METRICS):  # MLflow takes no more at once
-            self.client.log_batch(run.info.run_id, metrics=batch[start : start + MOST_METRICS])
+        for part in sync.parts(batch):
+            self.client.log_batch(run.info.run_id, metrics=part)
 
     def params(self, run: Run, params: Mapping[str, Any]) -> None:
         """Log parameters; a run that was taken up again has them already."""
         known = self.client.get_run(run.info.run_id).data.params
         new = [Param(k, str(v)) for k, v in params.items() if k not in known]
-        for start in range(0, len(new), 100):  # MLflow takes no more at once
-            self.client.log_batch(run.info.run_id, params=new[start : start + 100])
+        for part in sync.parts(new):
+            self.client.log_batch(run.info.run_id, params=part)
 
     def tag(self, run: Run, tags: Mapping[str, str]) -> None:
         """Tag a run that is open."""
@@ -253,98 +244,3 @@ def _first(runs: Sequence[Run], tags: Mapping[str, str]) -> Run | None:
     return next(
         (run for run in runs if tags.items() <= {**run.data.tags, STAGE: begun_as(run)}.items()), None
     )
-
-
-def begun_as(run: Run) -> str:
-    """The name that a run was begun with; records of earlier versions know the present one only."""
-    return str(run.data.tags.get(STAGE, run.info.run_name))
-
-
-def is_unnamed(run: Run) -> bool:
-    """Whether a run still has a name that was given here, and not by a person."""
-    return run.info.run_name in (begun_as(run), run.data.tags.get(NAMED))
-
-
-def metric_name(name: str) -> str:
-    """A name that MLflow takes, and that no other name gets.
-
-    Of ``after/recall/CLASS`` and the like the class is looked at, of other names all. What MLflow refuses in
-    it, and ``:``, becomes ``_``; wherever something was changed, ``:`` and eight digits of a digest of the
-    class's own name follow.
-    """
-    head = _BEFORE_CLASS.match(name)
-    start = head.end() if head else 0
-    before, part = name[:start], name[start:]
-    most = MAX_ENTITY_KEY_LENGTH - len(before)
-    plain = re.sub(r"[^\w\-./ ]", "_", part)
-    plain = "/".join(re.sub(r"^(\.\.|\.$|$)", "_", p) for p in plain.split("/"))  # no step of a path
-    if plain == part and 0 < len(part) <= most:
-        return name
-    mark = ":" + hashlib.sha256(part.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return before + plain[: most - len(mark)] + mark
-
-
-def evaluation_figures(when: str, part: Mapping[str, Any]) -> dict[str, float | None]:
-    """The part ``before`` or ``after`` of a summary under its MLflow names."""
-    low, high = part["query_recall_ci95"] or (None, None)
-    found = {
-        f"{when}/query_recall": part["query_recall"],
-        f"{when}/query_recall_low": low,
-        f"{when}/query_recall_high": high,
-        f"{when}/retained_recall": part["retained_recall"],
-        f"{when}/calibration_error": part["calibration"]["error"],
-        f"{when}/calibration_error_high": _ends(part["calibration"].get("ci95"))[1],
-    }
-    for name, row in part["per_class"].items():
-        found |= {f"{when}/{key}/{name}": row[key] for key in ("recall", "precision", "f1", "auroc")}
-    return found | _false_alarms(when, part.get("false_alarms") or {})
-
-
-def _false_alarms(when: str, told: Mapping[str, Any]) -> dict[str, float | None]:
-    """Of the images of other classes the share that is called a queried one: of all of them, and of each."""
-    if not told:
-        return {}
-    overall = told["overall"]
-    low, high = _ends(overall["ci95"])
-    return {
-        f"{when}/false_alarms": overall["share"],
-        f"{when}/false_alarms_low": low,
-        f"{when}/false_alarms_high": high,
-        **{f"{when}/false_alarms/{name}": row["share"] for name, row in told["per_class"].items()},
-    }
-
-
-def figures(summary: Mapping[str, Any]) -> dict[str, float | None]:
-    """A transfer summary's figures under their MLflow names; the summary is as JSON has it."""
-    lost, decided = summary["forgetting"], verdict(summary)
-    return {
-        **evaluation_figures("before", summary["before"]),
-        **evaluation_figures("after", summary["after"]),
-        **{_forgetting(name): value for name, value in lost["per_class"].items()},
-        "forgetting/mean": lost["mean"],
-        "forgetting/worst": lost["worst"],
-        "forgetting/worst_high": _ends(lost.get("worst_ci95"))[1],
-        "forgetting/mean_loss": lost.get("mean_loss"),
-        "forgetting/mean_loss_high": _ends(lost.get("mean_loss_ci95"))[1],
-        "accepted": float(decided == "accepted"),
-        "undecided": float(decided == "cannot be decided"),
-        "bytes_received": float(summary["bytes_received"]),
-    }
-
-
-def verdict(summary: Mapping[str, Any]) -> str:
-    """``accepted``, ``not accepted`` or ``cannot be decided``."""
-    if "verdict" in summary:
-        return str(summary["verdict"])
-    return "accepted" if summary["accepted"] else "not accepted"
-
-
-def _ends(interval: Sequence[float] | None) -> tuple[float | None, float | None]:
-    """Both ends of a 95 % interval, which is unknown without images."""
-    low, high = interval or (None, None)
-    return low, high
-
-
-def _forgetting(name: str) -> str:
-    """Where a class's loss stands; a class that is called as an overall figure is gets a mark before it."""
-    return f"forgetting/:{name}" if name.lstrip(":") in _OVERALL else f"forgetting/{name}"

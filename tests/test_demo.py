@@ -15,8 +15,8 @@ from launcher import start
 from mlflow_ui import first_transfer
 from PIL import Image
 
+from clinical_qkt.notes import begun_as
 from clinical_qkt.packages.store import load_model
-from clinical_qkt.tracking import begun_as
 
 
 def summary(out: Path) -> dict:

@@ -1,17 +1,23 @@
 """Records kept locally arrive on a server: all of them, each once, however often the sending was cut off."""
 
+import functools
 import itertools
+import os
+import re
 import shutil
+import subprocess
+import sys
 import time
 
+import mlflow
 import numpy as np
 import pytest
 import torch
-from conftest import run
+from conftest import ROOT, run
 from mlflow import MlflowClient, pyfunc
 from mlflow_ui import free_port, served
 
-from clinical_qkt import registry, sync
+from clinical_qkt import notes, registry, sync
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError, OutputError
 from clinical_qkt.packages.card import Card
@@ -33,15 +39,21 @@ def model(tmp_path_factory):
 
 def transfer(tracker, model, place, accepted=True):
     """What a transfer leaves: a parent with children, curves, artifacts and a registered model."""
-    with tracker.run("transfer", {"site": "s"}, place=place, work="w") as parent:
+    with tracker.run("transfer", {"site": "s", "query": "c"}, place=place, work="w") as parent:
         tracker.params(parent, {f"p{i}": i for i in range(130)})
         tracker.dataset(parent, "s", "d" * 64, "transfer")
         with tracker.run("phase 1", parent=parent) as child:
             for step in range(3):
                 tracker.log(child, {"loss": 1 / (1 + step)}, step=step)
-        tracker.log(parent, {"after/query_recall": 0.9, "unknown": None})
+        verdict = "accepted" if accepted else "not accepted"
+        version = registry.registered(tracker.client, parent, "task", model)
+        of = registry.logged_model(tracker.client, parent)
+        tracker.log(parent, {"after/query_recall": 0.9, "unknown": None}, model=of)
+        tracker.tag(parent, {"verdict": verdict, notes.SENTENCE: "So many of 100."})
+        notes.of_run(tracker.client, parent, notes.text(parent, verdict, "So many of 100."))
         tracker.document(parent, "summary.json", {"a": 1})
-        registry.register(tracker.client, parent, "task", model, accepted=accepted)
+        registry.decide(tracker.client, "task", version, parent, verdict, "So many of 100.")
+        tracker.rename(parent, f"c at s: {verdict}")
     return parent
 
 
@@ -71,8 +83,12 @@ def local(database):
     return Tracker(database("here"), "task", database("there"))
 
 
+OWN_TAGS = (sync.TO, sync.SENT, sync.ORIGIN, notes.OURS, "mlflow.parentRunId")
+"""Tags that differ between the two ends."""
+
+
 def everything(uri):
-    """What a reviewer would see there, by run name."""
+    """What a reviewer would see there: of runs by name, of versions, of the experiment and of the model."""
     client = MlflowClient(uri, uri)
     seen = {}
     for experiment in client.search_experiments():
@@ -83,18 +99,31 @@ def everything(uri):
             }
             files = [f.path for f in client.list_artifacts(r.info.run_id)]
             data = [d.dataset.digest for d in r.inputs.dataset_inputs]
-            row = (
-                r.info.status,
-                r.info.start_time,
-                r.info.end_time,
-                r.data.params,
-                history,
-                files,
-                data,
-            )
-            seen.setdefault((experiment.name, r.info.run_name), []).append(row)
-    versions = [(v.name, str(v.version), v.tags["accepted"]) for v in client.search_model_versions()]
-    return seen, versions
+            tags = {k: placeless(v) for k, v in r.data.tags.items() if k not in OWN_TAGS}
+            of_model = registry.logged_model(client, r)
+            linked = {m.key: m.value for m in of_model.metrics} if of_model else None
+            row = (r.info.status, r.info.start_time, r.info.end_time, r.data.params, history, files, data)
+            seen.setdefault((experiment.name, r.info.run_name), []).append((*row, tags, linked))
+        seen[experiment.name] = placeless(experiment.tags.get(notes.NOTE))
+    versions = [
+        (
+            v.name,
+            str(v.version),
+            {k: t for k, t in v.tags.items() if k != notes.OURS},
+            placeless(v.description),
+        )
+        for v in client.search_model_versions()
+    ]
+    models = [
+        (m.name, {k: str(v) for k, v in m.aliases.items()}, placeless(m.description))
+        for m in client.search_registered_models()
+    ]
+    return seen, versions, models
+
+
+def placeless(text):
+    """A description without the numbers of its experiment and run."""
+    return text and re.sub(r"experiments/\d+/runs/[0-9a-f]{32}", "experiments/E/runs/R", text)
 
 
 def test_all_of_a_transfer_arrives_once(local, model, tmp_path):
@@ -103,7 +132,10 @@ def test_all_of_a_transfer_arrives_once(local, model, tmp_path):
     assert everything(local.server) == everything(local.uri)
     there = MlflowClient(local.server, local.server)
     run, child = (
-        there.search_runs(["1"], f"attributes.run_name = '{n}'")[0] for n in ("transfer", "phase 1")
+        there.search_runs(["1"], f"attributes.run_name = '{n}'")[0] for n in ("c at s: accepted", "phase 1")
+    )
+    assert (
+        run.info.run_id in run.data.tags[notes.NOTE] and parent.info.run_id not in run.data.tags[notes.NOTE]
     )
     assert run.data.tags[sync.ORIGIN] == parent.info.run_id and sync.TO not in run.data.tags
     assert child.data.tags["mlflow.parentRunId"] == run.info.run_id
@@ -156,8 +188,9 @@ def test_what_is_not_over_is_not_sent_and_what_is_run_again_is_sent_again(local,
     assert sync.send(local.uri) == 2
     transfer(local, model, tmp_path / "place", accepted=False)  # the same place and work: the same run
     assert sync.send(local.uri) == 1
-    seen, versions = everything(local.server)
-    assert len(seen["task", "transfer"]) == 1 and versions == [("task", "1", "false")]
+    seen, versions, _ = everything(local.server)
+    assert len(seen["task", "c at s: not accepted"]) == 1 and versions[0][2]["verdict"] == "not accepted"
+    assert len(versions) == 1 and "**Not accepted.** So many" in versions[0][3]
     assert "accepted" not in MlflowClient(local.server, local.server).get_registered_model("task").aliases
 
 
@@ -204,19 +237,88 @@ def test_a_database_that_is_not_there_is_named(tmp_path):
         sync.send(f"sqlite:///{tmp_path / 'nothing.db'}")
 
 
+def test_a_sending_asks_nobody_but_the_two_ends_and_leaves_nothing_in_the_working_folder(
+    local, model, tmp_path, database, monkeypatch
+):
+    transfer(local, model, tmp_path / "place")
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    before = mlflow.get_tracking_uri()
+    for elsewhere in (f"sqlite:///{tmp_path / 'elsewhere.db'}", ""):
+        server = database(f"server {bool(elsewhere)}")
+        mlflow.set_tracking_uri(elsewhere)
+        try:
+            assert sync.send(local.uri, server) == 1
+            assert mlflow.is_tracking_uri_set() == bool(elsewhere)
+        finally:
+            mlflow.set_tracking_uri(before)
+        assert everything(server) == everything(local.uri)
+    assert not list((tmp_path / "cwd").iterdir()) and not (tmp_path / "elsewhere.db").exists()
+
+
 @pytest.mark.slow
-def test_a_tracking_server_gets_everything_too(model, tmp_path, database):
+@pytest.mark.parametrize("elsewhere", [None, "http://127.0.0.1:9"])
+def test_a_tracking_server_gets_everything_from_the_command_wherever_mlflow_looks_by_itself(
+    model, tmp_path, database, elsewhere
+):
     where = (
         "--backend-store-uri",
         database("server"),
         "--artifacts-destination",
         str(tmp_path / "artifacts"),
     )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+    if elsewhere:
+        environment["MLFLOW_TRACKING_URI"] = elsewhere
+    (tmp_path / "cwd").mkdir()
     with served(*where) as address:
         local = Tracker(database("here"), "task", address)
         transfer(local, model, tmp_path / "place")
-        assert sync.send(local.uri) == 1
-        assert everything(local.server) == everything(local.uri)
+        said = []
+        for _ in range(2):
+            command = [sys.executable, "-m", "clinical_qkt", "sync", str(tmp_path / "here" / "m.db")]
+            environment["PYTHONPATH"] = str(ROOT)
+            done = subprocess.run(
+                command, cwd=tmp_path / "cwd", env=environment, capture_output=True, text=True, timeout=300
+            )
+            assert done.returncode == 0, done.stderr
+            said.append(done.stdout.strip())
+        assert said == ["1 run sent", "nothing was left to send"]
+        assert everything(address) == everything(local.uri)
+        there = MlflowClient(address, address)
+        version = registry.in_use(there, "task")
+        fetched = registry.fetched(there, version, tmp_path / "fetched")
+        assert load_model(fetched).card.weights_sha256 == load_model(model).card.weights_sha256
+    assert not list((tmp_path / "cwd").iterdir())
+
+
+def test_more_runs_than_a_page_of_mlflow_holds_are_all_sent(local, monkeypatch):
+    for _ in range(3):
+        with local.run("train s"):
+            pass
+    whole = MlflowClient.search_runs
+    paged = functools.partialmethod(whole, max_results=2)
+    monkeypatch.setattr(MlflowClient, "search_runs", paged)
+    assert sync.send(local.uri) == 3
+
+
+def test_what_a_person_called_a_run_or_wrote_of_it_stays(local, model, tmp_path):
+    transfer(local, model, tmp_path / "place")
+    sync.send(local.uri)
+    there = MlflowClient(local.server, local.server)
+    (run,) = there.search_runs(["1"], "attributes.run_name = 'c at s: accepted'")
+    there.update_run(run.info.run_id, name="the one for the board")
+    there.set_tag(run.info.run_id, notes.NOTE, "Seen on Monday.")
+    there.set_experiment_tag("1", notes.NOTE, "Ours.")
+    there.update_model_version("task", "1", "The old scanner.")
+    there.update_registered_model("task", "Cells.")
+    transfer(local, model, tmp_path / "place", accepted=False)
+    assert sync.send(local.uri) == 1
+    again, version = there.get_run(run.info.run_id), there.get_model_version("task", "1")
+    assert again.info.run_name == "the one for the board" and again.data.tags[notes.NOTE] == "Seen on Monday."
+    assert there.get_experiment("1").tags[notes.NOTE] == "Ours."
+    assert version.description == "The old scanner." and version.tags["verdict"] == "not accepted"
+    assert there.get_registered_model("task").description == "Cells."
 
 
 def test_the_registered_model_predicts_what_the_network_does_and_holds_no_pickle_and_no_path(

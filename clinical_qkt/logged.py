@@ -1,0 +1,102 @@
+"""Under which names a transfer's figures stand in MLflow; ``docs/reference/mlflow.md`` lists them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
+
+_BEFORE_CLASS = re.compile(
+    r"(before|after)/(recall|recall_low|recall_high|precision|f1|auroc|false_alarms)/|(forgetting|recall)/"
+)
+"""What stands before a class in the name of a metric."""
+_OVERALL = ("mean", "worst", "worst_high", "mean_loss", "mean_loss_high")
+"""What stands below ``forgetting/`` and is no class."""
+
+
+def metric_name(name: str) -> str:
+    """A name that MLflow takes, and that no other name gets.
+
+    Of ``after/recall/CLASS`` and the like the class is looked at, of other names all. What MLflow refuses in
+    it, and ``:``, becomes ``_``; wherever something was changed, ``:`` and eight digits of a digest of the
+    class's own name follow.
+    """
+    head = _BEFORE_CLASS.match(name)
+    start = head.end() if head else 0
+    before, part = name[:start], name[start:]
+    most = MAX_ENTITY_KEY_LENGTH - len(before)
+    plain = re.sub(r"[^\w\-./ ]", "_", part)
+    plain = "/".join(re.sub(r"^(\.\.|\.$|$)", "_", p) for p in plain.split("/"))  # no step of a path
+    if plain == part and 0 < len(part) <= most:
+        return name
+    mark = ":" + hashlib.sha256(part.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return before + plain[: most - len(mark)] + mark
+
+
+def evaluation_figures(when: str, part: Mapping[str, Any]) -> dict[str, float | None]:
+    """The part ``before`` or ``after`` of a summary under its MLflow names."""
+    low, high = part["query_recall_ci95"] or (None, None)
+    found = {
+        f"{when}/query_recall": part["query_recall"],
+        f"{when}/query_recall_low": low,
+        f"{when}/query_recall_high": high,
+        f"{when}/retained_recall": part["retained_recall"],
+        f"{when}/calibration_error": part["calibration"]["error"],
+        f"{when}/calibration_error_high": _ends(part["calibration"].get("ci95"))[1],
+    }
+    for name, row in part["per_class"].items():
+        found |= {f"{when}/{key}/{name}": row[key] for key in ("recall", "precision", "f1", "auroc")}
+    return found | _false_alarms(when, part.get("false_alarms") or {})
+
+
+def _false_alarms(when: str, told: Mapping[str, Any]) -> dict[str, float | None]:
+    """Of the images of other classes the share that is called a queried one: of all of them, and of each."""
+    if not told:
+        return {}
+    overall = told["overall"]
+    low, high = _ends(overall["ci95"])
+    return {
+        f"{when}/false_alarms": overall["share"],
+        f"{when}/false_alarms_low": low,
+        f"{when}/false_alarms_high": high,
+        **{f"{when}/false_alarms/{name}": row["share"] for name, row in told["per_class"].items()},
+    }
+
+
+def figures(summary: Mapping[str, Any]) -> dict[str, float | None]:
+    """A transfer summary's figures under their MLflow names; the summary is as JSON has it."""
+    lost, decided = summary["forgetting"], verdict(summary)
+    return {
+        **evaluation_figures("before", summary["before"]),
+        **evaluation_figures("after", summary["after"]),
+        **{_forgetting(name): value for name, value in lost["per_class"].items()},
+        "forgetting/mean": lost["mean"],
+        "forgetting/worst": lost["worst"],
+        "forgetting/worst_high": _ends(lost.get("worst_ci95"))[1],
+        "forgetting/mean_loss": lost.get("mean_loss"),
+        "forgetting/mean_loss_high": _ends(lost.get("mean_loss_ci95"))[1],
+        "accepted": float(decided == "accepted"),
+        "undecided": float(decided == "cannot be decided"),
+        "bytes_received": float(summary["bytes_received"]),
+    }
+
+
+def verdict(summary: Mapping[str, Any]) -> str:
+    """``accepted``, ``not accepted`` or ``cannot be decided``."""
+    if "verdict" in summary:
+        return str(summary["verdict"])
+    return "accepted" if summary["accepted"] else "not accepted"
+
+
+def _ends(interval: Sequence[float] | None) -> tuple[float | None, float | None]:
+    """Both ends of a 95 % interval, which is unknown without images."""
+    low, high = interval or (None, None)
+    return low, high
+
+
+def _forgetting(name: str) -> str:
+    """Where a class's loss stands; a class that is called as an overall figure is gets a mark before it."""
+    return f"forgetting/:{name}" if name.lstrip(":") in _OVERALL else f"forgetting/{name}"
