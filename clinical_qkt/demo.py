@@ -38,11 +38,17 @@ from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.store import is_model
 from clinical_qkt.prepare import fit
 from clinical_qkt.sites import write_site
+from clinical_qkt.summary_schema import TransferSummary
 
 BUNDLE = "blood_cell_classification"
 MARK = "demo.json"
 USUAL = 28
 """Pixels along each side of what the shipped bundles for pictures take unless told otherwise."""
+SIMULATED = {
+    "origin": "given to the hospital by the simulation, images of the queried classes too",
+    "labelled_by": "whoever made the data set",
+}
+"""Where a demo's test images come from."""
 _KINDS = {"models": "private_mean", "statistics": "covariance", "private": "private_mean"}
 
 
@@ -75,7 +81,7 @@ class DemoSettings:
 
 def run_demo(
     settings: DemoSettings, out: Path, *, overwrite: bool, keep: bool = False, console: Console
-) -> dict[str, Any]:
+) -> TransferSummary:
     """Run what is not done yet, print the result, give the summary.
 
     Args:
@@ -125,7 +131,7 @@ def run_demo(
         lambda: _run(out, settings.bundle, "transfer", student),
     )
     write_json(out / MARK, {"mark": mark, "finished": True})
-    summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    summary = TransferSummary.model_validate_json((out / "summary.json").read_bytes())
     console.print()
     report.print_transfer(console, summary)
     seconds = f"{time.perf_counter() - started:.0f} seconds"
@@ -252,6 +258,7 @@ def _write_federation(
         }
         if i == ask.student:
             values |= {
+                "test_data": SIMULATED,
                 "query": [names[c] for c in ask.classes],
                 "query_dir": str(root / "packages" / "query"),
                 "teachers" if settings.answers == "models" else "answers": [

@@ -19,6 +19,7 @@ from clinical_qkt.packages.folder import package_bytes
 from clinical_qkt.packages.signing import read_fingerprint
 from clinical_qkt.report import endings as shown
 from clinical_qkt.sites import Site
+from clinical_qkt.summary_schema import TransferSummary
 
 UNSIGNED = "no: name a 'signing_key' in the site's YAML, or others refuse it"
 USED = "clinical-qkt run transfer SITE.yaml, with the folder under '{}'"
@@ -107,7 +108,7 @@ def answered(site: Site, folder: Path, card: AnswerCard, asker: str) -> None:
     shown.print_answered(Console(), asker, card.answers, places)
 
 
-def transferred(launch: Launch, site: Site, summary: dict[str, Any]) -> None:
+def transferred(launch: Launch, site: Site, summary: TransferSummary) -> None:
     """After ``transfer``."""
     folder = site.transfer_dir
     places: dict[str, str | Path] = {

@@ -5,33 +5,44 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from clinical_qkt.files import digest_of
+from clinical_qkt.files import digest_of, sha256
+from clinical_qkt.ledger import Ledger
 from clinical_qkt.provenance import git_version
+from clinical_qkt.sites import Site
 
 
 def identity(
-    *, weights: str, data: str, test: str, rule: str, run_id: str, model_version: str | None
+    site: Site, test_sha256: str, weights_sha256: str, run_id: str, model_version: str | None
 ) -> dict[str, Any]:
     """The part ``identity`` of the summary.
 
     Args:
-        weights, data, test, rule: SHA-256 of the new model's weights, of the datalist, of the test images
-            with their labels, and of the rule.
+        site: whose data and rule it is.
+        test_sha256: of the test images with their labels.
+        weights_sha256: of the new model's weights.
         run_id, model_version: of MLflow.
 
     Returns:
         The digests, and ``report_id``: twelve digits that are the same wherever the same model was judged by
         the same rule on the same test images.
     """
-    short = digest_of("\n".join((weights, test, rule)))[:12].upper()
+    short = digest_of("\n".join((weights_sha256, test_sha256, site.rule_sha256)))[:12].upper()
     return {
         "report_id": "-".join(short[i : i + 4] for i in (0, 4, 8)),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "run_id": run_id,
         "model_version": model_version,
-        "weights_sha256": weights,
-        "data_sha256": data,
-        "test_sha256": test,
-        "rule_sha256": rule,
+        "weights_sha256": weights_sha256,
+        "data_sha256": sha256(site.data),
+        "test_sha256": test_sha256,
+        "rule_sha256": site.rule_sha256,
         "commit": git_version(),
     }
+
+
+def judged(site: Site, test_sha256: str, weights_sha256: str) -> dict[str, Any]:
+    """What else was judged on the same test images before, as the site's ledger knows.
+
+    From now on it knows of this, too; see ``Ledger.judged``.
+    """
+    return Ledger(site.ledger).judged(test_sha256, site.rule_sha256, weights_sha256)

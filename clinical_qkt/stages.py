@@ -15,6 +15,9 @@ from clinical_qkt.consent import Leaving, require_no_identifiers
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import cached
+from clinical_qkt.evidence.gate import Door
+from clinical_qkt.evidence.gated import write_gate
+from clinical_qkt.evidence.parts import Gate
 from clinical_qkt.files import drop_unfinished
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.card import Card, KnowledgeMask, Precision
@@ -65,15 +68,21 @@ def finish_training(
 
 
 def finish_transfer(
-    site: Site, labels: LabelSpace, data: CheckedData, network: nn.Module, start: Model
+    site: Site,
+    labels: LabelSpace,
+    data: CheckedData,
+    network: nn.Module,
+    start: Model,
+    gate: tuple[Door, Gate] | None = None,
 ) -> Card:
-    """Write the new model with its card, ready for ``evaluate`` and ``inference``.
+    """Write the new model with its card, and beside it its gate, ready for ``evaluate`` and ``inference``.
 
     The licence stays that of the model, or of all the models, that the weights derive from.
 
     Args:
         labels: the site's classes, then the queried ones.
         start: what the network was before anything was trained.
+        gate: when it says 'none of these', see ``evidence.gated``.
     """
     about: dict[str, Any] = {
         "site": site.site,
@@ -87,7 +96,11 @@ def finish_transfer(
         "created": datetime.date.today().isoformat(),
         "generated_data": data.generated or start.card.generated_data,
     }
-    return save_model(site.transfer_dir / "model", network, start.card.model_copy(update=about))
+    folder = site.transfer_dir / "model"
+    card = save_model(folder, network, start.card.model_copy(update=about))
+    if gate:
+        write_gate(folder, gate[0], card.weights_sha256)
+    return card
 
 
 def share(

@@ -17,21 +17,20 @@ from typing import Any
 import torch
 from mlflow.entities import Run
 from monai.data import Dataset
-from numpy.typing import NDArray
 from torch import nn
 
-from clinical_qkt import phases, record, report, subclasses, targets, tracking
+from clinical_qkt import phases, record, report, subclasses, targets
 from clinical_qkt.answers import Answers, read_answers, with_answers
 from clinical_qkt.budget import BudgetFit, class_recalls
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError
-from clinical_qkt.examination import TestImages, agreements, few_images, probabilities
+from clinical_qkt.evaluating import Evaluating
+from clinical_qkt.examination import TestImages, agreements, few_images
 from clinical_qkt.files import drop_unfinished, fingerprint, sha256, write_json
 from clinical_qkt.handlers import LogEpochs
-from clinical_qkt.identity import identity
+from clinical_qkt.identity import identity, judged
 from clinical_qkt.imitation import with_heads
-from clinical_qkt.ledger import Ledger
 from clinical_qkt.own_images import OWN, OwnImages
 from clinical_qkt.packages.store import Model
 from clinical_qkt.phases import TransferSettings
@@ -114,7 +113,10 @@ class Transfer:
             teachers, answers = self.verified_teachers(), self.verified_answers()
             relevant = self.relevant(teachers, answers)
             tested = TestImages.of(self.data, self.query, self.site.prevalence)
-            before = self.evaluated("before", self.own.network, self.own.card.input, tested, run)
+            test = Evaluating(
+                self.site, self.images, tested, self.tracker, self.tags, self.device, self.timed
+            )
+            before = test.examined("before", self.own.network, self.own.card.input, run)
             asked = relevant if self.settings.ask == "relevant" else teachers
             base, found = self.with_statistics(answers)
             if self.settings.heads == "each":
@@ -125,11 +127,12 @@ class Transfer:
             if images:
                 network = self.distilled(network, given, images, asked, run)
             fit = self.refined(network, given, images, run)
-            after = self.evaluated("after", network, given, tested, run)
-            measured = self.measured(tested, before, after)
-            few = few_images(measured["after"], self.site.queried.names)
+            after = test.examined("after", network, given, run)
+            measured, gate = test.evidence(before, after), test.gate(network, start)
+            few = few_images(after.part, self.site.queried.names)
             agreed = self.agreements(network, given, asked) if few else {}
-            weights = finish_transfer(self.site, self.labels, self.data, network, start).weights_sha256
+            made = finish_transfer(self.site, self.labels, self.data, network, start, gate)
+            named = self.site, tested.sha256, made.weights_sha256
             version = record.registered(self.tracker, run, self.site, self.task)
             summary = summarise(
                 self.site,
@@ -142,10 +145,10 @@ class Transfer:
                 answers,
                 {"variant": self.variant, "started_from": start.card.site, **found},
                 fit,
-                measured,
+                {**measured, "gate": gate and gate[1]},
                 agreed,
-                self.identity(weights, tested, run, version),
-                self.judged(weights, tested),
+                identity(*named, run.info.run_id, version),
+                judged(*named),
                 self.seconds,
             )
             self.report(summary, run)
@@ -230,44 +233,6 @@ class Transfer:
             said = targets.kept(path, lambda: self.images.answers(asked))
         with self.timed("phase 2"):
             return with_heads(student, asked, said, said.pop(OWN), self.settings)
-
-    def evaluated(
-        self, when: str, network: nn.Module, given: InputContract, tested: TestImages, parent: Run
-    ) -> NDArray[Any]:
-        """What a model states on the test images, ``(N, classes)``."""
-        with self.timed(when), self.tracker.run(when, self.tags, parent=parent) as child:
-            images = self.images.prepared("test", given)
-            found = probabilities(network, images, len(self.labels), self.device)
-            self.tracker.log(child, tracking.evaluation_figures(when, tested.evaluation(found)))
-        return found
-
-    def measured(self, tested: TestImages, before: NDArray[Any], after: NDArray[Any]) -> dict[str, Any]:
-        """All that test images show: the parts of the summary on which the verdict rests, and the others."""
-        return {
-            "before": tested.evaluation(before),
-            "after": tested.evaluation(after),
-            "forgetting": tested.lost(before, after),
-        }
-
-    def identity(self, weights: str, tested: TestImages, run: Run, version: str | None) -> dict[str, Any]:
-        """Which report this is."""
-        return identity(
-            weights=weights,
-            data=sha256(self.site.data),
-            test=tested.sha256,
-            rule=self.rule,
-            run_id=run.info.run_id,
-            model_version=version,
-        )
-
-    def judged(self, weights: str, tested: TestImages) -> dict[str, Any]:
-        """What else was judged on the same test images before, as the ledger knows."""
-        return Ledger(self.site.ledger).judged(tested.sha256, self.rule, weights)
-
-    @property
-    def rule(self) -> str:
-        """The digest of the rule by which the new model is judged."""
-        return self.site.acceptance.digest(self.site.forgetting_budget)
 
     def agreements(
         self, network: nn.Module, given: InputContract, asked: Sequence[Teacher]

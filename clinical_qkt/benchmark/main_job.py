@@ -29,6 +29,7 @@ from clinical_qkt.cli import exit_codes
 from clinical_qkt.demo import BUNDLE, DemoSettings, run_demo
 from clinical_qkt.errors import InputError, QueryError
 from clinical_qkt.files import write_json, write_text
+from clinical_qkt.summary_schema import TransferSummary
 
 
 def run(
@@ -40,7 +41,7 @@ def run(
         settings: of every demo, but for seed and query.
         queries: classes that are asked for one by one; if empty, each seed asks for the one of its choice.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for seed, query in itertools.product(seeds, queries or [""]):
         folder = out / f"seed_{seed}" / query.replace(" ", "_")
         chosen = replace(settings, seed=seed, query=(query,) if query else ())
@@ -52,28 +53,28 @@ def run(
         rows.append(
             {
                 "seed": seed,
-                "student": summary["student"]["site"],
-                "query": summary["student"]["query"],
+                "student": summary.student.site,
+                "query": summary.student.query,
                 "relevant_teachers": _teachers(summary),
-                "query_recall_before": summary["before"]["query_recall"],
-                "query_recall": summary["after"]["query_recall"],
-                "false_alarms": summary["after"]["false_alarms"]["overall"]["share"],
-                "retained_recall": summary["after"]["retained_recall"],
-                "forgetting_mean": summary["forgetting"]["mean"],
-                "forgetting_worst": summary["forgetting"]["worst"],
-                "budget_kept": summary["method"]["fit"]["val_within_budget"],
-                "verdict": summary["verdict"],
-                "bytes_received": summary["bytes_received"],
-                "transfer_seconds": round(sum(summary["seconds"].values()), 1),
+                "query_recall_before": summary.before.query_recall,
+                "query_recall": summary.after.query_recall,
+                "false_alarms": summary.after.false_alarms.overall.share,
+                "retained_recall": summary.after.retained_recall,
+                "forgetting_mean": summary.forgetting.mean,
+                "forgetting_worst": summary.forgetting.worst,
+                "budget_kept": summary.method.fit.val_within_budget,
+                "verdict": summary.verdict,
+                "bytes_received": summary.bytes_received,
+                "transfer_seconds": round(sum(summary.seconds.values()), 1),
             }
         )
     if not rows:
         raise InputError("none of the queries can be asked", where="--query", fix="leave it out")
     content = {
-        "data": summary["data"]["name"],
+        "data": summary.data.name,
         "bundle": settings.bundle,
         "answers": settings.answers,
-        "generated": summary["data"]["generated"],
+        "generated": summary.data.generated,
         "rows": rows,
         "mean": {
             k: interval([r[k] for r in rows])
@@ -83,7 +84,7 @@ def run(
             "clinical_qkt": __version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
-            "device": summary["device"],
+            "device": summary.device,
         },
     }
     write_json(out / "results.json", content)
@@ -91,10 +92,10 @@ def run(
     return content
 
 
-def _teachers(summary: dict[str, Any]) -> int:
+def _teachers(summary: TransferSummary) -> int:
     """Hospitals that could teach a queried class: with their models, or with statistics."""
-    answered = [a for a in summary["answers"] if any(c["kind"] for c in a["classes"])]
-    return len(answered) if summary["answers"] else sum(t["relevant"] for t in summary["teachers"])
+    answered = [a for a in summary.answers if any(c.kind for c in a.classes)]
+    return len(answered) if summary.answers else sum(t.relevant for t in summary.teachers)
 
 
 def interval(values: list[float], resamples: int = 2000) -> dict[str, float]:

@@ -1,0 +1,125 @@
+"""A transfer's models on the student's own test images: what is logged, and all evidence that comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mlflow.entities import Run
+from numpy.typing import NDArray
+from torch import nn
+
+from clinical_qkt import tracking
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.evidence.abstention import abstention
+from clinical_qkt.evidence.gate import Door
+from clinical_qkt.evidence.gated import gated
+from clinical_qkt.evidence.net_benefit import net_benefit
+from clinical_qkt.evidence.parts import Gate
+from clinical_qkt.evidence.precision_recall import precision_recall
+from clinical_qkt.examination import TestImages, probabilities
+from clinical_qkt.own_images import OwnImages
+from clinical_qkt.packages.store import Model
+from clinical_qkt.sites import Site
+from clinical_qkt.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What a model states on the test images, ``(N, classes)``, and the summary's part that follows."""
+
+    states: NDArray[Any]
+    part: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evaluating:
+    """The test of a transfer's models.
+
+    Attributes:
+        site: the student.
+        images: its images.
+        tested: its test images as they are labelled.
+        tracker, tags: where it is logged.
+        device: where networks run.
+        timed: measures what is done within it.
+    """
+
+    site: Site
+    images: OwnImages
+    tested: TestImages
+    tracker: Tracker
+    tags: Mapping[str, str]
+    device: torch.device
+    timed: Callable[[str], AbstractContextManager[None]]
+
+    def examined(self, when: str, network: nn.Module, given: InputContract, parent: Run) -> Examined:
+        """A model on the test images.
+
+        Args:
+            when: ``before`` or ``after``.
+            given: what it takes.
+        """
+        with self.timed(when), self.tracker.run(when, self.tags, parent=parent) as child:
+            images = self.images.prepared("test", given)
+            states = probabilities(network, images, len(self.tested.labels), self.device)
+            part = self.tested.evaluation(states)
+            self.tracker.log(child, tracking.evaluation_figures(when, part))
+        return Examined(states, part)
+
+    def evidence(self, before: Examined, after: Examined) -> dict[str, Any]:
+        """All that test images show: what the verdict rests on, and what else a board may ask.
+
+        Args:
+            before, after: the student's own model, and the new one.
+        """
+        with self.timed("evidence"):
+            return {
+                "before": before.part,
+                "after": after.part,
+                "forgetting": self.tested.lost(before.states, after.states),
+                **self._by_threshold(after.states),
+            }
+
+    def _by_threshold(self, states: NDArray[Any]) -> dict[str, Any]:
+        """What would come of it if the model had to be surer, or less sure."""
+        t = self.tested
+        own = {name: share / 100 for name, share in t.prevalence.items()}
+        found: dict[str, list[Any]] = {"net_benefit": [], "precision_recall": []}
+        for q in t.query:
+            name = t.labels[q].name
+            for prevalence in [None, own[name]] if name in own else [None]:
+                facts = states, t.truth, q, name, prevalence, t.patients
+                found["net_benefit"].append(net_benefit(*facts))
+                found["precision_recall"].append(precision_recall(*facts))
+        return {
+            "abstention": abstention(states, t.truth, t.query, t.patients),
+            **{key: [part for part in parts if part is not None] for key, parts in found.items()},
+        }
+
+    def gate(self, network: nn.Module, start: Model) -> tuple[Door, Gate] | None:
+        """When the new model says 'none of these', and what that is worth.
+
+        Args:
+            network: the new one's.
+            start: what the network was before anything was trained.
+        """
+        training, validation, test = (
+            self.images.prepared(section, start.card.input) for section in ("training", "validation", "test")
+        )
+        with self.timed("gate"):
+            return gated(
+                network,
+                start.card,
+                training,
+                validation,
+                test,
+                self.tested.labels.names,
+                self.tested.query,
+                self.device,
+                patients=self.tested.patients,
+                seed=self.site.seed,
+            )
