@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 from torch import nn
 
-from clinical_qkt import tracking
+from clinical_qkt import registry, tracking
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.errors import QKTError
+from clinical_qkt.evidence import failures
 from clinical_qkt.evidence.abstention import abstention
 from clinical_qkt.evidence.gate import Door
 from clinical_qkt.evidence.gated import gated
+from clinical_qkt.evidence.in_use import compared
 from clinical_qkt.evidence.net_benefit import net_benefit
-from clinical_qkt.evidence.parts import Gate
+from clinical_qkt.evidence.parts import Gate, InUse
 from clinical_qkt.evidence.precision_recall import precision_recall
+from clinical_qkt.evidence.subgroups import subgroups
 from clinical_qkt.examination import TestImages, probabilities
 from clinical_qkt.own_images import OwnImages
-from clinical_qkt.packages.store import Model
+from clinical_qkt.packages.store import Model, load_model
 from clinical_qkt.sites import Site
+from clinical_qkt.targets import answer
+from clinical_qkt.teachers import require_same_kind
 from clinical_qkt.tracking import Tracker
 
 
@@ -82,7 +92,66 @@ class Evaluating:
                 "after": after.part,
                 "forgetting": self.tested.lost(before.states, after.states),
                 **self._by_threshold(after.states),
+                "subgroups": subgroups(
+                    self.tested.groups,
+                    self.tested.truth,
+                    before.states.argmax(1),
+                    after.states.argmax(1),
+                    self.tested.query,
+                    self.tested.patients,
+                ),
             }
+
+    def in_use(self, after: Examined, task: str, new_weights: str) -> InUse | None:
+        """The model that is in use now on the same test images; None if it is the new one, or there is none.
+
+        Where it cannot be had or run, that is said on standard error.
+
+        Args:
+            after: the new model's.
+            task: the name in the registry.
+            new_weights: SHA-256 of its weights.
+        """
+        with self.timed("in use"), tempfile.TemporaryDirectory() as work:
+            try:
+                found = registry.held(self.tracker.places(), task, self.site.site, Path(work))
+                compared = found and self._compared(*found, after)
+                return None if compared and compared.weights_sha256 == new_weights else compared
+            except (QKTError, MlflowException, OSError) as e:
+                why = e.problem if isinstance(e, QKTError) else type(e).__name__
+                print(f"warning: the model in use is not compared with: {why}", file=sys.stderr)
+                return None
+
+    def _compared(self, version: str, folder: Path, after: Examined) -> InUse:
+        model, t = load_model(folder), self.tested
+        require_same_kind(model.card, self.images.own.card.input)
+        images = self.images.prepared("test", model.card.input)
+        states = answer(model.network, images, self.device).softmax(1).numpy()
+        return compared(
+            states,
+            model.card.labels,
+            t.truth,
+            t.labels,
+            t.query,
+            after.states.argmax(1),
+            version=version,
+            weights_sha256=model.card.weights_sha256,
+            patients=t.patients,
+        )
+
+    def write_failures(self, before: Examined, after: Examined) -> None:
+        """The wrong answers by local name, in a file that stays at the site."""
+        data, t = self.images.data, self.tested
+        failures.write(
+            self.site.transfer_dir,
+            [item["image"] for item in data.items["test"]],
+            self.site.data.parent,
+            t.truth,
+            t.labels.names,
+            before.states.argmax(1),
+            after.states,
+            data.patients,
+        )
 
     def _by_threshold(self, states: NDArray[Any]) -> dict[str, Any]:
         """What would come of it if the model had to be surer, or less sure."""

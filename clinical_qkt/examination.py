@@ -33,6 +33,7 @@ class TestImages:
         truth: ``(N,)`` the column of each image's class.
         patients: ``(N,)`` whose image it is; None if nobody is named.
         prevalence: of queried classes, in percent.
+        groups: of each image, what the list tells of it by column, such as sex or device.
         sha256: of the images and their labels, whatever their files are called and in which order.
     """
 
@@ -43,6 +44,7 @@ class TestImages:
     truth: Array
     patients: Array | None
     prevalence: Mapping[str, float]
+    groups: Sequence[Mapping[str, str]]
     sha256: str
 
     @classmethod
@@ -51,7 +53,15 @@ class TestImages:
         items = data.items["test"]
         truth = np.array([item["label"] for item in items], dtype=int)
         digests = sorted(f"{data.labels[i['label']].name}\n{sha256(Path(i['image']))}" for i in items)
-        return cls(data.labels, query, truth, data.whose("test"), prevalence, digest_of("\n".join(digests)))
+        return cls(
+            data.labels,
+            query,
+            truth,
+            data.whose("test"),
+            prevalence,
+            data.groups_in("test"),
+            digest_of("\n".join(digests)),
+        )
 
     def evaluation(self, probabilities: Array) -> dict[str, Any]:
         """The part ``before`` or ``after`` of the summary."""

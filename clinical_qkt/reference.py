@@ -31,6 +31,8 @@ _PARTS = {
     "ClassLabel": "what-can-classes-and-query-say-of-a-class",
     "Policy": "what-can-policy-say",
     "Acceptance": "what-can-acceptance-say",
+    "TestImages": "what-can-test_data-say",
+    "Monitoring": "what-can-monitoring-say",
 }
 """Under which heading of the page each part of a site's YAML is told."""
 _KINDS = {"path": "path", "int": "whole number", "float": "number", "str": "text", "bool": "switch"}
@@ -42,7 +44,7 @@ def files(root: Path) -> dict[Path, str]:
     blocks = {"site": table(described)} | {k: table(described["$defs"][k]) for k in _PARTS}
     blocks = {name: _linked(block) for name, block in blocks.items()}
     site = (root / SITE_PAGE).read_text(encoding="utf-8")
-    for name in ("site", "SiteClass", "Policy", "Acceptance"):
+    for name in ("site", "SiteClass", "Policy", "Acceptance", "TestImages", "Monitoring"):
         site = between_marks(site, BY, name, blocks[name])
     commands = (root / COMMANDS_PAGE).read_text(encoding="utf-8")
     for name, block in (("commands", "\n\n".join(_commands())), ("exit codes", exit_codes())):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -103,6 +103,25 @@ def in_use(client: MlflowClient, task: str) -> ModelVersion | None:
     model = _named(client, task)
     holder = model.aliases.get(ACCEPTED) if model else None
     return None if holder is None else client.get_model_version(task, str(holder))
+
+
+def held(clients: Sequence[MlflowClient], task: str, site: str, to: Path) -> tuple[str, Path] | None:
+    """The model that a site uses now: its version, and its folder copied out.
+
+    Args:
+        clients: of the places to look at, the one that counts most first.
+        task: the name in the registry.
+        site: whose model it must be; several sites may share a server.
+        to: an empty folder.
+
+    Returns:
+        None where none of the site's is in use.
+    """
+    for client in clients:
+        version = in_use(client, task)
+        if version and version.tags.get("site", site) == site:
+            return str(version.version), fetched(client, version, to)
+    return None
 
 
 def verdict_of(version: ModelVersion) -> str | None:

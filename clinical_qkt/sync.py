@@ -104,7 +104,7 @@ def send(uri: str, server: str | None = None) -> int:
                 if to is None or run.data.tags.get(SENT) == to or not _ended(run):
                     continue
                 with _told(to):
-                    _require_awake(to)
+                    require_awake(to)
                     _send_tree(
                         local,
                         MlflowClient(to, to),
@@ -215,8 +215,12 @@ def parts(entries: list, size: int = 100) -> Iterator[list]:  # type: ignore[typ
     return (entries[i : i + size] for i in range(0, len(entries), size))
 
 
-def _require_awake(server: str) -> None:
-    """MLflow itself would try again for minutes before it says that nobody is there."""
+def require_awake(server: str) -> None:
+    """Ask a server whether it is there; MLflow itself would try again for minutes before it says so.
+
+    Raises:
+        OutputError: it is not.
+    """
     if not server.startswith(("http://", "https://")):
         return
     try:

@@ -208,6 +208,17 @@ class Tracker:
         """Store plain data as a JSON or YAML file, as its name says."""
         self.client.log_dict(run.info.run_id, dict(content), name)
 
+    def places(self) -> list[mlflow.MlflowClient]:
+        """Where records may lie: the site's tracking server first, where there is one and it answers.
+
+        Raises:
+            OutputError: it does not.
+        """
+        if not self.server:
+            return [self.client]
+        sync.require_awake(self.server)
+        return [mlflow.MlflowClient(self.server, self.server), self.client]
+
     def deliver(self) -> None:
         """Send what has ended to the site's tracking server; if it is away, say so and keep it."""
         if self.server:

@@ -133,6 +133,7 @@ class Transfer:
             agreed = self.agreements(network, given, asked) if few else {}
             made = finish_transfer(self.site, self.labels, self.data, network, start, gate)
             named = self.site, tested.sha256, made.weights_sha256
+            test.write_failures(before, after)
             version = record.registered(self.tracker, run, self.site, self.task)
             summary = summarise(
                 self.site,
@@ -145,7 +146,11 @@ class Transfer:
                 answers,
                 {"variant": self.variant, "started_from": start.card.site, **found},
                 fit,
-                {**measured, "gate": gate and gate[1]},
+                {
+                    **measured,
+                    "gate": gate and gate[1],
+                    "in_use": test.in_use(after, self.task, made.weights_sha256),
+                },
                 agreed,
                 identity(*named, run.info.run_id, version),
                 judged(*named),
