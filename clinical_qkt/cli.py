@@ -66,6 +66,10 @@ def prepare(
             help="'folder', a CSV file (file, label, patient), or a keyword, e.g. BodyPartExamined."
         ),
     ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(help="Columns of the labels' CSV by which results are told apart, e.g. sex,age_band."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the split, where the source has none.")] = 0,
     intensity: Annotated[
         Literal["display", "HU", "relative"] | None,
@@ -107,6 +111,7 @@ def prepare(
 
     require_source(source, out)
     from clinical_qkt.prepare.command import Prepare
+    from clinical_qkt.prepare.groups import columns_of
     from clinical_qkt.prepare.options import PrepareSettings, parts_of
     from clinical_qkt.prepare.patches import Cutting
 
@@ -124,6 +129,7 @@ def prepare(
         allow_mixed_sizes=allow_mixed_sizes,
         allow_burned_in=allow_burned_in,
         bits=bits,
+        groups=columns_of(groups),
     )
     Prepare(settings, console).run()
 

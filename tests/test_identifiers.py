@@ -18,6 +18,8 @@ from clinical_qkt.packages.signing import new_key
 CONFIGS = ROOT / "bundles" / "body_region_radiograph" / "configs"
 PLANTED = ("Zebrowski", "MRN-778899", "ACC-5544", "Geheimstadt", "19640229", "hidden_name", "1.2.826.99")
 KINDS = ("upright", "lying", "cross")
+GROUPS = ("ward_of_trait", "trait_kept_here_a", "trait_kept_here_b")
+"""A column of groups and its values: they are for the site's own report, and no package may hold them."""
 
 
 def picture(kind: int, seed: int) -> np.ndarray:
@@ -36,7 +38,7 @@ def ward(folder: Path, kinds: tuple[str, ...], seed: int) -> tuple[Path, Path]:
     labels = [k for k in kinds for _ in range(40)]
     pictures = np.stack([picture(KINDS.index(k), seed + i) for i, k in enumerate(labels)])
     source = folder / "Zebrowski_archive"
-    table = [("file", "label", "patient", "PatientName")]
+    table = [("file", "label", "patient", "PatientName", GROUPS[0])]
     for k, (file, label, patient) in enumerate(write_dicom(source, pictures, labels, slices=2, seed=seed)):
         header = pydicom.dcmread(source / file)
         header.PatientName, header.PatientID = "Zebrowski^Anna", f"MRN-778899-{patient}"
@@ -46,7 +48,8 @@ def ward(folder: Path, kinds: tuple[str, ...], seed: int) -> tuple[Path, Path]:
         named = file.with_name(f"hidden_name_{k}")
         header.save_as(source / named)
         (source / file).unlink()
-        table.append((named.as_posix(), label, f"MRN-778899-{patient}", "Zebrowski, Anna"))
+        group = GROUPS[1 + k % 2]
+        table.append((named.as_posix(), label, f"MRN-778899-{patient}", "Zebrowski, Anna", group))
     (source / "hidden_name_broken.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"Zebrowski" * 20)
     with (folder / "labels.csv").open("w", newline="") as f:
         csv.writer(f).writerows(table)
@@ -62,7 +65,7 @@ def test_what_identifies_a_patient_is_found_in_nothing_that_a_full_run_writes_or
     out, lists = tmp_path / "out", {"asking": ["upright", "lying"], "teaching": list(KINDS)}
     for k, (name, kinds) in enumerate(lists.items()):
         source, table = ward(tmp_path / f"in_{k}", tuple(kinds), 1000 * k)
-        where = ("--labels", str(table), "--out", str(out / name), "--site", name)
+        where = ("--labels", str(table), "--out", str(out / name), "--site", name, "--groups", GROUPS[0])
         assert run("prepare", str(source), *where) == 0
         new_key(name, out / "keys")
         other = next(n for n in lists if n != name)
@@ -101,6 +104,10 @@ def test_what_identifies_a_patient_is_found_in_nothing_that_a_full_run_writes_or
         assert planted not in said
         assert not [p for p in written if planted in str(p.relative_to(out))]
         assert not [p for p in files if planted.encode() in p.read_bytes()], planted
+    assert all(g in (out / "asking" / "datalist.json").read_text() for g in GROUPS)
+    sent = [p for p in files if "sent" in p.parts]
+    assert {p.parent.name for p in sent} == {"teaching", "query", "answer"}
+    assert not [p for p in sent if any(g.encode() in p.read_bytes() for g in GROUPS)]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ paths are relative to the file, labels are class names::
     {"name": "ward 3", "generated": false, "classes": ["monocyte", "platelet"],
      "training": [{"image": "images/0001.png", "label": "monocyte"}], "validation": [], "test": []}
 
-With a ``classes`` list a label may also be a position in it. An entry may name its ``patient``.
+With a ``classes`` list a label may also be a position in it. An entry may name its ``patient``, and
+``groups`` by which results are told apart, such as ``{"sex": "F"}``.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class CheckedData:
         labels: the site's classes, then the queried ones.
         items: per section ``[{"image": path, "label": position}]``, as MONAI's datasets take them.
         patients: ``{image path: patient}`` where the list names one; apart, so that it rides in no batch.
+        groups: ``{image path: {column: value}}``, likewise; they are for the site's own report alone.
         channels, spatial_size: what all images have in common; the size is None if sizes differ and may.
         kinds, modalities: of the images' files, and what DICOM headers name.
         skipped: images that were left out, now or when the list was made, ``(file name, reason)``.
@@ -58,6 +60,7 @@ class CheckedData:
     modalities: set[str] = field(default_factory=set)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     patients: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def facts(self, dimensions: int) -> ImageFacts:
         """What the images are, for a bundle that takes images of so many dimensions."""
@@ -79,6 +82,10 @@ class CheckedData:
             return None
         alone = [f"\0{k}" if name is None else name for k, name in enumerate(named)]
         return np.unique(alone, return_inverse=True)[1]
+
+    def groups_in(self, section: Section) -> list[dict[str, str]]:
+        """Of each image of a section, its groups by column."""
+        return [self.groups.get(item["image"], {}) for item in self.items[section]]
 
     def counts(self, section: Section) -> dict[str, int]:
         """Images per class in a section."""
@@ -191,6 +198,8 @@ def load_datalist(
                 found.append((section, {"image": str(file), "label": label}))
                 if entry.patient is not None:
                     data.patients[str(file)] = entry.patient
+                if entry.groups:
+                    data.groups[str(file)] = entry.groups
     refuse_leaks(listed, str(path))
     check = check_images(
         [Path(i["image"]) for _, i in found],

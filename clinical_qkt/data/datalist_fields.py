@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
+from clinical_qkt.data.groups import read_groups, values_problem
 from clinical_qkt.data.headers import PADDING
 from clinical_qkt.data.leaks import SECTION_NAMES
 from clinical_qkt.data.words import is_missing, patient_like
@@ -44,12 +45,16 @@ def _path(value: Any) -> Any:
 
 
 class Entry(BaseModel):
-    """One image, its label and, where answers protect patients, a name for the patient that means nothing."""
+    """One image, its label and, where answers protect patients, a name for the patient that means nothing.
+
+    ``groups`` are those that results are told apart by, such as ``{"sex": "F"}``; they stay at the site.
+    """
 
     model_config = ConfigDict(extra="allow")
     image: Annotated[Path, BeforeValidator(_path)]
     label: Annotated[str | int, BeforeValidator(_whole)]
     patient: Annotated[str | None, BeforeValidator(_patient)] = None
+    groups: Annotated[dict[str, str], BeforeValidator(read_groups)] = {}
 
     @model_validator(mode="after")
     def _no_other_patient(self) -> Entry:
@@ -80,4 +85,15 @@ class Datalist(BaseModel):
             images = isinstance(value, list) and any(isinstance(v, dict) and "image" in v for v in value)
             if images or name.lower() in SECTION_NAMES:
                 raise ValueError(f"the list {shown(name)} is no section; there are {', '.join(SECTIONS)}")
+        return self
+
+    @model_validator(mode="after")
+    def _few_groups(self) -> Datalist:
+        told: dict[str, set[str]] = {}
+        for entry in (*self.training, *self.validation, *self.test):
+            for column, value in entry.groups.items():
+                told.setdefault(column, set()).add(value)
+        for column, values in told.items():
+            if wrong := values_problem(column, values):
+                raise ValueError(f"groups: {wrong[0]}; {wrong[1]}")
         return self

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
+from typing import Any
 
 from rich.console import Console
 from tqdm import tqdm
@@ -22,6 +23,7 @@ from clinical_qkt.labels import LabelSpace
 from clinical_qkt.names import require_plain
 from clinical_qkt.prepare import page, summary
 from clinical_qkt.prepare.found import Found
+from clinical_qkt.prepare.groups import NEEDS_TABLE, groups_told
 from clinical_qkt.prepare.labelling import FolderLabels, Labelling, TableLabels, labelling_of
 from clinical_qkt.prepare.local import LOCAL, LocalFolder, Row, whole_or_nothing
 from clinical_qkt.prepare.looking import Look
@@ -100,16 +102,22 @@ class Prepare:
         Raises:
             InputError: ``--labels`` is none of what it may be.
         """
+        given = self.settings
         if source.labels is not None:
-            if self.settings.labels is not None:
+            if given.labels is not None:
                 fix = "leave it out"
                 raise InputError("is not needed: the source has labels", where="--labels", fix=fix)
+            if given.groups:
+                fix = "leave it out; the entries of a datalist may hold 'groups' themselves"
+                raise InputError(NEEDS_TABLE, where="--groups", fix=fix)
             return source.labels
-        if self.settings.voxel_labels:
+        if given.groups and given.labels is None:
+            raise InputError(NEEDS_TABLE, where="--groups", fix="give --labels TABLE.csv, or leave it out")
+        if given.voxel_labels:
             return None
-        if self.settings.labels is None:
+        if given.labels is None:
             return labelling_of("folder") if source.kind == "picture" else None
-        return labelling_of(self.settings.labels)
+        return labelling_of(given.labels, given.groups)
 
     def open_all(self, source: SourceFiles, look: Look, salt: Salt) -> None:
         """Facts of every file, one file at a time: pixels are not kept."""
@@ -195,6 +203,7 @@ class Prepare:
         kept = self.kept()
         self.notes += summary.dark_told(kept)
         self.notes += summary.patients_told(kept) + summary.lost_classes_told(self.found)
+        self.notes += groups_told(kept)
         if isinstance(labelling, TableLabels):
             self.notes += labelling.notes()
         if isinstance(labelling, FolderLabels):
@@ -250,7 +259,7 @@ class Prepare:
         }
         write_json(self.out / "datalist.json", {**head, **listed})
 
-    def entry(self, one: Found) -> dict[str, str]:
+    def entry(self, one: Found) -> dict[str, Any]:
         """An image's line in the datalist; a patient only where one is known: a guess protects nobody."""
         file: PurePath = (one.written or one.path).relative_to(self.out)
         known = one.patient_from != "image" or one.kind == "nifti"
@@ -258,4 +267,5 @@ class Prepare:
             "image": file.as_posix(),
             "label": one.label,
             **({"patient": one.patient} if known else {}),
+            **({"groups": dict(one.groups)} if one.groups else {}),
         }

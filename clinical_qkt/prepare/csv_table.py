@@ -48,7 +48,7 @@ class Table:
             self.whole[column] += 1
             return whole[1] if int(whole[1]) else "0"
         for pattern, what in (
-            (_FRACTION, "is a fraction; a class or a patient has a name or a whole number"),
+            (_FRACTION, "is a fraction; a class, a patient or a group has a name or a whole number"),
             (_SHORTENED, "is a number that a spreadsheet has shortened, so its digits are lost"),
         ):
             if pattern.fullmatch(cell):

@@ -65,6 +65,7 @@ class Found:
         readable: whether it could be decoded.
         patient: salted hash; ``patient_from`` says what it was made of.
         identity: what the patient can be told by.
+        groups: columns and values by which results are told apart.
         section: where the source says it.
         shape: channels, then sizes in MONAI's order.
         spacing: mm along each axis; None if not known.
@@ -86,6 +87,7 @@ class Found:
     patient: str = ""
     patient_from: PatientFrom = "image"
     identity: Identity = Identity()
+    groups: tuple[tuple[str, str], ...] = ()
     section: Section | None = None
     shape: tuple[int, ...] = ()
     spacing: tuple[float, ...] | None = None

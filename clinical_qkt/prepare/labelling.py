@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Protocol
@@ -15,6 +16,8 @@ from clinical_qkt.errors import InputError
 from clinical_qkt.names import shown
 from clinical_qkt.prepare.attributes import refuse_attribute
 from clinical_qkt.prepare.csv_table import Table, file_key, read_table
+from clinical_qkt.prepare.groups import NEEDS_TABLE, groups_of
+from clinical_qkt.prepare.groups import WHERE as GROUPS
 
 WHERE = "--labels"
 TABLES = (".csv", ".tsv", ".txt")
@@ -28,10 +31,12 @@ class Label:
     Attributes:
         name: of the class.
         patient: whom the image shows, as the table says; empty where it does not. Stays in memory.
+        groups: columns and values by which results are told apart.
     """
 
     name: str
     patient: str = ""
+    groups: tuple[tuple[str, str], ...] = ()
 
 
 class Labelling(Protocol):
@@ -100,11 +105,12 @@ class TableLabels:
     used: set[str] = field(default_factory=set)
 
     @classmethod
-    def read(cls, path: Path, *, labelled: bool = True) -> TableLabels:
+    def read(cls, path: Path, *, labelled: bool = True, groups: Sequence[str] = ()) -> TableLabels:
         """Read a table, see ``csv_table``.
 
         Args:
             labelled: without it the table names patients, and need not name labels.
+            groups: further columns to read.
 
         Raises:
             InputError: names the row, and repeats nothing of it.
@@ -123,14 +129,19 @@ class TableLabels:
             fix = "call it patient; or delete it, if it names no patients"
             raise InputError(f"has a column {shown(other)}, which is not read", where=WHERE, fix=fix)
         rows: dict[str, Label] = {}
-        labels = [Label(table.word(i, "label"), table.word(i, "patient")) for i, _ in enumerate(table.rows)]
+        labels = [
+            Label(table.word(i, "label"), table.word(i, "patient"), told)
+            for i, told in enumerate(groups_of(table, groups))
+        ]
         table.refuse_two_spellings("patient", [label.patient for label in labels])
         for i, ((_, cells), label) in enumerate(zip(table.rows, labels, strict=True)):
             if not cells[by] or not cells[needed]:
                 raise table.error(i, "a cell is empty", "fill it in, or delete the row")
             key = file_key(cells[by]) if by == "file" else cells[by]
             if rows.setdefault(key, label) != label:
-                problem = f"says another label or patient than an earlier row with the same {by}"
+                problem = (
+                    f"says another label or patient, or other groups, than an earlier row with the same {by}"
+                )
                 raise table.error(i, problem, "keep the right one")
         return cls("file" if by == "file" else "series", rows, dict(table.whole))
 
@@ -166,16 +177,21 @@ def _column_of_keys(table: Table) -> str | None:
     return found[0] if found else None
 
 
-def labelling_of(given: str) -> Labelling:
+def labelling_of(given: str, groups: Sequence[str] = ()) -> Labelling:
     """What ``--labels`` asks for: ``folder``, a CSV file or a DICOM keyword.
+
+    Args:
+        groups: further columns, which only a table has.
 
     Raises:
         InputError: it is none of them.
     """
+    if groups and not given.lower().endswith(TABLES):
+        raise InputError(NEEDS_TABLE, where=GROUPS, fix="give --labels TABLE.csv, or leave it out")
     if given == "folder":
         return FolderLabels()
     if given.lower().endswith(TABLES):
-        return TableLabels.read(Path(given))
+        return TableLabels.read(Path(given), groups=groups)
     if Path(given).is_file():
         fix = "save it as 'CSV UTF-8', with a name that ends in .csv"
         raise InputError("is a file, but no table with commas, semicolons or tabs", where=WHERE, fix=fix)

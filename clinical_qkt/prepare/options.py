@@ -32,6 +32,7 @@ class PrepareSettings:
         cutting: what to cut out by them.
         salt: the file of an earlier salt.
         bits: of grey pictures whose files have 16 and use fewer.
+        groups: columns of the table of labels by which results are told apart.
     """
 
     source: Path
@@ -47,6 +48,7 @@ class PrepareSettings:
     allow_mixed_sizes: bool = False
     allow_burned_in: bool = False
     bits: int | None = None
+    groups: tuple[str, ...] = ()
 
 
 def look_for(
@@ -86,7 +88,9 @@ def look_for(
         raise InputError("names no part", where="--parts", fix="give e.g. --parts anterior=1")
     if given.cutting.neither in given.cutting.parts:
         raise InputError("is called as a part is", where="--neither", fix="give another name")
-    table = TableLabels.read(Path(given.labels), labelled=False) if given.labels else None
+    table = None
+    if given.labels:
+        table = TableLabels.read(Path(given.labels), labelled=False, groups=given.groups)
     return Parts(salt, given.voxel_labels, given.cutting, table, scale, given.spacing, folder, given.seed)
 
 

@@ -42,8 +42,11 @@ def identity(header: Dataset, salt: Salt) -> Identity:
 
 
 def name_patient(one: Found, file: PurePath, salt: Salt, label: Label) -> None:
-    """Whom an image shows: as the table says, else its header, else its study; ``settle`` comes after."""
-    known = one.identity
+    """Whom an image shows: as the table says, else its header, else its study; ``settle`` comes after.
+
+    The groups that the table tells of it are noted, too.
+    """
+    known, one.groups = one.identity, label.groups
     if given := label.patient.strip(PADDING):
         one.identity = replace(known, table=salt.name("patient", "", given))
         one.patient, one.patient_from = one.identity.table, "table"

@@ -149,7 +149,7 @@ def _datalist(path: Path) -> SourceFiles:
             relative, file = PurePath(entry.image), path.parent / entry.image
             listed.append(Listed(section, at, file, label, entry.patient or ""))
             files.append((file, relative, kind_of(file) or "picture"))
-            rows[relative.as_posix()] = Label(label, entry.patient or "")
+            rows[relative.as_posix()] = Label(label, entry.patient or "", tuple(entry.groups.items()))
             sections[relative.as_posix()] = section
     refuse_leaks(listed, WHERE)
     return SourceFiles(
