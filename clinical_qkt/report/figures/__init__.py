@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import matplotlib
@@ -16,49 +16,51 @@ from clinical_qkt.report.figures.style import DPI, TYPE, WIDTH, finished
 from clinical_qkt.report.figures.worth import chosen, draw_base_rates, draw_decision, draw_precision_recall
 from clinical_qkt.summary_schema import TransferSummary
 
-__all__ = [
-    "DPI",
-    "WIDTH",
-    "draw_abstention",
-    "draw_answers",
-    "draw_base_rates",
-    "draw_calibration",
-    "draw_confusion",
-    "draw_decision",
-    "draw_false_alarms",
-    "draw_masks",
-    "draw_precision_recall",
-    "draw_recall",
-    "draw_thresholds",
-    "drawn",
-]
+__all__ = ["ALL", "DPI", "WIDTH", "chosen", "drawn", "wanted"]
+
+ALL: Mapping[str, Callable[[TransferSummary], Figure]] = {
+    "recall": draw_recall,
+    "base_rates": draw_base_rates,
+    "confusion": draw_confusion,
+    "false_alarms": draw_false_alarms,
+    "precision_recall": draw_precision_recall,
+    "decision": draw_decision,
+    "calibration": draw_calibration,
+    "abstention": draw_abstention,
+    "thresholds": draw_thresholds,
+    "masks": draw_masks,
+    "answers": draw_answers,
+}
+"""In the order of the report. Draw them with ``drawn``, which sets type and takes names as they are."""
+
+
+def drawn(summary: TransferSummary, names: Collection[str] = ALL) -> dict[str, Figure]:
+    """Every figure that this summary has something for, by name.
+
+    Args:
+        names: no others than these.
+    """
+    return {name: _draw(name, summary) for name in wanted(summary) if name in names}
+
+
+def wanted(summary: TransferSummary) -> list[str]:
+    """The names of the figures that this summary has something for, in the order of the report."""
+    after, query = summary.after, summary.student.query
+    given: dict[str, Any] = {
+        "base_rates": any(after.base_rates.values()),
+        "false_alarms": all(facts.called(summary, queried) for queried in query),
+        "precision_recall": summary.precision_recall,
+        "decision": chosen(summary),
+        "calibration": after.calibration.images,
+        "abstention": summary.abstention and any(p.answered for p in summary.abstention.points),
+        "thresholds": after.calibration.images,
+        "masks": summary.teachers,
+        "answers": any(g.told.distance is not None for g in facts.answered(summary)),
+    }
+    return [name for name in ALL if given.get(name, True)]
 
 
 # a dollar sign in another site's class name is one
 @matplotlib.rc_context({"font.size": TYPE, "axes.labelsize": TYPE, "text.parse_math": False})
-def drawn(summary: TransferSummary) -> dict[str, Figure]:
-    """Every figure that this summary has something for, by name."""
-    after = summary.after
-    wanted: dict[str, tuple[Callable[[TransferSummary], Figure], Any]] = {
-        "recall": (draw_recall, True),
-        "base_rates": (draw_base_rates, any(after.base_rates.values())),
-        "confusion": (draw_confusion, True),
-        "false_alarms": (draw_false_alarms, _others_tested(summary)),
-        "precision_recall": (draw_precision_recall, summary.precision_recall),
-        "decision": (draw_decision, chosen(summary)),
-        "calibration": (draw_calibration, after.calibration.images),
-        "abstention": (draw_abstention, _answered_at_all(summary)),
-        "thresholds": (draw_thresholds, after.calibration.images),
-        "masks": (draw_masks, summary.teachers),
-        "answers": (draw_answers, any(g.told.distance is not None for g in facts.answered(summary))),
-    }
-    return {name: finished(draw(summary)) for name, (draw, needed) in wanted.items() if needed}
-
-
-def _others_tested(summary: TransferSummary) -> bool:
-    return bool(summary.after.false_alarms.overall.images)
-
-
-def _answered_at_all(summary: TransferSummary) -> bool:
-    told = summary.abstention
-    return told is not None and any(p.answered for p in told.points)
+def _draw(name: str, summary: TransferSummary) -> Figure:
+    return finished(ALL[name](summary))

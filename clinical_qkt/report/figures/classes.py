@@ -9,20 +9,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from clinical_qkt.evidence.intervals import proportion
+from clinical_qkt.report import facts
 from clinical_qkt.report.figures import style
-from clinical_qkt.report.words import short as of_hundred
+from clinical_qkt.report.spelled import short as of_hundred
 from clinical_qkt.summary_schema import Row, TransferSummary
 
 NUMBERED = 12
-"""With more classes the grid has room for counts alone, not for how they changed."""
+"""With more classes there is less room for each: in the grid for counts alone, not for how they changed."""
 
 
 def draw_recall(summary: TransferSummary) -> Figure:
     """Recall per class before and after: dots with 95 % intervals, on a scale that starts where they are."""
     names, query = summary.names, set(summary.student.query)
     begin = style.start(_lows(summary))
-    figure = style.sheet(0.46 * len(names) + 1.6)
+    figure = style.sheet((0.46 if len(names) <= NUMBERED else 0.36) * len(names) + 1.6)
     axes = style.tidied(figure.subplots())
     for i, name in enumerate(names):
         before, after = (part.per_class[name] for part in (summary.before, summary.after))
@@ -31,7 +31,7 @@ def draw_recall(summary: TransferSummary) -> Figure:
         told = "not tested" if after.recall is None else f"{_of(before)} → {_of(after)}"
         axes.text(1.05, i, told, va="center", transform=axes.get_yaxis_transform())
     axes.set_yticks(range(len(names)), [_label(n, n in query) for n in names])
-    axes.tick_params("y", length=0)
+    axes.tick_params("y", length=0, pad=6)
     axes.set(ylim=(len(names) - 0.45, -0.6))
     style.span(axes, begin)
     axes.grid(axis="x", color="#dddddd", lw=0.7)
@@ -66,30 +66,19 @@ def draw_confusion(summary: TransferSummary) -> Figure:
 
 
 def draw_false_alarms(summary: TransferSummary) -> Figure:
-    """Of each other class, how many images are called a queried one; with exact intervals.
-
-    Where images name patients there are no intervals: those by image would be too narrow, and the counts do
-    not tell whose images they are.
-    """
-    names, counts = summary.names, summary.after.confusion
-    by_image = summary.after.tested.all.patients is None
-    figure, panels = style.stacked(len(summary.student.query), 0.3 * len(names) + 1.1)
+    """Of each other class, how many images are called a queried one; with intervals where these are known."""
+    figure, panels = style.stacked(len(summary.student.query), 0.3 * len(summary.names) + 1.1)
     for axes, name in zip(panels, summary.student.query, strict=True):
-        q = names.index(name)
-        others = [(n, row[q], sum(row)) for n, row in zip(names, counts, strict=True) if n != name]
-        others = sorted((o for o in others if o[2]), key=lambda o: -o[1] / o[2])
-        ends = [proportion(k, images) or [0.0, 1.0] for _, k, images in others]
-        for i, ((_, k, images), reach) in enumerate(zip(others, ends, strict=True)):
-            at = 100 * k / images
-            shown = [100 * end for end in reach] if by_image else [at, at]
-            style.whisker(axes, at, i, shown, upright=False, **style.DIAMOND)
-            axes.text(1.03, i, f"{k} of {images}", va="center", transform=axes.get_yaxis_transform())
-        axes.set_yticks(range(len(others)), [style.short(n) for n, *_ in others])
-        axes.tick_params("y", length=0)
-        most = max(
-            (100 * end[1] if by_image else 100 * o[1] / o[2] for o, end in zip(others, ends, strict=True))
-        )
-        axes.set(ylim=(len(others) - 0.5, -0.5), xlim=(0, min(100, max(10, 1.05 * most))))
+        told = facts.called(summary, name)
+        ends = [[100 * end for end in r.interval or [r.count / r.images] * 2] for r in told]
+        for i, (row, reach) in enumerate(zip(told, ends, strict=True)):
+            style.whisker(axes, 100 * row.count / row.images, i, reach, upright=False, **style.DIAMOND)
+            count = f"{row.count} of {row.images}"
+            axes.text(1.03, i, count, va="center", transform=axes.get_yaxis_transform())
+        axes.set_yticks(range(len(told)), [style.short(r.true) for r in told])
+        axes.tick_params("y", length=0, pad=8)
+        reached = 1.05 * max(high for _, high in ends)
+        axes.set(ylim=(len(told) - 0.5, -0.5), xlim=(0, min(100, max(10, reached))))
         axes.grid(axis="x", color="#dddddd", lw=0.7)
         axes.set_xlabel(f"of 100 images of the class, called\n{style.flat(name)}")
     return figure

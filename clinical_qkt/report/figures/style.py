@@ -76,10 +76,11 @@ def key(axes: Axes) -> None:
 
 
 def finished(figure: Figure) -> Figure:
-    """A figure of which all writing is made now, so that no setting of later changes it."""
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.get_ticklabels()
+    """A figure of which all places and all writing are settled now: no setting of later changes them."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")  # else saving lays it out twice more
     return figure
 
 
