@@ -53,13 +53,27 @@ class Stated(NamedTuple):
 
     Attributes:
         low, high: ends of the range of probabilities.
-        interval: of the share of right answers after, as if each image counted for itself; None without any.
+        interval: of the share of right answers after; None without any, and where images name patients.
     """
 
     low: float
     high: float
     before: Bin
     after: Bin
+    interval: list[float] | None
+
+
+class Called(NamedTuple):
+    """Of a class's test images, how many are called a queried one.
+
+    Attributes:
+        interval: of the share, where each image counts for itself; None where images name patients, for the
+            counts do not tell whose images they are.
+    """
+
+    true: str
+    count: int
+    images: int
     interval: list[float] | None
 
 
@@ -138,8 +152,25 @@ def bins(summary: Summary) -> list[Stated]:
     """A row for each range of stated probability that holds a test image before or after."""
     pairs = zip(summary.before.calibration.bins, summary.after.calibration.bins, strict=True)
     return [
-        Stated(a.low, a.high, b, a, proportion(_right(a), a.images)) for b, a in pairs if b.images or a.images
+        Stated(a.low, a.high, b, a, _interval(summary, _right(a), a.images))
+        for b, a in pairs
+        if b.images or a.images
     ]
+
+
+def called(summary: Summary, query: str) -> list[Called]:
+    """What images of other classes are called a queried one; those with the largest share come first."""
+    names, q = summary.names, summary.names.index(query)
+    rows = [
+        Called(true, row[q], sum(row), _interval(summary, row[q], sum(row)))
+        for true, row in zip(names, summary.after.confusion, strict=True)
+        if true != query and sum(row)
+    ]
+    return sorted(rows, key=lambda r: -r.count / r.images)
+
+
+def _interval(summary: Summary, count: int, images: int) -> list[float] | None:
+    return proportion(count, images) if summary.after.tested.all.patients is None else None
 
 
 def answered(summary: Summary) -> list[Given]:

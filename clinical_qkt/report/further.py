@@ -6,6 +6,7 @@ from clinical_qkt.evidence.parts import (
     Abstention,
     AbstentionPoint,
     Counted,
+    Difference,
     Gate,
     GateSource,
     InUse,
@@ -15,7 +16,7 @@ from clinical_qkt.evidence.parts import (
     Subgroup,
     Subgroups,
 )
-from clinical_qkt.report.facts import SURE, Summary
+from clinical_qkt.report.facts import SURE, TIED, Summary
 from clinical_qkt.report.spelled import (
     between,
     counted,
@@ -28,6 +29,7 @@ from clinical_qkt.report.spelled import (
     rates,
     short,
 )
+from clinical_qkt.summary_schema import AnsweredClass
 
 SCORES = {
     "max_probability": "the highest probability that it states",
@@ -79,9 +81,11 @@ def abstention_sentences(summary: Summary, part: Abstention) -> list[str]:
 def gate_sentences(part: Gate) -> list[str]:
     """When the model says 'none of these', what that is worth, and what it costs."""
     right, query = part.cost.right, part.cost.queried
+    unlike = ", or where a picture is unlike the hospital's own in brightness, contrast or sharpness"
     told = [
-        f"The model says “none of these” where {SCORES.get(part.score, part.score)} is low: below the limit "
-        f"that {percent(part.kept)} of 100 of the hospital's {part.validation_images:,} validation images pass."
+        f"The model says “none of these” where {SCORES.get(part.score, part.score)} is low: under a limit "
+        f"that {percent(part.kept)} of 100 of {part.validation_images:,} own validation images pass"
+        f"{unlike if part.unlike else ''}."
     ]
     if right.share is not None:
         told.append(
@@ -153,32 +157,48 @@ def row_name(row: Subgroup) -> str:
 
 def in_use_sentences(summary: Summary, part: InUse) -> list[str]:
     """How the new model differs from the one that is in use now."""
-    query, now = joined(summary.student.query), part.difference
+    query = summary.student.query
     told = [f"In use now is version {part.version}, tested on the same {counted(part.images, 'image')}."]
     if part.lacks:
         told.append(f"It does not have {joined(part.lacks)}: such images count as not recognised.")
     if part.beyond:
         told.append(f"It has {joined(part.beyond)}, which the new one does not: such answers count as wrong.")
-    for key, whose, more, fewer in (
-        ("query_recall", f"images of {query}", "recognises", "recognises"),
-        ("retained_recall", "images of the classes known before", "recognises", "recognises"),
-        ("false_alarms", "images of other classes", "calls", "calls"),
+    for key, what in (
+        ("query_recall", f"images of {joined(query)} the new one recognises {{}}"),
+        ("retained_recall", "images of the classes known before the new one recognises {}"),
+        ("false_alarms", f"images of other classes the new one calls {{}} {joined(query, 'or')}"),
     ):
-        found = now.get(key)
-        if found is None or found.share is None:
-            continue
-        tail = f" {joined(summary.student.query, 'or')}" if key == "false_alarms" else ""
-        which, verb = ("more", more) if found.share >= 0 else ("fewer", fewer)
-        amount = "as many" if found.share == 0 else f"{rate(abs(found.share))} {which}"
-        told.append(f"Of 100 {whose} the new one {verb} {amount}{tail}{_range(found.ci95)}.")
+        found = part.difference.get(key)
+        if found is not None and found.share is not None:
+            within = f" (probably {change_ends(found)})" if found.ci95 else ""
+            told.append(f"Of 100 {what.format(change(found))}{within}.")
     return told
 
 
-def _range(interval: list[float] | None) -> str:
-    if not interval:
-        return ""
-    low, high = (f"{100 * end + 0.0:+.1f}" for end in interval)
-    return f" (the difference probably lies between {low} and {high})"
+def change(found: Difference | None) -> str:
+    """From the model in use to the new one, of 100.
+
+    >>> change(Difference(share=0.047, ci95=[-0.01, 0.1], images=64)), change(None)
+    ('4.7 more', '–')
+    """
+    return "–" if found is None or found.share is None else _more(found.share)
+
+
+def change_ends(found: Difference | None) -> str:
+    """And its interval.
+
+    >>> change_ends(Difference(share=0.047, ci95=[-0.01, 0.1], images=64))
+    '1.0 fewer to 10 more'
+    """
+    if found is None or not found.ci95:
+        return "–"
+    return " to ".join(map(_more, found.ci95))
+
+
+def _more(share: float) -> str:
+    if abs(share) < TIED:
+        return "as many"
+    return f"{rate(abs(share))} {'more' if share > 0 else 'fewer'}"
 
 
 def benefit_sentences(part: NetBenefit) -> list[str]:
@@ -205,6 +225,24 @@ def curve_sentence(part: PrecisionRecall) -> str:
         f"{part.query}, at a prevalence of {prevalence(part.prevalence)} ({whose}): average precision "
         f"{percent(part.average_precision)} of 100, probably {between(part.ci95)}."
     )
+
+
+def thinned(part: PrecisionRecall) -> list[tuple[float, float]]:
+    """About eleven points of a precision-recall curve, from the highest recall to the lowest."""
+    pairs = list(zip(part.recall, part.precision, strict=True))
+    return pairs[:: max(1, -(-len(pairs) // 11))]
+
+
+def made_of(row: AnsweredClass) -> str:
+    """What an answer by statistics was made of, as far as its sender tells.
+
+    >>> made_of(AnsweredClass.model_validate({"class": "a", "kind": "private_mean", "count": 94.0,
+    ...                                       "unit": "patient"}))
+    'about 94 patients, noised'
+    """
+    if row.kind is None or row.count is None:
+        return "–"
+    return f"about {row.count:,.0f} {row.unit}s, noised" if row.unit else f"about {row.count:,.0f} images"
 
 
 def _most(value: Counted) -> str:

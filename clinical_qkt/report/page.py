@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import base64
+import re
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import matplotlib
 from matplotlib.figure import Figure
 
 from clinical_qkt import __version__
+from clinical_qkt.evidence.failures import PLACE
 from clinical_qkt.files import write_text, write_whole
-from clinical_qkt.report import alternatives, facts, figures, words
+from clinical_qkt.report import (
+    alternatives,
+    facts,
+    figures,
+    further,
+    headline,
+    practice,
+    rule,
+    spelled,
+    words,
+)
 from clinical_qkt.report.facts import Summary
+
+FILTERS = ("counted", "day", "digest", "ends", "joined", "lost", "lost_ends", "percent", "rates", "short")
 
 
 def write(folder: Path, summary: Summary) -> None:
@@ -28,7 +43,8 @@ def write(folder: Path, summary: Summary) -> None:
         path = folder / "figures" / f"{name}.png"
         save(path, figure)
         pictures[name] = base64.b64encode(path.read_bytes()).decode("ascii")
-    write_text(folder / "report.html", page(summary, pictures))
+    listed = (folder / PLACE).is_file()
+    write_text(folder / "report.html", page(summary, pictures, failures=listed))
 
 
 @matplotlib.rc_context({"text.parse_math": False})  # labels of ticks are made only now
@@ -37,12 +53,50 @@ def save(path: Path, figure: Figure, dpi: int = figures.DPI) -> None:
     write_whole(path, partial(figure.savefig, dpi=dpi, metadata={"Software": None}))
 
 
-def page(summary: Summary, pictures: dict[str, str]) -> str:
+def page(summary: Summary, pictures: dict[str, str], *, failures: bool = False) -> str:
     """The report's HTML.
 
     Args:
         pictures: the figures by name, as PNG in base 64.
+        failures: whether the list of wrong answers lies beside it, see ``evidence.failures``.
     """
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            s=summary,
+            names=summary.names,
+            pictures=pictures,
+            alternatives={name: tell(summary) for name, tell in alternatives.ALL.items() if name in pictures},
+            facts=facts,
+            further=further,
+            headline=headline,
+            practice=practice,
+            rule=rule,
+            spelled=spelled,
+            words=words,
+            untested=facts.untested(summary),
+            few=facts.few(summary),
+            mistakes=facts.mistakes(summary),
+            answered=facts.answered(summary),
+            relabelled=facts.relabelled(summary),
+            failures=PLACE.as_posix() if failures else None,
+            plain_id=plain(summary.identity.report_id),
+            version=__version__,
+        )
+    )
+
+
+def plain(told: str) -> str:
+    """Letters, digits and hyphens alone, as may stand in a style sheet.
+
+    >>> plain('1A2B-3C4D"} </style>')
+    '1A2B-3C4Dstyle'
+    """
+    return re.sub(r"[^0-9A-Za-z-]", "", told)[:40]
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("clinical_qkt"),
         autoescape=True,  # names of classes and sites come from other sites
@@ -50,24 +104,14 @@ def page(summary: Summary, pictures: dict[str, str]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "percent": words.percent,
-        "points": words.points,
-        "joined": words.joined,
-        "counted": words.counted,
-        "short": words.short,
-    }
-    return environment.get_template("report.html.j2").render(
-        s=summary,
-        names=facts.names_of(summary),
-        pictures=pictures,
-        alternatives={name: tell(summary) for name, tell in alternatives.ALL.items() if name in pictures},
-        facts=facts,
-        words=words,
-        untested=facts.untested(summary),
-        few=facts.few(summary),
-        mistakes=facts.mistakes(summary),
-        answered=facts.answered(summary),
-        relabelled=facts.relabelled(summary),
-        version=__version__,
-    )
+    told: dict[str, Any] = {name: getattr(spelled, name) for name in FILTERS}
+    environment.filters |= {**told, "points": words.points, "rate": _rate, "decimal": _decimal}
+    return environment
+
+
+def _rate(share: float | None) -> str:
+    return "unknown" if share is None else spelled.signs(spelled.rate(share))
+
+
+def _decimal(value: float, digits: int = 1) -> str:
+    return f"{value + 0.0:.{digits}f}"

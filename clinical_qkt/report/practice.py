@@ -59,11 +59,10 @@ def told_by(summary: Summary) -> str:
     query = summary.student.query
     own = [n for n in query if n in summary.student.prevalence]
     if len(own) == len(query):
-        return "How common the class is stands in the hospital's own settings (prevalence)."
-    which = "" if not own else f" of {joined([n for n in query if n not in own])}"
+        return "The hospital told how common the class is there (prevalence in its settings)."
+    which = f" of {joined([n for n in query if n not in own])}"
     return (
-        f"The hospital did not say how common images{which} are in daily practice (prevalence in its "
-        "settings); what follows are examples."
+        f"How common images{which} are there was not told (prevalence in the hospital's settings): examples."
     )
 
 

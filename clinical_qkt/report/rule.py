@@ -16,6 +16,13 @@ KINDS = {MET: "yes", FAILED: "no", OPEN: "open"}
 """How an outcome is marked where it is drawn."""
 OWN, DEFAULT = "hospital", "default"
 UNKNOWN = "unknown"
+SHORT = {
+    "query_recall": "Recognised",
+    "false_alarms": "False alarms",
+    "forgetting": "Lost on average",
+    "worst_forgetting": "Lost by a single class",
+    "calibration_error": "Stated probabilities",
+}
 
 
 class Line(NamedTuple):
@@ -87,10 +94,10 @@ def open_lines(summary: Summary) -> list[str]:
     """For each line that is not known: how many images would decide it."""
     query = joined(summary.student.query)
     told = []
-    for line, c in zip(lines(summary), summary.criteria, strict=True):
+    for c in summary.criteria:
         if c.outcome == OPEN:
             sentence = needed(c).replace("the queried classes", query)
-            told.append(f"{line.what.split(':')[0]}: {sentence}.")
+            told.append(f"{SHORT[c.name]}: {sentence}.")
     return told
 
 
@@ -114,7 +121,7 @@ def whose(summary: Summary) -> str:
 def tries(summary: Summary) -> str:
     """What else was judged on the same test images: who tries often finds a model that passes by chance."""
     rule, since = summary.rule, summary.rule.used_since
-    begun = f" This rule has been in use on them since {day(since)}." if since else ""
+    begun = f" This rule is in use on them since {day(since)}." if since else ""
     if not rule.judged_before and not rule.rules_before:
         return (
             f"On these test images no other model was judged before, as this hospital's ledger tells.{begun}"

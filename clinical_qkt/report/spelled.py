@@ -139,6 +139,18 @@ def lost(share: float | None) -> str:
     return f"{'lost' if share > 0 else 'gained'} {signs(rate(abs(share)))}"
 
 
+def lost_ends(interval: Sequence[float] | None) -> str:
+    """The interval of a loss.
+
+    >>> lost_ends([-0.004, 0.032]), lost_ends(None)
+    ('gained 0.4 to lost 3.2', '–')
+    """
+    if not interval:
+        return "–"
+    low, high = (lost(end) for end in interval)
+    return f"{low} to {high.removeprefix('lost ') if low.startswith('lost') else high}"
+
+
 def ends(interval: Sequence[float] | None) -> str:
     """An interval in a table.
 

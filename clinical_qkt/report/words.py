@@ -5,7 +5,7 @@ from __future__ import annotations
 from clinical_qkt.report import facts
 from clinical_qkt.report.facts import Group, Mistake, Summary
 from clinical_qkt.report.headline import answer_sentence, few_sentences, verdict
-from clinical_qkt.report.spelled import between, counted, hundred, joined, percent, points, rate, short
+from clinical_qkt.report.spelled import between, counted, hundred, joined, lost, percent, points, rate, short
 
 __all__ = [
     "alarm_sentence",
@@ -21,6 +21,7 @@ __all__ = [
     "percent",
     "points",
     "short",
+    "spent_sentence",
     "threshold_sentences",
     "verdict",
 ]
@@ -99,6 +100,20 @@ def default_sentence(summary: Summary, name: str) -> str:
         f"{found} It calls {name} {rate(d.false_alarms / d.others)} of 100 images of other classes "
         f"({d.false_alarms} of {d.others})."
     )
+
+
+def spent_sentence(summary: Summary) -> str:
+    """What phase 2 found to be lost on own validation images; goes on after 'on … validation images'."""
+    fit = summary.method.fit
+    mean, worst = fit.val_points_spent / 100, fit.val_points_worst / 100
+    each = f"the class that lost most {lost(worst)}" if worst > facts.TIED else "no class lost anything"
+    within = (
+        ""
+        if fit.val_within_budget
+        else ": learning the class cost more than the budget before any of it could be spent, so the least "
+        "costly setting was taken"
+    )
+    return f"the classes {lost(mean)} on average, and {each}{within}."
 
 
 def threshold_sentences(summary: Summary, name: str) -> list[str]:

@@ -10,8 +10,12 @@ import pytest
 
 from clinical_qkt import metrics
 from clinical_qkt.acceptance import Acceptance
+from clinical_qkt.evidence.abstention import abstention
 from clinical_qkt.evidence.criteria import decision
+from clinical_qkt.evidence.intervals import proportion
 from clinical_qkt.evidence.losses import lost
+from clinical_qkt.evidence.net_benefit import net_benefit
+from clinical_qkt.evidence.precision_recall import precision_recall
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.summary import evaluation
 from clinical_qkt.summary_schema import SCHEMA, TransferSummary
@@ -32,6 +36,7 @@ def made(
     patients: int | None = None,
     prevalence: float | None = None,
     own: tuple[str, ...] = (),
+    further: bool = False,
     **rule: Any,
 ) -> Summary:
     """A finished transfer's summary.
@@ -43,6 +48,7 @@ def made(
         patients: whose images these are, so many by turns; nobody is named if None.
         prevalence: of the first queried class, in percent.
         own: the parts of the rule that the hospital wrote itself.
+        further: with the parts that a summary may lack.
         rule: see ``Acceptance``.
     """
     names = [*known, *query]
@@ -105,11 +111,82 @@ def made(
                 "limits": asked.limits(budget),
                 "used_since": "2026-11-20T08:00:00+00:00",
             },
+            **(parts(stated[1], truth, names, columns, prevalence, whose) if further else {}),
             "untrusted_packages": [],
             "bytes_received": 12_345,
             "seconds": {},
         }
     )
+
+
+def parts(
+    stated: Any, truth: Any, names: list[str], query: list[int], prevalence: float | None, whose: Any
+) -> dict[str, Any]:
+    """Abstention, worth and precision of these answers; gate, groups and the model in use as they may be."""
+    shares = [None] if prevalence is None else [None, prevalence / 100]
+    every = [(c, names[c], p, whose) for c in query for p in shares]
+    worth = [net_benefit(stated, truth, *each) for each in every]
+    curves = [precision_recall(stated, truth, *each, draws=20) for each in every]
+    some, few = counted(9, 12), counted(1, 40)
+    return {
+        "abstention": abstention(stated, truth, query, whose).model_dump(),
+        "net_benefit": [part.model_dump() for part in worth if part],
+        "precision_recall": [part.model_dump() for part in curves if part],
+        "gate": {
+            "score": "max_logit",
+            "threshold": 1.5,
+            "kept": 0.95,
+            "validation_images": 30,
+            "candidates": [{"score": "max_logit", "auroc": 0.9}],
+            "unlike": True,
+            "cost": {"retained": few, "queried": few, "right": few},
+            "sources": [
+                {"name": "cow", "kind": "hidden class", "images": 12, "auroc": 0.8, "ci95": [0.6, 0.9]}
+                | {"refused": some},
+                {"name": "", "kind": "noise and shapes", "images": 12, "auroc": None, "ci95": None}
+                | {"refused": counted(0, 0)},
+            ],
+        },
+        "subgroups": {
+            "minimum": 10,
+            "unit": "images",
+            "columns": [{"column": "sex", "values": [group("f", 12), group(None, None)], "suppressed": 1}],
+            "smallest_query_recall": {"column": "sex", "value": "f", "recall": some},
+            "smallest_retained_recall": None,
+        },
+        "in_use": {
+            "version": "2",
+            "weights_sha256": "e5" * 32,
+            "classes": names[:-1],
+            "lacks": names[-1:],
+            "beyond": ["cow"],
+            "images": len(truth),
+            "per_class": dict.fromkeys(names, some),
+            "query_recall": 0.75,
+            "query_recall_ci95": some["ci95"],
+            "retained_recall": 0.75,
+            "retained_recall_ci95": some["ci95"],
+            "false_alarms": few,
+            "difference": {
+                "query_recall": {"share": 0.125, "ci95": [-0.05, 0.3], "images": 30},
+                "retained_recall": {"share": 0.0, "ci95": [-0.02, 0.02], "images": 120},
+                "false_alarms": {"share": -0.0125, "ci95": [-0.03, 0.004], "images": 120},
+            },
+            "difference_by_class": {n: {"share": 0.125, "ci95": [-0.05, 0.3], "images": 30} for n in names},
+        },
+    }
+
+
+def counted(count: int, images: int) -> dict[str, Any]:
+    share = count / images if images else None
+    return {"count": count, "images": images, "share": share, "ci95": proportion(count, images)}
+
+
+def group(value: str | None, images: int | None) -> dict[str, Any]:
+    """A group, all of whose figures are suppressed if it has no number of images."""
+    told = ("query_recall", "retained_recall", "retained_recall_before", "false_alarms")
+    figures = dict.fromkeys(told, counted(9, images) if images else None)
+    return {"value": value, "images": images, "patients": None, **figures}
 
 
 def identity() -> dict[str, Any]:
