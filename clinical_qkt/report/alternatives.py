@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from clinical_qkt.report import facts, figures, further, practice
+from clinical_qkt.report import facts, figures, further, practice, worth
 from clinical_qkt.report.headline import alarms_sentence, answer_sentence
 from clinical_qkt.report.spelled import counted, joined, percent
 from clinical_qkt.report.words import calibration_sentences, mistake_sentence
@@ -43,9 +43,9 @@ def false_alarms(summary: TransferSummary) -> str:
     """Of the classes that are called a queried one."""
     told = []
     for name in summary.student.query:
-        if first := next((row for row in facts.called(summary, name) if row.count), None):
+        if first := next((row for row in facts.called(summary, name) if row.hits), None):
             images = counted(first.images, "image")
-            told.append(f"Most often called {name}: {first.true}, {first.count} of {images}.")
+            told.append(f"Most often called {name}: {first.true}, {first.hits} of {images}.")
         else:
             told.append(f"No image of another class is called {name}.")
     shown = "Dots by class: of 100 images of other classes, how many are called a queried one."
@@ -54,14 +54,14 @@ def false_alarms(summary: TransferSummary) -> str:
 
 def precision_recall(summary: TransferSummary) -> str:
     """Of the precision-recall curves."""
-    told = " ".join(map(further.curve_sentence, summary.precision_recall))
+    told = " ".join(map(worth.curve_sentence, summary.precision_recall))
     shown = "Curves: the more images of a queried class are found, the fewer of those called so are right."
     return f"{shown} {told} {TABLE}"
 
 
 def decision(summary: TransferSummary) -> str:
     """Of the decision curves."""
-    told = " ".join(s for c in figures.chosen(summary) for s in further.benefit_sentences(c))
+    told = " ".join(s for c in figures.chosen(summary) for s in worth.benefit_sentences(c))
     shown = "Curves by threshold: hits less weighed false alarms, against calling every image so, and none."
     return f"{shown} {told} {TABLE}"
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from clinical_qkt import metrics
 from clinical_qkt.evidence.intervals import proportion
-from clinical_qkt.summary_schema import AnsweredClass, Bin, Evaluation, TransferSummary
+from clinical_qkt.summary_schema import AnsweredClass, Bin, Evaluation, Threshold, TransferSummary
 
 Summary = TransferSummary
 SURE = 0.9
@@ -72,7 +72,7 @@ class Called(NamedTuple):
     """
 
     true: str
-    count: int
+    hits: int
     images: int
     interval: list[float] | None
 
@@ -128,11 +128,17 @@ def defaults(summary: Summary) -> dict[str, Default]:
     told = {}
     for name in summary.student.query:
         q = names.index(name)
-        called = sum(row[q] for row in counts)
+        named = sum(row[q] for row in counts)
         images = sum(counts[q])
-        others = sum(map(sum, counts)) - images
-        told[name] = Default(counts[q][q], images, called - counts[q][q], others)
+        others = sum(n for row in counts for n in row) - images
+        told[name] = Default(counts[q][q], images, named - counts[q][q], others)
     return told
+
+
+def tenths(summary: Summary, name: str) -> list[Threshold]:
+    """The lowest and the highest threshold of a queried class, and the whole tenths between them."""
+    rows = summary.after.thresholds[name]
+    return [r for r in rows if r in (rows[0], rows[-1]) or round(100 * r.threshold) % 10 == 0]
 
 
 def sure_and_unsure(part: Evaluation) -> tuple[Group | None, Group | None]:
@@ -164,9 +170,9 @@ def called(summary: Summary, query: str) -> list[Called]:
     rows = [
         Called(true, row[q], sum(row), _interval(summary, row[q], sum(row)))
         for true, row in zip(names, summary.after.confusion, strict=True)
-        if true != query and sum(row)
+        if true != query and any(row)
     ]
-    return sorted(rows, key=lambda r: -r.count / r.images)
+    return sorted(rows, key=lambda r: -r.hits / r.images)
 
 
 def _interval(summary: Summary, count: int, images: int) -> list[float] | None:

@@ -1,4 +1,4 @@
-"""Sentences of the report's further parts: the model in use, abstention, the gate, subgroups, net benefit."""
+"""Sentences of the report's further parts: the model in use, abstention, the gate, subgroups."""
 
 from __future__ import annotations
 
@@ -10,21 +10,17 @@ from clinical_qkt.evidence.parts import (
     Gate,
     GateSource,
     InUse,
-    NetBenefit,
-    PrecisionRecall,
     SmallestRecall,
     Subgroup,
     Subgroups,
 )
 from clinical_qkt.report.facts import SURE, TIED, Summary
 from clinical_qkt.report.spelled import (
-    between,
     counted,
     ends,
     hundred,
     joined,
     percent,
-    prevalence,
     rate,
     rates,
     short,
@@ -58,23 +54,21 @@ def abstention_sentences(summary: Summary, part: Abstention) -> list[str]:
     query, level = joined(summary.student.query, "or"), f"{100 * SURE:.0f} %"
     if not point.answered:
         return [f"It is never {level} sure: a person would have to look at all {part.images:,} test images."]
-    verb = "is" if point.wrong == 1 else "are"
     most = f", it may be as many as {rate(point.ci95[1])} of 100" if point.ci95 else ""
-    wrong = f"{point.wrong or 'none'} {verb} wrong (of {counted(point.answered, 'image')}{most})"
+    wrong = f"{point.wrong or 'none'} {_is(point.wrong)} wrong (of {counted(point.answered, 'image')}{most})"
     told = [
         f"Where it is less than {level} sure, {point.looked_at:,} of {counted(part.images, 'image')}, let a "
         f"person look; of the rest {wrong}."
         if point.looked_at
         else f"It is at least {level} sure of all {counted(part.images, 'image')}: {wrong}."
     ]
-    missed, alarms = point.missed, point.false_alarms
-    if missed.images:
-        told.append(
-            f"Of the rest, {missed.count} of {counted(missed.images, 'image')} of {query} are missed."
-        )
-    if alarms.images:
-        of = counted(alarms.images, "image")
-        told.append(f"Of the rest, {alarms.count} of {of} of other classes are called {query}.")
+    for value, whose, what in (
+        (point.missed, query, "missed"),
+        (point.false_alarms, "other classes", f"called {query}"),
+    ):
+        if value.images:
+            of = f"{value.count} of {counted(value.images, 'image')} of {whose}"
+            told.append(f"Of the rest, {of} {_is(value.count)} {what}.")
     return told
 
 
@@ -89,11 +83,14 @@ def gate_sentences(part: Gate) -> list[str]:
     ]
     if right.share is not None:
         told.append(
-            f"The cost: of {counted(right.images, 'test image')} that it names rightly, {right.count} are "
-            f"held back ({rate(right.share)} of 100, {_most(right)})."
+            f"The cost: of {counted(right.images, 'test image')} that it names rightly, {right.count} "
+            f"{_is(right.count)} held back ({rate(right.share)} of 100, {_most(right)})."
         )
     if query.share is not None:
-        told.append(f"Of {counted(query.images, 'image')} of a queried class, {query.count} are held back.")
+        told.append(
+            f"Of {counted(query.images, 'image')} of a queried class, {query.count} {_is(query.count)} held "
+            "back."
+        )
     return told
 
 
@@ -201,38 +198,6 @@ def _more(share: float) -> str:
     return f"{rate(abs(share))} {'more' if share > 0 else 'fewer'}"
 
 
-def benefit_sentences(part: NetBenefit) -> list[str]:
-    """Between which thresholds the model is worth more than calling every image so, or none."""
-    better = [p.threshold for p in part.points if p.ci95[0] > max(p.call_all, p.call_none)]
-    whose = f"at a prevalence of {prevalence(part.prevalence)}"
-    whose += " (the test images')" if part.prevalence_from == "test images" else " (the hospital's own)"
-    if not better:
-        return [
-            f"{part.query}, {whose}: at no threshold is it shown that the model is worth more than calling "
-            "every image so, or none."
-        ]
-    low, high = (f"{100 * t:.0f} %" for t in (min(better), max(better)))
-    return [
-        f"{part.query}, {whose}: with thresholds from {low} to {high} the model is worth more than calling "
-        "every image so, or none, even at the bad end of its interval."
-    ]
-
-
-def curve_sentence(part: PrecisionRecall) -> str:
-    """The area below a precision-recall curve."""
-    whose = "the test images'" if part.prevalence_from == "test images" else "the hospital's own"
-    return (
-        f"{part.query}, at a prevalence of {prevalence(part.prevalence)} ({whose}): average precision "
-        f"{percent(part.average_precision)} of 100, probably {between(part.ci95)}."
-    )
-
-
-def thinned(part: PrecisionRecall) -> list[tuple[float, float]]:
-    """About eleven points of a precision-recall curve, from the highest recall to the lowest."""
-    pairs = list(zip(part.recall, part.precision, strict=True))
-    return pairs[:: max(1, -(-len(pairs) // 11))]
-
-
 def made_of(row: AnsweredClass) -> str:
     """What an answer by statistics was made of, as far as its sender tells.
 
@@ -243,6 +208,10 @@ def made_of(row: AnsweredClass) -> str:
     if row.kind is None or row.count is None:
         return "–"
     return f"about {row.count:,.0f} {row.unit}s, noised" if row.unit else f"about {row.count:,.0f} images"
+
+
+def _is(n: int) -> str:
+    return "is" if n == 1 else "are"
 
 
 def _most(value: Counted) -> str:

@@ -25,8 +25,10 @@ from clinical_qkt.report import (
     rule,
     spelled,
     words,
+    worth,
 )
 from clinical_qkt.report.facts import Summary
+from clinical_qkt.report.figures.worth import chosen
 
 FILTERS = ("counted", "day", "digest", "ends", "joined", "lost", "lost_ends", "percent", "rates", "short")
 
@@ -74,6 +76,8 @@ def page(summary: Summary, pictures: dict[str, str], *, failures: bool = False) 
             practice=practice,
             rule=rule,
             spelled=spelled,
+            chosen=chosen(summary),
+            worth=worth,
             words=words,
             untested=facts.untested(summary),
             few=facts.few(summary),

@@ -88,18 +88,18 @@ def _ends(interval: list[float]) -> str:
 
 
 def _nearly(share: float | None) -> str:
-    """With as many digits as show that it is not all, three at most.
+    """With as many digits as show that it is not all, two at most.
 
     >>> _nearly(0.9996), _nearly(1.0), _nearly(0.87), _nearly(None)
     ('99.96', '100', '87', '–')
     """
     if share is None:
         return "–"
-    for digits in range(4):
+    for digits in range(3):
         told = f"{100 * share:.{digits}f}"
         if share == 1 or float(told) < 100:
             return told
-    return ">99.999"
+    return ">99.99"
 
 
 def _of_thousand(value: float) -> str:

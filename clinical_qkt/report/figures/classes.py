@@ -70,10 +70,10 @@ def draw_false_alarms(summary: TransferSummary) -> Figure:
     figure, panels = style.stacked(len(summary.student.query), 0.3 * len(summary.names) + 1.1)
     for axes, name in zip(panels, summary.student.query, strict=True):
         told = facts.called(summary, name)
-        ends = [[100 * end for end in r.interval or [r.count / r.images] * 2] for r in told]
+        ends = [[100 * end for end in r.interval or [r.hits / r.images] * 2] for r in told]
         for i, (row, reach) in enumerate(zip(told, ends, strict=True)):
-            style.whisker(axes, 100 * row.count / row.images, i, reach, upright=False, **style.DIAMOND)
-            count = f"{row.count} of {row.images}"
+            style.whisker(axes, 100 * row.hits / row.images, i, reach, upright=False, **style.DIAMOND)
+            count = f"{row.hits} of {row.images}"
             axes.text(1.03, i, count, va="center", transform=axes.get_yaxis_transform())
         axes.set_yticks(range(len(told)), [style.short(r.true) for r in told])
         axes.tick_params("y", length=0, pad=8)
