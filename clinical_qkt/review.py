@@ -1,10 +1,10 @@
-"""The commands for looking back: transfers side by side, what left a site, records for a server."""
+"""The commands for looking back: transfers side by side, reports, what left a site, records for a server."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -44,6 +44,27 @@ def compare(
     run_compare(
         runs, console, mlflow=mlflow, site=site, sort=sort, machine=as_json, out=out, overwrite=overwrite
     )
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="A finished transfer's folder.")],
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Print report.html as a PDF; it takes Chromium.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="First make report.html again from summary.json.")
+    ] = False,
+    paper: Annotated[Literal["a4", "letter"] | None, typer.Option(help="Of the PDF. Default: a4.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The PDF. Default: report.pdf in the folder.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a PDF that is there.")] = False,
+) -> None:
+    """Print a transfer's report as a PDF.
+
+    Or make report.html again from summary.json.
+    """
+    from clinical_qkt.report.command import report as make
+
+    make(folder, console, again=again, as_pdf=pdf, paper=paper, out=out, overwrite=overwrite)
 
 
 def ledger(

@@ -51,7 +51,7 @@ def read_summary(content: str | bytes, where: str) -> tuple[TransferSummary, dic
             raise InputError(
                 f"has the schema '{plain(schema)}', this version of clinical-qkt reads '{SCHEMA}'",
                 where=where,
-                fix="run that transfer again with this version, or compare with the version that wrote it",
+                fix="run that transfer again with this version, or use the version that wrote it",
             )
         raise InputError(
             "is not the summary of a transfer",
