@@ -25,8 +25,9 @@ from clinical_qkt.data.transforms import show_progress as show_progress
 from clinical_qkt.data.transforms import symmetries as symmetries
 from clinical_qkt.errors import InputError, OutputError
 from clinical_qkt.errors import QKTError as QKTError
+from clinical_qkt.evidence.gated import read_gate
 from clinical_qkt.files import fingerprint, require_writable, sha256
-from clinical_qkt.handlers import EvaluationWriter, PredictionWriter
+from clinical_qkt.handlers import EvaluationWriter
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.made_for import MadeFor, require_made_for
@@ -36,6 +37,7 @@ from clinical_qkt.packages.card import Precision
 from clinical_qkt.packages.query import Query
 from clinical_qkt.packages.statement import DifferentialPrivacy
 from clinical_qkt.phases import TransferSettings
+from clinical_qkt.predictions import PredictionWriter
 from clinical_qkt.running import NOW, launched, plain_errors, running_workflow
 from clinical_qkt.running import check as check
 from clinical_qkt.running import launch as launch
@@ -311,9 +313,17 @@ def save_evaluation(path: str | Path, site: Site, task: str, loaded: store.Model
     return EvaluationWriter(Path(path), site, task, loaded, told)
 
 
-def save_predictions(path: str | Path, items: list[dict[str, Any]], labels: LabelSpace) -> PredictionWriter:
-    """A handler that writes one line an image: file, class, probability of each class."""
-    return PredictionWriter(Path(path), [name_of(Path(i["image"])) for i in items], labels)
+@plain_errors
+def save_predictions(
+    path: str | Path, items: list[dict[str, Any]], labels: LabelSpace, loaded: store.Model | None = None
+) -> PredictionWriter:
+    """A handler that writes one line an image: file, class, probability of each class.
+
+    Args:
+        loaded: the model; where a gate lies beside it, the file tells 'none of these' too.
+    """
+    door = read_gate(loaded.folder, loaded.card.weights_sha256) if loaded else None
+    return PredictionWriter(Path(path), [name_of(Path(i["image"])) for i in items], labels, door)
 
 
 def _leaving(site: Site, folder: Path, to: str, yes: bool) -> Leaving:

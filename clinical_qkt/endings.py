@@ -75,9 +75,9 @@ def evaluated(launch: Launch, site: Site, model: Path, result: Path) -> None:
     shown.print_places(Console(), places)
 
 
-def predicted(classes: Sequence[str], path: Path) -> None:
-    """After ``inference``."""
-    shown.print_predicted(Console(), classes, {"one line an image": path})
+def predicted(classes: Sequence[str], path: Path, refused: Sequence[bool] | None = None) -> None:
+    """After ``inference``; ``refused`` are the images that get 'none of these', None without a gate."""
+    shown.print_predicted(Console(), classes, {"one line an image": path}, refused)
 
 
 def shared(site: Site) -> None:

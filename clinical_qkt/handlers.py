@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -18,11 +16,10 @@ from monai.data.utils import set_rnd
 from monai.handlers import CheckpointLoader
 from monai.utils import set_determinism
 
-from clinical_qkt import __version__, endings, metrics, report
+from clinical_qkt import __version__, metrics, report
 from clinical_qkt.budget import retained_recall
 from clinical_qkt.errors import InputError, explained
-from clinical_qkt.files import fingerprint, sha256, write_json, write_text
-from clinical_qkt.labels import LabelSpace
+from clinical_qkt.files import fingerprint, sha256, write_json
 from clinical_qkt.packages.store import Model
 from clinical_qkt.sites import Site
 from clinical_qkt.targets import Images, answer, labels_of
@@ -265,29 +262,3 @@ class EvaluationWriter:
         report.print_per_class(rows, f"{self.site.site}: test images")
         if self.told:
             self.told()
-
-
-class PredictionWriter:
-    """Handler of the bundle's ``inference``: a CSV with one line an image."""
-
-    def __init__(self, path: Path, files: list[str], labels: LabelSpace) -> None:
-        self.path, self.files, self.labels = path, files, labels
-        self.parts: list[torch.Tensor] = []
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.COMPLETED, self.write)
-
-    def collect(self, engine: Engine) -> None:
-        output: Any = engine.state.output
-        self.parts.append(output["pred"].float().softmax(1).cpu())
-
-    def write(self, engine: Engine) -> None:
-        probabilities = torch.cat(self.parts).numpy()
-        text = io.StringIO()
-        lines = csv.writer(text)
-        lines.writerow(["file", "class", *(f"probability of {n}" for n in self.labels.names)])
-        for file, row in zip(self.files, probabilities, strict=True):
-            lines.writerow([file, self.labels[int(row.argmax())].name, *(f"{p:.4f}" for p in row)])
-        write_text(self.path, text.getvalue())
-        endings.predicted([self.labels[int(i)].name for i in probabilities.argmax(1)], self.path)

@@ -37,15 +37,31 @@ def print_trained(console: Console, site: str, rows: Mapping[str, Mapping[str, A
     print_places(console, places)
 
 
-def print_predicted(console: Console, classes: Sequence[str], places: Places) -> None:
-    """How often each class was given to new images."""
+def print_predicted(
+    console: Console, classes: Sequence[str], places: Places, refused: Sequence[bool] | None = None
+) -> None:
+    """How often each class was given to new images.
+
+    Args:
+        refused: of each image, whether the model says 'none of these'; None where it cannot.
+    """
     table = Table(title=f"{len(classes)} {'image' if len(classes) == 1 else 'images'}", title_justify="left")
     table.add_column("called")
     table.add_column("images", justify="right")
-    for name, count in Counter(classes).most_common():
+    kept = [name for i, name in enumerate(classes) if not (refused and refused[i])]
+    for name, count in Counter(kept).most_common():
         table.add_row(Text(name), str(count))
+    if refused is not None:
+        table.add_row(Text("(none of these)", style="italic"), str(sum(refused)))
     console.print(table)
-    console.print("An image of a class that the model does not have is called one of these all the same.")
+    if refused is None:
+        console.print("An image of a class that the model does not have is called one of these all the same.")
+    else:
+        console.print(
+            f"{sum(refused)} of {len(classes)} images look like none of the model's classes, or unlike the "
+            "site's own pictures: let a person look at them. Not every image of another class is noticed; "
+            "the report says how many are."
+        )
     print_places(console, places)
 
 

@@ -76,6 +76,7 @@ def test_each_stage_runs_with_the_stock_launcher(site, demo, tmp_path):
         rows = list(csv.DictReader(f))
     assert len(rows) == len(list((demo / "data" / "images").glob("*.png")))
     assert {r["class"] for r in rows} <= set(after.card.labels.names)
+    assert {r["none_of_these"] for r in rows} == {"yes", "no"}
     assert sum(float(rows[0][f"probability of {n}"]) for n in after.card.labels.names) == pytest.approx(
         1, abs=1e-3
     )

@@ -113,7 +113,7 @@ def test_the_other_stages_run_with_the_same_configs(hospitals, tmp_path):
     )
     with (tmp_path / "predictions.csv").open() as f:
         rows = list(csv.reader(f))
-    assert len(rows) == 1 + len(items) and len(rows[0]) == 2 + 3
+    assert len(rows) == 1 + len(items) and len(rows[0]) == 3 + 3
     bundle.run(
         [configs / "train.yaml", configs / "evaluate.yaml", site],
         result=str(tmp_path / "evaluation.json"),

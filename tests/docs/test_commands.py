@@ -276,7 +276,7 @@ def test_a_block_of_commands_runs_in_a_shell_as_it_stands(here):
 def test_classify_new_images(here, follow):
     assert follow("docs/how-to/classify-new-images.md") == {"clinical-qkt": 1}
     first = (here / "runs/classified/predictions.csv").read_text().splitlines()[0]
-    assert first.startswith("file,class,probability of ") and "probability of basophil" in first
+    assert first.startswith("file,class,none_of_these,probability of ") and "probability of basophil" in first
 
 
 def test_gain_a_class(here, follow):
