@@ -136,6 +136,8 @@ def _span(field: dict[str, Any], least: str, most: str) -> str:
     low, high = field.get(least, 0), field.get(most)
     if high is None:
         return f"{low:,} or more: " if low else ""
+    if low == high:
+        return f"{low:,}: "
     return f"{low:,} to {high:,} of: "
 
 

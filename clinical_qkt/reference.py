@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from clinical_qkt import summary_reference
 from clinical_qkt.cli import app
 from clinical_qkt.described import DIALECT, SHOWN, between_marks, bounds, plain, table, tidied
 from clinical_qkt.errors import QKTError
@@ -51,7 +52,7 @@ def files(root: Path) -> dict[Path, str]:
         commands = between_marks(commands, BY, name, block)
     schema = json.dumps(_file_schema(described, root), indent=2, ensure_ascii=False) + "\n"
     made = {root / SITE_PAGE: site, root / COMMANDS_PAGE: commands, root / SITE_SCHEMA: schema}
-    return made | packages.files(root)
+    return made | packages.files(root) | summary_reference.files(root)
 
 
 def site_schema() -> dict[str, Any]:

@@ -45,7 +45,7 @@ def files(root: Path) -> dict[Path, str]:
     blocks = {f"{name}_card": table(s) for name, s in schemas.items()}
     blocks["parts"] = "\n\n".join(
         f"### `{name}`\n\n{plain(part['description'])}\n\n{table(part)}"
-        for name, part in _parts(schemas).items()
+        for name, part in parts(schemas).items()
     )
     blocks["limits"] = limits()
     page = (root / PAGE).read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def limits() -> str:
     return "\n".join(["| of | at most |", "| --- | --- |", *(f"| {what} | {most} |" for what, most in rows)])
 
 
-def _parts(schemas: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def parts(schemas: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """What stands inside cards, each once, in the order in which a reader meets it."""
     found: dict[str, dict[str, Any]] = {}
     for made in schemas.values():

@@ -1,0 +1,225 @@
+"""The JSON Schema of ``summary.json``, and the tables of ``docs/reference/summary.md``, made from its model.
+
+``python -m clinical_qkt.reference`` writes them, with all other references. What a field means stands at the
+field where it takes more than its name, else below.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from clinical_qkt.described import DIALECT, between_marks, plain, table, tidied
+from clinical_qkt.packages.reference import SCHEMAS, parts
+from clinical_qkt.summary_schema import SCHEMA, TransferSummary
+
+BY = "clinical_qkt.summary_reference"
+PAGE = Path("docs/reference/summary.md")
+FILE = SCHEMAS / "transfer-summary.json"
+TOP = "TransferSummary"
+
+ANYWHERE = {
+    "ci95": "95 % interval; null where there is nothing to count.",
+    "images": "How many.",
+    "patients": "Whose images these are, how many; null where the list names nobody.",
+    "count": "How many of them.",
+    "share": "The same as a share.",
+    "site": "Whose it is.",
+    "classes": "The classes that it names.",
+    "query": "The queried class.",
+    "prevalence": "Share of the images that show the class.",
+    "prevalence_from": "Whose prevalence it is.",
+    "points": "The curve.",
+    "threshold": "The stated probability from which on.",
+    "weights_sha256": "Digest of the weights.",
+    "bytes": "Size of the package.",
+    "signature": "``trusted``, ``unsigned``, ``unknown key``; ``not checked`` for the site's own.",
+    "column": "Of the labels' table.",
+    "value": "What stands in the column; null where the table does not tell.",
+    "recall": "Share of the images that are recognised.",
+    "query_recall_ci95": "95 % interval of ``query_recall``.",
+    "retained_recall_ci95": "95 % interval of ``retained_recall``.",
+    "false_alarms": "Images of other classes that are called a queried one.",
+}
+"""By the name of the field, where it means the same in every part."""
+
+MEANINGS = {
+    f"{TOP}.schema": "This schema; its last part is the version.",
+    f"{TOP}.command": "What made it.",
+    f"{TOP}.version": "Of the software.",
+    f"{TOP}.seed": "The same seed gives the same figures.",
+    f"{TOP}.device": "On which it was computed.",
+    f"{TOP}.identity": "Which report this is, of what.",
+    f"{TOP}.data": "The datalist.",
+    f"{TOP}.student": "Who asked for what.",
+    f"{TOP}.teachers": "Whose models were received.",
+    f"{TOP}.answers": "Whose numbers were received.",
+    f"{TOP}.method": "Every choice of the method, and what came of them; more keys than these.",
+    f"{TOP}.before": "What the site's own model does on the test images.",
+    f"{TOP}.after": "What the new one does on the same test images.",
+    f"{TOP}.forgetting": "Recall before minus recall after, of the classes known before.",
+    f"{TOP}.verdict": "By the rule: one criterion that failed refuses, one that is open leaves it open.",
+    f"{TOP}.criteria": "The rule part by part, held against what was measured.",
+    f"{TOP}.budget": "What the site is willing to lose.",
+    f"{TOP}.rule": "The rule as a whole, and what else was judged on the same test images.",
+    f"{TOP}.abstention": "If the model answered only where it is sure; null if not looked at.",
+    f"{TOP}.gate": "When the model says 'none of these'; null if it never does.",
+    f"{TOP}.subgroups": "By the columns of the labels' table; null without such columns.",
+    f"{TOP}.net_benefit": "Decision curves of the queried classes.",
+    f"{TOP}.precision_recall": "Precision-recall curves of the queried classes.",
+    f"{TOP}.in_use": "Against the model that is in use now; null if there is none.",
+    f"{TOP}.untrusted_packages": "Packages that nobody vouches for, each with the reason.",
+    f"{TOP}.bytes_received": "From other sites.",
+    f"{TOP}.seconds": "By stage.",
+    "AbstentionPoint.wrong_share": "Of the answers given, the share that is wrong; null without any.",
+    "Agreement.share": "How often both models say the same; null without such images.",
+    "Aligned.class": "The teacher's class.",
+    "Aligned.as": "The student's; null if it has none like it.",
+    "Aligned.how": "``code``, ``name``, ``synonym``, ``merged``; "
+    "``no such class``, ``same name, other code``.",
+    "AnswerFacts.classes": "Of each queried class, what was told.",
+    "AnsweredClass.class": "The queried class.",
+    "AnsweredClass.kind": "What was told; null if nothing was.",
+    "AnsweredClass.declined": "Why nothing was told.",
+    "AnsweredClass.count": "Images, or patients of a private answer, then noised.",
+    "AnsweredClass.epsilon": "Of a private answer, the smaller the better; null of an exact one.",
+    "AnsweredClass.delta": "Of a private answer.",
+    "AnsweredClass.unit": "Whom a private answer protects: ``patient`` or ``image``.",
+    "AnsweredClass.distance": "From the other sites' answers, in spreads within a class.",
+    "AnsweredClass.limit": "How far it may be.",
+    "AnsweredClass.far_off": "Whether it is further.",
+    "BaseRate.ppv": "Of the answers that name the class, the share that is right; null if none would.",
+    "BaseRate.ppv_ci95": "95 % interval of ``ppv``.",
+    "BaseRate.npv": "Of the other answers, the share whose image does not show it.",
+    "BaseRate.npv_ci95": "95 % interval of ``npv``.",
+    "BaseRate.false_alarms_per_1000": "Of 1,000 images of all kinds.",
+    "BaseRate.false_alarms_per_1000_ci95": "Its 95 % interval.",
+    "BaseRate.missed_per_1000": "Images of the class that are called another, of 1,000 of all kinds.",
+    "BaseRate.missed_per_1000_ci95": "Its 95 % interval.",
+    "Bin.low": "From this probability on.",
+    "Bin.high": "Up to this one.",
+    "Budget.forgetting": "Points of recall, on average over the classes known before.",
+    "Calibration.bins": "Ten equal ones.",
+    "Criterion.name": "What it is about.",
+    "Criterion.asked": "From which side the limit holds.",
+    "Criterion.outcome": "Met: even the bad end of the interval keeps the limit; failed: no end does.",
+    "Criterion.written_by": "Whose limit it is; the software's is its default.",
+    "Data.name": "Of the data set.",
+    "Data.generated": "Whether its images are drawn and show no patients.",
+    "Data.sha256": "Digest of the datalist.",
+    "Data.skipped": "Images that were left out.",
+    "Data.skipped_because": "How many, by reason; no file names.",
+    "Data.test_data": "Where the test images come from.",
+    "Evaluation.tested": "How many images and patients stand behind the figures.",
+    "Evaluation.per_class": "By class, in the order of ``student.classes``, then ``student.query``.",
+    "Evaluation.calibration": "Whether the stated probabilities can be believed.",
+    "Evaluation.thresholds": "By queried class, if it were named from a probability on, 0.05 to 0.95.",
+    "Fit.val_points_spent": "Points lost on validation images.",
+    "Fit.val_points_worst": "By the class that lost most.",
+    "Fit.val_within_budget": "Whether that is within the forgetting budget.",
+    "Forgetting.per_class": "By class known before; below 0 it became better.",
+    "Forgetting.per_class_ci95": "Their 95 % intervals.",
+    "Forgetting.mean_ci95": "95 % interval of ``mean``.",
+    "Forgetting.mean_loss_ci95": "95 % interval of ``mean_loss``.",
+    "Forgetting.worst": "The largest loss of one class.",
+    "Forgetting.worst_class": "Which one; the first of several.",
+    "Forgetting.worst_ci95": "95 % interval of ``worst``.",
+    "Gate.validation_images": "How many of the site's own images set the threshold.",
+    "Gate.candidates": "All scores that were tried.",
+    "Gate.cost": "What it costs on the test images.",
+    "Gate.sources": "What it is worth.",
+    "GateCost.retained": "Of the classes known before.",
+    "GateCost.queried": "Of the queried classes.",
+    "GateScore.score": "What is measured of an image.",
+    "GateSource.name": "What these images are.",
+    "GateSource.kind": "Of which kind.",
+    "Groups.all": "All test images.",
+    "Groups.retained": "Those of classes known before.",
+    "Groups.queried": "Those of queried classes.",
+    "Identity.report_id": "Stands on every page of the report.",
+    "Identity.created": "When, as ISO 8601.",
+    "Identity.run_id": "Of the run in MLflow.",
+    "Identity.model_version": "In MLflow's registry; null if it is not registered.",
+    "Identity.data_sha256": "Digest of the datalist.",
+    "Identity.test_sha256": "Digest of the test images and their labels.",
+    "Identity.rule_sha256": "Digest of the rule.",
+    "Identity.commit": "Of the software; null if it is not known.",
+    "InUse.version": "In MLflow's registry.",
+    "Method.variant": "``committee``, ``distil``, ``statistics`` and others.",
+    "Method.started_from": "Whose network it started from.",
+    "Method.start_from": "What was asked for.",
+    "Method.head": "Of a transfer with statistics.",
+    "Method.max_epochs": "Of phase 1.",
+    "Method.refine_epochs": "Of phase 2.",
+    "Method.fit": "What phase 2 found on own validation images.",
+    "NetBenefitPoint.model": "If the class is called from the threshold on.",
+    "NetBenefitPoint.named_ci95": "95 % interval of ``named``.",
+    "NetBenefitPoint.call_all": "If every image were called so.",
+    "PrecisionRecall.precision": "At each of these recalls.",
+    "PrecisionRecall.average_precision": "The area below the curve.",
+    "Row.recall": "Of the class's images, the share that the model calls so.",
+    "Row.recall_ci95": "95 % interval of ``recall``.",
+    "Row.precision": "Of the test images that are called so, the share that shows it; see ``base_rates``.",
+    "Row.f1": "Harmonic mean of ``recall`` and ``precision``.",
+    "Row.auroc": "Of the class against all others.",
+    "Rule.sha256": "Digest of all limits.",
+    "Rule.limits": "By criterion, in points or of 100 images.",
+    "Student.classes": "The classes known before.",
+    "Student.query": "The queried classes.",
+    "Student.images": "How many, by section.",
+    "SubgroupColumn.values": "A row for each value.",
+    "Subgroups.unit": "What is counted for the minimum.",
+    "Subgroups.columns": "Of the labels' table.",
+    "Subgroups.smallest_query_recall": "Among all that may be shown; null if nothing may.",
+    "Subgroups.smallest_retained_recall": "The same of the classes known before.",
+    "TeacherFacts.alignment": "What each of its classes is here.",
+    "TeacherFacts.adapted": "How the student's images were prepared in another way for it.",
+    "TeacherFacts.mask": "By class, its score on noise probes.",
+    "TeacherFacts.known": "The classes that it is taken to know.",
+    "TeacherFacts.recall": "Of queried classes, what its card says of its own test images.",
+    "TeacherFacts.relevant": "Whether it knows a queried class.",
+    "TeacherFacts.asked": "Whether it took part.",
+    "TeacherFacts.agreement": "With the new model; null if 20 test images or more show each queried class.",
+    "TestData.origin": "Where they come from, and how they were chosen.",
+    "TestData.labelled_by": "Who labelled them, as a role.",
+    "TestData.reference": "Against what.",
+    "TestData.dates": "When they were taken.",
+    "TestData.device": "With which scanner, microscope, stain.",
+    "TestData.exclusions": "What was left out, and why.",
+    "Threshold.recognised": "Of the class's images, the share that reaches it; null without any.",
+    "Threshold.false_alarms": "Of the other images, the share that reaches it; null without any.",
+    "Threshold.images": "Of the class.",
+    "Threshold.others": "Images of other classes.",
+}
+
+
+def schema() -> dict[str, Any]:
+    """The summary's JSON Schema; keys may be added within a version."""
+    made = tidied(TransferSummary.model_json_schema(by_alias=True, mode="serialization"))
+    for part, held in {TOP: made, **made["$defs"]}.items():
+        for name, field in held["properties"].items():
+            if told := field.get("description") or MEANINGS.get(f"{part}.{name}") or ANYWHERE.get(name):
+                field["description"] = told
+    kind, _, number = SCHEMA.rpartition("/")
+    head = {
+        "$schema": DIALECT,
+        "$id": f"urn:{kind.replace('/', ':')}:{number}",
+        "title": SCHEMA,
+        "x-version": int(number),
+    }
+    return head | {k: v for k, v in made.items() if k != "title"}
+
+
+def files(root: Path) -> dict[Path, str]:
+    """The schema and the page, with their text; of the page only what stands between marks is replaced."""
+    made = schema()
+    blocks = {"summary": table(made)}
+    blocks["parts"] = "\n\n".join(
+        f"### `{name}`\n\n{plain(part['description'])}\n\n{table(part)}"
+        for name, part in parts({TOP: made}).items()
+    )
+    page = (root / PAGE).read_text(encoding="utf-8")
+    for name, block in blocks.items():
+        page = between_marks(page, BY, name, block)
+    return {root / FILE: json.dumps(made, indent=2, ensure_ascii=False) + "\n", root / PAGE: page}
