@@ -355,9 +355,19 @@ def test_the_how_to_runs_as_it_stands(dicom, volumes, folder, monkeypatch):
     names = [p.name for p in sorted((here / "volumes").iterdir())]
     rows = [f"{name},{'ab'[k % 2]}" for k, name in enumerate(names)]
     (here / "volumes.csv").write_text("\n".join(["file,label", *rows]))
+    with (here / "labels.csv").open(newline="") as f:
+        (here / "groups.csv").write_text(
+            "".join(
+                f"{','.join(row)},{'sex,age_band' if k == 0 else 'F,40-49'}\n"
+                for k, row in enumerate(csv.reader(f))
+            )
+        )
     lines = [line.strip() for line in HOW_TO.read_text().splitlines() if line.startswith("    clinical-qkt")]
     monkeypatch.chdir(here)
-    assert [run(*shlex.split(line)[1:]) for line in lines] == [0] * 6
+    assert [run(*shlex.split(line)[1:]) for line in lines] == [0] * 7
+    assert {str(e["groups"]) for e in entries(here / "sites" / "with_groups")} == {
+        "{'sex': 'F', 'age_band': '40-49'}"
+    }
     tree = HOW_TO.read_text().split("sites/hospital_a/ ")[1].split("All commands")[0]
     promised = {line.split()[0].rstrip("/") for line in tree.splitlines()[1:] if line.strip()}
     assert promised < {p.name for p in (here / "sites" / "hospital_a").iterdir()} | {"summary.json"}
