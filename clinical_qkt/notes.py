@@ -33,9 +33,9 @@ def place(run: Run) -> str:
 
 
 def text(run: Run, verdict: str, sentence: str) -> str:
-    """Markdown: the verdict, the report's sentence, and links to the run and its report."""
+    """The verdict, the report's sentence, and links to the run and its report."""
     links = f"[The run]({place(run)}), [its report]({place(run)}/artifacts/report.html)"
-    return f"**{verdict.capitalize()}.** {sentence}"[: _MOST - len(links) - 2].rstrip() + f"\n\n{links}"
+    return f"{verdict.capitalize()}. {sentence}"[: _MOST - len(links) - 2].rstrip() + f"\n\n{links}"
 
 
 def of_run(client: MlflowClient, run: Run, content: str) -> None:
@@ -81,5 +81,7 @@ def begun_as(run: Run) -> str:
 
 
 def is_unnamed(run: Run) -> bool:
-    """Whether a run still has a name that was given here, and not by a person."""
-    return run.info.run_name in (begun_as(run), run.data.tags.get(NAMED))
+    """Whether a run still has a name that was given here, by this version or an earlier one."""
+    tags = run.data.tags
+    given = (tags.get(STAGE), tags.get(NAMED), f"transfer to {tags.get('site')}")
+    return run.info.run_name in given

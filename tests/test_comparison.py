@@ -15,12 +15,11 @@ from PIL import Image
 from rich.console import Console
 
 from clinical_qkt import tracking
-from clinical_qkt.comparison import reading, runs
+from clinical_qkt.comparison import runs
 from clinical_qkt.comparison.command import tracking_uri
 from clinical_qkt.comparison.figures import as_csv, as_json, cautions, figures, ordered
 from clinical_qkt.comparison.printing import print_comparison
 from clinical_qkt.errors import InputError
-from clinical_qkt.summary import SCHEMA
 
 
 @pytest.fixture(autouse=True)
@@ -101,10 +100,6 @@ def renamed(old, new):
     return change
 
 
-def test_the_schema_is_that_of_the_summaries():
-    assert reading.SCHEMA == SCHEMA
-
-
 def test_the_table_shows_what_was_gained_and_lost(transfer, finished):
     def worse(summary):
         name = summary["student"]["classes"][0]
@@ -112,7 +107,11 @@ def test_the_table_shows_what_was_gained_and_lost(transfer, finished):
         summary["forgetting"]["per_class"] = dict.fromkeys(summary["student"]["classes"], 0.0) | {
             name: 0.15625
         }
-        summary |= {"accepted": False, "against": ["5.0 points were lost"], "bytes_received": 2150}
+        lost = next(c for c in summary["criteria"] if c["name"] == "forgetting")
+        lost |= {"outcome": "failed", "measured": 0.05, "ci95": [0.041, 0.06]}
+        alarms = {"count": 3, "images": 192, "share": 0.015625, "ci95": [0.003, 0.045]}
+        summary["after"]["false_alarms"]["overall"] = alarms
+        summary |= {"verdict": "not accepted", "bytes_received": 2150}
         summary |= {"budget": {"forgetting": 4.0}, "untrusted_packages": ["hospital_9 (unsigned)"]}
         summary["seconds"] = {"a": 1.25, "b": 2.0}
 
@@ -125,7 +124,9 @@ def test_the_table_shows_what_was_gained_and_lost(transfer, finished):
     assert rows["method"] == ["committee", "committee"]
     assert rows["query recall"] == [f"{100 * recall:.0f}"] * 2
     assert rows["forgetting budget"] == ["2", "4"]
-    assert rows["accepted"][1] == "no" and "two was not accepted: 5.0 points were lost." in text
+    assert rows["verdict"][1] == "not accepted"
+    assert "two: not accepted: " in text and "lost: 5.0 points of recall on average" in " ".join(text.split())
+    assert rows["false alarms"][1] == "1.6 (3 of 192)"
     assert rows["forgetting, mean"][1] == "+5.0"
     assert rows["forgetting, worst"][1] == f"+15.6 ({finished['student']['classes'][0]})"
     assert rows["received"][1] == "2.1 kB" and rows["seconds in all"][1] == "3.2"
@@ -291,7 +292,7 @@ def test_what_cannot_be_compared_is_an_error_that_names_it(transfer, tmp_path, c
         "less": lambda s: s["after"]["per_class"].clear(),
         "gap": lambda s: s["after"].pop("calibration"),
         "prepare": lambda s: s.update(schema="clinical-qkt/prepare-summary/1"),
-        "next": lambda s: s.update(schema="clinical-qkt/transfer-summary/2"),
+        "next": lambda s: s.update(schema="clinical-qkt/transfer-summary/1"),
     }
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "broken.json").write_text("{")
@@ -301,7 +302,7 @@ def test_what_cannot_be_compared_is_an_error_that_names_it(transfer, tmp_path, c
         "less": "after.per_class: the queried class '",
         "gap": "after.calibration: is missing",
         "prepare": "is not the summary of a transfer",
-        "next": "has the schema 'clinical-qkt/transfer-summary/2', this version of clinical-qkt reads",
+        "next": "has the schema 'clinical-qkt/transfer-summary/1', this version of clinical-qkt reads",
         "list.json": "is not the summary of a transfer",
         "broken.json": "is no JSON",
         "empty": "holds no summary.json",

@@ -87,6 +87,15 @@ def tracking_uri(site: Path) -> str:
     Raises:
         InputError: the file cannot be read, or does not say.
     """
+    return places(site).tracking_uri
+
+
+def places(site: Path) -> Site:
+    """Of a site, as its YAML says it: pseudonym, tracking server and database. Nothing else is there.
+
+    Raises:
+        InputError: the file cannot be read, or does not say.
+    """
     from clinical_qkt.sites import Site, SiteTrust, read_part
 
     class Places(SiteTrust):
@@ -103,5 +112,5 @@ def tracking_uri(site: Path) -> str:
         raise InputError(
             "says nothing of where its runs are logged", where=str(site), fix="give --mlflow URI"
         )
-    places: dict[str, Any] = {"mlflow": found.mlflow, "transfer_dir": folder or Path()}
-    return Site.model_construct(**places).tracking_uri
+    said: dict[str, Any] = {"mlflow": found.mlflow, "transfer_dir": folder or Path(), "site": found.site}
+    return Site.model_construct(**said)

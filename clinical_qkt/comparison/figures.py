@@ -105,12 +105,6 @@ def cautions(runs: Sequence[Compared]) -> list[str]:
             "The transfers were measured on different data lists, so that their figures cannot be compared "
             f"image by image ({each})."
         )
-    groups = _groups(runs, lambda s: s.identity.test_sha256)
-    if len(groups) == 1 and len(runs) > 1:
-        told.append(
-            f"All were measured on the same test images: of {len(runs)} models the best looks better on them "
-            "than on others. Choose by what was known before, or test the chosen one on new images."
-        )
     groups = _groups(runs, lambda s: s.rule.sha256)
     if len(groups) > 1:
         each = " | ".join(", ".join(labels) for labels in groups.values())

@@ -21,6 +21,10 @@ NAME, CELL, BEFORE = (16, 36), (14, 26), 6
 """Characters, at least and at most: of a row's name, of a run's column; and of the column ``before``."""
 BORDER = 3
 STRIP = 41
+BEST = (
+    "All were measured on the same test images: the best of several looks better on them than it is. "
+    "Test the one that you choose on new images."
+)
 
 
 def print_comparison(console: Console, runs: Sequence[Compared]) -> None:
@@ -42,6 +46,8 @@ def print_comparison(console: Console, runs: Sequence[Compared]) -> None:
     dash = f"; {ABSENT}: no class there" if _gaps(runs) else ""
     console.print(how + dash, style="italic")
     _strips(console, runs)
+    if len({run.summary.identity.test_sha256 for run in runs}) == 1:
+        console.print(BEST, style="italic")
     for run in runs:
         if not run.summary.accepted:
             why = "; ".join(plain(reason, SENTENCE) for reason in reasons(run.summary))
