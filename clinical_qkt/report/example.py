@@ -10,16 +10,17 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from clinical_qkt.described import between_marks
 from clinical_qkt.files import write_text
-from clinical_qkt.report import alternatives, facts, figures, page, words
+from clinical_qkt.report import alternatives, facts, figures, headline, page, practice, rule, spelled, words
 from clinical_qkt.report.facts import Summary
 from clinical_qkt.report.terminal import print_transfer
+from clinical_qkt.summary_schema import TransferSummary
 
 BY = "clinical_qkt.report.example"
 PAGE = Path("docs/for-clinicians/worked-example.md")
@@ -36,6 +37,7 @@ def text(summary: Summary, current: str) -> str:
     blocks = {
         "story": story(summary),
         "answer": answer(summary),
+        "practice": practice_table(summary),
         "classes": f"{picture('recall', summary)}\n\n{classes(summary)}",
         "mistakes": f"{picture('confusion', summary)}\n\n{mistakes(summary)}",
         "probabilities": f"{picture('calibration', summary)}\n\n{probabilities}",
@@ -57,23 +59,42 @@ def printed(summary: Summary) -> str:
 
 def story(summary: Summary) -> str:
     """Who asked whom for what."""
-    student, teachers = summary["student"], [t["site"] for t in summary["teachers"]]
+    student, teachers = summary.student, [t.site for t in summary.teachers]
     return (
-        f"The hospital `{student['site']}` tells {len(student['classes'])} kinds of blood cells apart: "
-        f"{words.joined(student['classes'])}. It never sees a {words.joined(student['query'])} and asks "
+        f"The hospital `{student.site}` tells {len(student.classes)} kinds of blood cells apart: "
+        f"{words.joined(student.classes)}. It never sees a {words.joined(student.query)} and asks "
         f"for it. {len(teachers)} other hospitals hand over their models: {words.joined(teachers)}."
     )
 
 
 def answer(summary: Summary) -> str:
-    """What stands first in the report: verdict, sentence, rule."""
+    """What stands first in the report: question, verdict, sentence, rule."""
     rows = [
-        f"| {cell(d.what)} | {d.asked} | {d.measured} | {'yes' if d.met else 'no'} |"
-        for d in facts.demands(summary)
+        f"| {cell(line.what)} | {line.asked} | {line.measured} | {line.worst} | {line.outcome} |"
+        for line in rule.lines(summary)
     ]
-    quoted = [f"> **{words.verdict(summary)}.** {words.answer_sentence(summary)}"]
-    head = ["| what | asked for | measured | met |", "| --- | ---: | ---: | --- |"]
-    return "\n".join([*quoted, "", *head, *rows])
+    quoted = [
+        f"> {headline.question(summary)}",
+        ">",
+        f"> **{headline.verdict(summary)}.** {headline.answer_sentence(summary)}",
+    ]
+    head = ["| what | asked for | measured | may be | outcome |", "| --- | ---: | ---: | ---: | --- |"]
+    told = [f"{sentence}" for sentence in rule.open_lines(summary)]
+    return "\n".join([*quoted, "", *head, *rows, "", *told]).rstrip()
+
+
+def practice_table(summary: Summary) -> str:
+    """What an answer means where the class is rarer."""
+    lines = [
+        "| of 100 images show it | of 100 answers that name it, right | false alarms among 1,000 images |",
+        "| ---: | ---: | ---: |",
+    ]
+    for name in summary.student.query:
+        lines += [
+            f"| {rung.share} | {rung.right} ({rung.right_ends}) | {rung.alarms} ({rung.alarms_ends}) |"
+            for rung in practice.rungs(summary, name)
+        ]
+    return "\n".join(lines)
 
 
 def classes(summary: Summary) -> str:
@@ -82,17 +103,17 @@ def classes(summary: Summary) -> str:
         "| class | test images | before, of 100 | after, of 100 | probably between | lost |",
         "| --- | ---: | ---: | ---: | --- | ---: |",
     ]
-    for name in facts.names_of(summary):
-        before, after = (summary[when]["per_class"][name] for when in ("before", "after"))
-        low, high = after["recall_ci95"] or (None, None)
-        queried = name in summary["student"]["query"]
+    for name in summary.names:
+        before, after = summary.before.per_class[name], summary.after.per_class[name]
+        low, high = after.recall_ci95 or (None, None)
+        queried = name in summary.student.query
         columns = [
             cell(name) + (" (queried)" if queried else ""),
-            str(after["support"]),
-            words.percent(before["recall"]),
-            words.percent(after["recall"]),
+            str(after.support),
+            words.percent(before.recall),
+            words.percent(after.recall),
             f"{words.percent(low)} and {words.percent(high)}",
-            "" if queried else words.points(summary["forgetting"]["per_class"][name]),
+            "" if queried else spelled.lost(summary.forgetting.per_class[name]),
         ]
         lines.append(f"| {' | '.join(columns)} |")
     return "\n".join(lines)
@@ -109,24 +130,22 @@ def mistakes(summary: Summary) -> str:
 def thresholds(summary: Summary) -> str:
     """What the model does by default, and what else it could."""
     told = []
-    for name in summary["student"]["query"]:
+    for name in summary.student.query:
         told += [words.default_sentence(summary, name), *words.threshold_sentences(summary, name)]
     return " ".join(told)
 
 
 def sources(summary: Summary) -> str:
     """A row for each teacher."""
-    query = summary["student"]["query"]
+    query = summary.student.query
     heads = [f"own figure, {cell(n)}" for n in query]
     lines = [
         f"| hospital | signature | knows | {' | '.join(heads)} |",
         f"| --- | --- | --- |{' ---: |' * len(query)}",
     ]
-    for t in summary["teachers"]:
-        told = [words.percent(t["recall"].get(n)) for n in query]
-        lines.append(
-            f"| {t['site']} | {t['signature']} | {cell(', '.join(t['known']))} | {' | '.join(told)} |"
-        )
+    for t in summary.teachers:
+        told = [words.percent(t.recall.get(n)) for n in query]
+        lines.append(f"| {t.site} | {t.signature} | {cell(', '.join(t.known))} | {' | '.join(told)} |")
     return "\n".join(lines)
 
 
@@ -141,19 +160,21 @@ def cell(value: str) -> str:
     return value.replace("|", r"\|")
 
 
-def lasting(summary: Summary) -> Summary:
-    """The summary without what differs from run to run."""
-    return {k: v for k, v in summary.items() if k != "seconds"}
+def lasting(content: dict[str, Any]) -> dict[str, Any]:
+    """A summary's JSON without what differs from run to run."""
+    kept = {k: v for k, v in content.items() if k not in ("seconds", "identity")}
+    return kept | {"rule": {k: v for k, v in content["rule"].items() if k != "used_since"}}
 
 
 def main(folder: Annotated[Path, typer.Argument(help="Of a finished demo.")]) -> None:
     """Write the worked example's figures, its pictures, and the summary that they come from."""
-    summary = lasting(json.loads((folder / "summary.json").read_text(encoding="utf-8")))
-    if not summary["teachers"]:
+    content = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    summary = TransferSummary.model_validate(content)
+    if not summary.teachers:
         raise typer.BadParameter("the page shows a demo with models, and this one has none")
     write_text(PAGE, text(summary, PAGE.read_text(encoding="utf-8")))
     write_text(README, between_marks(README.read_text(encoding="utf-8"), BY, "printed", printed(summary)))
-    write_text(SUMMARY, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+    write_text(SUMMARY, json.dumps(lasting(content), indent=1, ensure_ascii=False) + "\n")
     for name, figure in figures.drawn(summary).items():
         page.save(PICTURES / f"demo-{name}.png", figure, DPI)
 
