@@ -62,7 +62,7 @@ def make_worklist(wanted: Wanted, console: Console) -> Path:
     stage = _stage(wanted.site, wanted.images, wanted.bundle)
     site = stage.site
     folder = wanted.out or site.transfer_dir / "worklist"
-    _claim(folder, wanted.overwrite)
+    claim(folder, wanted.overwrite)
     model = load(site, wanted.model)
     queried = _columns(site, model)
     words.allowed(model.card.labels)
@@ -116,7 +116,7 @@ def _columns(site: Site, model: Model) -> list[int]:
     return [c for c in columns if c is not None]
 
 
-def _claim(folder: Path, overwrite: bool) -> None:
+def claim(folder: Path, overwrite: bool) -> None:
     """A folder that is new or empty, or holds a list that may be replaced.
 
     Raises:
@@ -168,8 +168,8 @@ def _tell(console: Console, wanted: Wanted, folder: Path, listed: Worklist) -> N
     if rest:
         unseen = rare_limits([], max(-(-p.images // p.drawn) for p in rest))[1]
         lines.append(
-            f"If the model misses none of them, {len(listed.rows)} labels will show that it misses fewer than "
-            f"{max(1, round(unseen)):,} images of the archive; more labels show more."
+            f"If the model misses none of them, {len(listed.rows)} labels will show that it misses fewer "
+            f"than {max(1, round(unseen)):,} images of the archive; more labels show more."
         )
     for line in lines:
         console.print(line, soft_wrap=True, markup=False, highlight=False)

@@ -2,7 +2,8 @@
 
 The list is drawn in strata with known probabilities (see ``sampling``): an image that is drawn with the
 probability 1/k stands for k images of the archive. What the images of a kind stand for, summed up, is an
-unbiased estimate of how many there are (Horvitz and Thompson, JASA 1952). Every figure is a ratio of such sums.
+unbiased estimate of how many there are (Horvitz and Thompson, JASA 1952). Every figure is a ratio of such
+sums.
 
 * Of the images that are called a class, some are drawn at random. How many of all are right has the exact
   limits of sampling without replacement: the hypergeometric test inverted, as Clopper and Pearson
@@ -10,9 +11,11 @@ unbiased estimate of how many there are (Horvitz and Thompson, JASA 1952). Every
 * All others are drawn one from each cell of k neighbours, with a k that differs between strata. The number
   that is missed has the limits of Fay and Feuer (Statistics in Medicine 1997) for a weighted sum of rare
   counts, with the variance k (k - 1) of an image that is seen with probability 1/k, and no more than that is
-  known of how they lie. Where none was found, the upper limit is that of one more image in the largest cells.
+  known of how they lie. Where none was found, the upper limit is that of one more image in the largest
+  cells.
 * The ratios' intervals follow from these limits by the method of variance estimates recovery (MOVER: Zou and
-  Donner, Statistics in Medicine 2008; of ratios Donner and Zou, Statistical Methods in Medical Research 2012).
+  Donner, Statistics in Medicine 2008; of ratios Donner and Zou, Statistical Methods in Medical Research
+  2012).
 
 `make benchmark-worklist` measures what the intervals cover.
 """

@@ -16,6 +16,7 @@ from clinical_qkt.worklist.estimates import Counted, Estimate, Figures, figures
 from clinical_qkt.worklist.listing import TABLE, Worklist, read_list
 
 RESULT = "worklist-result.json"
+SCHEMA: Literal["clinical-qkt/worklist-result/1"] = "clinical-qkt/worklist-result/1"
 
 
 class Share(BaseModel):
@@ -57,9 +58,7 @@ class Result(BaseModel):
     """
 
     model_config = ConfigDict(extra="ignore", strict=True)
-    format: Literal["clinical-qkt/worklist-result/1"] = Field(
-        default="clinical-qkt/worklist-result/1", alias="schema"
-    )
+    format: Literal["clinical-qkt/worklist-result/1"] = Field(default=SCHEMA, alias="schema")
     version: str
     created: str
     site: str

@@ -45,7 +45,7 @@ def hundred(share: float, rounding: int = 0) -> str:
     edge = 100 * min(share, 1 - share)
     digits = 0 if edge in (0, 100) or edge >= 5 else 1 if edge >= 1 or share > 0.5 else 2
     scaled = round(100 * share * 10**digits, 6)
-    whole = {-1: math.floor, 0: round, 1: math.ceil}[rounding](scaled)
+    whole = math.floor(scaled) if rounding < 0 else math.ceil(scaled) if rounding else round(scaled)
     return f"{whole / 10**digits:.{digits}f}"
 
 
@@ -66,8 +66,9 @@ def _number(share: Share) -> str:
 def sentences(result: Result) -> list[str]:
     """What to know of the figures."""
     told = [
-        f"Estimated from {result.labels:,} labelled of {result.images:,} images of the archive, drawn with known "
-        "probabilities. The intervals hold for this archive; they tell nothing of other devices or later years."
+        f"Estimated from {result.labels:,} labelled of {result.images:,} images of the archive, drawn with "
+        "known probabilities. The intervals hold for this archive; they tell nothing of other devices or "
+        "later years."
     ]
     for name, row in result.classes.items():
         if not row.labelled:
