@@ -3,7 +3,8 @@ import re
 import pytest
 
 from clinical_qkt.report import alternatives, figures
-from tests.report.evidence import with_parts
+
+from .evidence import with_parts
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from PIL import Image
 
 from clinical_qkt.report import alternatives, figures, page
 from clinical_qkt.report.figures import style
-from tests.report.evidence import abstention, point, with_parts
+
+from .evidence import abstention, point, with_parts
 
 ALWAYS = {"recall", "confusion", "calibration", "thresholds"}
 PARTS = {"abstention", "decision", "precision_recall"}
