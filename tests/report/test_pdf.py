@@ -82,9 +82,7 @@ def test_without_a_browser_the_refusal_says_what_to_do(folder, installed):
     assert [p.name for p in folder.iterdir()] == ["report.html"]
 
 
-@pytest.mark.parametrize(
-    "script", ["exit 7", "exit 0", 'for g in "$@"; do :; done; echo no > "$out"; exit 0']
-)
+@pytest.mark.parametrize("script", ["exit 7", "exit 0", PRINTS.replace("%PDF", "no PDF")])
 def test_a_browser_that_makes_no_pdf_leaves_the_old_one(folder, installed, script):
     installed(script)
     (folder / "report.pdf").write_text("the old one")
