@@ -110,6 +110,8 @@ def false_alarms(
 
 def confusion(probabilities: Array, labels: Array, classes: int) -> Array:
     """``(C, C)`` counts: rows are the true classes, columns the predicted ones."""
+    if not len(labels):
+        return np.zeros((classes, classes), dtype=int)
     return confusion_matrix(labels, probabilities.argmax(1), labels=list(range(classes)))
 
 

@@ -143,6 +143,7 @@ def test_confusion_has_true_classes_in_rows():
 
 
 def test_without_any_image_nothing_is_known():
+    assert metrics.confusion(np.zeros((0, 2)), np.zeros(0, dtype=int), 2).tolist() == [[0, 0], [0, 0]]
     rows = metrics.per_class(np.zeros((0, 2)), np.zeros(0, dtype=int), ["a", "b"])
     assert rows["a"] == rows["b"] and rows["a"]["support"] == 0
     assert all(value is None for key, value in rows["a"].items() if key != "support")
