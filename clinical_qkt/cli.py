@@ -196,7 +196,7 @@ app.add_typer(exchange.package, name="package", rich_help_panel=PACKAGES)
 app.add_typer(exchange.keys, name="keys", rich_help_panel=PACKAGES)
 
 
-for looking_back in (review.compare, review.report, review.ledger, review.sync):
+for looking_back in (review.compare, review.report, review.ledger, review.sync, review.restore):
     app.command(rich_help_panel=REVIEW)(looking_back)
 for of_research in (research.demo, research.benchmark, research.audit, research.phantoms):
     app.command(rich_help_panel=RESEARCH)(of_research)

@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from clinical_qkt import bundle, report
+from clinical_qkt import bundle, report, viewing
 from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.export import write_datalist, write_images
 from clinical_qkt.data.images import raw_image, warn_skipped
@@ -138,9 +138,9 @@ def run_demo(
     console.print(f"\n{seconds}. Read the report:  {out / 'report.html'}", markup=False)
     mlflow = Path(sys.executable).parent / "mlflow"
     mlflow = mlflow.relative_to(Path.cwd()) if mlflow.is_relative_to(Path.cwd()) else mlflow
-    database = (out / "mlflow.db").absolute()
+    uri = f"sqlite:///{(out / 'mlflow.db').absolute()}"
     console.print(
-        f"Compare runs in MLflow:  {mlflow} ui --backend-store-uri sqlite:///{database}",
+        f"Compare runs in MLflow:  {viewing.line(uri, mlflow)}\nin a browser at:  {viewing.address(uri)}",
         soft_wrap=True,
         markup=False,
     )

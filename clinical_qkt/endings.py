@@ -12,7 +12,7 @@ from monai.bundle import ConfigWorkflow
 from rich.console import Console
 from torch import nn
 
-from clinical_qkt import metrics
+from clinical_qkt import metrics, viewing
 from clinical_qkt.launch import Launch
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.folder import package_bytes
@@ -115,10 +115,17 @@ def transferred(launch: Launch, site: Site, summary: TransferSummary) -> None:
         "report": folder / "report.html",
         "figures": folder / "summary.json",
         MODEL: folder / MODEL,
-        "runs in MLflow": site.tracking_server or f"mlflow ui --backend-store-uri {site.tracking_uri}",
+        **_in_mlflow(site),
         "try it": launch.next_line("inference", model=folder / MODEL, images="FOLDER"),
     }
     shown.print_transferred(Console(), summary, places)
+
+
+def _in_mlflow(site: Site) -> dict[str, str | Path]:
+    """The page that shows the transfers, and where it is a local one the line that serves it."""
+    if site.tracking_server:
+        return {"runs in MLflow": viewing.address(site.tracking_server)}
+    return {"MLflow": viewing.line(site.tracking_uri), "runs in MLflow": viewing.address(site.tracking_uri)}
 
 
 def _package(folder: Path, what: str) -> dict[str, str | Path]:

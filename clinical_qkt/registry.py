@@ -57,7 +57,7 @@ def registered(client: MlflowClient, run: Run, task: str, folder: Path) -> str:
     if version is not None:
         return version
     source = _logged(client, run, folder)
-    _ensure_named(client, task)
+    ensure_named(client, task)
     tags = {name: run.data.tags[name] for name in FROM_RUN if name in run.data.tags}
     with _looked_up_at(client):
         made = client.create_model_version(
@@ -216,7 +216,7 @@ def _version_of(client: MlflowClient, run: Run, task: str) -> str | None:
     return next((str(v.version) for v in found if v.name == task), None)
 
 
-def _ensure_named(client: MlflowClient, task: str) -> None:
+def ensure_named(client: MlflowClient, task: str) -> None:
     if _named(client, task) is None:
         client.create_registered_model(task)
 

@@ -1,4 +1,4 @@
-"""The commands for looking back: transfers side by side, reports, what left a site, records for a server."""
+"""The commands for looking back, and for going back: transfers, reports, what left, records for a server."""
 
 from __future__ import annotations
 
@@ -107,3 +107,23 @@ def sync(
 
     sent = send(f"sqlite:///{database.absolute()}", to)
     console.print(f"{sent} {'run' if sent == 1 else 'runs'} sent" if sent else "nothing was left to send")
+
+
+def restore(
+    site: Annotated[Path, typer.Argument(metavar="SITE.yaml", help="A site's YAML.")],
+    version: Annotated[str, typer.Argument(help="The number of a registered version.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Agreed beforehand; nobody is asked.")] = False,
+    although_not_accepted: Annotated[
+        bool, typer.Option("--although-not-accepted", help="Take a version that never was accepted.")
+    ] = False,
+) -> None:
+    """Make an earlier model the one in use again.
+
+    The alias 'accepted' in MLflow's registry moves to that version. Nothing is deleted.
+    """
+    from clinical_qkt.first_look import require_exists
+
+    require_exists(site, where=str(site))
+    from clinical_qkt.restore import restore as put_back
+
+    put_back(site, version, console, yes=yes, although_not_accepted=although_not_accepted)

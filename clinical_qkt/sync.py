@@ -23,28 +23,27 @@ from mlflow.exceptions import MlflowException
 from clinical_qkt import notes
 from clinical_qkt.errors import InputError, OutputError
 from clinical_qkt.files import write_whole
+from clinical_qkt.viewing import EXPERIMENT
 
 TO, SENT, ORIGIN = "clinical_qkt.send_to", "clinical_qkt.sent", "clinical_qkt.origin"
 """Tags: of a local run the server's address and, once all of it is there, the server that has it; of a run on
 the server the local one's id."""
-EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
-"""Tags of an experiment: the UI opens with the table of runs, and not as for conversations."""
 _QUICK = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 """MLflow's settings while something is sent, where nobody set them."""
-_SQLITE = "sqlite:///"
+SQLITE = "sqlite:///"
 _AWAY_AFTER = 5
 """Seconds without an answer after which a server counts as away."""
 
 
 def beside(uri: str) -> str | None:
     """Where a local database's artifacts go, ``mlartifacts`` beside it; a server decides for itself."""
-    if not uri.startswith(_SQLITE):
+    if not uri.startswith(SQLITE):
         return None
-    folder = _database(uri).absolute().parent
+    folder = database_file(uri).absolute().parent
     folder.mkdir(parents=True, exist_ok=True)
     return (folder / "mlartifacts").as_uri()
 
@@ -54,15 +53,28 @@ def ensure_database(uri: str) -> None:
 
     MLflow makes its tables over a second or two; a kill in between would leave a file that nothing can open.
     """
-    path = _database(uri)
-    if not uri.startswith(_SQLITE) or path.exists():
+    path = database_file(uri)
+    if not uri.startswith(SQLITE) or path.exists():
         return
     write_whole(path, make_tables)
 
 
 def make_tables(part: Path) -> None:
     """Make MLflow's tables in a new file."""
-    MlflowClient(f"{_SQLITE}{part}", f"{_SQLITE}{part}").search_experiments(max_results=1)
+    MlflowClient(f"{SQLITE}{part}", f"{SQLITE}{part}").search_experiments(max_results=1)
+
+
+def make_experiment(client: MlflowClient, name: str) -> str:
+    """A new experiment, whose artifacts lie beside a local database."""
+    return str(client.create_experiment(name, beside(client.tracking_uri), EXPERIMENT))
+
+
+def show(client: MlflowClient, experiment_id: str) -> None:
+    """Give an experiment the view of transfers, if it has none or an earlier version's."""
+    present = client.get_experiment(experiment_id).tags
+    for name, value in EXPERIMENT.items():
+        if present.get(name) != value:
+            client.set_experiment_tag(experiment_id, name, value)
 
 
 def deliver(uri: str) -> None:
@@ -73,7 +85,7 @@ def deliver(uri: str) -> None:
         why = e.problem if isinstance(e, OutputError) else type(e).__name__
         print(
             f"warning: the MLflow server was not reached ({why}); the records are kept, send them with\n"
-            f"  clinical-qkt sync {_database(uri)}",
+            f"  clinical-qkt sync {database_file(uri)}",
             file=sys.stderr,
         )
 
@@ -103,7 +115,7 @@ def send(uri: str, server: str | None = None) -> int:
                 to = server or run.data.tags.get(TO)
                 if to is None or run.data.tags.get(SENT) == to or not _ended(run):
                     continue
-                with _told(to):
+                with told(to):
                     require_awake(to)
                     _send_tree(
                         local,
@@ -125,9 +137,8 @@ def _send_tree(local: MlflowClient, remote: MlflowClient, experiment: str, runs:
             where=remote.tracking_uri,
             fix=f"restore it with `mlflow experiments restore --experiment-id {found.experiment_id}`",
         )
-    where = (
-        found.experiment_id if found else remote.create_experiment(experiment, beside(remote.tracking_uri))
-    )
+    where = found.experiment_id if found else make_experiment(remote, experiment)
+    show(remote, where)
     parent = runs[0]
     there = _counterpart(remote, where, parent)
     for run in runs[1:]:
@@ -235,7 +246,7 @@ def require_awake(server: str) -> None:
 
 
 @contextmanager
-def _told(server: str) -> Iterator[None]:
+def told(server: str) -> Iterator[None]:
     """MLflow's errors as ours, after few attempts and without bars of its own."""
     before = {key: os.environ.get(key) for key in _QUICK}
     for key, value in _QUICK.items():
@@ -257,7 +268,7 @@ def _told(server: str) -> Iterator[None]:
 @contextmanager
 def _alone(uri: str) -> Iterator[None]:
     """Two sendings at once would each begin a run that the other does not see."""
-    database = _database(uri)
+    database = database_file(uri)
     if not database.is_file():
         raise InputError("there is no such database", where=str(database), fix="give a run's mlflow.db")
     with database.with_name(f"{database.name}.sync.lock").open("w") as lock:
@@ -265,5 +276,5 @@ def _alone(uri: str) -> Iterator[None]:
         yield
 
 
-def _database(uri: str) -> Path:
-    return Path(uri.removeprefix(_SQLITE))
+def database_file(uri: str) -> Path:
+    return Path(uri.removeprefix(SQLITE))

@@ -38,6 +38,7 @@ from clinical_qkt.logged import figures as figures
 from clinical_qkt.logged import metric_name as metric_name
 from clinical_qkt.logged import verdict as verdict
 from clinical_qkt.notes import NAMED, STAGE, begun_as, is_unnamed
+from clinical_qkt.viewing import address as address
 
 if TYPE_CHECKING:  # whoever only reads records need not wait for these
     import torch
@@ -72,10 +73,11 @@ class Tracker:
             self.client = mlflow.MlflowClient(uri, uri)
             found = self.client.get_experiment_by_name(experiment)
             if found is None:
-                place = sync.beside(uri)
-                self.experiment_id = self.client.create_experiment(experiment, place, sync.EXPERIMENT)
+                self.experiment_id = sync.make_experiment(self.client, experiment)
             else:
                 self.experiment_id = found.experiment_id
+                if found.lifecycle_stage != LifecycleStage.DELETED:
+                    sync.show(self.client, self.experiment_id)
         except Exception as e:
             if problem := explained(e):
                 raise problem from e

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -15,6 +15,9 @@ from clinical_qkt.comparison.printing import print_comparison
 from clinical_qkt.comparison.runs import find_runs
 from clinical_qkt.errors import InputError, OutputError
 from clinical_qkt.files import require_writable, write_text, write_whole
+
+if TYPE_CHECKING:
+    from clinical_qkt.sites import Site
 
 PICTURE, TABLE = "comparison.png", "comparison.csv"
 
