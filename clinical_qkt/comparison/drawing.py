@@ -34,10 +34,10 @@ def draw(runs: Sequence[Compared]) -> Figure:
         _gained_and_lost(left, runs, height)
         _each_class(right, runs, names)
         marks = [
-            Line2D([], [], color=_colour(i), marker=_marker(i), ls="", ms=7, label=_shortened(run.label))
+            Line2D([], [], color=_colour(i), marker=_marker(i), ls="", ms=7, label=_with_alarms(run))
             for i, run in enumerate(runs)
         ]
-        figure.legend(handles=marks, loc="outside lower center", ncols=min(4, len(runs)), frameon=False)
+        figure.legend(handles=marks, loc="outside lower center", ncols=min(3, len(runs)), frameon=False)
     return figure
 
 
@@ -46,11 +46,11 @@ def _gained_and_lost(axes: Any, runs: Sequence[Compared], height: float) -> None
     shown, missing = [], []
     for i, run in enumerate(runs):
         after, lost = run.summary.after, run.summary.forgetting
-        if after.query_recall is None or lost.worst is None or lost.mean is None:
+        if after.query_recall is None or lost.worst is None or lost.mean_loss is None:
             missing.append(run.label)
         else:
             low, high = after.query_recall_ci95 or (after.query_recall, after.query_recall)
-            at = [100 * v for v in (lost.worst, lost.mean, after.query_recall, low, high)]
+            at = [100 * v for v in (lost.worst, lost.mean_loss, after.query_recall, low, high)]
             shown.append((i, run, at))
     budgets = sorted({run.summary.budget.forgetting for run in runs})
     worst = [at[0] for _, _, at in shown]
@@ -72,7 +72,7 @@ def _gained_and_lost(axes: Any, runs: Sequence[Compared], height: float) -> None
         told = textwrap.fill("not shown, since unknown: " + ", ".join(missing), 60)
         axes.text(0.02, 0.02, told, transform=axes.transAxes, fontsize=8, color=GREY, backgroundcolor="white")
     axes.set_xlabel(
-        "points of recall lost by the retained class that lost most (stroke: mean of all)\n"
+        "points of recall lost by the retained class that lost most (stroke: mean loss)\n"
         "← better      worse →"
     )
     axes.set_ylabel("query recall, of 100 test images (line: 95 % interval)")
@@ -174,6 +174,13 @@ def _shortened(label: str, most: int = 44) -> str:
     half = most // 2
     cut = label if len(label) <= most else f"{label[:half]}…{label[half + 1 - most :]}"
     return cut.replace("$", r"\$")  # else matplotlib reads a formula
+
+
+def _with_alarms(run: Compared) -> str:
+    """A run's name, and how many of 100 other images it calls a queried class: recall alone misleads."""
+    share = run.summary.after.false_alarms.overall.share
+    told = "unknown" if share is None else f"{100 * share:.1f} of 100"
+    return f"{_shortened(run.label)} (false alarms: {told})"
 
 
 def _colour(i: int) -> str:
