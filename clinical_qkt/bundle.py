@@ -293,11 +293,18 @@ def image_items(folder: str | Path, contract: InputContract) -> list[dict[str, A
     return [{"image": str(p)} for p, ok in zip(paths, check.readable, strict=True) if ok]
 
 
-def per_class_metric(labels: LabelSpace) -> EpochMetric:
-    """``metrics.per_class`` as an ignite metric, for evaluators whose output has ``pred`` and ``label``."""
+def per_class_metric(
+    labels: LabelSpace, data: CheckedData | None = None, items: Sequence[dict[str, Any]] = ()
+) -> EpochMetric:
+    """``metrics.per_class`` as an ignite metric, for evaluators whose output has ``pred`` and ``label``.
+
+    Args:
+        data, items: the images in the order in which they are evaluated, whose patients ``data`` names.
+    """
+    patients = data.whose_are(items) if data else None
 
     def compute(logits: torch.Tensor, truth: torch.Tensor) -> Any:
-        return metrics.per_class(logits.softmax(1).numpy(), truth.numpy(), labels.names)
+        return metrics.per_class(logits.softmax(1).numpy(), truth.numpy(), labels.names, patients)
 
     return EpochMetric(compute, pred_and_label, check_compute_fn=False, device="cpu")
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,11 @@ class CheckedData:
 
         An image that names nobody counts as that of a patient of its own.
         """
-        named = [self.patients.get(item["image"]) for item in self.items[section]]
+        return self.whose_are(self.items[section])
+
+    def whose_are(self, items: Sequence[dict[str, Any]]) -> NDArray[Any] | None:
+        """The same of any of its images, ``{"image": path, …}``."""
+        named = [self.patients.get(item["image"]) for item in items]
         if not any(named):
             return None
         alone = [f"\0{k}" if name is None else name for k, name in enumerate(named)]

@@ -5,7 +5,7 @@ import pytest
 from conftest import square
 from PIL import Image
 
-from clinical_qkt.data.datalist import load_datalist, parse_datalist
+from clinical_qkt.data.datalist import CheckedData, load_datalist, parse_datalist
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
 
@@ -210,3 +210,15 @@ def test_absolute_paths_and_paths_above_the_list_are_followed(site, tmp_path):
         written[section] = [{**e, "image": f"{start}{e['image']}"} for e in written[section]]
     (tmp_path / "lists" / "l.json").write_text(json.dumps(written))
     assert load_datalist(tmp_path / "lists" / "l.json", CLASSES).counts("training")["red"] == 12
+
+
+def test_it_is_known_whose_image_each_is_and_an_image_of_nobody_is_that_of_a_patient_of_its_own():
+    items = [{"image": f"{k}.png", "label": 0} for k in range(5)]
+    data = CheckedData("", False, LabelSpace(["a"]), {"training": [], "validation": [], "test": items})
+    assert data.whose("test") is None and data.patients_in("test") is None
+    data.patients = {"0.png": "p", "1.png": "q", "2.png": "p"}
+    whose = data.whose("test")
+    assert whose[0] == whose[2] != whose[1] and len(set(whose)) == 4
+    assert data.patients_in("test") is None  # of two images nobody knows
+    data.patients |= {"3.png": "q", "4.png": "r"}
+    assert data.patients_in("test") == 3
