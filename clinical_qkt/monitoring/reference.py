@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +98,7 @@ def read_reference(folder: Path, kind: Kind, weights_sha256: str) -> Reference |
             about = About.model_validate(json.loads(str(stored["about"])))
             seen = Seen(*(stored[name] for name in _ARRAYS))
             found = Reference(about, seen, stored["truth"], stored["axes"])
-    except (OSError, ValueError, KeyError, ValidationError) as e:
+    except (OSError, ValueError, KeyError, BadZipFile, ValidationError) as e:
         raise InputError(f"is damaged ({type(e).__name__})", where=str(path), fix=fix) from None
     if about.weights_sha256 != weights_sha256:
         raise InputError("was made with another model than the one that is watched", where=str(path), fix=fix)

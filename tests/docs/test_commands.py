@@ -39,10 +39,14 @@ CELLS_BUNDLE = bundle_folder("blood_cell_classification")
 CELLS = dict(zip(COLOURS, ["basophil", "eosinophil", "lymphocyte", "monocyte", "neutrophil"], strict=True))
 
 EXECUTED_BY = {
+    "docs/how-to/find-images-to-label.md": "tests/worklist/test_command.py::test_the_how_to_runs_as_it_stands",
     "docs/how-to/match-label-lists.md": (
         "tests/test_alignment.py::test_the_how_to_shows_what_its_commands_print"
     ),
     "docs/how-to/prepare-your-images.md": "tests/prepare/test_command.py::test_the_how_to_runs_as_it_stands",
+    "docs/how-to/watch-a-model.md": (
+        "tests/monitoring/test_monitor.py::test_quiet_weeks_a_baseline_and_another_camera"
+    ),
     "docs/how-to/train-with-differential-privacy.md": (
         "tests/test_private_training.py"
         "::test_the_overlay_trains_a_model_that_is_like_any_other_as_the_how_to_says"
@@ -60,9 +64,10 @@ NOT_RUN = {
     "make benchmark-methods": "runs `clinical-qkt benchmark`, which tests/benchmark runs on squares",
     "make benchmark-speed": "measures times for minutes",
     "make benchmark-verify": "measures times for minutes",
+    "make benchmark-worklist": "trains federations for minutes; tests/benchmark/test_worklist.py runs its parts",
     "make figures": "draws the pictures of README and docs from a whole demo",
     "source .venv/bin/activate": "the tests' environment is active already",
-    ".venv/bin/mlflow ui": "is a server that does not end; a test of its own opens it in a browser",
+    "MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui": "is a server that does not end; a test of its own opens it in a browser",
     "pip install": "needs a package index",
     "clinical-qkt compare 3f9a1c 77b0de": "these ids are examples",
     "clinical-qkt package verify FOLDER": "FOLDER is an example; the how-to executes it on packages",
