@@ -9,8 +9,9 @@ queried class and others are drawn with replacement, so that the queried class h
 archive a list is drawn and labelled with the true classes, and its figures are compared with those of the
 whole archive.
 
-Random labelling is judged by the narrower one of two intervals: the exact one of the share among the images
-of the class that were found, and that of our estimates on the random sample.
+Random labelling has the exact interval of the share among the images of the class that were found. With the
+model's word on all images of the archive a random sample, too, says more: so it is also judged by the
+narrower one of that interval and of our own estimates from the sample.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ SIZES = (20_000, 100_000)
 """Images of an archive; the first is also used for coverage."""
 COUNTS = (200, 1000)
 """Labels of the lists whose intervals are looked at."""
-WANTED = 0.05
-"""Half the width of the interval of recall."""
-TRIES = 15
+WANTED = {"recall": 0.05, "precision": 0.1}
+"""Half the width of the interval that is asked for."""
+TRIES = 10
 """Archives for the mean width."""
 FINER = 1.05
 """How exactly the number of labels is found."""
@@ -151,37 +152,56 @@ def listed(archive: Pool, count: int, rng: np.random.Generator) -> Figures:
     return figures(answers)
 
 
-def at_random(archive: Pool, count: int, rng: np.random.Generator) -> float:
-    """Half the width of the interval of recall after labelling at random."""
+def half(interval: Sequence[float] | None) -> float:
+    """Half the width of an interval; of none at all it is that of 0 to 1."""
+    return (interval[1] - interval[0]) / 2 if interval else 0.5
+
+
+def width_listed(archive: Pool, count: int, rng: np.random.Generator, figure: str) -> float:
+    """Half the width of a figure's interval with a list to label."""
+    told = getattr(listed(archive, count, rng), figure)
+    return half([told.low, told.high])
+
+
+def width_random(archive: Pool, count: int, rng: np.random.Generator, figure: str) -> float:
+    """The same after labelling at random."""
+    chosen = rng.choice(len(archive.wanted), count, replace=False)
+    wanted, called = archive.wanted[chosen], archive.called[chosen]
+    of = wanted if figure == "recall" else called
+    return half(proportion(int((wanted & called).sum()), int(of.sum())))
+
+
+def width_random_called(archive: Pool, count: int, rng: np.random.Generator, figure: str) -> float:
+    """The same with the narrower interval, where the model's word on the whole archive is used."""
     chosen = rng.choice(len(archive.wanted), count, replace=False)
     wanted, called = archive.wanted[chosen], archive.called
-    usual = proportion(int(called[chosen][wanted].sum()), int(wanted.sum())) or [0.0, 1.0]
+    of = wanted if figure == "recall" else called[chosen]
+    usual = half(proportion(int((wanted & called[chosen]).sum()), int(of.sum())))
     parts = []
     for mine in (True, False):
         size, looked = int((called == mine).sum()), called[chosen] == mine
         if size and not looked.any():
-            return (usual[1] - usual[0]) / 2
+            return usual
         found = (size / looked.sum(),) * int((wanted & looked).sum()) if size else ()
         parts += [Counted(size, int(looked.sum()), found, (), mine)] if size else []
-    ours = figures(parts).recall
-    return min(usual[1] - usual[0], ours.high - ours.low) / 2
+    ours = getattr(figures(parts), figure)
+    return min(usual, half([ours.low, ours.high]))
 
 
-def width_listed(archive: Pool, count: int, rng: np.random.Generator) -> float:
-    """Half the width of the interval of recall with a list to label."""
-    recall = listed(archive, count, rng).recall
-    return (recall.high - recall.low) / 2
+WAYS: dict[str, Callable[[Pool, int, np.random.Generator, str], float]] = {
+    "list": width_listed,
+    "random": width_random,
+    "random_called": width_random_called,
+}
 
 
-def needed(
-    width: Callable[[Pool, int, np.random.Generator], float], archives: Sequence[Pool], seed: int
-) -> int:
-    """The smallest number of labels with which the mean half width is as wanted."""
+def needed(way: str, figure: str, archives: Sequence[Pool], seed: int) -> int:
+    """The smallest number of labels with which the mean half width is as wanted; all images at most."""
     low, high = 20, len(archives[0].wanted)
     while high > FINER * low:
         middle = round((low * high) ** 0.5)
         rng = np.random.default_rng(seed)
-        enough = np.mean([width(a, middle, rng) for a in archives]) <= WANTED
+        enough = np.mean([WAYS[way](a, middle, rng, figure) for a in archives]) <= WANTED[figure]
         low, high = (low, middle) if enough else (middle, high)
     return high
 
@@ -190,12 +210,12 @@ def labels_row(pool: Pool, share: float, size: int) -> dict[str, Any]:
     """How many labels each way needs, in archives of one kind."""
     rng = np.random.default_rng([pool.seed, 1])
     archives = [pool.archive(share, size, rng) for _ in range(TRIES)]
-    ours, random = (needed(w, archives, pool.seed) for w in (width_listed, at_random))
-    recall = float(np.mean([a.truth()["recall"] for a in archives]))
-    return {"seed": pool.seed, "query": pool.query, "recall": recall, "prevalence": share, "images": size} | {
-        "list": ours,
-        "random": random,
-    }
+    truths = [a.truth() for a in archives]
+    row: dict[str, Any] = {"seed": pool.seed, "query": pool.query, "share": share, "images": size}
+    for figure in WANTED:
+        true = float(np.mean([t[figure] for t in truths if t[figure] is not None]))
+        row[figure] = {"true": true} | {way: needed(way, figure, archives, pool.seed) for way in WAYS}
+    return row
 
 
 def coverage_row(pool: Pool, share: float, count: int, repetitions: int) -> dict[str, Any]:
@@ -221,30 +241,35 @@ def coverage_row(pool: Pool, share: float, count: int, repetitions: int) -> dict
         }
         for key in SHARES
     }
-    return {"seed": pool.seed, "query": pool.query, "prevalence": share, "labels": count, **means}
+    return {"seed": pool.seed, "query": pool.query, "share": share, "labels": count, **means}
 
 
 def tables(content: dict[str, Any]) -> str:
     """The results as Markdown."""
-    lines = [
-        "| seed, queried class | recall in the archive | its share | images | labels, list | "
-        "labels at random | list / random |",
-        "| --- " * 7 + "|",
-    ]
-    for r in content["labels"]:
-        lines.append(
-            f"| {r['seed']}, {r['query']} | {100 * r['recall']:.0f} | {100 * r['prevalence']:g} % | "
-            f"{r['images']:,} | {r['list']:,} | {r['random']:,} | {r['list'] / r['random']:.2f} |"
-        )
+    lines = []
+    for figure, half_width in WANTED.items():
+        lines += [
+            f"| {figure} to ± {100 * half_width:g} points: seed, class | {figure} | its share | images | "
+            "list | at random | at random, model used | list / random |",
+            "| --- " * 8 + "|",
+        ]
+        for r in content["labels"]:
+            told = r[figure]
+            lines.append(
+                f"| {r['seed']}, {r['query']} | {100 * told['true']:.0f} | {100 * r['share']:g} % | "
+                f"{r['images']:,} | {told['list']:,} | {told['random']:,} | {told['random_called']:,} | "
+                f"{told['list'] / told['random']:.2f} |"
+            )
+        lines.append("")
     heads = " | ".join(key.replace("_", " ") for key in SHARES)
-    lines += ["", f"| seed, queried class | its share | labels | {heads} |", "| --- " * 7 + "|"]
+    lines += [f"| intervals: seed, class | its share | labels | {heads} |", "| --- " * 7 + "|"]
     for r in content["coverage"]:
         cells = [
             f"{100 * (1 - r[k]['low_above'] - r[k]['high_below']):.1f} ({100 * r[k]['low_above']:.1f}); "
             f"± {100 * r[k]['half_width']:.2g}"
             for k in SHARES
         ]
-        start = f"| {r['seed']}, {r['query']} | {100 * r['prevalence']:g} % | {r['labels']:,} | "
+        start = f"| {r['seed']}, {r['query']} | {100 * r['share']:g} % | {r['labels']:,} | "
         lines.append(start + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -45,7 +45,7 @@ def write_pages(folder: Path, archive: Path, listed: Worklist, contract: InputCo
         "site": listed.site,
         "count": len(listed.rows),
         "words": words.allowed(LabelSpace(listed.classes)),
-        "none": words.NONE,
+        "neither": words.NONE,
         "unusable": words.UNUSABLE,
         "table": TABLE,
         "files": files,

@@ -96,6 +96,7 @@ def test_labelling_is_blind_and_what_is_written_names_no_path_of_the_machine(arc
     page = (drawn / "worklist.html").read_text()
     visible = re.sub(r"base64,[^\"]+", "", page).split("</style>")[1].split("<footer>")[0]
     assert visible.count("<img") == 60 and "day " not in visible and "http" not in page.split("base64")[0]
+    assert "“none of these”: it shows something else" in visible
     assert not re.search(r"\d\.\d|probab|score|%", visible)
     for file in drawn.iterdir():
         assert str(archive) not in file.read_text(encoding="utf-8-sig")
