@@ -110,7 +110,8 @@ def _why(summary: Summary) -> str:
     if outcomes["failed"]:
         told.append(f"{outcomes['failed']} of the rule's {lines} lines {_is(outcomes['failed'])} not met")
     if outcomes["undecided"]:
-        told.append(f"of {outcomes['undecided']} it is not known")
+        lines_of = "" if told else f" of the rule's {lines} lines"
+        told.append(f"of {outcomes['undecided']}{lines_of} it is not known")
     return joined(told)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,7 @@ def plain(told: str) -> str:
     return re.sub(r"[^0-9A-Za-z-]", "", told)[:40]
 
 
+@cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("clinical_qkt"),

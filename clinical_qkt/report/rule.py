@@ -29,7 +29,7 @@ class Line(NamedTuple):
     """One line of the rule, in points or of 100 images.
 
     Attributes:
-        what: is measured.
+        what, short: is measured.
         measured, worst: and what it may be, at the bad end of the 95 % interval.
         asked: for.
         outcome: ``met``, ``not met`` or ``not known``; ``kind`` is its mark.
@@ -38,6 +38,7 @@ class Line(NamedTuple):
     """
 
     what: str
+    short: str
     measured: str
     worst: str
     asked: str
@@ -56,6 +57,7 @@ def _line(summary: Summary, c: Criterion) -> Line:
     bad = None if c.ci95 is None else c.ci95[0 if c.asked == AT_LEAST else 1]
     return Line(
         what=_what(summary, c),
+        short=SHORT[c.name],
         measured=_figure(c, c.measured),
         worst=_figure(c, bad),
         asked=f"{c.asked} {c.limit:g}",

@@ -64,7 +64,8 @@ def _classes(summary: Summary) -> Table:
 
 
 def _rule(summary: Summary) -> Table:
-    table = Table(title="the rule, each line judged at its bad end", title_justify="left")
+    table = Table(title="the rule", title_justify="left")
+    table.caption = "of 100 test images, or points; judged by what may be: the bad end of the 95 % interval"
     table.add_column("what")
     for heading in ("measured", "may be", "asked for"):
         table.add_column(heading, justify="right")
@@ -72,7 +73,7 @@ def _rule(summary: Summary) -> Table:
     table.add_column("limit")
     for line in rule.lines(summary):
         outcome = Text(line.outcome, style=f"bold {COLOURS[line.kind]}")
-        table.add_row(Text(line.what), line.measured, line.worst, line.asked, outcome, line.whose)
+        table.add_row(line.short, line.measured, line.worst, line.asked, outcome, line.whose)
     return table
 
 

@@ -106,6 +106,8 @@ def spent_sentence(summary: Summary) -> str:
     """What phase 2 found to be lost on own validation images; goes on after 'on … validation images'."""
     fit = summary.method.fit
     mean, worst = fit.val_points_spent / 100, fit.val_points_worst / 100
+    kind = "lost" if mean > 0 else "gained"
+    told = "nothing was lost" if abs(mean) < facts.TIED else f"{rate(abs(mean))} points were {kind}"
     each = f"the class that lost most {lost(worst)}" if worst > facts.TIED else "no class lost anything"
     within = (
         ""
@@ -113,7 +115,7 @@ def spent_sentence(summary: Summary) -> str:
         else ": learning the class cost more than the budget before any of it could be spent, so the least "
         "costly setting was taken"
     )
-    return f"the classes {lost(mean)} on average, and {each}{within}."
+    return f"{told} on average, and {each}{within}."
 
 
 def threshold_sentences(summary: Summary, name: str) -> list[str]:

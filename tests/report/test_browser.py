@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from clinical_qkt import report
+from clinical_qkt.report import headline
 
 sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
@@ -20,6 +21,7 @@ CASES = {
     "not_accepted": {"wrong": 20},
     "no_queried_images": {"queried_images": 0},
     "statistics": {"answers": True, "query": ("dog", "eel"), "queried_images": 6},
+    "further": {"further": True, "prevalence": 0.5, "patients": 25},
     "hostile": {"query": ("<script>alert(1)</script>" + "long" * 12,), "known": ("a" * 60, "b b b", "c")},
 }
 
@@ -40,7 +42,7 @@ def pictures(tmp_path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("width", [1200, 390])
 @pytest.mark.parametrize("case", CASES)
 def test_the_report_is_readable_and_reachable(made, browser, tmp_path, pictures, case, width):
     summary = made(**CASES[case])
@@ -54,7 +56,9 @@ def test_the_report_is_readable_and_reachable(made, browser, tmp_path, pictures,
     page.screenshot(path=pictures / f"report-{case}-{width}.png", full_page=True)
     answer = page.get_by_text(report.answer_sentence(summary), exact=True)
     assert answer.is_visible() and answer.bounding_box()["y"] < 900
-    assert page.locator("h2").first.inner_text() == ("Accepted" if summary["accepted"] else "Not accepted")
+    assert page.locator("h2").first.inner_text() == headline.verdict(summary)
+    for shown in page.locator("figure img").all():  # none is cut, whatever its width
+        assert shown.bounding_box()["x"] + shown.bounding_box()["width"] <= width
     wide, seen = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert wide <= seen
     assert told == [] and not [url for url in asked if not url.startswith(("file:", "data:"))]
