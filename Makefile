@@ -7,7 +7,7 @@ DECODERS := $(VENV)/.decoders
 # The networks here are tiny: one thread each is faster than two that wait for one another.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow lint format benchmark benchmark-methods benchmark-speed benchmark-verify docs figures clean
+.PHONY: demo test test-slow lint format benchmark benchmark-methods benchmark-speed benchmark-verify benchmark-worklist benchmark-monitor docs figures clean
 
 demo: $(READY)
 	$(BIN)/clinical-qkt demo --overwrite $(ARGS)
@@ -43,6 +43,14 @@ benchmark-speed: $(READY)
 # What checking and loading a package costs beside reading its files.
 benchmark-verify: $(READY)
 	$(BIN)/python -m clinical_qkt.benchmark.verify $(ARGS)
+
+# Drifted weeks that `monitor` finds, and quiet ones in which it alarms. DATA=file.npz, OTHER=another laboratory.
+benchmark-monitor: $(READY)
+	$(BIN)/python -m clinical_qkt.benchmark.monitoring --data $(DATA) --other $(OTHER) $(ARGS)
+
+# Labels that a list to label needs, and what its intervals cover. DATA=file.npz.
+benchmark-worklist: $(READY)
+	$(BIN)/python -m clinical_qkt.benchmark.worklist --data $(DATA) $(ARGS)
 
 # The documentation as a site, for a browser: site/index.html. Reads and fetches nothing from anywhere else.
 docs: $(READY)

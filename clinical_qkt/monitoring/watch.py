@@ -15,7 +15,7 @@ from rich.console import Console
 from clinical_qkt import logs
 from clinical_qkt.checking.finding import Stage
 from clinical_qkt.errors import InputError, OutputError
-from clinical_qkt.files import require_writable
+from clinical_qkt.files import require_writable, sha256
 from clinical_qkt.launch import plan
 from clinical_qkt.monitoring import page, record, terminal
 from clinical_qkt.monitoring.acceptance import at_acceptance
@@ -57,7 +57,8 @@ def watch(
         baseline: take them as the yardstick of later checks, if they are quiet.
 
     Raises:
-        QKTError: a file, the model or the yardstick cannot be used; nothing is recorded then.
+        QKTError: a file, the model or the yardstick cannot be used, and nothing is recorded; or, after all
+            that, MLflow's address.
     """
     if not re.fullmatch(PSEUDONYM, name):
         fix = "use letters, digits, '_', '.' and '-', such as 2026-W48"
@@ -80,6 +81,8 @@ def watch(
     if accepted is None:
         accepted = at_acceptance(site, used, read, device)
         accepted.save(folder)
+    elif accepted.about.data_sha256 != sha256(site.data):
+        print("note: the datalist was changed after the yardstick was made of it", file=sys.stderr)
     kept = None if baseline else read_reference(folder, "baseline", used.card.weights_sha256)
     raw = looked_at(listed.paths, read, used, device, accepted.axes)
     seen, unreadable = raw.seen(listed.patients), len(raw.unreadable) + listed.passed_over
@@ -91,19 +94,19 @@ def watch(
         site.monitoring,
         by_patient=listed.patients is not None,
         channels=used.card.input.channels,
-        prevalence=getattr(site, "prevalence", {}),
-        earlier=[c for c in earlier if c.name != name],
+        prevalence=site.prevalence,
+        earlier=[c for c in earlier if c.name != name and c.weights_sha256 == used.card.weights_sha256],
         seed=site.seed,
     )
     _warn(raw, listed)
     record.add(folder, check)
     checks = record.read_record(folder)
     page.write(folder, site.site, checks, site.monitoring)
-    log(site, stage.value("task"), check, folder / record.FILE)
     terminal.show(console, site.site, check, folder)
     if baseline:
         told = _keep_baseline(accepted, seen, check, listed, unreadable, folder, site)
         console.print(told, markup=False, soft_wrap=True)
+    log(site, stage.value("task"), check, folder / record.FILE)  # last: a server that is away hides no alarm
     return check
 
 
