@@ -59,6 +59,9 @@ COMMANDS = {
     "compare one": 2,
     "compare none nowhere": 2,
     "sync none.db": 2,
+    "worklist none.yaml --images keys --count 50": 2,
+    "worklist site.yaml --images none --count 50": 2,
+    "worklist-result site.yaml none --images keys": 2,
     "benchmark none.yaml": 2,
     "demo --data none": 2,
 }
