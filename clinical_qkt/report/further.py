@@ -97,7 +97,7 @@ def gate_sentences(part: Gate) -> list[str]:
 def source_told(source: GateSource) -> str:
     """What kind of images these are."""
     kind = SOURCES[source.kind]
-    return f"{kind}: {source.name}" if source.kind in {"hidden class", "excluded class"} else kind
+    return f"{kind}: {source.name}" if source.name else kind
 
 
 def smallest_sentence(found: SmallestRecall, whose: str) -> str:

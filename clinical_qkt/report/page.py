@@ -110,7 +110,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     told: dict[str, Any] = {name: getattr(spelled, name) for name in FILTERS}
-    environment.filters |= {**told, "points": words.points, "rate": _rate, "decimal": _decimal}
+    environment.filters |= {**told, "points": words.points, "rate": _rate, "thousand": _thousand}
     return environment
 
 
@@ -118,5 +118,7 @@ def _rate(share: float | None) -> str:
     return "unknown" if share is None else spelled.signs(spelled.rate(share))
 
 
-def _decimal(value: float, digits: int = 1) -> str:
-    return f"{value + 0.0:.{digits}f}"
+def _thousand(share: float) -> str:
+    """Of 1,000 images; below zero where false alarms weigh more."""
+    value = 1000 * share
+    return f"{value + 0.0:,.{0 if abs(value) >= 9.95 else 1}f}"

@@ -20,7 +20,7 @@ SHORT = {
     "query_recall": "Recognised",
     "false_alarms": "False alarms",
     "forgetting": "Lost on average",
-    "worst_forgetting": "Lost by a single class",
+    "worst_forgetting": "Lost by one class",
     "calibration_error": "Stated probabilities",
 }
 

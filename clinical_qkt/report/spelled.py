@@ -142,13 +142,15 @@ def lost(share: float | None) -> str:
 def lost_ends(interval: Sequence[float] | None) -> str:
     """The interval of a loss.
 
-    >>> lost_ends([-0.004, 0.032]), lost_ends(None)
-    ('gained 0.4 to lost 3.2', '–')
+    >>> lost_ends([-0.004, 0.032]), lost_ends([0.01, 0.032]), lost_ends([-0.05, -0.02]), lost_ends(None)
+    ('gained 0.4 to lost 3.2', 'lost 1.0 to 3.2', 'gained 2.0 to 5.0', '–')
     """
     if not interval:
         return "–"
-    low, high = (lost(end) for end in interval)
-    return f"{low} to {high.removeprefix('lost ') if low.startswith('lost') else high}"
+    low, high = interval
+    if high < 0:
+        return f"{lost(high)} to {lost(low).removeprefix('gained ')}"
+    return f"{lost(low)} to {lost(high).removeprefix('lost ') if low > 0 else lost(high)}"
 
 
 def ends(interval: Sequence[float] | None) -> str:

@@ -65,7 +65,7 @@ def _classes(summary: Summary) -> Table:
 
 def _rule(summary: Summary) -> Table:
     table = Table(title="the rule", title_justify="left")
-    table.caption = "of 100 test images, or points; judged by what may be: the bad end of the 95 % interval"
+    table.caption = "of 100 test images, or points; may be: at the bad end of the interval"
     table.add_column("what")
     for heading in ("measured", "may be", "asked for"):
         table.add_column(heading, justify="right")

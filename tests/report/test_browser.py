@@ -10,6 +10,7 @@ import pytest
 
 from clinical_qkt import report
 from clinical_qkt.report import headline
+from clinical_qkt.report import page as page_module
 
 sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
@@ -24,6 +25,8 @@ CASES = {
     "further": {"further": True, "prevalence": 0.5, "patients": 25},
     "hostile": {"query": ("<script>alert(1)</script>" + "long" * 12,), "known": ("a" * 60, "b b b", "c")},
 }
+DRAWN = {"further", "hostile"}
+"""With figures, which take most of the time."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,10 @@ def pictures(tmp_path) -> Path:
 @pytest.mark.parametrize("case", CASES)
 def test_the_report_is_readable_and_reachable(made, browser, tmp_path, pictures, case, width):
     summary = made(**CASES[case])
-    report.write(tmp_path, summary)
+    if case in DRAWN:
+        report.write(tmp_path, summary)
+    else:
+        (tmp_path / "report.html").write_text(page_module.page(summary, {}), encoding="utf-8")
     page = browser.new_page(viewport={"width": width, "height": 900})
     told, asked = [], []
     page.on("console", lambda message: told.append(message.text))
@@ -78,6 +84,26 @@ def test_what_is_folded_stands_on_paper(made, browser, tmp_path, pictures):
     assert folded.is_visible() and folded.bounding_box()["height"] > 50
     assert not page.locator("nav").is_visible()
     page.pdf(path=pictures / "report.pdf", format="A4")
+    page.close()
+
+
+PAPER = {"A4": (182, 267), "Letter": (187.9, 249.4)}
+"""Width and height of what is printed on, in mm, see print.css."""
+
+
+@pytest.mark.parametrize("paper", PAPER)
+def test_the_first_sheet_is_one_printed_page(made, browser, tmp_path, paper):
+    width, height = (round(mm * 96 / 25.4) for mm in PAPER[paper])
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.emulate_media(media="print")
+    for given in ({**CASES[case], "patients": 25} for case in CASES if case != "hostile"):
+        summary = made(**given)
+        summary.data.test_data.origin = (
+            "every third smear of May and June that held any cell of a known class"
+        )
+        (tmp_path / "report.html").write_text(page_module.page(summary, {}), encoding="utf-8")
+        page.goto((tmp_path / "report.html").as_uri())
+        assert 0.4 * height < page.locator("#answer").bounding_box()["height"] < height
     page.close()
 
 

@@ -51,7 +51,7 @@ def test_what_is_open_says_how_many_images_would_decide(made):
     told = rule.open_lines(summary)
     assert told == [
         "Recognised: with about 40 images of dog (now 30), if as many are recognised, it would be decided.",
-        "Lost by a single class: with about 230 images of the class that lost most (now 40), if it lost as "
+        "Lost by one class: with about 230 images of the class that lost most (now 40), if it lost as "
         "much, it would be decided.",
     ]
     unknown = rule.open_lines(made(queried_images=0))
