@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ LOADER = "clinical_qkt.served"
 _NAME = "student"
 _DECIDED, _TOLD_OF = "clinical_qkt.decided", "clinical_qkt.told_of"
 """Tags: when the transfer began that a version was decided by, or that a model's description tells of."""
+_VERSIONS = "mlflow.modelVersions"
+"""The tag of a logged model by which its page knows where it is registered."""
 _UNKNOWN = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
@@ -53,10 +56,17 @@ def registered(client: MlflowClient, run: Run, task: str, folder: Path) -> str:
     Returns:
         The version.
     """
-    version = _version_of(client, run, task)
-    if version is not None:
-        return version
-    source = _logged(client, run, folder)
+    source, version = _logged(client, run, folder), _version_of(client, run, task)
+    if version is None:
+        version = _new_version(client, run, task, source)
+    present = client.get_run(run.info.run_id).outputs
+    if source not in [m.model_id for m in (present.model_outputs if present else ())]:
+        client.log_outputs(run.info.run_id, [LoggedModelOutput(source, step=0)])
+    client.set_logged_model_tags(source, {_VERSIONS: json.dumps([{"name": task, "version": version}])})
+    return version
+
+
+def _new_version(client: MlflowClient, run: Run, task: str, source: str) -> str:
     ensure_named(client, task)
     tags = {name: run.data.tags[name] for name in FROM_RUN if name in run.data.tags}
     with _looked_up_at(client):
@@ -134,10 +144,8 @@ def verdict_of(version: ModelVersion) -> str | None:
 
 def logged_model(client: MlflowClient, run: Run) -> LoggedModel | None:
     """The run's logged model, if there is one that is whole."""
-    found = client.search_logged_models(
-        [run.info.experiment_id], f"source_run_id = '{run.info.run_id}' AND status = 'READY'"
-    )
-    return next(iter(found), None)
+    found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    return next((m for m in found if m.status == LoggedModelStatus.READY), None)
 
 
 def link_metrics(client: MlflowClient, run: Run, to: MlflowClient, there: Run) -> None:
@@ -196,7 +204,6 @@ def _logged(client: MlflowClient, run: Run, folder: Path) -> str:
         save(card, folder, Path(work) / "model")
         client.log_model_artifacts(made.model_id, str(Path(work) / "model"))
     client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
-    client.log_outputs(run.info.run_id, [LoggedModelOutput(made.model_id, step=0)])
     return str(made.model_id)
 
 

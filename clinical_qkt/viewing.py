@@ -22,11 +22,10 @@ COLUMNS = (
     "tags.`verdict`",
     "metrics.`after/query_recall_low`",
     "metrics.`after/false_alarms_high`",
-    "metrics.`forgetting/mean_loss_high`",
     "metrics.`forgetting/worst_high`",
-    "attributes.`Dataset`",
+    "params.`data_sha256`",
 )
-"""What is shown of each transfer: every figure at its bad end."""
+"""What is shown of each transfer: every figure at its bad end, as many as a screen has room for."""
 _VIEW = "transfers"
 EXPERIMENT = {
     "mlflow.experimentKind": "custom_model_development",

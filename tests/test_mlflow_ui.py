@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from mlflow_ui import first_transfer, open_run, page_of, served  # noqa: E402
+
+from clinical_qkt import viewing  # noqa: E402
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt install chromium)")
@@ -41,8 +44,14 @@ def test_a_reviewer_finds_the_transfer_its_figures_its_report_and_the_model(demo
     page, asked = page_of(browser), []
     page.on("request", lambda request: asked.append(request.url))
 
-    page.goto(f"{address}/#/experiments/{run.info.experiment_id}/runs")
+    printed = viewing.address(f"sqlite:///{demo / 'mlflow.db'}")
+    page.goto(printed.replace(viewing.LOCAL, address))
     page.get_by_text(run.info.run_name, exact=True).first.wait_for()
+    heads = page.get_by_role("columnheader")
+    for column in ("after/query_recall_low", "after/false_alarms_high", "query", "verdict"):
+        heads.filter(has_text=re.compile(f"^{column}$")).first.wait_for()
+    page.get_by_text("Model registry").first.wait_for()  # which the view for conversations does not have
+    assert not page.get_by_text("train hospital_1", exact=True).count()
     keep(page, "experiment", tmp_path)
 
     open_run(page, address, run)
@@ -60,5 +69,11 @@ def test_a_reviewer_finds_the_transfer_its_figures_its_report_and_the_model(demo
 
     page.goto(f"{address}/#/models/blood_cell_classification")
     page.get_by_text("accepted", exact=False).first.wait_for()  # the tag that every version has
+    page.get_by_text(run.data.tags["verdict"], exact=False).first.wait_for()
     keep(page, "model", tmp_path)
+
+    made = run.outputs.model_outputs[0].model_id
+    page.goto(f"{address}/#/experiments/{run.info.experiment_id}/models/{made}")
+    page.get_by_text("after/false_alarms_high", exact=True).first.wait_for()
+    keep(page, "logged-model", tmp_path)
     assert {url.split("/")[2] for url in asked if url.startswith("http")} == {address.split("/")[2]}

@@ -102,8 +102,13 @@ def everything(uri):
             tags = {k: placeless(v) for k, v in r.data.tags.items() if k not in OWN_TAGS}
             of_model = registry.logged_model(client, r)
             linked = {m.key: m.value for m in of_model.metrics} if of_model else None
+            assert (linked == r.data.metrics) if "verdict" in tags else linked is None
+            assert len(r.outputs.model_outputs) == (of_model is not None)
             row = (r.info.status, r.info.start_time, r.info.end_time, r.data.params, history, files, data)
             seen.setdefault((experiment.name, r.info.run_name), []).append((*row, tags, linked))
+        whole = [m for m in client.search_logged_models([experiment.experiment_id]) if m.status == "READY"]
+        assert len(whole) == len({m.source_run_id for m in whole})
+        assert all("mlflow.modelVersions" in m.tags for m in whole)
         seen[experiment.name] = placeless(experiment.tags.get(notes.NOTE))
     versions = [
         (
@@ -144,7 +149,13 @@ def test_all_of_a_transfer_arrives_once(local, model, tmp_path):
 
 CALLS = (
     *("create_run", "log_batch", "log_artifacts", "set_terminated", "create_logged_model"),
-    *("log_model_artifacts", "create_model_version", "set_registered_model_alias"),
+    *(
+        "log_model_artifacts",
+        "finalize_logged_model",
+        "log_outputs",
+        "create_model_version",
+        "set_registered_model_alias",
+    ),
 )
 
 
