@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from clinical_qkt import __version__
+from clinical_qkt.benchmark.worklist_tables import SHARES, WANTED, tables
 from clinical_qkt.cli import exit_codes
 from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.data.transforms import contract_transforms
@@ -51,13 +52,10 @@ SIZES = (20_000, 100_000)
 """Images of an archive; the first is also used for coverage."""
 COUNTS = (200, 1000)
 """Labels of the lists whose intervals are looked at."""
-WANTED = {"recall": 0.05, "precision": 0.1}
-"""Half the width of the interval that is asked for."""
 TRIES = 10
 """Archives for the mean width."""
 FINER = 1.05
 """How exactly the number of labels is found."""
-SHARES = ("recall", "false_alarms", "precision", "prevalence")
 
 
 @dataclass(frozen=True)
@@ -242,36 +240,6 @@ def coverage_row(pool: Pool, share: float, count: int, repetitions: int) -> dict
         for key in SHARES
     }
     return {"seed": pool.seed, "query": pool.query, "share": share, "labels": count, **means}
-
-
-def tables(content: dict[str, Any]) -> str:
-    """The results as Markdown."""
-    lines = []
-    for figure, half_width in WANTED.items():
-        lines += [
-            f"| {figure} to ± {100 * half_width:g} points: seed, class | {figure} | its share | images | "
-            "list | at random | at random, model used | list / random |",
-            "| --- " * 8 + "|",
-        ]
-        for r in content["labels"]:
-            told = r[figure]
-            lines.append(
-                f"| {r['seed']}, {r['query']} | {100 * told['true']:.0f} | {100 * r['share']:g} % | "
-                f"{r['images']:,} | {told['list']:,} | {told['random']:,} | {told['random_called']:,} | "
-                f"{told['list'] / told['random']:.2f} |"
-            )
-        lines.append("")
-    heads = " | ".join(key.replace("_", " ") for key in SHARES)
-    lines += [f"| intervals: seed, class | its share | labels | {heads} |", "| --- " * 7 + "|"]
-    for r in content["coverage"]:
-        cells = [
-            f"{100 * (1 - r[k]['low_above'] - r[k]['high_below']):.1f} ({100 * r[k]['low_above']:.1f}); "
-            f"± {100 * r[k]['half_width']:.2g}"
-            for k in SHARES
-        ]
-        start = f"| {r['seed']}, {r['query']} | {100 * r['share']:g} % | {r['labels']:,} | "
-        lines.append(start + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
 
 
 def run(

@@ -108,7 +108,7 @@ def exact_limits(found: int, drawn: int, size: int, level: float = LEVEL) -> tup
         The lowest and the highest number.
 
     >>> exact_limits(3, 10, 10), exact_limits(0, 10, 20), exact_limits(5, 10, 20)
-    ((3, 3), (0, 4), (7, 13))
+    ((3, 3), (0, 4), (6, 14))
     """
     tail = (1 - level) / 2
     numbers = range(found, size - (drawn - found) + 1)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from clinical_qkt.benchmark.worklist import SHARES, Pool, coverage_row, needed, tables
+from clinical_qkt.benchmark.worklist import Pool, coverage_row, needed
+from clinical_qkt.benchmark.worklist_tables import SHARES, tables
 
 PAGE = ROOT / "docs" / "results" / "worklist.md"
 
