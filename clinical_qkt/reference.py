@@ -147,7 +147,13 @@ def _is_option(given: Any) -> bool:
 def exit_codes() -> str:
     """What each exit code means, from the errors' own words."""
     kinds = QKTError.__subclasses__()
-    told = {0: "Done.", 1: "A bug: please report it. Of `package diff`: they differ; of `audit`: it failed."}
+    told = {
+        0: "Done.",
+        1: "A bug: please report it. Of `package diff`: they differ; of `audit`: it failed.",
+        10: "Of `monitor`: an alarm.",
+        11: "Of `monitor`: the model is to be switched off.",
+        12: "Of `monitor`: too few images to say anything.",
+    }
     for kind in kinds:
         told[kind.exit_code] = re.sub(r" \(exit code \d\)", "", (kind.__doc__ or "").splitlines()[0])
     rows = [f"| {code} | {what} |" for code, what in sorted(told.items())]

@@ -93,6 +93,7 @@ def summarise(
             "limits": rule.limits(budget),
             **judged,
         },
+        "switch_off": site.monitoring.model_dump(),
         "untrusted_packages": untrusted(received),
         "bytes_received": sum(p.bytes for p in received),
         "seconds": seconds,

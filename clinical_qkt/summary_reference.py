@@ -52,6 +52,7 @@ MEANINGS = {
     f"{TOP}.device": "On which it was computed.",
     f"{TOP}.identity": "Which report this is, of what.",
     f"{TOP}.data": "The datalist.",
+    f"{TOP}.switch_off": "From when on the model is to be switched off again, as the site says.",
     f"{TOP}.student": "Who asked for what.",
     f"{TOP}.teachers": "Whose models were received.",
     f"{TOP}.answers": "Whose numbers were received.",

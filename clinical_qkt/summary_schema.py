@@ -325,6 +325,17 @@ class Budget(Part):
     forgetting: Amount
 
 
+class SwitchOff(Part):
+    """From when on the model is to be switched off again, by what `clinical-qkt monitor` finds."""
+
+    quiet_checks: Count
+    """Of so many checks in which nothing has changed, one may alarm."""
+    alarms_in_a_row: Count
+    """After so many alarms of the same rule."""
+    certain: Share
+    """Or at once, where chance does it in a smaller share of checks."""
+
+
 class Identity(Part):
     """Which report this is, of what; nothing of it is a figure."""
 
@@ -362,6 +373,7 @@ class TransferSummary(Part):
     criteria: list[Criterion]
     budget: Budget
     rule: Rule
+    switch_off: SwitchOff | None = None
     abstention: parts.Abstention | None = None
     gate: parts.Gate | None = None
     subgroups: parts.Subgroups | None = None
