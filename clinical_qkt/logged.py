@@ -38,24 +38,22 @@ def metric_name(name: str) -> str:
 
 def evaluation_figures(when: str, part: Mapping[str, Any]) -> dict[str, float | None]:
     """The part ``before`` or ``after`` of a summary under its MLflow names."""
-    low, high = part["query_recall_ci95"] or (None, None)
+    low, high = _ends(part["query_recall_ci95"])
     found = {
         f"{when}/query_recall": part["query_recall"],
         f"{when}/query_recall_low": low,
         f"{when}/query_recall_high": high,
         f"{when}/retained_recall": part["retained_recall"],
         f"{when}/calibration_error": part["calibration"]["error"],
-        f"{when}/calibration_error_high": _ends(part["calibration"].get("ci95"))[1],
+        f"{when}/calibration_error_high": _ends(part["calibration"]["ci95"])[1],
     }
     for name, row in part["per_class"].items():
         found |= {f"{when}/{key}/{name}": row[key] for key in ("recall", "precision", "f1", "auroc")}
-    return found | _false_alarms(when, part.get("false_alarms") or {})
+    return found | _false_alarms(when, part["false_alarms"])
 
 
 def _false_alarms(when: str, told: Mapping[str, Any]) -> dict[str, float | None]:
     """Of the images of other classes the share that is called a queried one: of all of them, and of each."""
-    if not told:
-        return {}
     overall = told["overall"]
     low, high = _ends(overall["ci95"])
     return {
@@ -70,25 +68,23 @@ def figures(summary: Mapping[str, Any]) -> dict[str, float | None]:
     """A transfer summary's figures under their MLflow names; the summary is as JSON has it."""
     lost, decided = summary["forgetting"], verdict(summary)
     return {
-        **evaluation_figures("before", summary["before"]),
+        "accepted": float(decided == "accepted"),
+        "undecided": float(decided == "cannot be decided"),
         **evaluation_figures("after", summary["after"]),
         **{_forgetting(name): value for name, value in lost["per_class"].items()},
         "forgetting/mean": lost["mean"],
         "forgetting/worst": lost["worst"],
-        "forgetting/worst_high": _ends(lost.get("worst_ci95"))[1],
-        "forgetting/mean_loss": lost.get("mean_loss"),
-        "forgetting/mean_loss_high": _ends(lost.get("mean_loss_ci95"))[1],
-        "accepted": float(decided == "accepted"),
-        "undecided": float(decided == "cannot be decided"),
+        "forgetting/worst_high": _ends(lost["worst_ci95"])[1],
+        "forgetting/mean_loss": lost["mean_loss"],
+        "forgetting/mean_loss_high": _ends(lost["mean_loss_ci95"])[1],
+        **evaluation_figures("before", summary["before"]),
         "bytes_received": float(summary["bytes_received"]),
     }
 
 
 def verdict(summary: Mapping[str, Any]) -> str:
     """``accepted``, ``not accepted`` or ``cannot be decided``."""
-    if "verdict" in summary:
-        return str(summary["verdict"])
-    return "accepted" if summary["accepted"] else "not accepted"
+    return str(summary["verdict"])
 
 
 def _ends(interval: Sequence[float] | None) -> tuple[float | None, float | None]:

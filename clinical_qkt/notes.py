@@ -23,6 +23,8 @@ so that a name that a person gave is known as such."""
 SENTENCE = "clinical_qkt.sentence"
 """A tag of a run with the report's sentence, from which descriptions are made."""
 UNDECIDED_YET = "No verdict yet: the transfer that made this version has not ended."
+_KIND = "?workflowType=machine_learning"
+"""Keeps the UI in its view for models, see ``viewing``."""
 _MOST = 4900
 """Characters of a description: some databases take no more than 5,000."""
 
@@ -34,7 +36,7 @@ def place(run: Run) -> str:
 
 def text(run: Run, verdict: str, sentence: str) -> str:
     """The verdict, the report's sentence, and links to the run and its report."""
-    links = f"[The run]({place(run)}), [its report]({place(run)}/artifacts/report.html)"
+    links = f"[The run]({place(run)}{_KIND}), [its report]({place(run)}/artifacts/report.html{_KIND})"
     return f"{verdict.capitalize()}. {sentence}"[: _MOST - len(links) - 2].rstrip() + f"\n\n{links}"
 
 

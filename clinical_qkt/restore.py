@@ -22,6 +22,7 @@ from rich.text import Text
 from clinical_qkt import registry, sync
 from clinical_qkt.errors import InputError
 from clinical_qkt.launch import plan
+from clinical_qkt.places import places
 
 IN_USE_BEFORE = "clinical_qkt.in_use_before"
 """The tag of a registered model: the version that a person last replaced; empty if none was in use."""
@@ -52,8 +53,6 @@ class Registry:
         Raises:
             InputError: it does not say, or there is no such database.
         """
-        from clinical_qkt.comparison.command import places
-
         planned, found = plan("transfer", site, ()), places(site)
         meta = json.loads((planned.bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
         uri = found.tracking_server or found.tracking_uri

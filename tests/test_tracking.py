@@ -92,19 +92,70 @@ def test_every_name_becomes_one_that_mlflow_takes_and_two_never_the_same(head, o
     assert (metric_name(head + one) == metric_name(head + other)) == (one == other)
 
 
-def test_a_class_that_is_called_as_an_overall_figure_does_not_take_its_place():
-    lost = {"per_class": {"mean": 0.3, ":mean": 0.1, "worst": 0.2}, "mean": 0.25, "worst": 0.3}
+def summary(verdict="accepted", per_class=None, share=0.25):
+    """The parts of a transfer's summary that are logged, as its JSON has them."""
+    alarms = {"count": 1, "images": 4, "share": share, "ci95": share and [0.006, 0.81]}
     part = {
-        "query_recall": None,
-        "query_recall_ci95": None,
+        "query_recall": 0.5,
+        "query_recall_ci95": [0.1, 0.9],
         "retained_recall": None,
-        "calibration": {"error": None},
-        "per_class": {},
+        "false_alarms": {"overall": alarms, "per_class": {"c": alarms}},
+        "calibration": {"error": 0.1, "ci95": [0.05, 0.2]},
+        "per_class": {"c": {"recall": 0.5, "precision": None, "f1": None, "auroc": None}},
     }
-    told = figures({"before": part, "after": part, "forgetting": lost, "accepted": True, "bytes_received": 1})
-    told = {metric_name(k): v for k, v in told.items()}
-    assert told["forgetting/mean"] == 0.25 and told["forgetting/worst"] == 0.3
-    assert sorted(v for k, v in told.items() if k.startswith("forgetting/_")) == [0.1, 0.2, 0.3]
+    lost = {"per_class": per_class or {"a": -0.1}, "mean": 0.25, "worst": 0.3, "worst_ci95": [0.1, 0.6]}
+    lost |= {"mean_loss": 0.26, "mean_loss_ci95": [0.2, 0.35]}
+    return {"before": part, "after": part, "forgetting": lost, "verdict": verdict, "bytes_received": 1}
+
+
+def test_false_alarms_and_every_bad_end_are_logged():
+    told = figures(summary())
+    expected = {
+        "false_alarms": 0.25,
+        "false_alarms_low": 0.006,
+        "false_alarms_high": 0.81,
+        "false_alarms/c": 0.25,
+    }
+    expected |= {"query_recall_low": 0.1, "calibration_error_high": 0.2}
+    for when in ("before", "after"):
+        assert {k: told[f"{when}/{k}"] for k in expected} == expected
+    assert (told["forgetting/mean_loss"], told["forgetting/mean_loss_high"]) == (0.26, 0.35)
+    assert told["forgetting/worst_high"] == 0.6 and told["forgetting/a"] == -0.1
+    assert figures(summary(share=None))["after/false_alarms_high"] is None
+
+
+@pytest.mark.parametrize(
+    ("verdict", "accepted", "undecided"),
+    [("accepted", 1, 0), ("not accepted", 0, 0), ("cannot be decided", 0, 1)],
+)
+def test_three_verdicts_are_told_apart(verdict, accepted, undecided):
+    told = figures(summary(verdict))
+    assert (told["accepted"], told["undecided"]) == (accepted, undecided)
+
+
+def test_a_class_that_is_called_as_an_overall_figure_does_not_take_its_place():
+    overall = ("mean", "worst", "worst_high", "mean_loss", "mean_loss_high")
+    classes = {name: i for i, name in enumerate([*overall, ":mean"], 10)}
+    told = {metric_name(k): v for k, v in figures(summary(per_class=classes)).items()}
+    assert [told[f"forgetting/{k}"] for k in overall] == [0.25, 0.3, 0.6, 0.26, 0.35]
+    assert sorted(v for k, v in told.items() if k.startswith("forgetting/_")) == list(range(10, 16))
+
+
+def test_a_run_that_was_renamed_is_taken_up_by_what_it_was_begun_as(tracker, tmp_path):
+    def start(name):
+        with tracker.run("transfer to a", {"site": "a"}, place=tmp_path / "renamed", work="w") as run:
+            tracker.rename(run, name)
+        return run
+
+    def called():
+        return tracker.client.get_run(first.info.run_id).info.run_name
+
+    first = start("c at a: accepted")
+    assert called() == "c at a: accepted"
+    assert start("c at a: not accepted").info.run_id == first.info.run_id
+    assert called() == "c at a: not accepted"
+    tracker.client.update_run(first.info.run_id, name="mine")  # a person's word
+    assert start("c at a: accepted").info.run_id == first.info.run_id and called() == "mine"
 
 
 def test_an_address_that_cannot_be_used_is_named(tmp_path):

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -15,9 +14,6 @@ from clinical_qkt.comparison.printing import print_comparison
 from clinical_qkt.comparison.runs import find_runs
 from clinical_qkt.errors import InputError, OutputError
 from clinical_qkt.files import require_writable, write_text, write_whole
-
-if TYPE_CHECKING:
-    from clinical_qkt.sites import Site
 
 PICTURE, TABLE = "comparison.png", "comparison.csv"
 
@@ -90,30 +86,6 @@ def tracking_uri(site: Path) -> str:
     Raises:
         InputError: the file cannot be read, or does not say.
     """
+    from clinical_qkt.places import places
+
     return places(site).tracking_uri
-
-
-def places(site: Path) -> Site:
-    """Of a site, as its YAML says it: pseudonym, tracking server and database. Nothing else is there.
-
-    Raises:
-        InputError: the file cannot be read, or does not say.
-    """
-    from clinical_qkt.sites import Site, SiteTrust, read_part
-
-    class Places(SiteTrust):
-        mlflow: str = ""
-        site: str | None = None
-        output_dir: Path | None = None
-        transfer_dir: Path | None = None
-
-    found = read_part(site, Places)
-    # As the bundles' train.yaml has them where the site's file does not say.
-    output = found.output_dir or (Path("runs") / found.site if found.site else None)
-    folder = found.transfer_dir or (output / "transfer" if output else None)
-    if folder is None and not found.mlflow:
-        raise InputError(
-            "says nothing of where its runs are logged", where=str(site), fix="give --mlflow URI"
-        )
-    said: dict[str, Any] = {"mlflow": found.mlflow, "transfer_dir": folder or Path(), "site": found.site}
-    return Site.model_construct(**said)
