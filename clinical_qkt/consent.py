@@ -26,6 +26,7 @@ from clinical_qkt.packages.inspect import NONE, audit_rows, leaves
 from clinical_qkt.packages.signing import SIGNATURE, read_fingerprint
 from clinical_qkt.packages.tables import read_header
 from clinical_qkt.policy import Policy
+from clinical_qkt.terms import guarantee
 
 LONGEST = 100
 """Letters of a field that are shown; the rest is in the card."""
@@ -176,11 +177,13 @@ def require_consent(
     for heading in ("class", "answer", f"own {policy.unit}s", "numbers", "guarantee"):
         table.add_column(heading)
     for row in rows:
-        guarantee = f"({policy.epsilon:g}, {policy.delta:g})-private" if row.private else "none"
+        promised = guarantee(policy.epsilon, policy.delta, policy.unit) if row.private else "none"
         patients = "-" if row.patients is None else str(row.patients)
         told = (Text(row.label), Text(row.what), patients, str(row.numbers))
-        table.add_row(*told, guarantee if row.numbers else "")
+        table.add_row(*told, promised if row.numbers else "")
     console.print(table)
+    if policy.unit == "image" and any(row.private for row in rows):
+        console.print("The noise hides one image: a patient with several images is hidden less.")
     console.print(
         f"Privacy budget: epsilon {spent:.2f} of {policy.total_epsilon:g} is spent. "
         f"How many {policy.unit}s there are is shown here only."

@@ -10,6 +10,17 @@ KINDS: tuple[Kind, ...] = ("covariance", "diagonal", "mean", "private_mean")
 """The same, the one that tells most first."""
 Unit = Literal["patient", "image"]
 """Whom a private answer protects."""
+
+
+def guarantee(epsilon: float, delta: float, unit: str) -> str:
+    """What a private answer promises, and for whom: the noise hides what one of these units could change.
+
+    >>> guarantee(1.0, 1e-5, "image")
+    '(1, 1e-05)-private for one image'
+    """
+    return f"({epsilon:g}, {delta:g})-private for one {unit}"
+
+
 Verdict = Literal["accepted", "not accepted", "cannot be decided"]
 ACCEPTED, REFUSED, UNDECIDED = "accepted", "not accepted", "cannot be decided"
 """Of a new model, by the site's rule."""

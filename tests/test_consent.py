@@ -10,12 +10,13 @@ import yaml
 from conftest import CONFIGS, run
 
 from clinical_qkt import bundle, consent
-from clinical_qkt.consent import Leaving, contents
+from clinical_qkt.consent import Leaving, Preview, contents, require_consent
 from clinical_qkt.errors import InputError
 from clinical_qkt.files import sha256
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.store import load_model
+from clinical_qkt.policy import Policy
 
 
 @pytest.fixture
@@ -110,3 +111,13 @@ def test_a_ledger_that_cannot_be_written_keeps_the_package_back(tmp_path, demo):
     (tmp_path / "l.db").write_text("not a database" * 100)
     with pytest.raises(bundle.QKTError, match="the ledger cannot be used"):
         Leaving(tmp_path / "p", Ledger(tmp_path / "l.db"), yes=True)(package, load_model(package).card)
+
+
+@pytest.mark.parametrize("unit", ["patient", "image"])
+def test_an_answer_s_guarantee_says_whom_the_noise_hides(tmp_path, capsys, monkeypatch, unit):
+    monkeypatch.setenv("COLUMNS", "200")
+    rows = [Preview("a", "private mean", patients=84, numbers=129, private=True)]
+    require_consent("them", rows, Policy(unit=unit), 0.0, tmp_path, yes=True)
+    shown = capsys.readouterr().err
+    assert f"(1, 1e-05)-private for one {unit}" in shown
+    assert ("a patient with several images is hidden less" in shown) is (unit == "image")

@@ -16,6 +16,7 @@ from clinical_qkt.report.facts import Summary
 from clinical_qkt.report.headline import verdict
 from clinical_qkt.report.spelled import joined, percent
 from clinical_qkt.report.terminal import interval, print_transfer
+from clinical_qkt.terms import guarantee
 
 Places = Mapping[str, str | Path]
 """What it is, and where it lies or how it is called: one line each."""
@@ -80,15 +81,6 @@ def print_answered(console: Console, asker: str, answers: Sequence[Any], places:
         table.add_row(Text(told.label.name), Text(what), private if told.kind else "")
     console.print(table)
     print_places(console, places)
-
-
-def guarantee(epsilon: float, delta: float, unit: str) -> str:
-    """What a private answer promises, and to whom: the noise hides one of these units.
-
-    >>> guarantee(1.0, 1e-5, "image")
-    '(1, 1e-05)-private for one image'
-    """
-    return f"({epsilon:g}, {delta:g})-private for one {unit}"
 
 
 def print_transferred(console: Console, summary: Summary, places: Places) -> None:

@@ -26,6 +26,7 @@ from clinical_qkt.report.spelled import (
     short,
 )
 from clinical_qkt.summary_schema import AnsweredClass
+from clinical_qkt.terms import guarantee
 
 SCORES = {
     "max_probability": "the highest probability that it states",
@@ -212,6 +213,15 @@ def made_of(row: AnsweredClass) -> str:
 
 def _is(n: int) -> str:
     return "is" if n == 1 else "are"
+
+
+def promised(row: AnsweredClass) -> str:
+    """Whom an answer's noise hides, and how well."""
+    if row.kind is None:
+        return "–"
+    if row.epsilon is None or row.delta is None:
+        return "none"
+    return guarantee(row.epsilon, row.delta, row.unit or "unit that was not told")
 
 
 def _most(value: Counted) -> str:

@@ -205,9 +205,11 @@ def day(told: str | None) -> str:
 
 
 def digest(told: str | None) -> str:
-    """The first digits of a digest.
+    """The first digits of a digest, or of a commit, after which the files were changed or not.
 
-    >>> digest("0123456789abcdef"), digest(None)
-    ('0123456789ab', 'not told')
+    >>> digest("0123456789abcdef"), digest("0123456789abcdef-dirty"), digest(None)
+    ('0123456789ab', '0123456789ab, changed', 'not told')
     """
-    return told[:DIGITS] if told else "not told"
+    if not told:
+        return "not told"
+    return told[:DIGITS] + (", changed" if told.endswith("-dirty") else "")

@@ -297,8 +297,11 @@ def test_the_report_tells_of_whom_the_new_model_consists(made):
 def test_answers_by_statistics_are_told_with_whom_they_hide_and_the_one_that_lies_far_off(made):
     text = written(made(answers=True)).text
     assert "3 hospitals were asked for numbers" in text
-    assert "about 94 patients, noised one patient 1 1e-05 0.40 1.80" in text
-    assert "private mean, far off about 94 images, noised one image 1 1e-05 2.50 1.80" in text
+    assert "about 94 patients, noised (1, 1e-05)-private for one patient 0.40 limit 1.80" in text
+    assert (
+        "private mean, far off about 94 images, noised (1, 1e-05)-private for one image 2.50 limit 1.80"
+        in text
+    )
     assert "a patient with several images is hidden less" in text
 
 

@@ -2,8 +2,8 @@ import doctest
 
 import pytest
 
-from clinical_qkt import report
-from clinical_qkt.report import endings, further, page, practice, reasons, spelled, words
+from clinical_qkt import report, terms
+from clinical_qkt.report import further, page, practice, reasons, spelled, words
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_points_and_percents():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("module", [endings, further, page, practice, reasons, spelled, words])
+@pytest.mark.parametrize("module", [further, page, practice, reasons, spelled, terms, words])
 def test_the_examples_in_the_words_are_right(module):
     found = doctest.testmod(module)
     assert found.failed == 0 and found.attempted
