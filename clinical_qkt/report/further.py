@@ -25,7 +25,7 @@ from clinical_qkt.report.spelled import (
     rates,
     short,
 )
-from clinical_qkt.summary_schema import AnsweredClass
+from clinical_qkt.summary_schema import AnsweredClass, SwitchOff
 from clinical_qkt.terms import guarantee
 
 SCORES = {
@@ -213,6 +213,22 @@ def made_of(row: AnsweredClass) -> str:
 
 def _is(n: int) -> str:
     return "is" if n == 1 else "are"
+
+
+def switch_off_sentence(limits: SwitchOff) -> str:
+    """From when on the model is to be switched off again.
+
+    >>> switch_off_sentence(
+    ...     SwitchOff(quiet_checks=100, alarms_in_a_row=2, certain=0.001)
+    ... )  # doctest: +ELLIPSIS
+    'Switch it off when the same rule of clinical-qkt monitor alarms in 2 checks in a row, or at once ...'
+    """
+    row = f"in {limits.alarms_in_a_row} checks in a row" if limits.alarms_in_a_row > 1 else "once"
+    rare = "" if not limits.certain else f" in fewer than 1 of {1 / limits.certain:,.0f} checks"
+    return (
+        f"Switch it off when the same rule of clinical-qkt monitor alarms {row}, or at once when images have "
+        f"changed and chance does that{rare or ' hardly ever'}."
+    )
 
 
 def promised(row: AnsweredClass) -> str:

@@ -129,6 +129,7 @@ def parts(
     curves = [precision_recall(stated, truth, *each, draws=20) for each in every]
     some, few = counted(9, 12), counted(1, 40)
     return {
+        "switch_off": {"quiet_checks": 100, "alarms_in_a_row": 2, "certain": 0.001},
         "abstention": abstention(stated, truth, query, whose).model_dump(),
         "net_benefit": [part.model_dump() for part in worth if part],
         "precision_recall": [part.model_dump() for part in curves if part],

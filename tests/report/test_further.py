@@ -48,6 +48,15 @@ def test_abstention_where_the_model_is_never_or_always_sure(whole):
     assert further.abstention_sentences(whole, part) == []
 
 
+def test_it_is_told_from_when_on_the_model_is_to_be_switched_off(whole):
+    told = further.switch_off_sentence(whole.switch_off)
+    assert told.endswith(
+        "or at once when images have changed and chance does that in fewer than 1 of 1,000 checks."
+    )
+    strict = whole.switch_off.model_copy(update={"alarms_in_a_row": 1})
+    assert "alarms once, or" in further.switch_off_sentence(strict)
+
+
 def test_the_gate_is_told_with_its_cost(whole):
     told = " ".join(further.gate_sentences(whole.gate))
     assert "where its highest score is low: under a limit that 95 of 100 of 30 own" in told
