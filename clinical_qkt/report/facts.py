@@ -12,6 +12,8 @@ from clinical_qkt.summary_schema import AnsweredClass, Bin, Evaluation, Threshol
 Summary = TransferSummary
 SURE = 0.9
 """From this probability on the report calls the model sure of itself."""
+SHOWN = (5, 10, 30, 50, 70, 90, 95)
+"""Thresholds in percent that stand in a table; the figure draws all of them."""
 TIED = 1e-9
 """Shares of the same images that differ by less are the same."""
 
@@ -135,10 +137,9 @@ def defaults(summary: Summary) -> dict[str, Default]:
     return told
 
 
-def tenths(summary: Summary, name: str) -> list[Threshold]:
-    """The lowest and the highest threshold of a queried class, and the whole tenths between them."""
-    rows = summary.after.thresholds[name]
-    return [r for r in rows if r in (rows[0], rows[-1]) or round(100 * r.threshold) % 10 == 0]
+def thresholds(summary: Summary, name: str) -> list[Threshold]:
+    """Those of a queried class that are shown in a table."""
+    return [r for r in summary.after.thresholds[name] if round(100 * r.threshold) in SHOWN]
 
 
 def sure_and_unsure(part: Evaluation) -> tuple[Group | None, Group | None]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from clinical_qkt.evidence.parts import NetBenefit, PrecisionRecall
+from clinical_qkt.evidence.parts import NetBenefit, NetBenefitPoint, PrecisionRecall
 from clinical_qkt.report.spelled import between, percent, prevalence
+
+ROWS = 7
+"""Of a table that tells some of a curve's points."""
 
 
 def benefit_sentences(part: NetBenefit) -> list[str]:
@@ -33,6 +36,12 @@ def curve_sentence(part: PrecisionRecall) -> str:
 
 
 def thinned(part: PrecisionRecall) -> list[tuple[float, float]]:
-    """About eleven points of a precision-recall curve, from the highest recall to the lowest."""
+    """Some points of a precision-recall curve for a table, from the highest recall to the lowest."""
     pairs = list(zip(part.recall, part.precision, strict=True))
-    return pairs[:: max(1, -(-len(pairs) // 11))]
+    return pairs[:: max(1, -(-len(pairs) // ROWS))]
+
+
+def shown(part: NetBenefit) -> list[NetBenefitPoint]:
+    """Some points of a decision curve for a table, the lowest and the highest threshold among them."""
+    step = max(1, -(-len(part.points) // ROWS))
+    return [p for i, p in enumerate(part.points) if i % step == 0 or p is part.points[-1]]

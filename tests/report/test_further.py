@@ -97,4 +97,6 @@ def test_the_worth_of_a_model_is_told_by_threshold_or_not_shown_at_all(whole):
 def test_precision_is_told_at_a_prevalence_and_drawn_points_are_few(whole):
     told = worth.curve_sentence(whole.precision_recall[1])
     assert "at a prevalence of 0.5 % (the hospital's own): average precision" in told
-    assert all(2 <= len(worth.thinned(curve)) <= 11 for curve in whole.precision_recall)
+    assert all(2 <= len(worth.thinned(curve)) <= worth.ROWS for curve in whole.precision_recall)
+    shown = worth.shown(whole.net_benefit[0])
+    assert len(shown) <= worth.ROWS and (shown[0].threshold, shown[-1].threshold) == (0.01, 0.5)
