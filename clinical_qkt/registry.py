@@ -101,13 +101,6 @@ def decide(client: MlflowClient, task: str, version: str, run: Run, verdict: str
     _describe(client, task, version, run, notes.text(run, verdict, note))
 
 
-def register(client: MlflowClient, run: Run, task: str, folder: Path, *, accepted: bool) -> str:
-    """``registered`` and ``decide`` in one."""
-    version = registered(client, run, task, folder)
-    decide(client, task, version, run, ACCEPTED if accepted else f"not {ACCEPTED}", "")
-    return version
-
-
 def in_use(client: MlflowClient, task: str) -> ModelVersion | None:
     """The version that has the alias ``accepted``; None if none has, or nothing is registered so."""
     model = _named(client, task)
