@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -251,6 +252,10 @@ def answer(site: str, query: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+kept = cache(made)
+
+
 @pytest.fixture(name="made")
 def make() -> Callable[..., Summary]:
-    return made
+    """A copy that a test may change: making one takes longer."""
+    return lambda **given: kept(**given).model_copy(deep=True)
