@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from clinical_qkt.evidence import parts
+from clinical_qkt.summary_checks import contradictions, rising
 from clinical_qkt.terms import ACCEPTED, REFUSED, UNDECIDED, Verdict
 
 SCHEMA = "clinical-qkt/transfer-summary/2"
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Difference = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
-Interval = Annotated[list[Difference], Field(min_length=2, max_length=2)]
+Interval = Annotated[list[Difference], Field(min_length=2, max_length=2), AfterValidator(rising)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Amounts = Annotated[list[Amount], Field(min_length=2, max_length=2)]
-Count = Annotated[int, Field(ge=0)]
+Amounts = Annotated[list[Amount], Field(min_length=2, max_length=2), AfterValidator(rising)]
+Count = Annotated[int, Field(ge=0, le=10**12)]
 
 
 class Part(BaseModel):
@@ -386,9 +387,8 @@ class TransferSummary(Part):
 
     @model_validator(mode="after")
     def _whole(self) -> TransferSummary:
-        missing = [n for n in self.student.query if n not in self.after.per_class]
-        if missing:
-            raise ValueError(f"after.per_class: the queried class '{missing[0]}' is missing")
+        if wrong := contradictions(self):
+            raise ValueError("; ".join(wrong[:3]))
         return self
 
     @property

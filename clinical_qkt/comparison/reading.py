@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from clinical_qkt import tracking
 from clinical_qkt.errors import InputError
+from clinical_qkt.summary_checks import disagreements
 from clinical_qkt.summary_schema import SCHEMA, TransferSummary
 
 LONGEST, SENTENCE = 60, 300
@@ -31,8 +32,14 @@ class Compared:
     logged: dict[str, float | None]
 
 
-def read_summary(content: str | bytes, where: str) -> tuple[TransferSummary, dict[str, float | None]]:
+def read_summary(
+    content: str | bytes, where: str, *, whole: bool = False
+) -> tuple[TransferSummary, dict[str, float | None]]:
     """Check a summary's text.
+
+    Args:
+        whole: whether all of it will be shown, so that every figure must go with what was counted, whatever
+            the verdict.
 
     Returns:
         The summary, and its figures under their MLflow names.
@@ -63,6 +70,8 @@ def read_summary(content: str | bytes, where: str) -> tuple[TransferSummary, dic
     except ValidationError as e:
         told = "; ".join(_problem(p) for p in e.errors()[:5])
         raise InputError(told, where=where, fix="give the file as `transfer` wrote it") from None
+    if whole and (wrong := disagreements(summary)):
+        raise InputError(plain(wrong[0], SENTENCE), where=where, fix="give the file as `transfer` wrote it")
     return summary, {tracking.metric_name(name): value for name, value in tracking.figures(raw).items()}
 
 

@@ -83,5 +83,5 @@ def _again(folder: Path) -> None:
     from clinical_qkt.report.page import write
 
     place = folder / SUMMARY
-    summary, _ = read_summary(place.read_bytes(), str(place))
+    summary, _ = read_summary(place.read_bytes(), str(place), whole=True)
     write(folder, summary)
