@@ -103,7 +103,7 @@ def _why(summary: Summary) -> str:
         told.append(f"{outcomes['failed']} of the rule's {lines} lines {_is(outcomes['failed'])} not met")
     if outcomes["undecided"]:
         lines_of = "" if told else f" of the rule's {lines} lines"
-        told.append(f"of {outcomes['undecided']}{lines_of} it is not known")
+        told.append(f"{outcomes['undecided']}{lines_of} {_is(outcomes['undecided'])} undecided")
     return joined(told)
 
 

@@ -27,6 +27,8 @@ PAGE = Path("docs/for-clinicians/worked-example.md")
 SUMMARY = PAGE.with_name("demo-summary.json")
 README = Path("README.md")
 PICTURES = Path("docs/pictures")
+SHOWN = ("recall", "base_rates", "confusion", "calibration", "thresholds", "masks")
+"""Figures that the page has."""
 DPI = 100
 """Of the pictures: small files, still sharp enough to be read."""
 
@@ -37,7 +39,7 @@ def text(summary: Summary, current: str) -> str:
     blocks = {
         "story": story(summary),
         "answer": answer(summary),
-        "practice": practice_table(summary),
+        "practice": f"{picture('base_rates', summary)}\n\n{practice_table(summary)}",
         "classes": f"{picture('recall', summary)}\n\n{classes(summary)}",
         "mistakes": f"{picture('confusion', summary)}\n\n{mistakes(summary)}",
         "probabilities": f"{picture('calibration', summary)}\n\n{probabilities}",
@@ -162,20 +164,20 @@ def cell(value: str) -> str:
 
 def lasting(content: dict[str, Any]) -> dict[str, Any]:
     """A summary's JSON without what differs from run to run."""
-    kept = {k: v for k, v in content.items() if k not in ("seconds", "identity")}
-    return kept | {"rule": {k: v for k, v in content["rule"].items() if k != "used_since"}}
+    return {k: v for k, v in content.items() if k not in ("seconds", "identity")}
 
 
 def main(folder: Annotated[Path, typer.Argument(help="Of a finished demo.")]) -> None:
     """Write the worked example's figures, its pictures, and the summary that they come from."""
     content = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    content["rule"]["used_since"] = None  # a date, which differs from run to run
     summary = TransferSummary.model_validate(content)
     if not summary.teachers:
         raise typer.BadParameter("the page shows a demo with models, and this one has none")
     write_text(PAGE, text(summary, PAGE.read_text(encoding="utf-8")))
     write_text(README, between_marks(README.read_text(encoding="utf-8"), BY, "printed", printed(summary)))
     write_text(SUMMARY, json.dumps(lasting(content), indent=1, ensure_ascii=False) + "\n")
-    for name, figure in figures.drawn(summary).items():
+    for name, figure in figures.drawn(summary, names=SHOWN).items():
         page.save(PICTURES / f"demo-{name}.png", figure, DPI)
 
 

@@ -22,7 +22,7 @@ def against(summary: TransferSummary) -> list[Criterion]:
 
 
 def reason(criterion: Criterion, most: Sequence[str] = ()) -> str:
-    """What speaks against the model by this criterion, or is not known yet.
+    """What speaks against the model by this criterion, or is undecided.
 
     Args:
         most: the classes that lost most, where there are more than the one that the criterion names.

@@ -11,7 +11,7 @@ from clinical_qkt.report.reasons import needed
 from clinical_qkt.report.spelled import beside, counted, day, digest, images_of, joined, lost
 from clinical_qkt.summary_schema import Criterion
 
-OUTCOMES = {MET: "met", FAILED: "not met", OPEN: "not known"}
+OUTCOMES = {MET: "met", FAILED: "not met", OPEN: "undecided"}
 KINDS = {MET: "yes", FAILED: "no", OPEN: "open"}
 """How an outcome is marked where it is drawn."""
 OWN, DEFAULT = "hospital", "default"
@@ -32,7 +32,7 @@ class Line(NamedTuple):
         what, short: is measured.
         measured, worst: and what it may be, at the bad end of the 95 % interval.
         asked: for.
-        outcome: ``met``, ``not met`` or ``not known``; ``kind`` is its mark.
+        outcome: ``met``, ``not met`` or ``undecided``; ``kind`` is its mark.
         whose: limit it is, ``hospital`` or ``default``.
         images: on how many it was measured.
     """
@@ -93,7 +93,7 @@ def _figure(c: Criterion, share: float | None) -> str:
 
 
 def open_lines(summary: Summary) -> list[str]:
-    """For each line that is not known: how many images would decide it."""
+    """For each line that is undecided: how many images would decide it."""
     query = joined(summary.student.query)
     told = []
     for c in summary.criteria:

@@ -30,7 +30,7 @@ def print_transfer(console: Console, summary: Summary) -> None:
         packages = escape(", ".join(summary.untrusted_packages))
         console.print(f"[bold yellow]Nobody vouches for the packages of[/] {packages}.")
     for sentence in rule.open_lines(summary):
-        console.print(f"[bold {COLOURS['open']}]Not known:[/] {escape(sentence)}")
+        console.print(f"[bold {COLOURS['open']}]Undecided:[/] {escape(sentence)}")
     console.print(f"[bold {COLOURS[KINDS[summary.verdict]]}]{verdict(summary)}.[/]")
 
 

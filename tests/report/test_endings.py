@@ -27,9 +27,9 @@ def test_a_transfer_ends_with_its_verdict_whatever_it_is(made, console):
     [
         (
             {"wrong": 20},
-            "Not accepted: 3 of the rule's 5 lines are not met and of 2 it is not known, see above.",
+            "Not accepted: 3 of the rule's 5 lines are not met and 2 are undecided, see above.",
         ),
-        ({"queried_images": 0}, "Cannot be decided: of 1 of the rule's 5 lines it is not known, see above."),
+        ({"queried_images": 0}, "Cannot be decided: 1 of the rule's 5 lines is undecided, see above."),
     ],
 )
 def test_a_model_that_is_not_accepted_is_said_to_be_in_the_last_line(made, console, given, said):

@@ -139,7 +139,7 @@ def test_the_three_outcomes_of_a_line_differ_in_words_and_in_the_form_of_their_m
     cells = [a["class"] for tag, a in page.tags if tag == "td" and "outcome" in a.get("class", "")]
     assert cells == ["outcome open", "outcome no", "outcome no", "outcome open", "outcome no"]
     assert (
-        "33 17 at least 50 default not known" in page.text and "17 25 at most 10 default not met" in page.text
+        "33 17 at least 50 default undecided" in page.text and "17 25 at most 10 default not met" in page.text
     )
     forms = {
         kind: [tag for tag, _ in written(made(**given)).tags][10:40]

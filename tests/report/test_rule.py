@@ -24,7 +24,7 @@ def test_a_model_is_accepted_exactly_where_every_line_is_met(made, given):
     outcomes = [line.outcome for line in rule.lines(summary)]
     assert (outcomes == ["met"] * 5) == summary.accepted == (reasons(summary) == [])
     assert ("not met" in outcomes) == summary.refused
-    assert len(rule.open_lines(summary)) == outcomes.count("not known")
+    assert len(rule.open_lines(summary)) == outcomes.count("undecided")
 
 
 def test_a_figure_never_looks_as_if_it_lay_on_the_other_side_of_the_limit(made):

@@ -34,11 +34,11 @@ def test_false_alarms_stand_below_the_classes_with_their_interval(made):
 def test_each_line_of_the_rule_is_shown_with_its_bad_end_and_its_outcome(made):
     summary = made(wrong=20, own=("false_alarms",))
     found = rows(shown(summary, 80))
-    assert ["Recognised", "33", "17", "at least 50", "not known", "default"] in found
+    assert ["Recognised", "33", "17", "at least 50", "undecided", "default"] in found
     assert ["False alarms", "17", "25", "at most 10", "not met", "hospital"] in found
-    assert "Not known: Recognised: with about 40 images of dog" in shown(summary)
+    assert "Undecided: Recognised: with about 40 images of dog" in shown(summary)
     accepted = shown(made(wrong=0))
-    assert "not met" not in accepted and "not known" not in accepted.lower()
+    assert "not met" not in accepted and "undecided" not in accepted.lower()
 
 
 def test_a_loss_has_no_sign(made):
