@@ -57,6 +57,9 @@ def report(
     paper: Annotated[Literal["a4", "letter"] | None, typer.Option(help="Of the PDF. Default: a4.")] = None,
     out: Annotated[Path | None, typer.Option(help="The PDF. Default: report.pdf in the folder.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a PDF that is there.")] = False,
+    worklist: Annotated[
+        Path | None, typer.Option(help="A worklist-result.json, shown in the page that is made again.")
+    ] = None,
 ) -> None:
     """Print a transfer's report as a PDF.
 
@@ -64,7 +67,16 @@ def report(
     """
     from clinical_qkt.report.command import report as make
 
-    make(folder, console, again=again, as_pdf=pdf, paper=paper, out=out, overwrite=overwrite)
+    make(
+        folder,
+        console,
+        again=again,
+        as_pdf=pdf,
+        paper=paper,
+        out=out,
+        overwrite=overwrite,
+        worklist=worklist,
+    )
 
 
 def ledger(

@@ -6,7 +6,7 @@ import base64
 import re
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import matplotlib
@@ -33,12 +33,25 @@ from clinical_qkt.report.figures.worth import chosen
 FILTERS = ("counted", "day", "digest", "ends", "joined", "lost", "lost_ends", "percent", "rates", "short")
 
 
-def write(folder: Path, summary: Summary) -> None:
+class Labelled(NamedTuple):
+    """What labelled images of an archive say, see ``worklist.telling``: plain text.
+
+    Attributes:
+        sentences: what to know of the figures.
+        tables: by queried class, what is counted, the estimate, and its interval.
+    """
+
+    sentences: list[str]
+    tables: dict[str, list[tuple[str, str, str]]]
+
+
+def write(folder: Path, summary: Summary, worklist: Labelled | None = None) -> None:
     """Write ``figures/*.png`` and ``report.html``, which embeds them.
 
     Args:
         folder: of the transfer.
         summary: as in ``summary.json``.
+        worklist: what labelled images of an archive say, where there are any.
     """
     pictures = {}
     for name, figure in figures.drawn(summary).items():
@@ -46,7 +59,7 @@ def write(folder: Path, summary: Summary) -> None:
         save(path, figure)
         pictures[name] = base64.b64encode(path.read_bytes()).decode("ascii")
     listed = (folder / PLACE).is_file()
-    write_text(folder / "report.html", page(summary, pictures, failures=listed))
+    write_text(folder / "report.html", page(summary, pictures, failures=listed, worklist=worklist))
 
 
 @matplotlib.rc_context({"text.parse_math": False})  # labels of ticks are made only now
@@ -55,12 +68,19 @@ def save(path: Path, figure: Figure, dpi: int = figures.DPI) -> None:
     write_whole(path, partial(figure.savefig, dpi=dpi, metadata={"Software": None}))
 
 
-def page(summary: Summary, pictures: dict[str, str], *, failures: bool = False) -> str:
+def page(
+    summary: Summary,
+    pictures: dict[str, str],
+    *,
+    failures: bool = False,
+    worklist: Labelled | None = None,
+) -> str:
     """The report's HTML.
 
     Args:
         pictures: the figures by name, as PNG in base 64.
         failures: whether the list of wrong answers lies beside it, see ``evidence.failures``.
+        worklist: as for ``write``.
     """
     return (
         _environment()
@@ -85,6 +105,7 @@ def page(summary: Summary, pictures: dict[str, str], *, failures: bool = False) 
             answered=facts.answered(summary),
             relabelled=facts.relabelled(summary),
             failures=PLACE.as_posix() if failures else None,
+            worklist=worklist,
             plain_id=plain(summary.identity.report_id),
             version=__version__,
         )
