@@ -62,9 +62,11 @@ def effective_size(hits: Array, patients: Array | None) -> float:
     """How many independent images say as much about a share as these images of some patients.
 
     After Korn and Graubard (1998): the variance of a share over patients against that over images, corrected
-    for the number of patients. With few deviating patients that variance says little, so the likeness of a
-    patient's images (intraclass correlation) is drawn towards 1, all the more the fewer they are; where all
-    images agree, a patient counts about once.
+    for the number of patients. It says little where few patients deviate or one has many of the images: so
+    the likeness of a patient's images (intraclass correlation) is also estimated from what lies within
+    patients (Fleiss and Cuzick, Applied Psychological Measurement 1979), the larger one counts, and it is
+    drawn towards 1, all the more the fewer patients deviate, or bear most images. Where all images agree, a
+    patient counts about once.
 
     Args:
         hits, patients: as for ``share``.
@@ -83,12 +85,14 @@ def effective_size(hits: Array, patients: Array | None) -> float:
         return 1.0
     p, counts = float(np.mean(hits)), np.bincount(who, hits.astype(float), k)
     usual = float((sizes**2).sum() / n)  # how many images share a patient with an image, itself included
-    deviating = int(min((counts > 0).sum(), (counts < sizes).sum()))
     alike = 1.0
     if 0 < p < 1:
         variance = k / (k - 1) * float(((counts - p * sizes) ** 2).sum()) / n**2
-        found = (variance * n / (p * (1 - p)) - 1) / (usual - 1)
-        alike = (deviating * min(max(found, 0.0), 1.0) + 1) / (deviating + 1)
+        between = (variance * n / (p * (1 - p)) - 1) / (usual - 1)
+        within = 1 - float((counts * (sizes - counts) / sizes).sum()) / ((n - k) * p * (1 - p))
+        found = min(max(between, within, 0.0), 1.0)
+        deviating = min(int((counts > 0).sum()), int((counts < sizes).sum()), n / usual)
+        alike = (deviating * found + 1) / (deviating + 1)
     few = (t.ppf(0.975, n - 1) / t.ppf(0.975, k - 1)) ** 2
     return float(min(n, few * n / (1 + (usual - 1) * alike)))
 

@@ -146,3 +146,23 @@ def test_a_bootstrap_draws_patients_whole_and_gives_the_same_twice():
     by_image, by_patient = (intervals.resampled(drawn, 100, who) for who in (None, patients))
     assert by_patient[1] - by_patient[0] > 1.8 * (by_image[1] - by_image[0])
     assert intervals.resampled(drawn, 100) == by_image
+
+
+@pytest.mark.parametrize(("alone", "large"), [(50, (200,)), (20, (40, 40)), (9, (50,))])
+def test_where_a_patient_or_two_have_most_images_the_ends_are_seldom_on_the_wrong_side(alone, large):
+    """All images of a patient right, or all wrong: enumerated over how many patients with one image are
+    right, and which of those with many.
+    """
+    sizes = [1] * alone + list(large)
+    patients = np.repeat(np.arange(len(sizes)), sizes)
+    found = []
+    for right in range(alone + 1):
+        for good in range(len(large) + 1):
+            hits = np.repeat(np.arange(len(sizes)) < right, sizes)
+            hits[alone : alone + sum(large[:good])] = True
+            found.append((right, good, *intervals.share(hits, patients)))
+    right, good, low, high = np.array(found).T
+    for truth in (0.05, 0.3, 0.5, 0.9, 0.97):
+        chance = binom.pmf(right, alone, truth) * binom.pmf(good, len(large), truth)
+        assert chance.sum() == pytest.approx(1)
+        assert max(chance[low > truth].sum(), chance[high < truth].sum()) <= 0.05, truth
