@@ -19,7 +19,7 @@ from clinical_qkt.packages.signing import PSEUDONYM, Trust
 from clinical_qkt.policy import Policy
 from clinical_qkt.refusals import Origin, refused
 from clinical_qkt.siteyaml import read_yaml
-from clinical_qkt.values import Strict
+from clinical_qkt.values import Number, Strict
 
 S = TypeVar("S", bound="SiteTrust")
 FIX = "the site's YAML, see docs/reference/site-yaml.md"
@@ -98,7 +98,7 @@ class Site(SiteLabels):
     """How many points of recall on its own classes the site is willing to lose, on average."""
     acceptance: Acceptance = Field(default=Acceptance(), json_schema_extra=_shown("see there"))
     """What a new model must show on test images to be accepted."""
-    prevalence: dict[str, float] = Field(default={}, json_schema_extra=_shown("not told"))
+    prevalence: dict[str, Number] = Field(default={}, json_schema_extra=_shown("not told"))
     """By queried class, of 100 images in daily practice how many show it, such as `basophil: 0.5`. The report
     then says what an answer means there."""
     test_data: TestImages = Field(default=TestImages(), json_schema_extra=_shown("not told"))
@@ -163,7 +163,7 @@ class Site(SiteLabels):
     def _of_queried_classes(self) -> Site:
         for name, share in self.prevalence.items():
             if name not in self.queried.names:
-                raise ValueError(f"prevalence: {one_of(name, self.queried.names)}")
+                raise ValueError(f"prevalence: '{name}' is not asked for; {one_of(name, self.queried.names)}")
             if not 0 < share < 100:
                 raise ValueError(f"prevalence: of '{name}' it is {share:g} %; it lies between 0 and 100")
         return self

@@ -5,15 +5,17 @@ Nothing here needs torch or MONAI, so that a wrong value is told at once.
 
 from __future__ import annotations
 
+import datetime
 import re
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 NOT_A_SWITCH, NOT_WHOLE, NOT_A_NUMBER, EMPTY = "not_a_switch", "not_whole", "not_a_number", "empty_path"
+NOT_A_DAY = "not_a_day"
 """Kinds of errors that ``Strict`` adds to pydantic's."""
 _SWITCH = {"true": True, "false": False}
 _SCIENTIFIC = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
@@ -73,6 +75,22 @@ def number(value: Any) -> float:
     return value
 
 
+def day(value: Any) -> datetime.date:
+    """A date, as YAML reads it or as ISO 8601 writes it; pydantic would take seconds since 1970, too.
+
+    Raises:
+        ValueError: it is something else, or has a time of day.
+    """
+    if isinstance(value, str):
+        try:
+            return datetime.date.fromisoformat(value.strip())
+        except ValueError:
+            pass
+    if not isinstance(value, datetime.date) or isinstance(value, datetime.datetime):
+        raise PydanticCustomError(NOT_A_DAY, "is no date such as 2026-11-01")
+    return value
+
+
 def path(value: Any) -> Any:
     """A path that is not empty: as such it would be the folder in which the command is run.
 
@@ -95,7 +113,7 @@ def as_typed(annotation: Any, value: Any) -> Any:
         return value
     if get_origin(kind) in (list, tuple) and isinstance(value, list | tuple):
         return [as_typed(get_args(kind)[0], entry) for entry in value]
-    reader = {bool: true_or_false, int: whole_number, float: number, Path: path}.get(kind)
+    reader = _READERS.get(kind)
     return reader(value) if reader else value
 
 
@@ -107,6 +125,11 @@ def plain_type(annotation: Any) -> Any:
         kinds = [a for a in get_args(annotation) if a is not NoneType]
         return plain_type(kinds[0]) if len(kinds) == 1 else annotation
     return annotation
+
+
+_READERS = {bool: true_or_false, int: whole_number, float: number, Path: path, datetime.date: day}
+Number = Annotated[float, BeforeValidator(number)]
+"""Of sections with keys of their own, whose values ``Strict`` does not see."""
 
 
 class Strict(BaseModel):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated, Any
 
 import pytest
 from pydantic import Field, ValidationError
 
 from clinical_qkt.refusals import Origin, refused
-from clinical_qkt.values import Strict, number, read_value, true_or_false, whole_number
+from clinical_qkt.values import Number, Strict, day, number, read_value, true_or_false, whole_number
 
 
 @pytest.mark.parametrize(
@@ -112,3 +113,20 @@ def refusal_of(values: dict[str, Any], origin: Origin) -> Any:
     with pytest.raises(ValidationError) as e:
         Section.model_validate(values)
     return refused(e.value, Section, origin, fix="it", inside=("s",))
+
+
+def test_a_date_is_a_date_and_no_number_of_seconds():
+    assert day("2026-11-01") == day(datetime.date(2026, 11, 1)) == datetime.date(2026, 11, 1)
+    for given in (20261101, 86400, 0, True, "yesterday", "1.11.2026", "", datetime.datetime(2026, 11, 1, 9)):
+        with pytest.raises(ValueError, match="is no date such as 2026-11-01"):
+            day(given)
+
+
+def test_numbers_below_keys_of_ones_own_are_read_as_strictly_as_others():
+    class Shares(Strict):
+        by_class: dict[str, Number] = {}
+
+    assert Shares(by_class={"a": 1, "b": "1e-3"}).by_class == {"a": 1.0, "b": 0.001}
+    for given in ("0.5", True, None):
+        with pytest.raises(ValidationError, match="is no number"):
+            Shares(by_class={"a": given})
