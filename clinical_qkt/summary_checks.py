@@ -91,6 +91,8 @@ def _decision(summary: TransferSummary) -> Iterator[str]:
     for c in summary.criteria:
         if c.asked != _ASKED[c.name] or summary.rule.limits.get(c.name) != c.limit:
             yield f"criteria: the limit of '{c.name}' is not the one of 'rule.limits'"
+        if (c.measured is None) != (c.ci95 is None):
+            yield f"criteria: '{c.name}' has a figure without an interval, or the other way round"
         follows = criteria.outcome(c.asked, c.limit / 100, c.ci95)
         if c.outcome != follows:
             yield f"criteria: '{c.name}' says '{c.outcome}', limit and interval make it '{follows}'"
