@@ -124,7 +124,7 @@ def test_a_date_is_a_date_and_no_number_of_seconds():
 
 def test_numbers_below_keys_of_ones_own_are_read_as_strictly_as_others():
     class Shares(Strict):
-        by_class: dict[str, Number] = {}
+        by_class: dict[str, Number]
 
     assert Shares(by_class={"a": 1, "b": "1e-3"}).by_class == {"a": 1.0, "b": 0.001}
     for given in ("0.5", True, None):
