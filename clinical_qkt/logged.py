@@ -43,13 +43,14 @@ def evaluation_figures(when: str, part: Mapping[str, Any]) -> dict[str, float | 
         f"{when}/query_recall": part["query_recall"],
         f"{when}/query_recall_low": low,
         f"{when}/query_recall_high": high,
+        **_false_alarms(when, part["false_alarms"]),
         f"{when}/retained_recall": part["retained_recall"],
         f"{when}/calibration_error": part["calibration"]["error"],
         f"{when}/calibration_error_high": _ends(part["calibration"]["ci95"])[1],
     }
     for name, row in part["per_class"].items():
         found |= {f"{when}/{key}/{name}": row[key] for key in ("recall", "precision", "f1", "auroc")}
-    return found | _false_alarms(when, part["false_alarms"])
+    return found
 
 
 def _false_alarms(when: str, told: Mapping[str, Any]) -> dict[str, float | None]:
