@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 
-from clinical_qkt.evidence import intervals
+from clinical_qkt.evidence import calibration_error, intervals
 
 Array = NDArray[Any]
 FEW = 20
@@ -142,10 +142,10 @@ def calibration(probabilities: Array, labels: Array, patients: Array | None = No
         patients: as for ``per_class``.
 
     Returns:
-        ``{error, ci95, images, bins}``: the expected calibration error as a share, and its bootstrap interval
-        over images, or patients where they are named; None without images. For each of ten bins of the
-        highest probability ``{low, high, images, stated, right}``: its mean and the share of right answers,
-        None where the bin is empty.
+        ``{error, ci95, images, bins}``: the expected calibration error as a share, and its interval, see
+        ``evidence.calibration_error``; None without images. For each of ten bins of the highest probability
+        ``{low, high, images, stated, right}``: its mean and the share of right answers, None where the bin is
+        empty.
     """
     if not len(labels):
         return {"error": None, "ci95": None, "images": 0, "bins": []}
@@ -158,12 +158,7 @@ def calibration(probabilities: Array, labels: Array, patients: Array | None = No
         says, is_right = (float(stated[mine].mean()), float(right[mine].mean())) if n else (None, None)
         bins.append({"low": b / BINS, "high": (b + 1) / BINS, "images": n, "stated": says, "right": is_right})
         error += abs(says - is_right) * n / len(labels) if says is not None and is_right is not None else 0
-    gap = stated - right
-
-    def drawn(times: Array) -> float:  # of each bin the difference of the sums; their sizes cancel
-        return float(np.abs(np.bincount(which, gap * times, BINS)).sum() / times.sum())
-
-    within = intervals.resampled(drawn, len(labels), patients)
+    within = calibration_error.within(stated, right, which, patients)
     return {"error": error, "ci95": within, "images": len(labels), "bins": bins}
 
 

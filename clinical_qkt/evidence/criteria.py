@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from scipy.optimize import brentq
+
 from clinical_qkt.acceptance import Acceptance
 from clinical_qkt.evidence.intervals import Interval, proportion
 from clinical_qkt.terms import ACCEPTED, REFUSED, UNDECIDED
@@ -20,6 +22,8 @@ AT_LEAST, AT_MOST = "at least", "at most"
 NOTHING = {"images": 0, "patients": None}
 MOST = 1_000_000
 """More images than these are no advice."""
+_FEWEST = 1e-3
+"""So few independent images, at least, does any number of images count as."""
 
 
 def decision(
@@ -108,8 +112,8 @@ def images_needed(
 ) -> int | None:
     """About how many images would decide, if the same were measured on them.
 
-    Of a share the exact interval is tried out, and where images of one patient resemble one another, as many
-    more are needed as the interval is wider for it. Other intervals shrink with the square root.
+    Of a share the exact interval is tried out; where images of one patient resemble one another, as many more
+    are needed as these count for fewer. Other intervals shrink with the square root.
 
     Args:
         of_share: whether it is a share of images.
@@ -120,14 +124,22 @@ def images_needed(
     if measured is None or measured == limit:
         return None
     if of_share:
-        alone = proportion(measured * images, images) or ends
-        factor = max(1.0, ((ends[1] - ends[0]) / (alone[1] - alone[0])) ** 2)
         least = _least(lambda n: outcome(asked, limit, proportion(measured * n, n)) != OPEN)
-        needed = least and least * factor
+        needed = least and least * images / _counted_as(measured, ends, images)
     else:
         end = ends[1] if limit > measured else ends[0]
         needed = images * ((end - measured) / (limit - measured)) ** 2
-    return math.ceil(needed) if needed and needed <= MOST else None
+    return max(math.ceil(needed), images + 1) if needed and needed <= MOST else None
+
+
+def _counted_as(share: float, ends: Interval, images: int) -> float:
+    """Of how many independent images a share has just such an interval."""
+
+    def wider(n: float) -> float:
+        low, high = proportion(share * n, n) or [0.0, 1.0]
+        return high - low - (ends[1] - ends[0])
+
+    return float(brentq(wider, _FEWEST, images)) if wider(images) < 0 < wider(_FEWEST) else float(images)
 
 
 def _least(decides: Callable[[int], bool]) -> int | None:

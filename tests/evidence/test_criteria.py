@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from clinical_qkt.acceptance import Acceptance
 from clinical_qkt.evidence import criteria
 from clinical_qkt.evidence.intervals import proportion
+from clinical_qkt.evidence.intervals import share as shares_interval
 from clinical_qkt.evidence.losses import lost
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.summary import evaluation
@@ -133,3 +134,17 @@ def test_more_images_are_needed_where_those_of_a_patient_resemble_one_another():
 def test_whose_limit_it_is_stands_beside_each_criterion():
     rows = decided(query_recall=80, date="2026-11-01")[1]
     assert {name for name, row in rows.items() if row["written_by"] == "hospital"} == {"query_recall"}
+
+
+def test_no_advice_is_for_fewer_images_than_there_are_however_few_patients_they_show():
+    rng, asked = np.random.default_rng(4), 0
+    for n, people in [(289, 1), (124, 1), (378, 2), (60, 5), (200, 40), (90, 90)] * 6:
+        share = float(rng.integers(1, n)) / n
+        hits, whose = np.arange(n) < round(share * n), rng.permutation(np.arange(n) % people)
+        ends = shares_interval(hits, whose)
+        for limit in (0.02, 0.5, 0.97):
+            if criteria.outcome("at most", limit, ends) == "undecided":
+                needed = criteria.images_needed("at most", limit, share, ends, n, of_share=True)
+                assert needed is None or needed > n
+                asked += needed is not None
+    assert asked > 20
