@@ -71,7 +71,7 @@ def npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A MedMNIST-style file of 5 classes with all splits."""
     path = tmp_path_factory.mktemp("npz") / "squares.npz"
     content: dict[str, np.ndarray] = {"classes": np.array(list(COLOURS))}
-    for split, count, start in (("train", 40, 0), ("val", 16, 1000), ("test", 64, 2000)):
+    for split, count, start in (("train", 40, 0), ("val", 16, 1000), ("test", 12, 2000)):
         content[f"{split}_images"] = np.stack([square(k, start + i) for k in COLOURS for i in range(count)])
         content[f"{split}_labels"] = np.repeat(np.arange(len(COLOURS)), count)[:, None]
     np.savez(path, **content)

@@ -283,6 +283,6 @@ def test_without_queried_test_images_the_gain_is_unknown_and_not_invented(demo, 
     for teacher in summary["teachers"]:  # what evidence there is, then
         assert set(teacher["recall"]) == ({query} if query in teacher["classes"] else set())
         seen = teacher["agreement"]
-        assert seen["images"] == 64 * len(set(teacher["classes"]) & set(summary["student"]["classes"]))
+        assert seen["images"] == 12 * len(set(teacher["classes"]) & set(summary["student"]["classes"]))
         assert 0 <= seen["share"] <= 1
     assert "is unknown: there are no test images of it" in (tmp_path / "t" / "report.html").read_text()

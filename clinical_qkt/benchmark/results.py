@@ -178,16 +178,22 @@ def draw_masks(masks: list[dict[str, Any]]) -> Figure:
     return figure
 
 
+def _mean(rows: list[dict[str, Any]], key: str) -> str:
+    """The mean with its interval; a dash where it was not measured, as in rows of earlier versions."""
+    values = [r.get(key) for r in rows]
+    return "–" if None in values else in_points([100 * v for v in values if v is not None])
+
+
 def _line(label: str, rows: list[dict[str, Any]]) -> str:
     done = [r for r in rows if r["query_recall"] is not None]
     if not done:
         return f"| {label} | refused |" + " |" * 11
     at_budget = ("query_recall_at_budget", "false_alarms_at_budget", "forgetting_at_budget")
-    cells = [in_points([100 * r[k] for r in done]) for k in at_budget]
+    cells = [_mean(done, k) for k in at_budget]
     cells.append(f"{100 * float(np.mean([r['forgetting_worst_at_budget'] for r in done])):.1f}")
     cells.append(f"{sum(r['budget_kept'] for r in done)} of {len(rows)}")
     ends = ("query_recall", "false_alarms", "forgetting_mean")
-    cells += [in_points([100 * r[k] for r in done]) for k in ends]
+    cells += [_mean(done, k) for k in ends]
     cells += [f"{float(np.mean([r[k] for r in done])):.3f}" for k in ("auroc", "ece")]
     cells.append(f"{float(np.mean([r['bytes_received'] for r in done])) / 1e6:.1f}")
     cells.append(f"{float(np.mean([r['seconds'] for r in done])):.1f}")

@@ -164,19 +164,20 @@ def cell(value: str) -> str:
 
 def lasting(content: dict[str, Any]) -> dict[str, Any]:
     """A summary's JSON without what differs from run to run."""
-    return {k: v for k, v in content.items() if k not in ("seconds", "identity")}
+    nobody = dict.fromkeys(content["identity"], "") | {"model_version": None, "commit": None}
+    return content | {"identity": nobody, "seconds": {}, "rule": content["rule"] | {"used_since": None}}
 
 
 def main(folder: Annotated[Path, typer.Argument(help="Of a finished demo.")]) -> None:
     """Write the worked example's figures, its pictures, and the summary that they come from."""
     content = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    content["rule"]["used_since"] = None  # a date, which differs from run to run
+    content = lasting(content)
     summary = TransferSummary.model_validate(content)
     if not summary.teachers:
         raise typer.BadParameter("the page shows a demo with models, and this one has none")
     write_text(PAGE, text(summary, PAGE.read_text(encoding="utf-8")))
     write_text(README, between_marks(README.read_text(encoding="utf-8"), BY, "printed", printed(summary)))
-    write_text(SUMMARY, json.dumps(lasting(content), indent=1, ensure_ascii=False) + "\n")
+    write_text(SUMMARY, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     for name, figure in figures.drawn(summary, names=SHOWN).items():
         page.save(PICTURES / f"demo-{name}.png", figure, DPI)
 
