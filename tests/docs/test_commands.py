@@ -39,7 +39,9 @@ CELLS_BUNDLE = bundle_folder("blood_cell_classification")
 CELLS = dict(zip(COLOURS, ["basophil", "eosinophil", "lymphocyte", "monocyte", "neutrophil"], strict=True))
 
 EXECUTED_BY = {
-    "docs/how-to/find-images-to-label.md": "tests/worklist/test_command.py::test_the_how_to_runs_as_it_stands",
+    "docs/how-to/find-images-to-label.md": (
+        "tests/worklist/test_command.py::test_the_how_to_runs_as_it_stands"
+    ),
     "docs/how-to/match-label-lists.md": (
         "tests/test_alignment.py::test_the_how_to_shows_what_its_commands_print"
     ),
@@ -64,11 +66,11 @@ NOT_RUN = {
     "make benchmark-methods": "runs `clinical-qkt benchmark`, which tests/benchmark runs on squares",
     "make benchmark-speed": "measures times for minutes",
     "make benchmark-verify": "measures times for minutes",
-    "make benchmark-worklist": "trains federations for minutes; tests/benchmark/test_worklist.py runs its parts",
-    "make benchmark-monitor": "trains federations for minutes; tests/benchmark/test_monitoring.py runs its parts",
+    "make benchmark-worklist": "trains federations; tests/benchmark/test_worklist.py runs its parts",
+    "make benchmark-monitor": "trains federations; tests/benchmark/test_monitoring.py runs its parts",
     "make figures": "draws the pictures of README and docs from a whole demo",
     "source .venv/bin/activate": "the tests' environment is active already",
-    "MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui": "is a server that does not end; a test of its own opens it in a browser",
+    "MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui": "is a server; a test of its own opens it",
     "pip install": "needs a package index",
     "clinical-qkt restore sites/my_hospital/site.yaml 3": "the version is an example; tests/test_restore.py",
     "clinical-qkt compare 3f9a1c 77b0de": "these ids are examples",
