@@ -264,5 +264,8 @@ def _refuse_empty(data: CheckedData, classes: LabelSpace, path: Path, need: tupl
             raise InputError(
                 f"class '{empty[0]}' has no images" if empty else "there are no images",
                 where=f"{path}: {section}",
-                fix="add images, or take the class out of the site's list 'classes'",
+                fix="add images, or take the class out of the site's list 'classes'"
+                if empty
+                else "add images"
+                + (", of each class; without any, nothing could be decided" if section == "test" else ""),
             )

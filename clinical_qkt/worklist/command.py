@@ -62,7 +62,7 @@ def make_worklist(wanted: Wanted, console: Console) -> Path:
     stage = _stage(wanted.site, wanted.images, wanted.bundle)
     site = stage.site
     folder = wanted.out or site.transfer_dir / "worklist"
-    claim(folder, wanted.overwrite)
+    require_free(folder, wanted.overwrite)
     model = load(site, wanted.model)
     queried = _columns(site, model)
     words.allowed(model.card.labels)
@@ -70,6 +70,7 @@ def make_worklist(wanted: Wanted, console: Console) -> Path:
     said = probabilities(archive, model, torch.device(stage.value("device")))
     parts = strata(said, queried, wanted.count)
     listed = _listed(wanted, site, model, archive, parts)
+    claim(folder, wanted.overwrite)  # not before: labels are lost only to a list that can be drawn
     write_pages(folder, archive.folder, listed, model.card.input)
     write_list(folder, listed)
     _tell(console, wanted, folder, listed)
@@ -116,23 +117,32 @@ def _columns(site: Site, model: Model) -> list[int]:
     return [c for c in columns if c is not None]
 
 
-def claim(folder: Path, overwrite: bool) -> None:
-    """A folder that is new or empty, or holds a list that may be replaced.
+def require_free(folder: Path, overwrite: bool) -> None:
+    """A folder that is new or empty, or holds a list that may be replaced; what it holds is left there.
 
     Raises:
         OutputError: it holds something else, or a list that may not.
     """
     if folder.exists() and not folder.is_dir():
         raise OutputError("is not a folder", where="--out", fix="name another one")
-    held = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    held = [p.name for p in folder.iterdir()] if folder.is_dir() else []
     if not all(_OURS.fullmatch(name) for name in held):
         raise OutputError("holds files that are no list to label", where="--out", fix="name a new folder")
     if {LIST, TABLE} & set(held) and not overwrite:
         fix = "name another folder with --out, or give --overwrite; labels in it are then lost"
         raise OutputError("holds a list already", where="--out", fix=fix)
     require_writable(folder, where="--out")
-    for name in held:
-        (folder / name).unlink()
+
+
+def claim(folder: Path, overwrite: bool) -> None:
+    """Make the folder, or empty it of a list that may be replaced.
+
+    Raises:
+        OutputError: as ``require_free`` does.
+    """
+    require_free(folder, overwrite)
+    for held in folder.iterdir():
+        held.unlink()
 
 
 def _listed(wanted: Wanted, site: Site, model: Model, archive: Archive, parts: Sequence[Stratum]) -> Worklist:

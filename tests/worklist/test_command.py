@@ -136,3 +136,13 @@ def test_what_cannot_be_is_refused_before_anything_is_loaded(asks, options, tmp_
 
 def test_every_colour_has_a_folder():
     assert list(EACH) == list(COLOURS)
+
+
+def test_labels_are_not_lost_to_a_list_that_cannot_be_drawn(asks, tmp_path, capsys):
+    (tmp_path / "list").mkdir()
+    (tmp_path / "list" / "worklist.csv").write_text("labels of two days")
+    (tmp_path / "empty").mkdir()
+    asked = ("worklist", str(asks), "--count", "20", "--images", str(tmp_path / "empty"))
+    assert run(*asked, "--out", str(tmp_path / "list"), "--overwrite") == 2
+    assert "holds no images" in capsys.readouterr().err
+    assert (tmp_path / "list" / "worklist.csv").read_text() == "labels of two days"
