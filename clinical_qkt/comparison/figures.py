@@ -11,6 +11,7 @@ from typing import Any
 from clinical_qkt.comparison.reading import Compared, plain
 from clinical_qkt.errors import InputError
 from clinical_qkt.report.reasons import reasons
+from clinical_qkt.spreadsheets import harmless
 from clinical_qkt.summary_schema import Row
 from clinical_qkt.tracking import metric_name
 
@@ -140,9 +141,9 @@ def as_csv(runs: Sequence[Compared]) -> str:
     found = [figures(run) for run in runs]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["figure", *(_harmless(run.label) for run in runs)])
+    writer.writerow(["figure", *(harmless(run.label) for run in runs)])
     for name in dict.fromkeys(name for each in found for name in each):
-        writer.writerow([_harmless(name), *(each.get(name) for each in found)])
+        writer.writerow([harmless(name), *(each.get(name) for each in found)])
     return text.getvalue()
 
 
@@ -151,8 +152,3 @@ def _groups(runs: Sequence[Compared], of: Callable[[Any], str]) -> dict[str, lis
     for run in runs:
         groups.setdefault(of(run.summary), []).append(run.label)
     return groups
-
-
-def _harmless(text: str) -> str:
-    """Text that a spreadsheet takes as text, not as a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -17,6 +17,7 @@ import numpy as np
 from clinical_qkt.data.formats import name_of
 from clinical_qkt.evidence.intervals import Array
 from clinical_qkt.files import write_text
+from clinical_qkt.spreadsheets import harmless
 
 PLACE = Path("local") / "failures.csv"
 """Within the folder of a transfer's results."""
@@ -56,7 +57,8 @@ def write(
     for i in wrong[np.argsort(-stated[wrong], kind="stable")]:
         called = (names[int(column[i])] for column in (labels, before, after))
         file = name_of(Path(os.path.relpath(files[i], root)), whole=True)
-        lines.writerow([file, (patients or {}).get(str(files[i]), ""), *called, f"{stated[i]:.4f}"])
+        told = (file, (patients or {}).get(str(files[i]), ""), *called)
+        lines.writerow([*map(harmless, told), f"{stated[i]:.4f}"])
     path = folder / PLACE
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o700)

@@ -178,7 +178,11 @@ def looked_at(
             parts.append((look(batch).numpy(), reduced, called.cpu().numpy(), stated.cpu().double().numpy()))
     if not parts:
         reason = max(set(unreadable), key=unreadable.count)
-        raise InputError(f"not one of {len(paths)} images can be used: {reason}", where="images")
+        raise InputError(
+            f"not one of {len(paths)} images can be used: {reason}",
+            where="images",
+            fix="give images of the kind that the model was made for",
+        )
     looks, features, called, stated = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Raw(looks, features, called, stated, np.array(kept), unreadable)
 

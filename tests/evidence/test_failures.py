@@ -41,6 +41,11 @@ def test_a_patient_is_told_where_the_datalist_names_one(tmp_path):
     assert [r["patient"] for r in written(tmp_path, {1: "p7"})[1]] == ["", "p7"]
 
 
+def test_no_cell_is_a_spreadsheets_formula(tmp_path):
+    _, rows = written(tmp_path, {1: '=HYPERLINK("x")', 2: "-3"})
+    assert [r["patient"] for r in rows] == ["'-3", '\'=HYPERLINK("x")']
+
+
 def test_only_its_owner_may_open_it(tmp_path):
     written(tmp_path)
     path = tmp_path / "out" / failures.PLACE
