@@ -70,9 +70,7 @@ def registered(tracker: Tracker, run: Run, site: Site, task: str) -> str | None:
     return registry.registered(tracker.client, run, task, site.transfer_dir / "model")
 
 
-def outcome(
-    tracker: Tracker, run: Run, site: Site, task: str, summary: dict[str, Any], note: str
-) -> None:
+def outcome(tracker: Tracker, run: Run, site: Site, task: str, summary: dict[str, Any], note: str) -> None:
     """Figures, digests of the packages, artifacts, and what was decided of the run and its model.
 
     Args:

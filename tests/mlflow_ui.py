@@ -75,7 +75,8 @@ def page_of(browser: Any, width: int = 1900, height: int = 1000) -> Any:
 
 
 def open_run(page: Any, address: str, run: Run, part: str = "") -> None:
-    page.goto(f"{address}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}{part}?workflowType=machine_learning")
+    place = f"experiments/{run.info.experiment_id}/runs/{run.info.run_id}{part}"
+    page.goto(f"{address}/#/{place}?workflowType=machine_learning")
 
 
 def main(demo: Path, picture: Path) -> None:
