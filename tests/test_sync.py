@@ -159,6 +159,7 @@ CALLS = (
 )
 
 
+@pytest.mark.slow  # it cuts off at every step
 def test_a_sending_that_was_cut_off_anywhere_goes_on_and_doubles_nothing(
     local, model, tmp_path, database, monkeypatch
 ):
