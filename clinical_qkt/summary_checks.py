@@ -15,7 +15,8 @@ from clinical_qkt.evidence import criteria
 from clinical_qkt.evidence.intervals import Interval
 
 if TYPE_CHECKING:
-    from clinical_qkt.summary_schema import Evaluation, TransferSummary
+    from clinical_qkt.evidence.evaluation_schema import Evaluation
+    from clinical_qkt.summary_schema import TransferSummary
 
 _ASKED = {
     "query_recall": criteria.AT_LEAST,

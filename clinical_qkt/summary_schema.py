@@ -7,159 +7,25 @@ made of it: configs/schemas/transfer-summary.json.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from clinical_qkt.evidence import parts
-from clinical_qkt.summary_checks import contradictions, rising
+from clinical_qkt.evidence.evaluation_schema import (
+    Amount,
+    Count,
+    Difference,
+    Evaluation,
+    Forgetting,
+    Interval,
+    Part,
+    Share,
+)
+from clinical_qkt.summary_checks import contradictions
 from clinical_qkt.terms import ACCEPTED, REFUSED, UNDECIDED, Verdict
 
 SCHEMA = "clinical-qkt/transfer-summary/2"
-
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Difference = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
-Interval = Annotated[list[Difference], Field(min_length=2, max_length=2), AfterValidator(rising)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Amounts = Annotated[list[Amount], Field(min_length=2, max_length=2), AfterValidator(rising)]
-Count = Annotated[int, Field(ge=0, le=10**12)]
-
-
-class Part(BaseModel):
-    """A part of the summary."""
-
-    model_config = ConfigDict(extra="ignore", strict=True, use_attribute_docstrings=True)
-
-
-class Tested(Part):
-    """How many test images there are, and of how many patients; null where the list names nobody."""
-
-    images: Count
-    patients: Count | None = None
-
-
-class Row(Part):
-    """What a model does on one class. What cannot be known is null, never 0."""
-
-    recall: Share | None
-    recall_ci95: Interval | None
-    precision: Share | None
-    f1: Share | None
-    auroc: Share | None
-    support: Count
-    """Test images of the class."""
-    patients: Count | None = None
-
-
-class Alarms(Part):
-    """Of so many images of other classes, how many are called a queried one."""
-
-    count: Count
-    images: Count
-    patients: Count | None = None
-    share: Share | None
-    ci95: Interval | None
-
-
-class FalseAlarms(Part):
-    """Images of other classes that are called a queried class."""
-
-    overall: Alarms
-    """Of the images of the classes known before, how many are called any queried class."""
-    per_class: dict[str, Alarms]
-    """By queried class, of all images that are not of it."""
-
-
-class Bin(Part):
-    """Test images by the probability that the model states for the class that it names."""
-
-    low: Share
-    high: Share
-    images: Count
-    stated: Share | None
-    """Its mean."""
-    right: Share | None
-    """How many of them are right."""
-
-
-class Calibration(Part):
-    """How far the stated probabilities can be believed."""
-
-    error: Share | None
-    """Expected calibration error."""
-    ci95: Interval | None
-    images: Count
-    bins: list[Bin]
-
-
-class Threshold(Part):
-    """A queried class named from a probability on, whatever else the model thinks."""
-
-    threshold: Share
-    recognised: Share | None
-    false_alarms: Share | None
-    images: Count
-    others: Count
-
-
-class BaseRate(Part):
-    """What an answer means where this share of the images shows the class."""
-
-    own: bool
-    """Whether it is the site's own prevalence."""
-    prevalence: Share
-    ppv: Share | None
-    ppv_ci95: Interval
-    npv: Share | None
-    npv_ci95: Interval
-    false_alarms_per_1000: Amount
-    false_alarms_per_1000_ci95: Amounts
-    missed_per_1000: Amount
-    missed_per_1000_ci95: Amounts
-
-
-class Groups(Part):
-    """How many test images and patients stand behind the figures."""
-
-    all: Tested
-    retained: Tested
-    queried: Tested
-
-
-class Evaluation(Part):
-    """What a model does on the test images: the part ``before`` or ``after``."""
-
-    tested: Groups
-    per_class: dict[str, Row]
-    query_recall: Share | None
-    """Unweighted mean over the queried classes."""
-    query_recall_ci95: Interval | None
-    false_alarms: FalseAlarms
-    retained_recall: Share | None
-    """Unweighted mean over the classes known before."""
-    retained_recall_ci95: Interval | None
-    calibration: Calibration
-    confusion: list[list[Count]]
-    """Rows are true classes, columns what is named, both as ``student.classes``, then ``student.query``."""
-    thresholds: dict[str, list[Threshold]]
-    base_rates: dict[str, list[BaseRate]]
-    """By queried class; empty where nothing is known."""
-
-
-class Forgetting(Part):
-    """Recall before minus recall after, on the same test images, with paired intervals."""
-
-    per_class: dict[str, Difference | None]
-    per_class_ci95: dict[str, Interval | None]
-    mean: Difference | None
-    """Gains make up for losses."""
-    mean_ci95: Interval | None
-    mean_loss: Share | None
-    """A class that got better counts 0. The forgetting budget is about this one."""
-    mean_loss_ci95: Interval | None
-    worst: Difference | None
-    worst_class: str | None
-    worst_ci95: Interval | None
 
 
 class Criterion(Part):
@@ -218,7 +84,7 @@ class Data(Part):
     sha256: str
     skipped: Count
     skipped_because: dict[str, Count]
-    patients: dict[str, Count | None] = {}
+    patients: dict[str, Count | None] = Field(default={})
     """By section; null where the list names nobody."""
     test_data: TestData = TestData()
 
@@ -230,7 +96,7 @@ class Student(Part):
     classes: list[str]
     query: list[str] = Field(min_length=1)
     images: dict[str, Count]
-    prevalence: dict[str, Amount] = {}
+    prevalence: dict[str, Amount] = Field(default={})
     """By queried class, in percent of the images of daily practice."""
 
 
@@ -378,8 +244,8 @@ class TransferSummary(Part):
     abstention: parts.Abstention | None = None
     gate: parts.Gate | None = None
     subgroups: parts.Subgroups | None = None
-    net_benefit: list[parts.NetBenefit] = []
-    precision_recall: list[parts.PrecisionRecall] = []
+    net_benefit: list[parts.NetBenefit] = Field(default=[])
+    precision_recall: list[parts.PrecisionRecall] = Field(default=[])
     in_use: parts.InUse | None = None
     untrusted_packages: list[str]
     bytes_received: Count

@@ -11,8 +11,8 @@ from rich.text import Text
 from clinical_qkt import report
 from clinical_qkt.comparison.figures import cautions, classes, common_start
 from clinical_qkt.comparison.reading import SENTENCE, Compared, plain
+from clinical_qkt.evidence.evaluation_schema import Alarms, Interval, Row
 from clinical_qkt.report.reasons import reasons
-from clinical_qkt.summary_schema import Alarms, Interval, Row
 from clinical_qkt.summary_schema import TransferSummary as Summary
 
 UNKNOWN = "unknown"

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from clinical_qkt import metrics
+from clinical_qkt.evidence.evaluation_schema import Bin, Evaluation, Threshold
 from clinical_qkt.evidence.intervals import proportion
-from clinical_qkt.summary_schema import AnsweredClass, Bin, Evaluation, Threshold, TransferSummary
+from clinical_qkt.summary_schema import AnsweredClass, TransferSummary
 
 Summary = TransferSummary
 SURE = 0.9

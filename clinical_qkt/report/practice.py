@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from clinical_qkt.evidence.evaluation_schema import BaseRate
 from clinical_qkt.report.facts import Summary
 from clinical_qkt.report.spelled import joined, prevalence, rate, short, signs
-from clinical_qkt.summary_schema import BaseRate
 
 RUNGS = (0.1, 0.01, 0.001)
 """Of the ladder, on the first sheet, for whoever told no prevalence."""

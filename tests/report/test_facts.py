@@ -1,7 +1,7 @@
 import pytest
 
+from clinical_qkt.evidence.evaluation_schema import Evaluation
 from clinical_qkt.report import facts
-from clinical_qkt.summary_schema import Evaluation
 
 
 def test_mistakes_are_sorted_and_leave_out_what_did_not_change(made):

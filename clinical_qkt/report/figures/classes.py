@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from clinical_qkt.evidence.evaluation_schema import Row
 from clinical_qkt.report import facts
 from clinical_qkt.report.figures import style
 from clinical_qkt.report.spelled import short as of_hundred
-from clinical_qkt.summary_schema import Row, TransferSummary
+from clinical_qkt.summary_schema import TransferSummary
 
 NUMBERED = 12
 """With more classes there is less room for each: in the grid for counts alone, not for how they changed."""

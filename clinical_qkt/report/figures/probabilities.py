@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from clinical_qkt.evidence.evaluation_schema import Bin, Threshold
 from clinical_qkt.evidence.parts import AbstentionPoint
 from clinical_qkt.report import facts
 from clinical_qkt.report.figures import style
-from clinical_qkt.summary_schema import Bin, Threshold, TransferSummary
+from clinical_qkt.summary_schema import TransferSummary
 
 APART = 12
 """Points between two written thresholds, of 100 images, so that they can be read."""

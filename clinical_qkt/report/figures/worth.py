@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from clinical_qkt.evidence.evaluation_schema import BaseRate
 from clinical_qkt.evidence.parts import NetBenefit, Origin, PrecisionRecall
 from clinical_qkt.report.figures import style
-from clinical_qkt.summary_schema import BaseRate, TransferSummary
+from clinical_qkt.summary_schema import TransferSummary
 
 WHERE: Mapping[Origin, str] = {"site": "in daily practice", "test images": "among the test images"}
 
