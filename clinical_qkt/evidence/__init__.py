@@ -1,5 +1,7 @@
-"""What test images can and cannot show: intervals, false alarms, losses, base rates, and the verdict.
+"""What test images can and cannot show: from answers of a model to what a board decides on.
 
-``intervals`` is the mathematics; ``rates`` and ``losses`` apply it to a model's answers; ``base_rates`` says
-what they mean where the class is rarer; ``criteria`` holds them against the site's rule and decides.
+``intervals`` is the mathematics. ``losses``, ``base_rates`` and ``calibration_error`` apply it, ``criteria``
+holds the figures against the site's rule and decides. ``abstention``, ``net_benefit``, ``precision_recall``,
+``subgroups``, ``in_use`` and ``failures`` tell more of the same answers; ``gate``, ``gated``, ``pictures``
+and ``strangers`` are about images of no class. ``parts`` and ``evaluation_schema`` are their types.
 """
