@@ -28,7 +28,7 @@ from clinical_qkt.evidence.net_benefit import net_benefit
 from clinical_qkt.evidence.parts import Gate, InUse
 from clinical_qkt.evidence.precision_recall import precision_recall
 from clinical_qkt.evidence.subgroups import subgroups
-from clinical_qkt.examination import TestImages, probabilities
+from clinical_qkt.examination import TestSet, probabilities
 from clinical_qkt.own_images import OwnImages
 from clinical_qkt.packages.store import Model, load_model
 from clinical_qkt.sites import Site
@@ -60,7 +60,7 @@ class Evaluating:
 
     site: Site
     images: OwnImages
-    tested: TestImages
+    tested: TestSet
     tracker: Tracker
     tags: Mapping[str, str]
     device: torch.device

@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class TestImages:
+class TestSet:
     """The test images as they are labelled, and what a figure of them needs besides.
 
     Attributes:
@@ -48,7 +48,7 @@ class TestImages:
     sha256: str
 
     @classmethod
-    def of(cls, data: CheckedData, query: Sequence[int], prevalence: Mapping[str, float]) -> TestImages:
+    def of(cls, data: CheckedData, query: Sequence[int], prevalence: Mapping[str, float]) -> TestSet:
         """Those of a site's datalist."""
         items = data.items["test"]
         truth = np.array([item["label"] for item in items], dtype=int)

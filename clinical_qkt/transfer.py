@@ -26,7 +26,7 @@ from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError
 from clinical_qkt.evaluating import Evaluating
-from clinical_qkt.examination import TestImages, agreements, few_images
+from clinical_qkt.examination import TestSet, agreements, few_images
 from clinical_qkt.files import drop_unfinished, fingerprint, sha256, write_json
 from clinical_qkt.handlers import LogEpochs
 from clinical_qkt.identity import identity, judged
@@ -112,7 +112,7 @@ class Transfer:
             record.origin(self.tracker, run, self.site, self.settings, self.own, self.device, self.config)
             teachers, answers = self.verified_teachers(), self.verified_answers()
             relevant = self.relevant(teachers, answers)
-            tested = TestImages.of(self.data, self.query, self.site.prevalence)
+            tested = TestSet.of(self.data, self.query, self.site.prevalence)
             test = Evaluating(
                 self.site, self.images, tested, self.tracker, self.tags, self.device, self.timed
             )
