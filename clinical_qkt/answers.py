@@ -21,7 +21,14 @@ from clinical_qkt.packages.networks import find_head
 from clinical_qkt.packages.query import load_query
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.packages.store import Model
-from clinical_qkt.statistics import Agreement, ClassStatistics, agreement, class_statistics, pooled
+from clinical_qkt.statistics import (
+    Agreement,
+    ClassStatistics,
+    PrivateSum,
+    agreement,
+    class_statistics,
+    pooled,
+)
 from clinical_qkt.targets import Images, labels_of
 
 
@@ -40,7 +47,9 @@ class Answers:
 
     def of_class(self, position: int) -> list[tuple[str, ClassStatistics]]:
         """The sites that answered for one queried class, with their statistics."""
-        return [(p.site, p.given[position]) for p in self.parts if position in p.given]
+        features = self.extractor.spec.features
+        given = [(p.site, p.given[position]) for p in self.parts if position in p.given]
+        return [(s, g.statistics(features) if isinstance(g, PrivateSum) else g) for s, g in given]
 
     @property
     def answered(self) -> list[int]:

@@ -79,6 +79,7 @@ def write_query(
         input=own.card.input,
         query=site.query,
         welcome=settings.welcome,
+        private_axes=extractor.spec.features,
         radius=radius,
         model_sha256=own.card.weights_sha256,
         generated_data=data.generated,

@@ -33,7 +33,8 @@ class Policy(Strict):
     total_delta: float = Field(default=1e-5, gt=0, lt=0.01)
     """The delta of all of them together."""
     minimum_patients: int = Field(default=20, ge=2)
-    """Fewer give no answer; for private answers as far as the noised count tells."""
+    """Fewer give no exact answer. A private one needs none: its noise protects each patient, however few
+    there are, and a refusal would tell more than it hides."""
     unit: Unit = "patient"
     """Whom a private answer protects: a `patient`, which needs `patient` in the datalist's entries, or an
     `image`, where no two images show the same patient."""

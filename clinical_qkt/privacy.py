@@ -1,7 +1,10 @@
-"""The private release of a class's mean: the Gaussian mechanism, a patient as the unit.
+"""The private release of a class's sum and count: discrete Gaussian noise on integers, a patient as the unit.
 
-Calibration (Balle and Wang, ICML 2018, valid for every epsilon) and composition are dp-accounting's. What is
-promised, and what not, is in docs/explanation/private-answers.md.
+Everything that leaves is a function of integers: a patient's contribution is truncated to whole steps before
+noise is added, the noise is whole, and its sampler exact (opendp's, after Canonne, Kamath and Steinke,
+NeurIPS 2020). So no last bit of a floating-point number is there to tell what was added to what. Calibration
+(Balle and Wang, ICML 2018, valid for every epsilon) and composition are dp-accounting's. Why the calibration
+of the continuous Gaussian holds for the discrete one: docs/explanation/private-answers.md.
 """
 
 from __future__ import annotations
@@ -16,14 +19,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clinical_qkt.statistics import ClassStatistics
+from clinical_qkt.statistics import PrivateSum
 
 Draw = Callable[[int], Tensor]
 """``(n,)`` standard normal numbers in float64."""
 
-COUNT_WEIGHT = 0.5
+Noise = Callable[[int, int], Sequence[int]]
+"""From a standard deviation and ``n`` to ``n`` whole numbers of that spread."""
+
+STEPS = 1024
+"""Of the radius: in these a patient's contribution is told."""
+COUNT_STEPS = 256
 """What a patient adds to the count, against the most that one adds to the sum: more makes the count sharper
 and the mean duller."""
+FINE = 2**20
+"""Of the radius: in these an image's features are, before the mean over a patient's images is taken."""
+SMOOTHING = 4
+"""By so much the variance of whole noise, in squared steps, is above that of the continuous noise of which it
+is a post-processing, up to a factor of 1 + 1e-30."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +48,43 @@ class Guarantee:
 
     @cached_property
     def noise_multiplier(self) -> float:
-        """Standard deviation of the noise over the sensitivity."""
+        """Standard deviation of continuous noise over the sensitivity."""
         from dp_accounting.gaussian_mechanism import get_sigma_gaussian  # takes a second to import
 
         return float(get_sigma_gaussian(self.epsilon, self.delta))
 
+    @property
+    def sigma(self) -> int:
+        """Standard deviation of the discrete noise on every number of an answer, in steps."""
+        continuous = self.noise_multiplier**2 * (STEPS**2 + COUNT_STEPS**2)
+        return math.ceil(math.sqrt(continuous + SMOOTHING))
+
+
+@dataclass(frozen=True)
+class Release:
+    """What leaves: whole numbers.
+
+    Attributes:
+        total: of each feature the sum over patients, noised; in steps, of which the radius has ``STEPS``.
+        count: patients, noised; in steps, of which a patient has ``COUNT_STEPS``. Both may be negative.
+    """
+
+    total: list[int]
+    count: int
+
+    def read(self, radius: float, guarantee: Guarantee) -> PrivateSum:
+        """The same in units of the features and of patients, with what is publicly known of the noise."""
+        total = torch.tensor(self.total, dtype=torch.float64) * (radius / STEPS)
+        noise = guarantee.sigma * radius / STEPS
+        return PrivateSum(total, self.count / COUNT_STEPS, noise, guarantee.sigma / COUNT_STEPS)
+
 
 class PatientSums:
-    """Every patient's contribution: the mean of the patient's clipped features, no longer than ``radius``.
+    """Every patient's contribution: the mean of the patient's clipped features, in whole steps.
 
-    Features that are not finite count as zero. So whatever the extractor gives, one patient moves the sum by
-    ``radius`` at most.
+    Features that are not finite count as zero, and all else is whole numbers from there: whatever the
+    extractor gives, and in whatever order images come, one patient moves the sum by ``STEPS`` at most, in
+    Euclidean length.
     """
 
     def __init__(self, features: int, radius: float) -> None:
@@ -54,14 +93,28 @@ class PatientSums:
 
     def update(self, features: Tensor, patients: Sequence[str]) -> None:
         """Add ``(N, D)`` with the patient of each row."""
-        for row, patient in zip(clipped(features, self.radius), patients, strict=True):
+        for row, patient in zip(whole(features, self.radius, FINE), patients, strict=True):
             total, images = self._sums.get(patient, (torch.zeros_like(row), 0))
             self._sums[patient] = (total + row, images + 1)
 
     def contributions(self) -> Tensor:
-        """``(patients, D)`` float64."""
-        means = [total / images for total, images in self._sums.values()]
-        return torch.stack(means) if means else torch.zeros(0, self.features, dtype=torch.float64)
+        """``(patients, D)`` int64, in steps; no row longer than ``STEPS``."""
+        means = [
+            total.div(images * (FINE // STEPS), rounding_mode="trunc")
+            for total, images in self._sums.values()
+        ]
+        return torch.stack(means) if means else torch.zeros(0, self.features, dtype=torch.int64)
+
+
+def whole(features: Tensor, radius: float, steps: int) -> Tensor:
+    """Rows of ``(N, D)`` clipped to ``radius`` and truncated towards zero to a step, int64.
+
+    Args:
+        steps: of the radius. No row is longer than that, which is looked at in whole numbers.
+    """
+    rows = clipped(features, radius).div(radius).mul(steps).trunc().long()
+    # Truncation makes shorter; where rounding before it made a row longer by a last bit, it is left out.
+    return torch.where(rows.square().sum(1, keepdim=True) <= steps**2, rows, torch.zeros_like(rows))
 
 
 def clipped(features: Tensor, radius: float) -> Tensor:
@@ -74,32 +127,44 @@ def clipped(features: Tensor, radius: float) -> Tensor:
     return rows * (radius / length.clamp_min(radius))
 
 
-def private_mean(
-    contributions: Tensor,
-    radius: float,
-    guarantee: Guarantee,
-    minimum: int,
-    draw: Draw | None = None,
-) -> ClassStatistics | None:
-    """The noised count and mean over patients, or None if the noised count is below the minimum.
+def private_release(contributions: Tensor, guarantee: Guarantee, noise: Noise | None = None) -> Release:
+    """The noised sum and count over patients.
 
-    Sum and count are released together by one Gaussian mechanism: a patient adds a vector no longer than
-    ``radius`` and ``COUNT_WEIGHT * radius`` to one more number. Everything after that, the division and the
-    refusal, looks at the noised numbers alone and costs no privacy.
+    Sum and count are released together by one discrete Gaussian mechanism: a patient adds a vector no longer
+    than ``STEPS`` and ``COUNT_STEPS`` to one more number. There is an answer however few patients there are,
+    none among them: a refusal would protect nobody, since the noise protects each.
 
     Args:
-        contributions: ``(patients, D)``, no row longer than ``radius``.
-        minimum: fewer patients than that, as far as the noised count tells, give no answer.
-        draw: the source of noise; the operating system's by default.
+        contributions: ``(patients, D)`` whole numbers, no row longer than ``STEPS``.
+        noise: its source; the operating system's randomness by default.
+
+    Raises:
+        ValueError: a contribution is no whole number, or too long.
     """
-    unit = COUNT_WEIGHT * radius
-    scale = guarantee.noise_multiplier * math.hypot(radius, unit)
-    noise = (draw or system_noise)(contributions.shape[1] + 1)
-    total = contributions.sum(0) + scale * noise[:-1]
-    count = len(contributions) + scale / unit * float(noise[-1])
-    if count < minimum:
-        return None
-    return ClassStatistics(round(count), total / count, noise=scale / count)
+    if contributions.is_floating_point() or bool((contributions.square().sum(1) > STEPS**2).any()):
+        raise ValueError("contributions are whole steps, and none is longer than the radius")
+    exact = [*contributions.sum(0).tolist(), COUNT_STEPS * len(contributions)]
+    added = (noise or discrete_noise)(guarantee.sigma, len(exact))
+    *total, count = (int(e) + int(a) for e, a in zip(exact, added, strict=True))
+    return Release(total, count)
+
+
+def discrete_noise(sigma: int, numbers: int) -> list[int]:
+    """Whole numbers of the discrete Gaussian, exactly: opendp's sampler, on the system's randomness.
+
+    Args:
+        sigma: the distribution's parameter, nearly its standard deviation.
+    """
+    import opendp.prelude as dp  # takes a second or two to import
+
+    dp.enable_features("contrib")
+    space = dp.vector_domain(dp.atom_domain(T=int)), dp.l2_distance(T=float)
+    return list(dp.m.make_gaussian(*space, scale=float(sigma))([0] * numbers))
+
+
+def rounded_noise(draw: Draw) -> Noise:
+    """Whole noise of seeded normal numbers, for simulations that can be repeated; never for a release."""
+    return lambda sigma, numbers: (sigma * draw(numbers)).round().long().tolist()
 
 
 def system_noise(numbers: int) -> Tensor:

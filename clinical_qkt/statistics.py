@@ -46,6 +46,34 @@ class ClassStatistics:
         return ClassStatistics(self.count, self.mean, covariance, self.noise)
 
 
+@dataclass(frozen=True)
+class PrivateSum:
+    """One class in one site's images, as a private answer tells it.
+
+    Attributes:
+        total: ``(k,)`` float64, of the first k features the sum over patients, noised.
+        count: patients, noised; may be negative.
+        noise: standard deviation of what was added to each number of the sum.
+        count_noise: the same of the count.
+    """
+
+    total: Tensor
+    count: float
+    noise: float
+    count_noise: float
+
+    def statistics(self, features: int) -> ClassStatistics:
+        """The mean, as far as it can be told; features that were not asked for are at zero, the centre."""
+        patients = max(self.count, FEWEST_PATIENTS)
+        mean = torch.zeros(features, dtype=torch.float64)
+        mean[: len(self.total)] = self.total / patients
+        return ClassStatistics(round(patients), mean, noise=self.noise / patients)
+
+
+FEWEST_PATIENTS = 5
+"""A site that answers is taken to have as many at least: a noised count can be anything."""
+
+
 class Moments:
     """Count, mean and covariance of features that arrive in batches (Chan, Golub and LeVeque, 1983)."""
 

@@ -21,11 +21,21 @@ from scipy.stats import beta, norm
 from torch import Tensor
 from tqdm import trange
 
-from clinical_qkt.privacy import COUNT_WEIGHT, Guarantee, clipped, private_mean
-from clinical_qkt.statistics import ClassStatistics
+from clinical_qkt.audit.last_bits import Proofs, audit_last_bits, float_release, integer_release
+from clinical_qkt.privacy import (
+    COUNT_STEPS,
+    Guarantee,
+    PatientSums,
+    Release,
+    private_release,
+    rounded_noise,
+)
 
-Release = Callable[[Tensor], ClassStatistics | None]
-"""From ``(patients, D)`` contributions to an answer, or to none."""
+Releasing = Callable[[Tensor], Release]
+"""From ``(patients, D)`` contributions in whole steps to what leaves."""
+
+FEW_PATIENTS = 6
+"""With so many the attack on last bits is made: few nearly cancel with the noise often."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +57,13 @@ class Finding:
 
 
 def audit_release(
-    release: Release, others: Tensor, target: Tensor, count: int, delta: float, what: str = "releases"
+    release: Releasing, others: Tensor, target: Tensor, count: int, delta: float, what: str = "releases"
 ) -> Finding:
     """Attack a release.
 
     Args:
         others: ``(patients, D)`` contributions of everybody else.
-        target: ``(D,)`` of the one whose part is to be told, no longer than the radius.
+        target: ``(D,)`` of the one whose part is to be told, no longer than ``STEPS``.
         count: releases with, and as many without.
         delta: of the promise.
         what: named in the progress bar.
@@ -83,33 +93,42 @@ def epsilon_of(power: float, alarms: float, delta: float) -> float:
     return 0.0 if told_apart <= 0 else float(get_epsilon_gaussian(1 / told_apart, delta))
 
 
-def extreme_case(features: int, patients: int, radius: float) -> tuple[Tensor, Tensor]:
+def extreme_case(features: int, patients: int) -> tuple[Tensor, Tensor]:
     """Everybody at zero but one, who is as far out as clipping lets anybody be: ``(others, target)``.
 
     Such features are what an extractor gives that was built to single one patient out.
     """
+    sums = PatientSums(features, 10.0)
     built = torch.zeros(1, features, dtype=torch.float64)
     built[0, 0] = 1e300
-    return torch.zeros(patients, features, dtype=torch.float64), clipped(built, radius)[0]
+    sums.update(built, ["target"])
+    return torch.zeros(patients, features, dtype=torch.int64), sums.contributions()[0]
 
 
 def stated_and_broken(
-    guarantee: Guarantee, count: int, features: int = 8, patients: int = 50, radius: float = 10.0
+    guarantee: Guarantee, count: int, features: int = 8, patients: int = 50
 ) -> dict[str, Finding]:
     """The audit of the release as it is, and of one whose noise is halved, which has to be found out."""
-    others, target = extreme_case(features, patients, radius)
+    others, target = extreme_case(features, patients)
     source = torch.Generator().manual_seed(0)
 
-    def release(share: float) -> Release:
-        def draw(n: int) -> Tensor:
-            return share * torch.randn(n, generator=source, dtype=torch.float64)
-
-        return lambda rows: private_mean(rows, radius, guarantee, 2, draw)
+    def release(share: float) -> Releasing:
+        noise = rounded_noise(lambda n: share * torch.randn(n, generator=source, dtype=torch.float64))
+        return lambda rows: private_release(rows, guarantee, noise)
 
     shares = {"as it is": 1.0, "noise halved": 0.5}
     return {
         name: audit_release(release(share), others, target, count, guarantee.delta, name)
         for name, share in shares.items()
+    }
+
+
+def last_bits(guarantee: Guarantee, count: int) -> dict[str, Proofs]:
+    """The audit of last bits: of the release as it is, and of one in floating point, to be found out."""
+    made = {"as it is": integer_release(guarantee), "in floating point": float_release(guarantee)}
+    return {
+        name: audit_last_bits(release, FEW_PATIENTS, guarantee.epsilon, count)
+        for name, release in made.items()
     }
 
 
@@ -128,20 +147,35 @@ def print_audit(console: Console, guarantee: Guarantee, releases: int) -> bool:
         table.add_row(name, *rates, f"{f.epsilon:.2f}", f"{f.at_least:.2f}")
     table.caption = "right: said of a release with the patient that it is one; wrong: said so of one without"
     console.print(table)
-    held = found["as it is"].at_least <= guarantee.epsilon
+    bits = last_bits(guarantee, releases)
+    _print_bits(console, guarantee, bits)
+    held = found["as it is"].at_least <= guarantee.epsilon and bits["as it is"].delta <= guarantee.delta
     caught = found["noise halved"].at_least > guarantee.epsilon
+    caught = caught and bits["in floating point"].delta > guarantee.delta
     console.print("The promise held." if held else "[bold red]The promise is broken.[/]")
     console.print(
-        "The broken release was found out." if caught else "Too few releases to find out a broken one."
+        "The broken releases were found out." if caught else "Too few releases to find out a broken one."
     )
     return held and caught
 
 
-def _score(answer: ClassStatistics | None, target: Tensor) -> float:
+def _print_bits(console: Console, guarantee: Guarantee, found: dict[str, Proofs]) -> None:
+    table = Table(
+        title=f"promised: delta {guarantee.delta:g}; do last bits tell {FEW_PATIENTS} patients from "
+        f"{FEW_PATIENTS - 1}?",
+        title_justify="left",
+    )
+    for heading in ("release", "right, of 100", "wrong, of 100", "delta of at least"):
+        table.add_column(heading, justify="left" if heading == "release" else "right")
+    for name, f in found.items():
+        table.add_row(name, f"{100 * f.there:.2f}", f"{100 * f.alarms:.2f}", f"{f.delta:.1g}")
+    console.print(table)
+
+
+def _score(answer: Release, target: Tensor) -> float:
     """The likelihood ratio of a Gaussian mechanism, up to a constant: what the best attacker goes by."""
-    if answer is None:
-        return float("-inf")
-    return answer.count * (float(answer.mean @ target) + COUNT_WEIGHT**2 * float(target @ target))
+    along = sum(a * b for a, b in zip(answer.total, target.tolist(), strict=True))
+    return float(along + COUNT_STEPS * answer.count)
 
 
 def _bound(found: int, tries: int, *, low: bool) -> float:

@@ -17,7 +17,7 @@ from clinical_qkt.asking import features_of, own_extractor
 from clinical_qkt.errors import QueryError
 from clinical_qkt.methods.case import Case
 from clinical_qkt.packages.extractor import Extractor
-from clinical_qkt.privacy import Guarantee, clipped, private_mean
+from clinical_qkt.privacy import STEPS, Guarantee, private_release, rounded_noise, whole
 from clinical_qkt.statistics import ClassStatistics, Kind, class_statistics
 from clinical_qkt.targets import labels_of
 
@@ -30,7 +30,7 @@ class AskedSettings(BaseModel):
         depths: modules whose outputs are pooled; the network's first stages if None.
         epsilon, delta: of each private answer. Every image counts as a patient.
         patients: images that each site has of a queried class, at most; all if None.
-        minimum_patients: fewer give no answer.
+        minimum_patients: fewer give no exact answer.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -84,13 +84,10 @@ class Asked:
             if len(features) < settings.minimum_patients:
                 return None
             return class_statistics(features).reduced(settings.kind)
-        return private_mean(
-            clipped(features, self.radius),
-            self.radius,
-            Guarantee(settings.epsilon, settings.delta),
-            settings.minimum_patients,
-            lambda n: torch.randn(n, generator=generator, dtype=torch.float64),
-        )
+        guarantee, mine = Guarantee(settings.epsilon, settings.delta), whole(features, self.radius, STEPS)
+        noise = rounded_noise(lambda n: torch.randn(n, generator=generator, dtype=torch.float64))
+        release = private_release(mine, guarantee, noise)
+        return release.read(self.radius, guarantee).statistics(features.shape[1])
 
 
 def asked(case: Case, depths: Sequence[str] | None) -> Asked:

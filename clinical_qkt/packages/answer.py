@@ -14,10 +14,11 @@ from torch import Tensor
 from clinical_qkt.labels import ClassLabel
 from clinical_qkt.packages.card import PackageCard
 from clinical_qkt.packages.folder import CARD, write_package
-from clinical_qkt.packages.query import Query
+from clinical_qkt.packages.query import Query, QueryCard
 from clinical_qkt.packages.reading import Reading
 from clinical_qkt.packages.signing import Signed, Trust
-from clinical_qkt.statistics import ClassStatistics, Kind
+from clinical_qkt.privacy import COUNT_STEPS, Guarantee, Release
+from clinical_qkt.statistics import ClassStatistics, Kind, PrivateSum
 from clinical_qkt.terms import Unit as Unit
 
 
@@ -32,10 +33,10 @@ class ClassAnswer(BaseModel):
     """Why there is no answer; null if there is one."""
     kind: Kind | None = None
     """What the tensors hold; null if there is no answer."""
-    count: int = Field(default=0, ge=0, le=10**9)
-    """Images, rounded to tens; patients in a private answer, noised."""
-    noise: float = Field(default=0.0, ge=0)
-    """Standard deviation of what was added to each number of the mean."""
+    count: int | None = Field(default=None, ge=1, le=10**9)
+    """Images of an exact answer, rounded to tens."""
+    noised_count: int | None = Field(default=None, ge=-(10**12), le=10**12)
+    """Patients of a private answer in 256ths, noised; may be negative."""
     epsilon: float | None = Field(default=None, gt=0)
     """Of the guarantee of a private answer."""
     delta: float | None = Field(default=None, gt=0, lt=1)
@@ -47,13 +48,21 @@ class ClassAnswer(BaseModel):
     def _whole(self) -> ClassAnswer:
         if (self.declined is None) != (self.kind is not None):
             raise ValueError("either a kind of answer or a reason for none")
-        if self.kind is not None and self.count < 1:
-            raise ValueError("count: an answer needs at least one")
-        if (self.kind == "private_mean") != (self.epsilon is not None and self.noise > 0):
-            raise ValueError("epsilon, noise: a private answer has both, another neither")
-        if self.kind != "private_mean" and (self.noise or self.epsilon or self.delta or self.unit):
-            raise ValueError("noise, epsilon, delta, unit: only a private answer has them")
+        private = [self.noised_count, self.epsilon, self.delta, self.unit]
+        if self.kind == "private_mean" and None in private:
+            raise ValueError("noised_count, epsilon, delta, unit: a private answer has them all")
+        if self.kind != "private_mean" and private != [None] * 4:
+            raise ValueError("noised_count, epsilon, delta, unit: only a private answer has them")
+        if (self.count is None) != (self.kind in (None, "private_mean")):
+            raise ValueError("count: an exact answer has one, another none")
         return self
+
+    @property
+    def patients(self) -> int | None:
+        """About how many images, or patients of a private answer; None if there is no answer."""
+        if self.noised_count is None:
+            return self.count
+        return max(0, round(self.noised_count / COUNT_STEPS))
 
 
 class AnswerCard(PackageCard):
@@ -61,7 +70,7 @@ class AnswerCard(PackageCard):
 
     TENSORS: ClassVar[str] = "statistics.safetensors"
 
-    format: Literal["clinical-qkt/answer/1"] = "clinical-qkt/answer/1"
+    format: Literal["clinical-qkt/answer/2"] = "clinical-qkt/answer/2"
     """What kind of package it is, and the version of this schema."""
     query_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of the card of the query that is answered."""
@@ -76,7 +85,7 @@ class Answer:
     """An answer package, ready for use; ``given`` holds the classes that were answered for, by position."""
 
     card: AnswerCard
-    given: dict[int, ClassStatistics]
+    given: dict[int, ClassStatistics | PrivateSum]
     bytes: int
     signed: Signed = field(default_factory=Signed)
 
@@ -88,7 +97,7 @@ class Answer:
 def save_answer(
     folder: Path,
     card: AnswerCard,
-    given: Sequence[ClassStatistics | None],
+    given: Sequence[ClassStatistics | Release | None],
     *,
     signing_key: Path | None = None,
     agree: Callable[[Path, AnswerCard], None] | None = None,
@@ -96,11 +105,14 @@ def save_answer(
     """Write an answer package; see ``folder.write_package``.
 
     Args:
-        given: the statistics, None where the card declines.
+        given: the statistics, or of a private answer the whole numbers, whose count stands on the card; None
+            where the card declines.
     """
     tensors: dict[str, Tensor] = {}
     for i, part in enumerate(given):
-        if part is not None:
+        if isinstance(part, Release):
+            tensors[f"{i}.total"] = torch.tensor(part.total, dtype=torch.int64)
+        elif part is not None:
             tensors[f"{i}.mean"] = part.mean.float()
             if part.covariance is not None:
                 tensors[f"{i}.covariance"] = part.covariance.float()
@@ -120,18 +132,20 @@ def load_answer(folder: str | Path, query: Query, trust: Trust | None = None) ->
     needed = None
     if reading.card:
         _check_fit(reading, reading.card, query)
-        needed = _tensors(reading.card, query.card.extractor.features)
+        needed = _tensors(reading.card, query.card)
     tensors = reading.tensors(needed)
     assert reading.card is not None
-    given = {}
+    given: dict[int, ClassStatistics | PrivateSum] = {}
     for i, told in enumerate(reading.card.answers):
-        if told.kind:
+        if told.kind == "private_mean":
+            given[i] = _private(told, tensors[f"{i}.total"], query.card.radius)
+        elif told.kind and told.count:
             spread = tensors.get(f"{i}.covariance")
             if spread is not None:
                 spread, doubt = _symmetric(spread.double())
                 if doubt:
                     reading.problem(AnswerCard.TENSORS, f"tensor '{i}.covariance' {doubt}")
-            given[i] = ClassStatistics(told.count, tensors[f"{i}.mean"].double(), spread, told.noise)
+            given[i] = ClassStatistics(told.count, tensors[f"{i}.mean"].double(), spread)
     reading.refuse_if_wrong()
     return Answer(reading.card, given, reading.bytes, reading.signed)
 
@@ -151,15 +165,23 @@ def _check_fit(reading: Reading[AnswerCard], card: AnswerCard, query: Query) -> 
         reading.problem(CARD, f"'{kind}' was not welcome")
 
 
-def _tensors(card: AnswerCard, width: int) -> dict[str, Tensor]:
+def _private(told: ClassAnswer, total: Tensor, radius: float) -> PrivateSum:
+    assert told.noised_count is not None and told.epsilon is not None and told.delta is not None
+    return Release(total.tolist(), told.noised_count).read(radius, Guarantee(told.epsilon, told.delta))
+
+
+def _tensors(card: AnswerCard, query: QueryCard) -> dict[str, Tensor]:
     """What has to lie beside the card: shapes without memory."""
-    shapes: dict[str, list[int]] = {}
+    width, found = query.extractor.features, {}
     for i, told in enumerate(card.answers):
-        if told.kind:
-            shapes[f"{i}.mean"] = [width]
+        if told.kind == "private_mean":
+            found[f"{i}.total"] = torch.empty([query.private_axes], dtype=torch.int64, device="meta")
+        elif told.kind:
+            found[f"{i}.mean"] = torch.empty([width], device="meta")
         if told.kind in ("covariance", "diagonal"):
-            shapes[f"{i}.covariance"] = [width] * (2 if told.kind == "covariance" else 1)
-    return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+            shape = [width] * (2 if told.kind == "covariance" else 1)
+            found[f"{i}.covariance"] = torch.empty(shape, device="meta")
+    return found
 
 
 def _symmetric(spread: Tensor) -> tuple[Tensor, str | None]:

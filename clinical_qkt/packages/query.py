@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import DistinctClasses
 from clinical_qkt.packages.card import PackageCard
-from clinical_qkt.packages.extractor import Extractor, ExtractorSpec, describe
+from clinical_qkt.packages.extractor import MAX_FEATURES, Extractor, ExtractorSpec, describe
 from clinical_qkt.packages.folder import CARD, write_package
 from clinical_qkt.packages.networks import reshape_head
 from clinical_qkt.packages.reading import RESEND, Reading
@@ -28,7 +28,7 @@ class QueryCard(PackageCard):
 
     TENSORS: ClassVar[str] = "extractor.safetensors"
 
-    format: Literal["clinical-qkt/query/1"] = "clinical-qkt/query/1"
+    format: Literal["clinical-qkt/query/2"] = "clinical-qkt/query/2"
     """What kind of package it is, and the version of this schema."""
     extractor: ExtractorSpec
     """The network and the depths whose outputs are pooled; weights lie beside the card."""
@@ -38,13 +38,22 @@ class QueryCard(PackageCard):
     """The classes, with codes where there are any."""
     welcome: list[Kind] = Field(min_length=1, max_length=4)
     """The kinds of answer that the student can use; the site decides which it gives."""
-    radius: float = Field(gt=0, le=1e6, allow_inf_nan=False)
-    """Longer features are clipped to that in a private answer. The asker sets it, so it tells nothing of the
-    answering site's patients."""
+    private_axes: int = Field(ge=1, le=MAX_FEATURES)
+    """Of so many features, the first ones, a private answer is made. The asker sets it, never the number of
+    the answering site's patients."""
+    radius: float = Field(ge=1e-6, le=1e6, allow_inf_nan=False)
+    """To that these features are clipped in a private answer if they are longer. The asker sets it, so it
+    tells nothing of the answering site's patients."""
     model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of the weights of the student's model when it asked."""
     licence: str = Field(default="to answer this query only", max_length=200)
     """What the receiver may do with it."""
+
+    @model_validator(mode="after")
+    def _no_more_axes_than_features(self) -> QueryCard:
+        if self.private_axes > self.extractor.features:
+            raise ValueError("private_axes: more than the extractor has features")
+        return self
 
 
 @dataclass

@@ -1,0 +1,129 @@
+"""The answering site's one pass over its images of the queried classes; features are not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from monai.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from clinical_qkt.data.datalist import CheckedData
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.transforms import adapter
+from clinical_qkt.errors import InputError
+from clinical_qkt.labels import LabelSpace
+from clinical_qkt.packages.query import Query
+from clinical_qkt.privacy import PatientSums
+from clinical_qkt.statistics import KINDS, Kind, Moments
+from clinical_qkt.terms import Unit
+
+
+@dataclass
+class Seen:
+    """What one pass over a class's images leaves behind.
+
+    Attributes:
+        kind: of the answer that is being prepared.
+        patients: different ones, or images where the unit is the image.
+    """
+
+    kind: Kind
+    moments: Moments
+    sums: PatientSums
+    patients: set[str]
+    finite: bool = True
+
+    def update(self, features: torch.Tensor, patients: Sequence[str]) -> None:
+        self.patients.update(patients)
+        if self.kind == "private_mean":
+            self.sums.update(features[:, : self.sums.features], patients)
+            return
+        self.finite = self.finite and bool(torch.isfinite(features).all())
+        if self.finite:
+            self.moments.update(features)
+
+
+@dataclass(frozen=True)
+class OnePass:
+    """What is needed to look at a site's images as a query asks for them.
+
+    Attributes:
+        given: how images are prepared for the site's own model.
+        read: MONAI transforms from a file to a raw channel-first image.
+        unit: whom a private answer protects.
+    """
+
+    query: Query
+    data: CheckedData
+    given: InputContract
+    read: list[Any]
+    device: torch.device
+    unit: Unit
+
+    @torch.no_grad()
+    def run(self, own: LabelSpace, decisions: Sequence[str]) -> dict[int, Seen]:
+        """Statistics of each queried class that can be answered for, by its position in the query.
+
+        Args:
+            own: the site's classes.
+            decisions: for each queried class the kind of answer, or why there is none.
+
+        Raises:
+            PackageError: this site's images cannot meet the query's input contract.
+            InputError: patients are not named.
+        """
+        kinds: dict[int, Any] = {i: d for i, d in enumerate(decisions) if d in KINDS}
+        if not kinds:
+            return {}
+        self.require_same_kind()
+        card = self.query.card
+        seen = {
+            i: Seen(
+                kind, Moments(card.extractor.features), PatientSums(card.private_axes, card.radius), set()
+            )
+            for i, kind in kinds.items()
+        }
+        place = {own.find(card.query[i], parts=False): i for i in seen}
+        items = [item for s in ("training", "validation") for item in self.data.items[s]]
+        items = [
+            {"image": item["image"], "label": place[item["label"]], "patient": self.patient(item)}
+            for item in items
+            if item["label"] in place
+        ]
+        images = Dataset(items, adapter(self.read, card.input))
+        extractor = self.query.extractor.to(self.device)
+        quiet = True if len(items) < 500 else None
+        # One image at a time: in a batch the last bits of an image's features depend on its size and on the
+        # image's place in it, so that a patient who leaves would move others' contributions.
+        for one in tqdm(DataLoader(images, batch_size=1), "statistics", leave=False, disable=quiet):
+            _, features = extractor(one["image"].to(self.device))
+            seen[int(one["label"])].update(features.double().cpu(), one["patient"])
+        return seen
+
+    def patient(self, item: dict[str, Any]) -> str:
+        """Whom an image shows; stays in memory.
+
+        Raises:
+            InputError: the policy protects patients and the datalist does not name them.
+        """
+        if self.unit == "image":
+            return str(item["image"])
+        if item["image"] not in self.data.patients:
+            raise InputError(
+                "an image names no patient, so a patient cannot be protected",
+                where="the datalist: patient",
+                fix="add 'patient' to each entry of the datalist; or, where no two images show the same "
+                "patient, set 'unit: image' under 'policy'",
+            )
+        return self.data.patients[item["image"]]
+
+    def require_same_kind(self) -> None:
+        """
+        Raises:
+            PackageError: the query asks for images that this site's cannot become.
+        """
+        where = f"query of {self.query.card.site}: input"
+        self.query.card.input.require_same_kind(self.given, where, "tell the asking site; nothing was sent")
