@@ -1,8 +1,10 @@
 """Membership inference: was this image in the model's training data? From a model's confidences to figures.
 
-Two attacks. *Loss threshold* (Yeom et al., CSF 2018): who has a low loss was in. *Likelihood ratio* (LiRA,
+Three attacks. *Loss threshold* (Yeom et al., CSF 2018): who has a low loss was in. *Likelihood ratio* (LiRA,
 online; Carlini et al., S&P 2022, arXiv 2112.03570): some images are easy for any model, so each image's
-confidence is held against that of shadow models which were trained with it, and without. Rates at a low false
+confidence is held against that of shadow models which were trained with it, and without. *Pairwise ratio*
+(RMIA; Zarifzadeh, Liu and Shokri, ICML 2024, arXiv 2312.03262): by how much the model is surer of an image
+than shadow models are, against the same of other images; it takes few shadow models. Rates at a low false
 alarm count: a few patients found for certain are worse than a vague hint about all.
 """
 
@@ -20,12 +22,15 @@ from clinical_qkt.packages.statement import FEWEST, MembershipFigures, coarse
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-Attack = Literal["likelihood_ratio", "loss_threshold"]
+Attack = Literal["likelihood_ratio", "pairwise_ratio", "loss_threshold"]
 
 OWN_SPREAD_FROM = 64
 """From so many shadow models on each image's spread is its own. With fewer the spread is shared over images,
 as Carlini et al. advise (section VI-A): a variance of four numbers is off by a factor of two or more, and
 each such error shouts down the evidence."""
+
+OFFLINE_FACTOR = 0.3
+"""``a`` of the pairwise ratio's offline form: the authors' for small colour images."""
 
 
 def confidences(logits: Any, labels: Any) -> Floats:
@@ -83,6 +88,51 @@ def likelihood_ratios(target: Floats, shadows: Floats, included: Bools) -> Float
     high, low = mean_in + drawn * (1 - share_in), mean_out - drawn * share_in
     found: Floats = norm.logpdf(target, high, sd_in) - norm.logpdf(target, low, sd_out)
     return found
+
+
+def pairwise_ratios(
+    target: Floats,
+    shadows: Floats,
+    included: Bools,
+    population: Bools | None = None,
+    gamma: float = 1.0,
+    offline_factor: float = OFFLINE_FACTOR,
+) -> Floats:
+    """RMIA: the share of other images z that an image x beats: the higher, the likelier x is a member.
+
+    x beats z if ``Pr(x | model) / Pr(x)`` is at least gamma times ``Pr(z | model) / Pr(z)``. In that
+    ``Pr(x | model)`` is the model's probability of the true class, and ``Pr(x)`` its average over shadow
+    models: half over those that were trained with x, half over those that were not. Where none was trained
+    with x (offline), ``((1 + a) out + 1 - a) / 2`` stands in, a being the offline factor.
+
+    Since every x meets the same z, the score is a rank: a gamma of 1 keeps the whole order, a larger one
+    ties those that beat nobody by so much.
+
+    Args:
+        target: ``(N,)`` confidences of the attacked model.
+        shadows: ``(S, N)`` of the shadow models.
+        included: ``(S, N)``: whether a shadow model was trained with an image; at least one without each.
+        population: ``(N,)``: which images are z; all if None, since an attacker does not know the members.
+        gamma: from 1; the authors take 1 to 2.
+        offline_factor: 0 to 1.
+
+    Returns:
+        ``(N,)`` from 0 to 1; x is not compared with itself.
+    """
+    if gamma < 1 or not 0 <= offline_factor <= 1:
+        raise ValueError("gamma is at least 1, and the offline factor between 0 and 1")
+    ratio = _log_probability(target) - _log_prior(_log_probability(shadows), included, offline_factor)
+    z = np.ones(len(ratio), dtype=bool) if population is None else population
+    beaten = np.searchsorted(np.sort(ratio[z]), ratio - np.log(gamma), side="right")
+    return (beaten - z * (gamma == 1)) / np.maximum(1, z.sum() - z)
+
+
+def ratios(target: Floats, shadows: Floats, included: Bools) -> dict[Attack, Floats]:
+    """Both attacks that shadow models calibrate, online; arguments as of ``likelihood_ratios``."""
+    return {
+        "likelihood_ratio": likelihood_ratios(target, shadows, included),
+        "pairwise_ratio": pairwise_ratios(target, shadows, included),
+    }
 
 
 def auc(scores: Floats, members: Bools) -> float:
@@ -163,6 +213,31 @@ def rarest_class(labels: NDArray[Any], members: Bools) -> int | None:
     counts = {c: int((labels[members] == c).sum()) for c in np.unique(labels).tolist()}
     enough = [c for c, n in counts.items() if n >= FEWEST and (labels[~members] == c).sum() >= FEWEST]
     return min(enough, key=lambda c: (counts[c], c), default=None)
+
+
+def _log_probability(confidence: Floats) -> Floats:
+    """Of the true class, from its logit."""
+    found: Floats = -np.logaddexp(0, -confidence)
+    return found
+
+
+def _log_prior(shadows: Floats, included: Bools, offline_factor: float) -> Floats:
+    """``(N,)`` logarithms of an image's probability over models: see ``pairwise_ratios``."""
+    if included.all(0).any():
+        raise ValueError("each image needs a shadow model that was trained without it")
+    high, low = _log_average(shadows, included), _log_average(shadows, ~included)
+    online = np.logaddexp(high, low)
+    with np.errstate(divide="ignore"):  # a factor of 1 adds nothing
+        offline = np.logaddexp(low + np.log1p(offline_factor), np.log(1 - offline_factor))
+    found: Floats = np.where(included.any(0), online, offline) - np.log(2)
+    return found
+
+
+def _log_average(logs: Floats, mine: Bools) -> Floats:
+    """Of ``(S, N)`` numbers given by their logarithms, over those of ``mine``; minus infinity if none is."""
+    total = np.logaddexp.reduce(logs, axis=0, where=mine, initial=-np.inf)
+    found: Floats = total - np.log(np.maximum(1, mine.sum(0)))
+    return found
 
 
 def _moments(shadows: Floats, mine: Bools, own: bool) -> tuple[Floats, Floats]:

@@ -33,7 +33,7 @@ def audit_model(
     work: Path,
     patients: Sequence[Hashable] | None = None,
 ) -> PrivacyAudit:
-    """Attack a model with a likelihood ratio and with a loss threshold.
+    """Attack a model with a likelihood ratio, a pairwise ratio and a loss threshold; see ``membership``.
 
     The figures hold for attackers who know such images and the recipe and see the model's probabilities. They
     are a floor, not a ceiling: a better attack, or more shadow models, may find more. And they compare like
@@ -45,7 +45,7 @@ def audit_model(
         members, others: ``{"image", "label"}`` prepared for the model (``data.transforms.cached``), labels in
             the order of its rows. Classes should be as frequent in both.
         recipe: how the model was trained.
-        shadow_models: even; 0 leaves the likelihood ratio out.
+        shadow_models: even; 0 leaves the two ratios out.
         work: folder of its own in which a killed audit finds what it had done; the caller removes it.
         patients: a name for each member's and then each other's patient, so that a shadow model is trained
             on all images of a patient or none.
@@ -76,7 +76,7 @@ def audit_model(
         classes = len(model.card.label_space)
         networks = shadow_networks(everyone, included, classes, recipe, seed=seed, device=device, work=work)
         shadows = np.stack([confidences_of(network, everyone, device) for network in networks])
-        scores["likelihood_ratio"] = membership.likelihood_ratios(target, shadows, included)
+        scores |= membership.ratios(target, shadows, included)
     scores["loss_threshold"] = membership.loss_scores(target)
     rarest = membership.rarest_class(labels, is_member)
     found: list[MembershipFigures] = []

@@ -64,8 +64,9 @@ class MembershipFigures(_Strict):
     counts is how many members are found while hardly anybody else is accused.
     """
 
-    attack: Literal["likelihood_ratio", "loss_threshold"]
-    """LiRA with shadow models, or a threshold on the loss (Yeom et al., CSF 2018)."""
+    attack: Literal["likelihood_ratio", "pairwise_ratio", "loss_threshold"]
+    """LiRA or RMIA (Zarifzadeh et al., ICML 2024) with shadow models, or a threshold on the loss (Yeom et al.,
+    CSF 2018)."""
     of: Literal["all_classes", "rarest_class"]
     """All images, or those of the class with the fewest training images."""
     auc: Share
@@ -84,7 +85,7 @@ class PrivacyAudit(_Strict):
     """What a membership-inference audit found before the model was shared."""
 
     shadow_models: int = Field(ge=0, le=1000)
-    """Models that the likelihood-ratio attack was calibrated with: more find more."""
+    """Models that the likelihood and pairwise ratios were calibrated with: more find more."""
     figures: list[MembershipFigures] = Field(min_length=1, max_length=8)
     """One entry for each attack and each set of images."""
 

@@ -69,10 +69,65 @@ def test_what_few_shadow_models_say_of_one_image_is_drawn_to_what_they_say_of_al
 def test_who_was_never_trained_on_is_not_told_apart():
     target, seen, included, member, _ = game(8, effect=2.0)
     stranger = game(8, effect=0.0)[0]
-    assert m.auc(m.likelihood_ratios(target, seen, included), member) > 0.8
-    for scores in (m.likelihood_ratios(stranger, seen, included), m.loss_scores(stranger)):
+    assert all(m.auc(scores, member) > 0.8 for scores in m.ratios(target, seen, included).values())
+    for scores in (*m.ratios(stranger, seen, included).values(), m.loss_scores(stranger)):
         low, high = m.auc_interval([(scores, member)], 200)
         assert low < 0.5 < high and high - low < 0.06
+
+
+def beaten_pair_by_pair(target, seen, included, z, gamma, factor):
+    """The pairwise ratio as its authors write it down: every x against every z."""
+
+    def ratio(i):
+        p = 1 / (1 + np.exp(-seen[:, i]))
+        low = p[~included[:, i]].mean()
+        prior = ((1 + factor) * low + 1 - factor) / 2
+        if included[:, i].any():
+            prior = (p[included[:, i]].mean() + low) / 2
+        return 1 / (1 + np.exp(-target[i])) / prior
+
+    r = [ratio(i) for i in range(len(target))]
+    share = [[r[i] / r[k] >= gamma for k in np.flatnonzero(z) if k != i] for i in range(len(target))]
+    return [np.mean(row) for row in share]
+
+
+@pytest.mark.parametrize("gamma", [1.0, 1.3])
+@pytest.mark.parametrize("in_models", [True, False])
+def test_the_pairwise_ratio_agrees_with_every_pair_compared(gamma, in_models):
+    target, seen, included, member, _ = game(8, images=60)
+    included = included if in_models else np.zeros_like(included)
+    for z in (np.ones(60, bool), ~member):
+        found = m.pairwise_ratios(target, seen, included, z, gamma, 0.4)
+        assert np.allclose(found, beaten_pair_by_pair(target, seen, included, z, gamma, 0.4))
+    if gamma == 1:  # a rank: it ends at nobody and at everybody
+        found = m.pairwise_ratios(target, seen, included)
+        assert found.min() == 0 and found.max() == 1
+
+
+def test_the_pairwise_ratio_finds_members_with_two_shadow_models_where_a_threshold_does_not():
+    target, seen, included, member, _ = game(2)
+    assert (
+        m.auc(m.pairwise_ratios(target, seen, included), member) > m.auc(m.loss_scores(target), member) + 0.1
+    )
+    target, seen, *_ = game(2)
+    offline = m.pairwise_ratios(target, seen - 2 * included, np.zeros_like(included))
+    assert m.auc(offline, member) > m.auc(m.loss_scores(target), member) + 0.05
+
+
+def test_the_pairwise_ratio_stays_finite_where_probabilities_are_not_told_from_0_and_1():
+    target, included = np.array([900.0, -900.0, 0.0]), np.eye(2, 3, dtype=bool)
+    found = m.pairwise_ratios(target, np.array([[900.0, -800.0, 0.0], [900.0, -900.0, 1.0]]), included)
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("wrong", [{"gamma": 0.5}, {"offline_factor": 1.5}])
+def test_the_pairwise_ratio_refuses_what_makes_no_sense(wrong):
+    target, seen, included, *_ = game(4, images=10)
+    with pytest.raises(ValueError, match="gamma"):
+        m.pairwise_ratios(target, seen, included, **wrong)
+    included[:, 3] = True
+    with pytest.raises(ValueError, match="without it"):
+        m.pairwise_ratios(target, seen, included)
 
 
 def test_each_image_needs_two_shadow_models_of_each_kind():

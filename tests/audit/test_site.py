@@ -72,6 +72,8 @@ def test_a_model_that_knows_its_images_by_heart_is_found_out(images, work):
     assert [(f.attack, f.of) for f in found.figures] == [
         ("likelihood_ratio", "all_classes"),
         ("likelihood_ratio", "rarest_class"),
+        ("pairwise_ratio", "all_classes"),
+        ("pairwise_ratio", "rarest_class"),
         ("loss_threshold", "all_classes"),
         ("loss_threshold", "rarest_class"),
     ]
