@@ -65,9 +65,7 @@ class Answering:
             require_private_key(self.site.signing_key)
         own = self.site.labels
         decisions = [self.policy.decide(self.query.card, label, own) for label in self.query.card.query]
-        seen = OnePass(self.query, self.data, self.given, self.read, self.device, self.policy.unit).run(
-            own, decisions
-        )
+        seen = self.one_pass().run(own, decisions)
         rows = [self.preview(i, d, seen.get(i)) for i, d in enumerate(decisions)]
         spent = self.ledger.spent(self.policy.total_delta)
         require_consent(self.query.card.site, rows, self.policy, spent, folder, yes=self.yes)
@@ -86,7 +84,14 @@ class Answering:
         )
         require_no_identifiers(card, self.data)
         leaving = Leaving(folder, self.ledger, to=self.query.card.site, shown=True)
-        return save_answer(folder, card, given, signing_key=self.site.signing_key, agree=leaving)
+        return save_answer(
+            folder, card, given, query=self.query, signing_key=self.site.signing_key, agree=leaving
+        )
+
+    def one_pass(self) -> OnePass:
+        """The pass over this site's images, still to be made."""
+        protects, listed = self.policy.unit, self.site.data.name
+        return OnePass(self.query, self.data, self.given, self.read, self.device, protects, listed)
 
     def answer(
         self, label: ClassLabel, decision: str, seen: Seen | None

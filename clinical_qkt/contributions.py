@@ -54,6 +54,7 @@ class OnePass:
         given: how images are prepared for the site's own model.
         read: MONAI transforms from a file to a raw channel-first image.
         unit: whom a private answer protects.
+        datalist: the file's name, for errors.
     """
 
     query: Query
@@ -62,6 +63,7 @@ class OnePass:
     read: list[Any]
     device: torch.device
     unit: Unit
+    datalist: str
 
     @torch.no_grad()
     def run(self, own: LabelSpace, decisions: Sequence[str]) -> dict[int, Seen]:
@@ -114,7 +116,7 @@ class OnePass:
         if item["image"] not in self.data.patients:
             raise InputError(
                 "an image names no patient, so a patient cannot be protected",
-                where="the datalist: patient",
+                where=f"{self.datalist}: patient",
                 fix="add 'patient' to each entry of the datalist; or, where no two images show the same "
                 "patient, set 'unit: image' under 'policy'",
             )

@@ -49,8 +49,9 @@ def audit_last_bits(releases: Releases, patients: int, epsilon: float, count: in
     Args:
         count: releases of each kind; half of them to learn from.
     """
-    seen = [[last_bit(c) for c in releases(n, count)] for n in (patients, patients - 1)]
-    return max((_proofs(*pair, epsilon) for pair in (seen, seen[::-1])), key=lambda p: p.delta)
+    many, fewer = ([last_bit(c) for c in releases(n, count)] for n in (patients, patients - 1))
+    both = _proofs(many, fewer, epsilon), _proofs(fewer, many, epsilon)
+    return max(both, key=lambda p: p.delta)
 
 
 def _proofs(these: list[Bits], others: list[Bits], epsilon: float) -> Proofs:

@@ -34,6 +34,8 @@ from clinical_qkt.privacy import (
 Releasing = Callable[[Tensor], Release]
 """From ``(patients, D)`` contributions in whole steps to what leaves."""
 
+COUNTS = 20_000
+"""So many are released for the attack on last bits; they are quickly drawn."""
 FEW_PATIENTS = 6
 """With so many the attack on last bits is made: few nearly cancel with the noise often."""
 
@@ -123,7 +125,7 @@ def stated_and_broken(
     }
 
 
-def last_bits(guarantee: Guarantee, count: int) -> dict[str, Proofs]:
+def last_bits(guarantee: Guarantee, count: int = COUNTS) -> dict[str, Proofs]:
     """The audit of last bits: of the release as it is, and of one in floating point, to be found out."""
     made = {"as it is": integer_release(guarantee), "in floating point": float_release(guarantee)}
     return {
@@ -147,7 +149,7 @@ def print_audit(console: Console, guarantee: Guarantee, releases: int) -> bool:
         table.add_row(name, *rates, f"{f.epsilon:.2f}", f"{f.at_least:.2f}")
     table.caption = "right: said of a release with the patient that it is one; wrong: said so of one without"
     console.print(table)
-    bits = last_bits(guarantee, releases)
+    bits = last_bits(guarantee)
     _print_bits(console, guarantee, bits)
     held = found["as it is"].at_least <= guarantee.epsilon and bits["as it is"].delta <= guarantee.delta
     caught = found["noise halved"].at_least > guarantee.epsilon
@@ -161,8 +163,8 @@ def print_audit(console: Console, guarantee: Guarantee, releases: int) -> bool:
 
 def _print_bits(console: Console, guarantee: Guarantee, found: dict[str, Proofs]) -> None:
     table = Table(
-        title=f"promised: delta {guarantee.delta:g}; do last bits tell {FEW_PATIENTS} patients from "
-        f"{FEW_PATIENTS - 1}?",
+        title=f"promised: delta {guarantee.delta:g}; do last bits of {COUNTS} releases tell "
+        f"{FEW_PATIENTS} patients from {FEW_PATIENTS - 1}?",
         title_justify="left",
     )
     for heading in ("release", "right, of 100", "wrong, of 100", "delta of at least"):

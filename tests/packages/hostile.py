@@ -50,7 +50,8 @@ from clinical_qkt.packages.statement import (
     TrainingSummary,
 )
 from clinical_qkt.packages.store import save_model
-from clinical_qkt.statistics import ClassStatistics, class_statistics
+from clinical_qkt.privacy import Release
+from clinical_qkt.statistics import class_statistics
 
 HERE = InputContract(channels=3, spatial_size=[28, 28])
 SITE, OTHER = "hospital_a", "hospital_b"
@@ -133,17 +134,18 @@ def _edition(folder: Path, day: str, key: Path) -> Iterator[tuple[str, Path]]:
         yield name, folder / name
     asked = QueryCard(
         site=SITE, task="blood_cells", created=day, extractor=extractor.spec, input=HERE, query=CLASSES,
-        welcome=["covariance", "diagonal", "private_mean"], radius=5.0, model_sha256="0" * 64,
+        welcome=["covariance", "diagonal", "private_mean"], private_axes=16, radius=5.0,
+        model_sha256="0" * 64,
     )  # fmt: skip
     save_query(folder / "query", extractor, asked, signing_key=key)
     yield "query", folder / "query"
     query = load_query(folder / "query")
     exact = class_statistics(torch.randn(50, extractor.spec.features))
-    noisy = ClassStatistics(40, exact.mean, None, 0.1)
-    private = {"epsilon": 1.0, "delta": 1e-5, "unit": "patient", "noise": 0.1}
+    noisy = Release(list(range(-8, 8)), 40 * 256)
+    private = {"epsilon": 1.0, "delta": 1e-5, "unit": "patient"}
     answers = [
         ClassAnswer(label=CLASSES[0], kind="covariance", count=50),
-        ClassAnswer(label=CLASSES[1], kind="private_mean", count=40, **private),
+        ClassAnswer(label=CLASSES[1], kind="private_mean", noised_count=noisy.count, **private),
         ClassAnswer(label=CLASSES[2], declined="this site has no such class"),
     ]
     told = AnswerCard(
@@ -1049,19 +1051,21 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("extractor.depths", ["layer1", "layer2"]), ("extractor.depths", ["__class__"]), ("query", []),
         ("query", ["p", "P"]), ("query", [{"name": "p", "system": "s"}]), ("welcome", []),
         ("welcome", ["images"]),
-        ("radius", 0), ("radius", -1), ("model_sha256", "x"), ("input.channels", 1),
+        ("radius", 0), ("radius", -1), ("radius", 1e-320), ("private_axes", 0),
+        ("private_axes", 9999), ("model_sha256", "x"), ("input.channels", 1),
         ("input.spatial_size", [7, 7]),
     ],
     "answer": [
         ("query_sha256", "1" * 64), ("query_sha256", ""), ("answers", []), ("answers.0.count", 0),
         ("answers.0.count", -5),
         ("answers.0.kind", "mean"), ("answers.0.kind", "private_mean"), ("answers.0.kind", None),
-        ("answers.0.noise", -1),
+        ("answers.0.noise", -1), ("answers.1.noised_count", 0.5),
         ("answers.1.epsilon", 0), ("answers.1.epsilon", None), ("answers.1.delta", 2),
         ("answers.1.unit", "house"),
         ("answers.2.declined", None), ("answers.2.kind", "mean"), ("answers.0.label", "other"),
-        ("answers.0.noise", 3),
-        ("answers.2.label", {"name": "c", "system": "s", "code": "1"}), ("answers.1.noise", 0),
+        ("answers.0.noised_count", 3), ("answers.1.noised_count", 10**13),
+        ("answers.2.label", {"name": "c", "system": "s", "code": "1"}), ("answers.1.count", 40),
+        ("answers.1.noised_count", None),
     ],
     "committee": [
         ("network.members.0.columns", [0, 99]), ("network.members.0.columns", [-1, 0]),

@@ -30,7 +30,8 @@ def folder(tmp_path: Path) -> Path:
     extractor.center += 0.5
     card = QueryCard(
         site="hospital_a", task="t", extractor=extractor.spec, input=CONTRACT, query=["p", "q"],
-        welcome=["covariance", "diagonal", "mean", "private_mean"], radius=5.0, model_sha256="0" * 64,
+        welcome=["covariance", "diagonal", "mean", "private_mean"], private_axes=4, radius=5.0,
+        model_sha256="0" * 64,
     )  # fmt: skip
     save_query(tmp_path / "query", extractor, card)
     return tmp_path / "query"
@@ -74,7 +75,7 @@ def test_only_the_stages_that_the_features_come_from_leave(tmp_path):
     extractor = Extractor(describe(network, SPEC, ["bn1", "layer1"], CONTRACT), network)
     card = QueryCard(
         site="a", task="t", extractor=extractor.spec, input=CONTRACT, query=["p"], welcome=["mean"],
-        radius=5.0, model_sha256="0" * 64,
+        private_axes=1, radius=5.0, model_sha256="0" * 64,
     )  # fmt: skip
     save_query(tmp_path / "q", extractor, card)
     sent = load_query(tmp_path / "q").extractor
@@ -153,11 +154,12 @@ def test_what_is_answered_is_what_is_read(answer, query, folder):
     [
         ({"query_sha256": "1" * 64}, "answers another query"),
         ({"answers__0__count": -5}, "count"),
-        ({"answers__0__count": 0}, "needs at least one"),
+        ({"answers__0__count": 0}, "count"),
+        ({"answers__0__count": None}, "an exact answer has one"),
         ({"answers__0__label": {"name": "z"}}, "other classes than were asked for"),
         ({"answers__0__kind": "diagonal"}, "shape"),
         ({"answers__0__kind": "mean"}, "does not belong"),
-        ({"answers__0__kind": "private_mean"}, "a private answer has both"),
+        ({"answers__0__kind": "private_mean"}, "a private answer has them all"),
         ({"answers__1__declined": None}, "either a kind of answer or a reason"),
         ({"answers__1__kind": "mean"}, "either a kind of answer or a reason"),
     ],

@@ -78,6 +78,7 @@ CARDS_WRITTEN = {
         input=CONTRACT,
         query=["p"],
         welcome=["mean"],
+        private_axes=1,
         radius=1.5,
         model_sha256="0" * 64,
     ),
@@ -88,7 +89,7 @@ CARDS_WRITTEN = {
         answers=[
             ClassAnswer(label="p", declined="no such class"),
             ClassAnswer(
-                label="q", kind="private_mean", count=50, noise=0.1, epsilon=1, delta=1e-5, unit="image"
+                label="q", kind="private_mean", noised_count=12801, epsilon=1, delta=1e-5, unit="image"
             ),
         ],
     ),

@@ -56,8 +56,8 @@ def test_predictions_are_counted_by_class(console):
 
 
 def test_an_answer_tells_what_was_given_and_why_not(console):
-    private = {"noise": 0.1, "epsilon": 1.0, "delta": 1e-5, "unit": "patient"}
-    given = ClassAnswer(label={"name": "a"}, kind="private_mean", count=30, **private)
+    private = {"noised_count": 7700, "epsilon": 1.0, "delta": 1e-5, "unit": "patient"}
+    given = ClassAnswer(label={"name": "a"}, kind="private_mean", **private)
     declined = ClassAnswer(label={"name": "b"}, declined="too few patients")
     endings.print_answered(console, "them", [given, declined], {})
     text = console.export_text()
