@@ -32,14 +32,13 @@ from monai.transforms import Compose
 from opacus.accountants import PRVAccountant
 from opacus.accountants.utils import get_noise_multiplier
 from opacus.grad_sample import GradSampleHooks
-from opacus.optimizers import DPOptimizer
 from opacus.validators import ModuleValidator
 from torch import Tensor, nn
 
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.errors import InputError
 from clinical_qkt.packages.statement import DifferentialPrivacy
-from clinical_qkt.privacy import system_noise
+from clinical_qkt.private_gradients import PrivateOptimizer
 from clinical_qkt.training import plain_tensors, prepare_batch
 
 
@@ -206,25 +205,6 @@ class RandomPatients(torch.utils.data.Sampler[list[int]]):
 
 def _collate(items: list[Any]) -> Any:
     return list_data_collate(items) if items else {}
-
-
-class PrivateOptimizer(DPOptimizer):
-    """opacus' optimiser with noise from the operating system; gradients that are not finite count as zero."""
-
-    def clip_and_accumulate(self) -> None:
-        samples = self.grad_samples
-        finite = torch.stack([torch.isfinite(g).flatten(1).all(1) for g in samples]).all(0)
-        if not finite.all():
-            for g in samples:
-                g[~finite] = 0
-        super().clip_and_accumulate()
-
-    def add_noise(self) -> None:
-        """Noise with a standard deviation of ``noise_multiplier * max_grad_norm`` on the clipped sum."""
-        noise = system_noise(sum(p.numel() for p in self.params))
-        noise *= self.noise_multiplier * self.max_grad_norm
-        for p, part in zip(self.params, noise.split([p.numel() for p in self.params]), strict=True):
-            p.grad = (p.summed_grad.double() + part.view_as(p).to(p.device)).to(p.dtype)
 
 
 class PrivateSteps:

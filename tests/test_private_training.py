@@ -20,6 +20,7 @@ from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.networks import preset
 from clinical_qkt.packages.store import load_model
+from clinical_qkt.privacy import FINE
 from clinical_qkt.private_training import (
     PrivateOptimizer,
     PrivateTraining,
@@ -125,7 +126,21 @@ def test_whatever_one_image_does_moves_the_sum_by_the_norm_at_most(outlier):
     others = [torch.randn(4) for _ in range(6)]
     without = clipped_sum(others, 0.5)
     moved = clipped_sum([*others, torch.tensor(outlier)], 0.5) - without
-    assert torch.isfinite(without).all() and float(moved.norm()) <= 0.5 + 1e-5
+    assert torch.equal(without, without.round())  # whole steps
+    assert torch.isfinite(without).all() and int(moved.long().square().sum()) <= FINE**2
+
+
+def test_short_gradients_stay_as_they_are_and_what_is_applied_is_a_whole_number_of_steps():
+    short = torch.tensor([0.1, -0.2, 0.05, 0.0])
+    assert torch.allclose(clipped_sum([short], 0.5) * 0.5 / FINE, short.double(), atol=1e-6)
+    weight = nn.Parameter(torch.zeros(50))
+    optimizer = PrivateOptimizer(
+        torch.optim.SGD([weight], 1.0), noise_multiplier=1e-3, max_grad_norm=1.0, expected_batch_size=1
+    )
+    weight.grad_sample = torch.randn(3, 50)
+    optimizer.step()
+    steps = weight.detach().double() * FINE
+    assert torch.equal(steps, steps.round()) and bool(steps.any())
 
 
 def test_the_noise_is_as_strong_as_planned():
