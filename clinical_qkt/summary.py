@@ -200,7 +200,8 @@ def _answer_facts(answer: Answer, agreement: dict[str, dict[str, Agreement]]) ->
     rows = []
     for told in answer.card.answers:
         seen = agreement.get(told.label.name, {}).get(answer.site)
-        row = {"class": told.label.name, **told.model_dump(exclude={"label"})}
+        row = {"class": told.label.name, **told.model_dump(exclude={"label", "noised_count"})}
+        row["count"] = told.patients
         if seen:
             row |= {
                 "distance": round(seen.distance, 4),
