@@ -1,7 +1,7 @@
 """An asker reads every digit of a private answer.
 
 The version before stated the noise on the card as scale over noised count, in 17 digits: the last bits of
-the count followed from it, and where count and noise nearly cancelled they proved how many patients there were.
+the count followed from it, and where count and noise nearly cancelled they proved how many there were.
 """
 
 import math
