@@ -36,7 +36,7 @@ FINE = 2**20
 """Of the radius: in these an image's features are, before the mean over a patient's images is taken."""
 SMOOTHING = 4
 """By so much the variance of whole noise, in squared steps, is above that of the continuous noise of which it
-is a post-processing, up to a factor of 1 + 1e-30."""
+is a post-processing, up to a factor of 1 + 2e-30."""
 
 
 @dataclass(frozen=True)
