@@ -54,7 +54,10 @@ class GaussianClassifier(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """``(B, channels, *spatial_size)`` to ``(B, classes)`` logits."""
-        own, features = self.extractor(image)
+        return self.said(*self.extractor(image))
+
+    def said(self, own: Tensor, features: Tensor) -> Tensor:
+        """From its network's logits ``(B, own)`` and the features ``(B, D)`` to ``(B, classes)`` logits."""
         if self.spec.head == "replay":
             return self.head(features)
         density = Gaussians(self.mean, self.whitening, self.log_volume).log_density(features)
