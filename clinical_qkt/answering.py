@@ -61,6 +61,7 @@ class Answering:
             PackageError: this site's images cannot meet the query's input contract.
             InputError: patients are not named; or nobody agreed to what would leave.
         """
+        require_no_identifiers(self.site)  # class names and task are the asker's
         if self.site.signing_key:  # before any of the budget is spent
             require_private_key(self.site.signing_key)
         own = self.site.labels
@@ -82,7 +83,6 @@ class Answering:
             licence=self.site.licence,
             generated_data=self.data.generated,
         )
-        require_no_identifiers(card, self.data)
         leaving = Leaving(folder, self.ledger, to=self.query.card.site, shown=True)
         return save_answer(
             folder, card, given, query=self.query, signing_key=self.site.signing_key, agree=leaving

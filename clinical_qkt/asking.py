@@ -70,6 +70,7 @@ def write_query(
     if site.signing_key:
         require_private_key(site.signing_key)
     site.require_classes(own.card.labels)
+    require_no_identifiers(site, task=own.card.task, query=site.query)
     images = cached(data.items["training"], read, own.card.input, "training images")
     extractor, radius = own_extractor(own, settings.depths, images, device)
     card = QueryCard(
@@ -84,7 +85,6 @@ def write_query(
         model_sha256=own.card.weights_sha256,
         generated_data=data.generated,
     )
-    require_no_identifiers(card, data)
     return save_query(site.query_dir, extractor, card, signing_key=site.signing_key, agree=leaving)
 
 

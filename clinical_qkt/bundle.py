@@ -196,7 +196,7 @@ def share(
     if shadow_models is not None:
         audit = audit_of(site, loaded, data, augment, shadow_models, unfinished(site, "audit"))
     items = test_items(data, loaded.card.labels)
-    stages.share(site, loaded, data, items, read, device, agree, audit, precision)
+    stages.share(site, loaded, items, read, device, agree, audit, precision)
     if not NOW.embedded:
         endings.shared(site)
 

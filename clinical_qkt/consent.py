@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,9 +14,12 @@ from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
 
-from clinical_qkt.data.datalist import CheckedData
+from clinical_qkt.data.datalist import SECTIONS, parse_datalist
+from clinical_qkt.data.formats import name_of
 from clinical_qkt.errors import InputError
 from clinical_qkt.files import sha256
+from clinical_qkt.identifiers import Identifiers
+from clinical_qkt.labels import ClassLabel
 from clinical_qkt.ledger import Departure, Ledger
 from clinical_qkt.packages.card import Card, PackageCard
 from clinical_qkt.packages.folder import CARD, package_bytes
@@ -26,12 +27,12 @@ from clinical_qkt.packages.inspect import NONE, audit_rows, leaves
 from clinical_qkt.packages.signing import SIGNATURE, read_fingerprint
 from clinical_qkt.packages.tables import read_header
 from clinical_qkt.policy import Policy
+from clinical_qkt.prepare.local import LOCAL, originals
+from clinical_qkt.sites import Site
 from clinical_qkt.terms import guarantee
 
 LONGEST = 100
 """Letters of a field that are shown; the rest is in the card."""
-SHORTEST_NAME = 4
-"""A patient's or a file's name with fewer letters is too common in ordinary words to be looked for."""
 
 
 @dataclass(frozen=True)
@@ -131,34 +132,43 @@ def contents(folder: Path, card: PackageCard, to: str = "") -> Table:
     return table
 
 
-def require_no_identifiers(card: PackageCard, data: CheckedData) -> None:
-    """Refuse a card that holds a patient's or a file's name from the site's datalist.
+def require_no_identifiers(
+    site: Site, *, task: str = "", label_space: Sequence[ClassLabel] = (), query: Sequence[ClassLabel] = ()
+) -> None:
+    """Refuse to write a card on which the site itself names a patient or an image; see ``identifiers``.
+
+    It is asked before anything is computed or spent, and looks at nothing that others wrote: whoever could
+    have a name looked for would learn from the outcome who is a patient here.
+
+    Args:
+        site: its pseudonym and licence are on the card.
+        task, label_space, query: what else of the card is in the site's own words.
 
     Raises:
         InputError: names the field, never the identifier.
     """
-    names = set(data.patients.values())
-    names |= {Path(str(item["image"])).stem for items in data.items.values() for item in items}
-    long_enough = (n.casefold() for n in names if len(n) >= SHORTEST_NAME)
-    sought = set(long_enough) - {c.name.casefold() for c in data.labels}
-    for field, text in _written(card.facts()):
-        if any(re.search(rf"(?<!\w){re.escape(n)}(?!\w)", text) for n in sought if n in text):
+    written = {"site": [site.site], "task": [task], "licence": [site.licence]}
+    for field, labels in {"label_space": label_space, "query": query}.items():
+        written[field] = [text for c in labels for text in (c.name, c.system or "", c.code or "")]
+    known = identifiers_of(site)
+    for field, texts in written.items():
+        if any(known.named_in(text) for text in texts):
             raise InputError(
                 "holds the name of a patient or of an image file",
                 where=f"card: {field}",
-                fix="correct it in the site's YAML; a card goes to other hospitals",
+                fix="correct it in the site's YAML; a card goes to other hospitals. If it is nobody's name, "
+                "name the patient of each image in the datalist, or give the files other names",
             )
 
 
-def _written(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The texts of a card that people wrote, with the field of each."""
-    for field in ("site", "task", "licence", "intended_use"):
-        yield field, str(facts.get(field, "")).casefold()
-    answered = [a["label"] for a in facts.get("answers", ())]
-    lists = {"label_space": facts.get("label_space", answered), "query": facts.get("query", ())}
-    for field, labels in lists.items():
-        for label in labels:
-            yield field, f"{label['name']} {label.get('code') or ''}".casefold()
+def identifiers_of(site: Site) -> Identifiers:
+    """What names the site's patients and images: in its datalist, and in what ``prepare`` keeps beside it."""
+    content = parse_datalist(site.data)
+    entries = [entry for section in SECTIONS for entry in getattr(content, section)]
+    listed = [(str(e.image), e.patient) for e in entries] + [(name, None) for name, _ in content.left_out]
+    listed += originals(site.data.parent / LOCAL, {name_of(e.image): e.patient for e in entries})
+    classes = {str(e.label) for e in entries} | {m.name for c in site.classes for m in c.meanings}
+    return Identifiers(listed, classes)
 
 
 def require_consent(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from monai.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import adapter
-from clinical_qkt.errors import InputError
+from clinical_qkt.errors import InputError, OutputError, explained
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.query import Query
 from clinical_qkt.privacy import PatientSums
@@ -81,6 +81,7 @@ class OnePass:
         if not kinds:
             return {}
         self.require_same_kind()
+        self.require_patients()
         card = self.query.card
         seen = {
             i: Seen(
@@ -95,15 +96,32 @@ class OnePass:
             for item in items
             if item["label"] in place
         ]
-        images = Dataset(items, adapter(self.read, card.input))
+        prepare, left_out = adapter(self.read, card.input), 0
         extractor = self.query.extractor.to(self.device)
         quiet = True if len(items) < 500 else None
         # One image at a time: in a batch the last bits of an image's features depend on its size and on the
         # image's place in it, so that a patient who leaves would move others' contributions.
-        for one in tqdm(DataLoader(images, batch_size=1), "statistics", leave=False, disable=quiet):
-            _, features = extractor(one["image"].to(self.device))
-            seen[int(one["label"])].update(features.double().cpu(), one["patient"])
+        for item in tqdm(items, "statistics", leave=False, disable=quiet):
+            image = prepared(prepare, item)
+            if image is None:
+                left_out += 1
+                continue
+            _, features = extractor(image[None].to(self.device))
+            seen[item["label"]].update(features.double().cpu(), [item["patient"]])
+        warn_left_out(left_out, len(items))
         return seen
+
+    def require_patients(self) -> None:
+        """Refuse to protect patients who are not named, whatever class is asked for.
+
+        Were the images of the queried classes looked at alone, the asker would learn something of them.
+
+        Raises:
+            InputError: an image of any class names no patient.
+        """
+        for section in ("training", "validation"):
+            for item in self.data.items[section]:
+                self.patient(item)
 
     def patient(self, item: dict[str, Any]) -> str:
         """Whom an image shows; stays in memory.
@@ -129,3 +147,27 @@ class OnePass:
         """
         where = f"query of {self.query.card.site}: input"
         self.query.card.input.require_same_kind(self.given, where, "tell the asking site; nothing was sent")
+
+
+def prepared(prepare: Callable[[dict[str, Any]], Any], item: dict[str, Any]) -> torch.Tensor | None:
+    """An image as the query asks for it; None if it cannot be made so.
+
+    Such an image is left out: an error would tell the asker that the class has one.
+
+    Raises:
+        Exception: the machine is to blame, such as a full memory or a disk that gives errors.
+    """
+    try:
+        image: torch.Tensor = prepare(item)["image"]
+    except Exception as e:  # arbitrary bytes can raise anything
+        if isinstance(explained(e), OutputError):
+            raise
+        return None
+    return image
+
+
+def warn_left_out(count: int, of: int) -> None:
+    """Say how many images are in no answer, for the eyes of this site alone."""
+    if count:
+        told = "cannot be prepared as the query asks and are left out; the asker is not told"
+        print(f"warning: {count} of {of} images of the queried classes {told}", file=sys.stderr)

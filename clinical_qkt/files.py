@@ -82,7 +82,7 @@ def copy_private(source: Path, to: Path) -> None:
 
 
 def as_umask_says(folder: Path) -> None:
-    """Give others of a folder made for its owner alone, and of its files, the rights that the umask leaves."""
+    """Give others the rights that the umask leaves, on a folder made for its owner alone and on its files."""
     probe = folder / f".{secrets.token_hex(8)}"
     handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777)  # asking for it would change it
     left = stat.S_IMODE(os.fstat(handle).st_mode)

@@ -19,7 +19,7 @@ from monai.utils import set_determinism
 from clinical_qkt import __version__, metrics, report
 from clinical_qkt.budget import retained_recall
 from clinical_qkt.errors import InputError, explained
-from clinical_qkt.files import fingerprint, sha256, write_json
+from clinical_qkt.files import fingerprint, private_folder, sha256, write_json
 from clinical_qkt.packages.store import Model
 from clinical_qkt.sites import Site
 from clinical_qkt.targets import Images, answer, labels_of
@@ -169,6 +169,7 @@ class Resume:
             onto: Any = self.device  # torch.load takes a device, MONAI's annotation a mapping
             CheckpointLoader(str(earlier[-1]), everything, map_location=onto).attach(engine)
         # MONAI's CheckpointSaver does not write atomically: a kill could leave half a checkpoint.
+        private_folder(self.folder)  # ignite lets everybody read what it writes
         disk = DiskSaver(str(self.folder), atomic=True, create_dir=True, require_empty=False)
         save = Checkpoint(everything, disk, n_saved=2, global_step_transform=lambda e, _: e.state.epoch)
         engine.add_event_handler(Events.EPOCH_COMPLETED, save)

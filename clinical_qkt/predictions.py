@@ -16,6 +16,7 @@ from clinical_qkt.evidence.gate import Door
 from clinical_qkt.evidence.pictures import numbers_of
 from clinical_qkt.files import write_text
 from clinical_qkt.labels import LabelSpace
+from clinical_qkt.spreadsheets import harmless
 
 NONE_OF_THESE = "none_of_these"
 """The column that says whether an image looks like no class: yes or no."""
@@ -54,8 +55,9 @@ class PredictionWriter:
         heads = [] if refused is None else [NONE_OF_THESE]
         lines.writerow(["file", "class", *heads, *(f"probability of {n}" for n in self.labels.names)])
         for i, (file, row) in enumerate(zip(self.files, probabilities, strict=True)):
-            lines.writerow([file, called[i], *(gate[i] if gate else ()), *(f"{p:.4f}" for p in row)])
-        write_text(self.path, text.getvalue())
+            names = map(harmless, (file, called[i]))
+            lines.writerow([*names, *(gate[i] if gate else ()), *(f"{p:.4f}" for p in row)])
+        write_text(self.path, text.getvalue(), private=True)
         endings.predicted(called, self.path, refused)
 
     def refused(self, logits: Any) -> list[bool] | None:

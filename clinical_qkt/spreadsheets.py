@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+import re
+
+_FORMULA = re.compile("(?:^|(?<=[;,\t\r\n]))(?=[=+\\-@\t\r\n＝＋－＠])")
+"""Where a cell can begin, whichever separator a spreadsheet goes by, with what begins a formula; full-width
+forms do where it is set up for Chinese, Japanese or Korean."""
 
 
 def harmless(text: str) -> str:
     """Text that a spreadsheet takes as text.
 
-    >>> harmless("=1+1"), harmless("basophil")
-    ("'=1+1", 'basophil')
+    >>> harmless("=1+1"), harmless("a;=1+1"), harmless("basophil")
+    ("'=1+1", "a;'=1+1", 'basophil')
     """
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _FORMULA.sub("'", text)

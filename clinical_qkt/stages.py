@@ -73,6 +73,7 @@ def finish_transfer(
     data: CheckedData,
     network: nn.Module,
     start: Model,
+    task: str,
     gate: tuple[Door, Gate] | None = None,
 ) -> Card:
     """Write the new model with its card, and beside it its gate, ready for ``evaluate`` and ``inference``.
@@ -82,10 +83,12 @@ def finish_transfer(
     Args:
         labels: the site's classes, then the queried ones.
         start: what the network was before anything was trained.
+        task: the site's own; what a teacher calls it is the teacher's.
         gate: when it says 'none of these', see ``evidence.gated``.
     """
     about: dict[str, Any] = {
         "site": site.site,
+        "task": task,
         "label_space": labels.plain,
         "head": find_head(network),
         "precision": "float32",
@@ -106,7 +109,6 @@ def finish_transfer(
 def share(
     site: Site,
     model: Model,
-    data: CheckedData,
     items: list[dict[str, Any]],
     read: list[Any],
     device: torch.device,
@@ -130,6 +132,10 @@ def share(
             too large for half precision.
     """
     leaving.require_somebody()
+    if model.card.site == site.site:  # else its words are another site's
+        require_no_identifiers(site, task=model.card.task, label_space=model.card.label_space)
+    else:
+        require_no_identifiers(site)
     model = in_precision(model, precision)
     if site.signing_key:
         require_private_key(site.signing_key)
@@ -149,7 +155,6 @@ def share(
     if site.mask_epsilon is not None:
         about |= {"recall": {}, "training": None}  # they would tell by class what the mask half hides
     card = model.card.model_copy(update=about)
-    require_no_identifiers(card, data)
     card = save_model(site.package_dir, model.network, card, signing_key=site.signing_key, agree=leaving)
     if audit:
         drop_unfinished(audit.work)

@@ -173,7 +173,8 @@ def kept(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]
         return load_file(path)
     except (OSError, SafetensorError):
         tensors = make()
-        write_whole(path, lambda part: save_file({k: v.contiguous() for k, v in tensors.items()}, part))
+        whole = {k: v.contiguous() for k, v in tensors.items()}
+        write_whole(path, lambda part: save_file(whole, part), private=True)  # a row for each image
         return tensors
 
 

@@ -131,7 +131,7 @@ class Transfer:
             measured, gate = test.evidence(before, after), test.gate(network, start)
             few = few_images(after.part, self.site.queried.names)
             agreed = self.agreements(network, given, asked) if few else {}
-            made = finish_transfer(self.site, self.labels, self.data, network, start, gate)
+            made = finish_transfer(self.site, self.labels, self.data, network, start, self.task, gate)
             named = self.site, tested.sha256, made.weights_sha256
             test.write_failures(before, after)
             version = record.registered(self.tracker, run, self.site, self.task)

@@ -163,7 +163,7 @@ def shadow_networks(
             work=work / mark,
         ).cpu()
         state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-        write_whole(file, lambda part, state=state: save_file(state, part))  # type: ignore[misc]
+        write_whole(file, lambda part, state=state: save_file(state, part), private=True)  # type: ignore[misc]
         drop_unfinished(work / mark)
         yield network.eval()
 

@@ -124,7 +124,7 @@ def kept(file: Path, make: Callable[[], list[Record]]) -> list[Record]:
         columns: dict[str, NDArray[Any]] = {}
         for record in make():
             columns |= {f"{record.attack}:{k}": np.asarray(v) for k, v in vars(record).items()}
-        write_whole(file, lambda part: _save(part, columns))
+        write_whole(file, lambda part: _save(part, columns), private=True)  # a row for each image
     with np.load(file, allow_pickle=False) as archive:
         content = {k: archive[k] for k in archive.files}
     attacks = list(dict.fromkeys(k.split(":")[0] for k in content))

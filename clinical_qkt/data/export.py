@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from clinical_qkt.data.datalist import SECTIONS, Section
 from clinical_qkt.data.sources import Source
-from clinical_qkt.files import write_json, write_whole
+from clinical_qkt.files import private_folder, write_json, write_whole
 
 
 def write_images(source: Source, folder: Path) -> list[Path]:
@@ -25,11 +25,11 @@ def write_images(source: Source, folder: Path) -> list[Path]:
         return [p.absolute() for p in source.images]
     width = len(str(len(source.images)))
     paths = [folder / f"{i:0{width}d}.png" for i in range(len(source.images))]
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     wanted = sorted(int(i) for positions in source.splits.values() for i in positions)
     for i in tqdm(wanted, "writing images", leave=False, disable=None):
         if not paths[i].exists():
-            write_whole(paths[i], partial(Image.fromarray(source.images[i]).save, format="PNG"))
+            write_whole(paths[i], partial(Image.fromarray(source.images[i]).save, format="PNG"), private=True)
     return paths
 
 
@@ -44,7 +44,7 @@ def write_datalist(path: Path, source: Source, files: Sequence[Path], splits: di
         for s in SECTIONS
     }
     head = {"name": source.name, "generated": source.generated, "left_out": source.left_out}
-    write_json(path, {**head, **sections})
+    write_json(path, {**head, **sections}, private=True)
 
 
 def _from(folder: Path, file: Path) -> str:

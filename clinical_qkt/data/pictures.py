@@ -249,7 +249,8 @@ def write_picture(path: Path, picture: Picture) -> None:
     values = np.rint(picture.values.T * (DEEPEST / WHITE)).astype(np.uint16)
     every_bit_counts = PngImagePlugin.PngInfo()
     every_bit_counts.add(b"sBIT", bytes([16]))
-    write_whole(path, lambda part: Image.fromarray(values).save(part, "PNG", pnginfo=every_bit_counts))
+    image = Image.fromarray(values)
+    write_whole(path, lambda part: image.save(part, "PNG", pnginfo=every_bit_counts), private=True)
 
 
 class PictureReader(ImageReader):

@@ -163,7 +163,8 @@ def write_volume(path: Path, values: Array, affine: Array) -> None:
     """Write a ``.nii.gz`` whose header holds shape, type and affine alone; same content, same bytes."""
     image = nibabel.Nifti1Image(values.astype(np.float32), affine)
     image.header.set_xyzt_units("mm")
-    write_whole(path, lambda part: part.write_bytes(gzip.compress(image.to_bytes(), 6, mtime=0)))
+    content = gzip.compress(image.to_bytes(), 6, mtime=0)
+    write_whole(path, lambda part: part.write_bytes(content), private=True)
 
 
 def _listed(files: Any) -> Sequence[Any]:

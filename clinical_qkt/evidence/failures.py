@@ -16,7 +16,7 @@ import numpy as np
 
 from clinical_qkt.data.formats import name_of
 from clinical_qkt.evidence.intervals import Array
-from clinical_qkt.files import write_text
+from clinical_qkt.files import private_folder, write_text
 from clinical_qkt.spreadsheets import harmless
 
 PLACE = Path("local") / "failures.csv"
@@ -60,8 +60,6 @@ def write(
         told = (file, (patients or {}).get(str(files[i]), ""), *called)
         lines.writerow([*map(harmless, told), f"{stated[i]:.4f}"])
     path = folder / PLACE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.parent.chmod(0o700)
-    write_text(path, text.getvalue())
-    path.chmod(0o600)
+    private_folder(path.parent)
+    write_text(path, text.getvalue(), private=True)
     return len(wrong)

@@ -19,7 +19,7 @@ NAME = "monitoring.html"
 
 def write(folder: Path, site: str, checks: Sequence[Check], rules: Monitoring) -> None:
     """Write the page: one file that needs no network and no script."""
-    write_text(folder / NAME, page(site, checks, rules))
+    write_text(folder / NAME, page(site, checks, rules), private=True)
 
 
 def page(site: str, checks: Sequence[Check], rules: Monitoring) -> str:

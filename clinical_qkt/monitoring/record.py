@@ -52,4 +52,4 @@ def add(folder: Path, check: Check) -> None:
     """Add a line; the file is whole at any time."""
     path = folder / FILE
     before = path.read_text(encoding="utf-8") if path.exists() else ""
-    write_text(path, before + check.model_dump_json() + "\n")
+    write_text(path, before + check.model_dump_json() + "\n", private=True)

@@ -69,7 +69,8 @@ class Reference:
         path = folder / FILES[self.about.kind]
         arrays = {name: getattr(self.seen, name) for name in _ARRAYS}
         about = np.array(json.dumps(self.about.model_dump()))
-        write_whole(path, partial(_save, about=about, truth=self.truth, axes=self.axes, **arrays))
+        rows = {"truth": self.truth, "axes": self.axes, **arrays}
+        write_whole(path, partial(_save, about=about, **rows), private=True)
         return path
 
     def like(self, new: Seen, seed: int) -> Seen:

@@ -15,7 +15,7 @@ from rich.console import Console
 from clinical_qkt import logs
 from clinical_qkt.checking.finding import Stage
 from clinical_qkt.errors import InputError, OutputError
-from clinical_qkt.files import require_writable, sha256
+from clinical_qkt.files import private_folder, require_writable, sha256
 from clinical_qkt.launch import plan
 from clinical_qkt.monitoring import page, record, terminal
 from clinical_qkt.monitoring.acceptance import at_acceptance
@@ -69,6 +69,7 @@ def watch(
     used, read = _model(site, model), stage.value("read")
     folder = used.folder.parent / FOLDER
     require_writable(folder)
+    private_folder(folder)
     earlier = record.read_record(folder)
     record.require_new(earlier, name, folder, overwrite=overwrite)
     if baseline and (folder / FILES["baseline"]).exists() and not overwrite:

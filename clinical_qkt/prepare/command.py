@@ -6,7 +6,6 @@ Nothing but ``local/`` holds a path, a file name or an identifier: everything el
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -18,7 +17,7 @@ from clinical_qkt.data.datalist import SECTIONS, Section
 from clinical_qkt.data.formats import suffix_of
 from clinical_qkt.data.leaks import refuse_sections
 from clinical_qkt.errors import InputError, QKTError
-from clinical_qkt.files import write_json
+from clinical_qkt.files import copy_private, private_folder, write_json
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.names import require_plain
 from clinical_qkt.prepare import page, summary
@@ -176,8 +175,7 @@ class Prepare:
 
     def place_images(self, sections: dict[Section, list[Found]]) -> None:
         """A link to each original, under its salted name; a copy where links cannot be made."""
-        folder = self.out / "images"
-        folder.mkdir(exist_ok=True)
+        folder = private_folder(self.out / "images")
         wanted = [f for images in sections.values() for f in images]
         for one in wanted:
             if one.written is None and one.path.parent != folder:
@@ -186,7 +184,7 @@ class Prepare:
                 try:
                     one.written.symlink_to(one.path.resolve())
                 except OSError:
-                    shutil.copyfile(one.path, one.written)
+                    copy_private(one.path, one.written)
         kept = {os.fspath(f.written or f.path) for f in wanted}
         for path in folder.iterdir():
             if os.fspath(path) not in kept:
@@ -228,7 +226,7 @@ class Prepare:
         """The summary as JSON, as a page and in the terminal."""
         facts = summary.summary(self.found, piles, sections, self.notes)
         facts |= {"site": self.settings.site, "seed": self.settings.seed, "other_files": len(source.other)}
-        write_json(self.out / "summary.json", facts)
+        write_json(self.out / "summary.json", facts, private=True)  # it has a line for each series
         page.write_page(self.out / "summary.html", facts)
         page.show(self.console, facts)
 
@@ -257,7 +255,7 @@ class Prepare:
             "generated": source.generated,
             "left_out": left_out,
         }
-        write_json(self.out / "datalist.json", {**head, **listed})
+        write_json(self.out / "datalist.json", {**head, **listed}, private=True)
 
     def entry(self, one: Found) -> dict[str, Any]:
         """An image's line in the datalist; a patient only where one is known: a guess protects nobody."""

@@ -7,17 +7,19 @@ import csv
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_qkt.data.formats import name_of
-from clinical_qkt.errors import OutputError
-from clinical_qkt.files import require_writable
+from clinical_qkt.errors import InputError, OutputError
+from clinical_qkt.files import private_folder, require_writable, write_whole
 from clinical_qkt.prepare.salt import Salt
+from clinical_qkt.spreadsheets import harmless
 
-LOCAL = "local"
+LOCAL, FILES = "local", "files.csv"
+COLUMNS = ("name", "file", "became", "reason", "label")
 README = """This folder never leaves the site. It tells which file stands behind which name:
 
 files.csv  names in datalist.json and the summary, with the original paths, and what became of each file
@@ -97,8 +99,7 @@ class LocalFolder:
             if kept.is_file()
             else Salt.new()
         )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o700)
+        private_folder(self.folder)
         salt.write(kept)
         self._write("README.txt", README)
         return salt
@@ -107,13 +108,37 @@ class LocalFolder:
         """Which name stands for which file."""
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["name", "file", "became", "reason", "label"])
+        writer.writerow(COLUMNS)
         for row in rows:
             path = name_of(row.path, whole=True)
-            writer.writerow([row.name, path, row.became, row.reason, row.label])
-        self._write("files.csv", table.getvalue())
+            writer.writerow(map(harmless, [row.name, path, row.became, row.reason, row.label]))
+        self._write(FILES, table.getvalue())
 
     def _write(self, name: str, text: str) -> None:
-        handle = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as f:
-            f.write(text)
+        content = text.encode("utf-8", "backslashreplace")
+        write_whole(self.folder / name, lambda part: part.write_bytes(content), private=True)
+
+
+def originals(local: Path, patients: Mapping[str, str | None]) -> list[tuple[str, str | None]]:
+    """Where the images of a datalist come from, as ``prepare`` has kept it.
+
+    Args:
+        local: the folder beside the datalist; it need not be there.
+        patients: by file name of an image; None where the datalist names none.
+
+    Returns:
+        Path and patient of each original.
+
+    Raises:
+        InputError: the list was changed and cannot be read.
+    """
+    path = local / FILES
+    if not path.is_file():
+        return []
+    by_name = {name.partition(".")[0]: who for name, who in patients.items()}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [(row["file"], by_name.get(row["name"])) for row in csv.DictReader(file)]
+    except (csv.Error, KeyError, UnicodeDecodeError):
+        fix = "take it back from a backup, or run `clinical-qkt prepare` again"
+        raise InputError("is no longer the list that prepare wrote", where=str(path), fix=fix) from None

@@ -14,6 +14,7 @@ from clinical_qkt.data import dicom, display
 from clinical_qkt.data.formats import ImageRefused, kind_of
 from clinical_qkt.data.headers import number, numbers, quiet, spacing, text
 from clinical_qkt.data.pictures import read_picture, write_picture
+from clinical_qkt.files import private_folder
 from clinical_qkt.prepare.found import Found, Slice
 from clinical_qkt.prepare.identifiers import inspect
 from clinical_qkt.prepare.labelling import Label, Labelling
@@ -90,6 +91,7 @@ class FlatImages:
         one.measure(found.values, found.shape, low, high)
         if self.bits and found.deep and self.labelling is not None:
             one.written = self.folder / f"{one.name}.png"
+            private_folder(self.folder)
             write_picture(one.written, found)
 
     def slice(self, one: Found) -> Dataset:

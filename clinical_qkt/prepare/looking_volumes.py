@@ -13,6 +13,7 @@ import numpy as np
 from clinical_qkt.data import volumes
 from clinical_qkt.data.formats import ImageRefused
 from clinical_qkt.errors import InputError
+from clinical_qkt.files import private_folder
 from clinical_qkt.prepare.found import Found
 from clinical_qkt.prepare.labelling import Label, Labelling, TableLabels
 from clinical_qkt.prepare.patches import Cutting, cut
@@ -176,5 +177,5 @@ def measure_volume(one: Found, values: Array, affine: Array) -> None:
 
 def write(one: Found, folder: Path, values: Array, affine: Array) -> None:
     """Write a volume under its salted name."""
-    one.written = folder / f"{one.name}.nii.gz"
+    one.written = private_folder(folder) / f"{one.name}.nii.gz"
     volumes.write_volume(one.written, values, affine)

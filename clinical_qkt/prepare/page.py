@@ -43,7 +43,7 @@ def write_page(path: Path, facts: dict[str, Any]) -> None:
     page = environment.get_template("prepare.html.j2").render(
         s=facts, sections=SECTIONS, picture=picture, series=odd_first[:LONGEST], longest=LONGEST
     )
-    write_text(path, page)
+    write_text(path, page, private=True)
 
 
 def show(console: Console, facts: dict[str, Any]) -> None:

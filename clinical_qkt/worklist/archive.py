@@ -21,6 +21,7 @@ from clinical_qkt.data.transforms import adapter, reading
 from clinical_qkt.errors import InputError
 from clinical_qkt.files import sha256
 from clinical_qkt.packages.store import Model
+from clinical_qkt.spreadsheets import harmless
 from clinical_qkt.targets import answer
 
 Array = NDArray[Any]
@@ -71,13 +72,13 @@ def open_archive(folder: Path, contract: InputContract, datalist: Path) -> Archi
         )
     left_out = Counter(reason for _, reason in (*missed(found), *check.skipped))
     usable = [p for p, readable in zip(paths, check.readable, strict=True) if readable]
-    fresh = _fresh(usable, datalist, left_out)
+    fresh = _fresh(folder, usable, datalist, left_out)
     if not fresh:
         raise InputError("holds no image that can be used", where="--images", fix="give another folder")
     return Archive(folder, fresh, dict(left_out))
 
 
-def _fresh(paths: list[Path], datalist: Path, left_out: Counter[str]) -> list[Path]:
+def _fresh(folder: Path, paths: list[Path], datalist: Path, left_out: Counter[str]) -> list[Path]:
     """Those that the site's models have not seen, and whose names can be written down."""
     listed = parse_datalist(datalist)
     seen = [datalist.parent / e.image for s in ("training", "validation") for e in getattr(listed, s)]
@@ -87,6 +88,8 @@ def _fresh(paths: list[Path], datalist: Path, left_out: Counter[str]) -> list[Pa
     for path in paths:
         if name_of(path, whole=True) != os.fspath(path):
             left_out["its name is not UTF-8"] += 1
+        elif harmless(f"./{path.relative_to(folder)}") != f"./{path.relative_to(folder)}":
+            left_out["its name would be a formula in a spreadsheet"] += 1
         elif path.stat().st_size in sizes and sha256(path) in digests:
             left_out[TRAINED_ON] += 1
         else:

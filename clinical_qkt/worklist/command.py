@@ -14,7 +14,7 @@ from rich.console import Console
 from clinical_qkt import __version__
 from clinical_qkt.checking.finding import Stage
 from clinical_qkt.errors import InputError, OutputError
-from clinical_qkt.files import require_writable
+from clinical_qkt.files import private_folder, require_writable
 from clinical_qkt.launch import plan, quoted
 from clinical_qkt.packages.store import Model, is_model, load_model
 from clinical_qkt.report.endings import print_places
@@ -131,6 +131,8 @@ def require_free(folder: Path, overwrite: bool) -> None:
     if {LIST, TABLE} & set(held) and not overwrite:
         fix = "name another folder with --out, or give --overwrite; labels in it are then lost"
         raise OutputError("holds a list already", where="--out", fix=fix)
+    if not folder.exists():
+        private_folder(folder)
     require_writable(folder, where="--out")
 
 

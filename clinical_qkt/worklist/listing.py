@@ -120,14 +120,14 @@ def rows_of(archive: Archive, parts: list[Stratum], seed: int) -> list[Row]:
 def write_list(folder: Path, listed: Worklist) -> None:
     """Write the sealed list and the table to fill in."""
     sealed = listed.model_copy(update={"seal": listed.sealed()})
-    write_json(folder / LIST, sealed.model_dump(by_alias=True))
+    write_json(folder / LIST, sealed.model_dump(by_alias=True), private=True)
     text = io.StringIO(newline="")
     lines = csv.writer(text)
     lines.writerow(COLUMNS)
     # A spreadsheet would make a number or a date of some names, and a formula of others.
     lines.writerows([row.number, f"./{row.file}", ""] for row in listed.rows)
     content = text.getvalue().encode("utf-8-sig")
-    write_whole(folder / TABLE, lambda part: part.write_bytes(content))
+    write_whole(folder / TABLE, lambda part: part.write_bytes(content), private=True)
 
 
 def read_list(folder: Path) -> Worklist:

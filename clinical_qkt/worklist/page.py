@@ -54,7 +54,8 @@ def write_pages(folder: Path, archive: Path, listed: Worklist, contract: InputCo
     with tqdm(total=len(listed.rows), desc="pictures", leave=False, disable=None) as bar:
         for i, rows in enumerate(parts):
             pictures = list(_pictures(rows, archive, contract, bar))
-            write_text(folder / files[i], template.render(**about, pictures=pictures, at=i))
+            shown = template.render(**about, pictures=pictures, at=i)
+            write_text(folder / files[i], shown, private=True)
 
 
 def _pictures(
