@@ -5,25 +5,30 @@ What leaves is shown first, and written down in the ledger.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from clinical_qkt import ledger_second
 from clinical_qkt.consent import Leaving, Preview, require_consent, require_no_identifiers
 from clinical_qkt.contributions import OnePass, Seen
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.exact_floor import Shown, require_at_most
 from clinical_qkt.files import sha256
+from clinical_qkt.kept_answers import packed, tens, unpacked
 from clinical_qkt.labels import ClassLabel
-from clinical_qkt.ledger import Asked, BudgetSpent, Ledger
+from clinical_qkt.ledger import Asked, BudgetSpent, Ledger, NoFurtherAnswer
+from clinical_qkt.ledger_beginning import require_begun
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.query import Query
 from clinical_qkt.packages.signing import require_private_key
 from clinical_qkt.privacy import Guarantee, Release, private_release
 from clinical_qkt.sites import Site
-from clinical_qkt.statistics import ClassStatistics
+from clinical_qkt.statistics import KINDS, ClassStatistics
 
 
 class Answering:
@@ -37,6 +42,7 @@ class Answering:
         read: MONAI transforms from a file to a raw channel-first image.
         device: where the extractor runs.
         yes: send without asking.
+        new_ledger: begin the site's ledger, see ``ledger_beginning``.
     """
 
     def __init__(
@@ -48,31 +54,37 @@ class Answering:
         read: list[Any],
         device: torch.device,
         yes: bool,
+        new_ledger: bool = False,
     ) -> None:
         self.site, self.query, self.data, self.given = site, query, data, given
-        self.read, self.device, self.yes = read, device, yes
+        self.read, self.device, self.yes, self.new_ledger = read, device, yes, new_ledger
         self.policy, self.ledger = site.policy, Ledger(site.ledger)
         self.data_sha256 = sha256(site.data)
+        self.shown: dict[int, Shown] = {}
 
     def run(self, folder: Path) -> AnswerCard:
         """From query to answer package.
 
         Raises:
             PackageError: this site's images cannot meet the query's input contract.
-            InputError: patients are not named; or nobody agreed to what would leave.
+            InputError: patients are not named; nobody agreed to what would leave; or no ledger counts it.
+            OutputError: the ledger cannot be used, or lacks lines that it once had.
         """
         require_no_identifiers(self.site)  # class names and task are the asker's
         if self.site.signing_key:  # before any of the budget is spent
             require_private_key(self.site.signing_key)
         own = self.site.labels
         decisions = [self.policy.decide(self.query.card, label, own) for label in self.query.card.query]
+        self.shown = self.images(decisions)
+        spent = self.require_ledger(private="private_mean" in decisions)
         seen = self.one_pass().run(own, decisions)
         rows = [self.preview(i, d, seen.get(i)) for i, d in enumerate(decisions)]
-        spent = self.ledger.spent(self.policy.total_delta)
         require_consent(self.query.card.site, rows, self.policy, spent, folder, yes=self.yes)
+        if self.shown:
+            ledger_second.note(self.site.site, self.files(), self.ledger.begin(), self.ledger.path)
         answers, given = [], []
-        for i, label in enumerate(self.query.card.query):
-            told, statistics = self.answer(label, decisions[i], seen.get(i))
+        for i, decision in enumerate(decisions):
+            told, statistics = self.answer(i, decision, seen.get(i))
             answers.append(told)
             given.append(statistics)
         card = AnswerCard(
@@ -93,25 +105,93 @@ class Answering:
         protects, listed = self.policy.unit, self.site.data.name
         return OnePass(self.query, self.data, self.given, self.read, self.device, protects, listed)
 
+    def images(self, decisions: Sequence[str]) -> dict[int, Shown]:
+        """Which images each answer would be made of, by the class's position in the query.
+
+        Raises:
+            PackageError: this site's images cannot meet the query's input contract.
+            InputError: patients are not named; or one has more images than the policy says.
+        """
+        if not set(decisions) & set(KINDS):
+            return {}
+        one_pass, own, asked = self.one_pass(), self.site.labels, self.query.card.query
+        one_pass.require_same_kind()
+        place = {own.find(asked[i], parts=False): i for i, d in enumerate(decisions) if d in KINDS}
+        found: dict[int, list[tuple[Path, str]]] = {i: [] for i in place.values()}
+        for item in (i for s in ("training", "validation") for i in self.data.items[s]):
+            if item["label"] in place:
+                found[place[item["label"]]].append((Path(item["image"]), one_pass.patient(item)))
+        for images in found.values():
+            require_at_most(self.policy.images_per_patient, [whose for _, whose in images])
+        return {i: Shown.of(images) for i, images in found.items()}
+
+    def files(self) -> set[str]:
+        """Digests of all images' files that answers would be made of."""
+        return {image for shown in self.shown.values() for image in shown.patients}
+
+    def require_ledger(self, *, private: bool) -> float:
+        """What is spent in the ledger that is about to count, before any work is done.
+
+        Raises:
+            InputError: there is none; or what is in it cannot be added to what would come.
+            OutputError: it cannot be used.
+        """
+        if self.shown or self.new_ledger:
+            question, new = self.query.digest, self.new_ledger
+            require_begun(self.site, self.ledger, self.files(), question=question, new=new, yes=self.yes)
+        unit = self.policy.unit if private else "image"
+        return self.ledger.spent(self.policy.total_delta, unit, self.policy.images_per_patient)
+
     def answer(
-        self, label: ClassLabel, decision: str, seen: Seen | None
+        self, position: int, decision: str, seen: Seen | None
     ) -> tuple[ClassAnswer, ClassStatistics | Release | None]:
         """One class's part of the card and its statistics; a line in the ledger."""
+        label = self.query.card.query[position]
         if seen is None:
             return self.declined(label, decision)
         if seen.kind == "private_mean":
             return self.private(label, seen)
-        reason = self.too_little(seen)
+        reason = self.no_exact(position, seen)
         if reason is not None:
             return self.declined(label, reason)
-        statistics = seen.moments.statistics().reduced(seen.kind)
-        count = max(1, round(statistics.count, -1))
-        self.ledger.record(self.asked(label, seen.kind), {"count": count})
-        return ClassAnswer(label=label, kind=seen.kind, count=count), statistics
+        try:
+            kept = self.ledger.exact(*self.floor(position, seen), draw=lambda: packed(seen.exact()))
+        except NoFurtherAnswer as e:
+            return self.declined(label, str(e))
+        statistics = unpacked(kept)
+        return ClassAnswer(label=label, kind=seen.kind, count=tens(statistics.count)), statistics
 
     def asked(self, label: ClassLabel, kind: str) -> Asked:
         """How the ledger knows this answer."""
-        return Asked(self.query.card.site, self.query.digest, label.name, kind, self.data_sha256)
+        own = self.site.labels
+        place = own.find(label, parts=False) if kind != "none" else None
+        return Asked(
+            site=self.query.card.site,
+            query_sha256=self.query.digest,
+            label=label.name,
+            kind=kind,
+            data_sha256=self.data_sha256,
+            unit=self.policy.unit,
+            form=AnswerCard.model_fields["format"].default,
+            own_site=self.site.site,
+            own_class="" if place is None else own[place].name,
+        )
+
+    def floor(self, position: int, seen: Seen) -> tuple[Asked, Shown, int, int]:
+        """What the ledger has to know before it keeps an exact answer; see ``Ledger.exact``."""
+        asked = self.asked(self.query.card.query[position], seen.kind)
+        policy = self.policy
+        return asked, self.shown[position], policy.exact_answers_per_class, policy.minimum_patients
+
+    def no_exact(self, position: int, seen: Seen) -> str | None:
+        """Why there is no exact answer, or None; the same question always gets what it got."""
+        if self.told_before(position, seen):
+            return None
+        return self.too_little(seen) or self.ledger.exact_refusal(*self.floor(position, seen))
+
+    def told_before(self, position: int, seen: Seen) -> bool:
+        """Whether the same question got an exact answer."""
+        return self.ledger.exact_before(self.floor(position, seen)[0]) is not None
 
     def declined(self, label: ClassLabel, reason: str) -> tuple[ClassAnswer, None]:
         """No answer, and why."""
@@ -139,13 +219,14 @@ class Answering:
             return Preview(name, f"declined: {decision}", None, 0, private=False)
         if seen.kind == "private_mean":
             numbers = 1 + self.query.card.private_axes
-            return Preview(name, "private mean", len(seen.patients), numbers, private=True)
-        reason = self.too_little(seen)
+            return Preview(name, "private mean", None, numbers, private=True)  # a yes shall not depend on it
+        reason = self.no_exact(position, seen)
         if reason:
             return Preview(name, f"declined: {reason}", len(seen.patients), 0, private=False)
         width = self.query.card.extractor.features
         numbers = {"covariance": width * (width + 3) // 2, "diagonal": 2 * width}.get(seen.kind, width)
-        return Preview(name, seen.kind, len(seen.patients), 1 + numbers, private=False)
+        what = f"{seen.kind}, as told before" if self.told_before(position, seen) else seen.kind
+        return Preview(name, what, len(seen.patients), 1 + numbers, private=False)
 
     def private(self, label: ClassLabel, seen: Seen) -> tuple[ClassAnswer, Release | None]:
         """Noised whole numbers, drawn and paid for in one transaction, or the same as before for nothing."""
@@ -155,8 +236,9 @@ class Answering:
             return asdict(private_release(seen.sums.contributions(), policy.guarantee))
 
         total = Guarantee(policy.total_epsilon, policy.total_delta)
+        asked, most = self.asked(label, seen.kind), policy.images_per_patient
         try:
-            kept = self.ledger.release(self.asked(label, seen.kind), policy.guarantee, total, draw)
+            kept = self.ledger.release(asked, policy.guarantee, total, draw, most)
         except BudgetSpent:
             return self.declined(label, "this site's privacy budget is spent")
         release = Release(**kept)

@@ -1,8 +1,57 @@
-"""What several private answers promise together; without torch, so that looking at a ledger is quick."""
+"""What several private answers promise together; without torch, so that looking at a ledger is quick.
+
+Answers that protect a patient and answers that protect an image do not add up as if they were alike:
+
+- Counted for an image, an answer that protects a patient counts as it is. Whoever takes away one of a
+  patient's n images moves the patient's mean by 2/n of the radius at most, or takes the patient away.
+- Counted for a patient, an answer that protects an image counts as one with noise k times smaller, where no
+  patient has more than k images of a class: together they move sum and count k times as far. Without such a k
+  nothing is known, and nothing is added.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from clinical_qkt.terms import Unit
+
+
+class Incomparable(Exception):
+    """Answers that protect an image cannot be counted for a patient: it is not known how many a patient has."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """One private answer's part of a budget.
+
+    Attributes:
+        noise_multiplier: standard deviation of the noise over what one unit can change.
+        unit: whom the noise hides; None if that was not written down, which counts as an image.
+    """
+
+    noise_multiplier: float
+    unit: Unit | None
+
+
+def counted_for(spent: Iterable[Spent], unit: Unit, images_per_patient: int | None) -> list[float]:
+    """The noise multipliers of several answers as they count for one unit.
+
+    Args:
+        images_per_patient: at most so many images of a class show one patient; None if nobody said.
+
+    Raises:
+        Incomparable: it would have to be known.
+    """
+    return [_counted(one, unit, images_per_patient) for one in spent]
+
+
+def _counted(one: Spent, unit: Unit, images_per_patient: int | None) -> float:
+    if unit == "image" or one.unit == "patient":
+        return one.noise_multiplier
+    if images_per_patient is None:
+        raise Incomparable
+    return one.noise_multiplier / images_per_patient
 
 
 def composed_epsilon(noise_multipliers: Sequence[float], delta: float) -> float:

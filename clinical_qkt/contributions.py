@@ -17,7 +17,7 @@ from clinical_qkt.errors import InputError, OutputError, explained
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.query import Query
 from clinical_qkt.privacy import PatientSums
-from clinical_qkt.statistics import KINDS, Kind, Moments
+from clinical_qkt.statistics import KINDS, ClassStatistics, Kind, Moments
 from clinical_qkt.terms import Unit
 
 
@@ -44,6 +44,10 @@ class Seen:
         self.finite = self.finite and bool(torch.isfinite(features).all())
         if self.finite:
             self.moments.update(features)
+
+    def exact(self) -> ClassStatistics:
+        """What an exact answer of its kind tells."""
+        return self.moments.statistics().reduced(self.kind)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from clinical_qkt.errors import InputError, OutputError, one_of
 from clinical_qkt.federations import Ask, choose_query, pathological
 from clinical_qkt.files import fingerprint, require_writable, write_json
 from clinical_qkt.launch import bundle_folder
+from clinical_qkt.ledger_places import state_in
 from clinical_qkt.made_for import ImageFacts, fitting
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.folder import is_package
@@ -246,6 +247,7 @@ def _write_federation(
             "data": str(root / "data" / f"{site}.json"),
             "classes": [names[c] for c in dealt[i]],
             "output_dir": str(root / "hospitals" / site),
+            "ledger": str(root / "hospitals" / site / "ledger.db"),
             "package_dir": str(root / "packages" / site),
             "mlflow": f"sqlite:///{root / 'mlflow.db'}",
             **of_images,
@@ -306,7 +308,7 @@ def _exchange(
     yield f"query of {student}", is_package(asked, QueryCard), partial(run, "query", student, yes=True)
     for site in sites:
         if site != student:
-            extra = {"asked": str(asked), "answer_dir": str(packages / site), "yes": True}
+            extra = {"asked": str(asked), "answer_dir": str(packages / site), "yes": True, "new_ledger": True}
             done = is_package(packages / site, AnswerCard)
             yield f"answer of {site}", done, partial(run, "answer", site, **extra)
 
@@ -315,7 +317,9 @@ def _run(out: Path, name: str, command: str, site: str, **overrides: Any) -> Non
     configs = bundle_folder(name) / "configs"
     overlay = [] if command == "train" else [configs / f"{command}.yaml"]
     files = [configs / "train.yaml", *overlay, out / "sites" / f"{site}.yaml"]
-    bundle.run(files, bundle_root=str(configs.parent), **overrides)
+    # Its hospitals are nobody's, and those of the next demo have the same names.
+    with state_in(out / "state"):
+        bundle.run(files, bundle_root=str(configs.parent), **overrides)
 
 
 def _stage(console: Console, what: str, done: bool, run: Callable[[], None]) -> None:

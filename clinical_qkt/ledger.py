@@ -1,88 +1,43 @@
-"""The ledger: every package that left the site; of answers, what they spent of the privacy budget.
+"""The ledger: every package that left the site; of answers, what they told and spent of the privacy budget.
 
-An SQLite file. A private release is looked up, checked against the budget, drawn and written down in one
-transaction, so that two processes cannot both spend the last of the budget, and a crash leaves either nothing
-or a line whose numbers can be sent again. Asked the same again, a site gives the same numbers: repeating a
-question tells nothing new and costs nothing.
+A private release is looked up, checked against the budget, drawn and written down in one change of the file,
+so that two processes cannot both spend the last of the budget, and a crash leaves either nothing or a line
+whose numbers can be sent again. Asked the same again, a site gives the same numbers: repeating a question
+tells nothing new and costs nothing. The same holds for exact answers and for masks. Each line is counted in a
+second place, too, see ``ledger_second``.
 """
 
 from __future__ import annotations
 
-import datetime
-import json
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
-
-from clinical_qkt.composition import composed_epsilon
-from clinical_qkt.errors import OutputError
+from clinical_qkt import exact_floor, ledger_file, ledger_judged, ledger_second
+from clinical_qkt.composition import Incomparable, Spent, composed_epsilon, counted_for
+from clinical_qkt.errors import InputError
+from clinical_qkt.exact_floor import Shown
+from clinical_qkt.ledger_file import EXACT, MASK, ledger_change
+from clinical_qkt.ledger_lines import Asked as Asked
+from clinical_qkt.ledger_lines import Departure as Departure
+from clinical_qkt.ledger_lines import MaskLine, Told, columns, masks_told, same, spent_in, write
+from clinical_qkt.terms import Unit
 
 if TYPE_CHECKING:  # whoever looks at a ledger need not wait for torch
     from clinical_qkt.privacy import Guarantee
 
-_TABLE = """CREATE TABLE IF NOT EXISTS answers (
-    id INTEGER PRIMARY KEY, time TEXT NOT NULL, asked_by TEXT NOT NULL, query_sha256 TEXT NOT NULL,
-    class TEXT NOT NULL, kind TEXT NOT NULL, data_sha256 TEXT NOT NULL,
-    epsilon REAL, delta REAL, noise_multiplier REAL, release TEXT NOT NULL)"""
-_DEPARTURES = """CREATE TABLE IF NOT EXISTS departures (
-    id INTEGER PRIMARY KEY, time TEXT NOT NULL, kind TEXT NOT NULL, card_sha256 TEXT NOT NULL,
-    tensors_sha256 TEXT NOT NULL, bytes INTEGER NOT NULL, sent_to TEXT NOT NULL, signed_with TEXT)"""
-_JUDGED = """CREATE TABLE IF NOT EXISTS judged (
-    id INTEGER PRIMARY KEY, time TEXT NOT NULL, test_sha256 TEXT NOT NULL, rule_sha256 TEXT NOT NULL,
-    weights_sha256 TEXT NOT NULL, UNIQUE (test_sha256, rule_sha256, weights_sha256))"""
 _TOLERANCE = 1e-6
-DIGITS = 8
-"""Of a digest that are shown to people."""
 
 
 class BudgetSpent(Exception):
     """A release would overrun the site's budget; nothing was drawn."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What makes an answer the same answer.
-
-    Attributes:
-        site: who asks.
-        query_sha256: of the query's card.
-        label: the class's name as in the query.
-        kind: of the answer.
-        data_sha256: of the site's datalist.
-    """
-
-    site: str
-    query_sha256: str
-    label: str
-    kind: str
-    data_sha256: str
-
-
-@dataclass(frozen=True)
-class Departure:
-    """A package that leaves the site.
-
-    Attributes:
-        kind: ``model``, ``query`` or ``answer``.
-        card_sha256, tensors_sha256: of its two files.
-        sent_to: the receiver; empty if nobody was named.
-        signed_with: fingerprint of the key; None if it is not signed.
-    """
-
-    kind: str
-    card_sha256: str
-    tensors_sha256: str
-    bytes: int
-    sent_to: str
-    signed_with: str | None
+class NoFurtherAnswer(Exception):
+    """An exact answer is refused; the message is the reason."""
 
 
 class Ledger:
@@ -95,181 +50,212 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def is_begun(self) -> bool:
+        """Whether it may count what is told of patients."""
+        if not self.path.exists():
+            return False
+        with ledger_change(self.path) as db:
+            return ledger_file.begun(db)
+
+    def begin(self) -> str:
+        """From now on it counts what is told of patients; gives the ledger's identity."""
+        with ledger_change(self.path) as db:
+            ledger_file.begin(db)
+            return ledger_file.identity(db)
+
+    def require_newest(self) -> str:
+        """Refuse an older copy of a ledger that was used from here; gives the ledger's identity.
+
+        Raises:
+            OutputError: it lacks lines that it once had; or the file cannot be used.
+        """
+        with ledger_change(self.path) as db:
+            held = ledger_file.digests(ledger_file.counted(db))
+            ledger_second.require_newest(ledger_file.identity(db), held, self.path)
+            return ledger_file.identity(db)
+
+    def holds_other_than(self, query_sha256: str) -> bool:
+        """Whether it counts an answer to another question than this one."""
+        with ledger_change(self.path) as db:
+            return any(line["query_sha256"] != query_sha256 for line in ledger_file.counted(db))
+
+    def take_in(self, lines: Iterable[Mapping[str, Any]], ledger: str) -> int:
+        """Write down lines that it should hold, and begin it if it is not; gives how many were missing.
+
+        Args:
+            ledger: its identity.
+        """
+        with ledger_change(self.path) as db:
+            ledger_file.set_fact(db, "id", ledger)
+            ledger_file.begin(db)
+            held = ledger_file.digests(ledger_file.counted(db))
+            missing = [line for digest, line in ledger_file.by_digest(lines).items() if digest not in held]
+            for line in missing:
+                ledger_file.insert(db, line)
+            held = ledger_file.digests(ledger_file.counted(db))
+        ledger_second.follow(ledger, held, self.path)
+        return len(missing)
+
     def release(
         self,
         asked: Asked,
         guarantee: Guarantee,
         total: Guarantee,
         draw: Callable[[], Any],
+        images_per_patient: int | None = None,
     ) -> Any:
         """The release for what is asked: an earlier one again, or a new one if the budget allows it.
+
+        The same is asked if query, class, kind, datalist, unit, form and guarantee are the same.
 
         Args:
             guarantee: of a new release.
             total: the budget, for all releases in the ledger together.
             draw: makes the release, as JSON data; called once at most.
+            images_per_patient: see ``composition``.
 
         Raises:
             BudgetSpent: a new one would overrun the budget.
-            OutputError: the file cannot be used.
+            InputError: the ledger is not begun; or what is spent cannot be counted for this unit.
+            OutputError: the file cannot be used, or lacks lines that it once had.
         """
-        key = (asked.query_sha256, asked.label, asked.kind, asked.data_sha256)
-        same = (*key, guarantee.epsilon, guarantee.delta)
-        with self._transaction() as db:
-            earlier = db.execute(
-                "SELECT release FROM answers WHERE query_sha256 = ? AND class = ? AND kind = ?"
-                " AND data_sha256 = ? AND epsilon = ? AND delta = ?",
-                same,
-            ).fetchone()
-            if earlier:
-                return json.loads(earlier[0])
-            spent = [m for (m,) in db.execute(_SPENT)]
+        key = {"epsilon": guarantee.epsilon, "delta": guarantee.delta, **columns(asked)}
+        with self._counting() as db:
+            earlier = same(db, key, "data_sha256", "unit", "form", "epsilon", "delta")
+            if earlier is not None:
+                return earlier
+            spent = [*spent_in(db), Spent(guarantee.noise_multiplier, asked.unit)]
             if (
-                composed_epsilon([*spent, guarantee.noise_multiplier], total.delta)
+                self._together(spent, total.delta, asked.unit, images_per_patient)
                 > total.epsilon + _TOLERANCE
             ):
                 raise BudgetSpent
             release = draw()
-            self._write(db, asked, release, guarantee)
+            cost = {**key, "noise_multiplier": guarantee.noise_multiplier}
+            write(db, cost, release)
             return release
 
+    def exact(self, asked: Asked, shown: Shown, limit: int, minimum: int, draw: Callable[[], Any]) -> Any:
+        """The exact answer for what is asked: an earlier one again, or a new one if the floor allows it.
+
+        Args:
+            shown: of which images it is made.
+            limit, minimum: see ``exact_floor.refused``.
+            draw: makes it, as JSON data; called once at most.
+
+        Raises:
+            NoFurtherAnswer: see ``exact_floor``.
+            InputError, OutputError: as for ``release``.
+        """
+        with self._counting() as db:
+            earlier = same(db, columns(asked), "form")
+            if earlier is not None:
+                return earlier
+            reason = _exact_refusal(db, asked, shown, limit, minimum)
+            if reason:
+                raise NoFurtherAnswer(reason)
+            release = draw()
+            write(db, {**columns(asked), "images": shown.kept()}, release)
+            return release
+
+    def exact_before(self, asked: Asked) -> Any:
+        """The exact answer that was given for the same question; None if there is none."""
+        with ledger_change(self.path) as db:
+            return same(db, columns(asked), "form")
+
+    def exact_refusal(self, asked: Asked, shown: Shown, limit: int, minimum: int) -> str | None:
+        """Why ``exact`` would refuse a new one, or None."""
+        with ledger_change(self.path) as db:
+            return _exact_refusal(db, asked, shown, limit, minimum)
+
+    def mask(self, site: str, draw: Callable[[Mapping[str, Told]], Iterable[MaskLine]]) -> None:
+        """Keep what is told of a site's knowledge mask, and never forget it.
+
+        Args:
+            draw: from what was told of each class before to what is new.
+        """
+        with self._counting() as db:
+            for one in list(draw(masks_told(db, site))):
+                line = {"asked_by": "", "query_sha256": "", "data_sha256": "", "kind": MASK, "site": site}
+                line |= {"class": one.label, "own_class": one.label, "form": f"{MASK}/1"}
+                told = {"known": one.known, "told": one.told}
+                write(db, {**line, "epsilon": one.epsilon}, told)
+
     def record(self, asked: Asked, what: Any) -> None:
-        """Write down an answer that spends no budget, or a refusal."""
-        with self._transaction() as db:
-            self._write(db, asked, what, None)
+        """Write down a refusal."""
+        with ledger_change(self.path) as db:
+            write(db, columns(asked), what)
 
     def departed(self, departure: Departure) -> None:
         """Write down a package that leaves."""
         names = list(asdict(departure))
         marks = ", ".join("?" * (1 + len(names)))
-        with self._transaction() as db:
+        with ledger_change(self.path) as db:
             db.execute(
                 f"INSERT INTO departures (time, {', '.join(names)}) VALUES ({marks})",
-                (_now(), *asdict(departure).values()),
+                (ledger_file.now(), *asdict(departure).values()),
             )
 
     def judged(self, test_sha256: str, rule_sha256: str, weights_sha256: str) -> dict[str, Any]:
-        """Write down that a new model is judged, and tell what was judged on these test images before.
+        """Write down that a new model is judged, and tell what was judged before; see ``ledger_judged``."""
+        with ledger_change(self.path) as db:
+            return ledger_judged.judged(db, test_sha256, rule_sha256, weights_sha256)
 
-        Whoever tries until a model passes, or until a rule does, finds one that passes by chance. The same
-        model by the same rule is written down once, however often it is judged.
+    def spent(self, delta: float, unit: Unit = "patient", images_per_patient: int | None = None) -> float:
+        """The epsilon of all private releases together, at ``delta``, counted for one unit.
 
-        Args:
-            test_sha256: of the test images and their labels.
-            rule_sha256: of the rule.
-            weights_sha256: of the new model.
-
-        Returns:
-            ``{used_since, judged_before, rules_before}``: when the rule was first used on these images, how
-            many other models were judged on them before, and by how many other rules anything was.
+        Raises:
+            InputError: it cannot be counted for that unit.
         """
-        key = (test_sha256, rule_sha256, weights_sha256)
-        with self._transaction() as db:
-            db.execute(
-                "INSERT OR IGNORE INTO judged (time, test_sha256, rule_sha256, weights_sha256)"
-                " VALUES (?, ?, ?, ?)",
-                (_now(), *key),
-            )
-            mine = "SELECT id FROM judged WHERE test_sha256 = ? AND rule_sha256 = ? AND weights_sha256 = ?"
-            place = db.execute(mine, key).fetchone()[0]
-            since = db.execute(
-                "SELECT MIN(time) FROM judged WHERE test_sha256 = ? AND rule_sha256 = ?", key[:2]
-            ).fetchone()[0]
-            others = "SELECT COUNT(DISTINCT {0}) FROM judged WHERE test_sha256 = ? AND id < ? AND {0} != ?"
-            before = {
-                name: db.execute(others.format(column), (test_sha256, place, own)).fetchone()[0]
-                for name, column, own in (
-                    ("judged_before", "weights_sha256", weights_sha256),
-                    ("rules_before", "rule_sha256", rule_sha256),
-                )
-            }
-        return {"used_since": since, **before}
+        if not self.path.exists():
+            return 0.0
+        with ledger_change(self.path) as db:
+            return self._together(spent_in(db), delta, unit, images_per_patient)
 
-    def spent(self, delta: float) -> float:
-        """The epsilon of all private releases together, at ``delta``."""
-        with self._transaction() as db:
-            return composed_epsilon([m for (m,) in db.execute(_SPENT)], delta)
+    def spent_by_unit(self, delta: float) -> dict[str, float]:
+        """The epsilon of the releases that protect each unit, apart; ``unknown`` of an earlier version's."""
+        with ledger_change(self.path) as db:
+            apart: dict[str, list[float]] = {}
+            for one in spent_in(db):
+                apart.setdefault(one.unit or "unknown", []).append(one.noise_multiplier)
+        return {unit: composed_epsilon(multipliers, delta) for unit, multipliers in apart.items()}
 
     def lines(self, table: Literal["answers", "departures", "judged"] = "answers") -> list[dict[str, Any]]:
         """All answers by class, or all packages that left; the first one first."""
-        with self._transaction() as db:
-            found = db.execute(f"SELECT * FROM {table} ORDER BY id")
-            names = [c[0] for c in found.description]
-            return [dict(zip(names, row, strict=True)) for row in found]
+        with ledger_change(self.path) as db:
+            rows = [dict(row) for row in db.execute(f"SELECT * FROM {table} ORDER BY id")]
+        return [{name: value for name, value in row.items() if name != "images"} for row in rows]
 
-    def _write(self, db: sqlite3.Connection, asked: Asked, release: Any, guarantee: Guarantee | None) -> None:
-        cost = (guarantee.epsilon, guarantee.delta, guarantee.noise_multiplier) if guarantee else (None,) * 3
-        db.execute(
-            "INSERT INTO answers (time, asked_by, query_sha256, class, kind, data_sha256,"
-            " epsilon, delta, noise_multiplier, release) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                _now(),
-                asked.site,
-                asked.query_sha256,
-                asked.label,
-                asked.kind,
-                asked.data_sha256,
-                *cost,
-                json.dumps(release, allow_nan=False),
-            ),
-        )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, and one process at a time."""
+    def _together(
+        self, spent: list[Spent], delta: float, unit: Unit, images_per_patient: int | None
+    ) -> float:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.path, timeout=120, isolation_level=None)) as db:
-                db.execute("PRAGMA synchronous = FULL")
-                db.execute("BEGIN IMMEDIATE")
-                try:
-                    db.execute(_TABLE)
-                    db.execute(_DEPARTURES)
-                    db.execute(_JUDGED)
-                    yield db
-                    db.execute("COMMIT")
-                except BaseException:
-                    db.execute("ROLLBACK")
-                    raise
-        except (sqlite3.Error, OSError) as e:
-            raise OutputError(
-                f"the ledger cannot be used ({e})",
+            return composed_epsilon(counted_for(spent, unit, images_per_patient), delta)
+        except Incomparable:
+            raise InputError(
+                "holds answers that hide one image, or of which it is not known whom they hide; they cannot "
+                "be added to answers that hide a patient",
                 where=str(self.path),
-                fix="mend or restore the file; without it no private answer can leave",
+                fix="write 'images_per_patient: K' under 'policy', if no patient ever had more than K images "
+                "of a class; or keep 'unit: image', if no two images show the same patient",
             ) from None
 
+    @contextmanager
+    def _counting(self) -> Iterator[sqlite3.Connection]:
+        """A change that decides what may still be told: in a whole ledger, and counted in a second place."""
+        if not self.is_begun():
+            raise InputError("is no ledger that was begun", where=str(self.path), fix=ledger_file.BEGIN)
+        with ledger_change(self.path) as db:
+            ledger = ledger_file.identity(db)
+            held = ledger_file.digests(ledger_file.counted(db))
+            ledger_second.require_newest(ledger, held, self.path)
+            yield db
+            held = ledger_file.digests(ledger_file.counted(db))
+        ledger_second.follow(ledger, held, self.path)
 
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
-
-_SPENT = "SELECT noise_multiplier FROM answers WHERE noise_multiplier IS NOT NULL"
-
-
-def print_ledger(console: Console, ledger: Ledger, delta: float) -> None:
-    """What left the site and what was answered, as tables; and what is spent."""
-    left = Table(title=escape(f"packages in {ledger.path}"), title_justify="left")
-    for heading in ("time (UTC)", "package", "to", "bytes", "card", "signed by"):
-        left.add_column(heading, no_wrap=heading != "to", overflow="fold")
-    left.caption = "card, signed by: the first digits of SHA-256 of the card and the key; all with --json"
-    for line in ledger.lines("departures"):
-        marks = (line[k][:DIGITS] if line[k] else "nobody" for k in ("card_sha256", "signed_with"))
-        told = (line["kind"], Text(line["sent_to"]), f"{line['bytes']:,}")
-        left.add_row(line["time"][:16].replace("T", " "), *told, *marks)
-    console.print(left)
-    table = Table(title=escape(f"answers in {ledger.path}"), title_justify="left")
-    for heading in ("time (UTC)", "asked by", "class", "answer", "epsilon", "delta"):
-        table.add_column(heading)
-    for line in ledger.lines():
-        release = json.loads(line["release"])
-        declined = release is None or "declined" in release
-        what = "declined" if declined else line["kind"].replace("_", " ")
-        cost = [f"{line[k]:g}" if line[k] is not None else "" for k in ("epsilon", "delta")]
-        table.add_row(line["time"][:19], Text(line["asked_by"]), Text(line["class"]), what, *cost)
-    console.print(table)
-    judged = ledger.lines("judged")
-    if judged:
-        sets = len({line["test_sha256"] for line in judged})
-        models = len({line["weights_sha256"] for line in judged})
-        console.print(f"Models that were judged by a rule: {models}, on {sets} sets of test images.")
-    console.print(f"All private answers together: epsilon {ledger.spent(delta):.2f} at delta {delta:g}.")
+def _exact_refusal(
+    db: sqlite3.Connection, asked: Asked, shown: Shown, limit: int, minimum: int
+) -> str | None:
+    earlier = [line for line in ledger_file.counted(db) if line["kind"] in EXACT]
+    return exact_floor.refused(earlier, asked.own_class or asked.label, shown, limit, minimum)

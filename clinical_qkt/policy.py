@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import ConfigDict, Field
 
+from clinical_qkt.described import SHOWN
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import ClassLabel, LabelSpace
 from clinical_qkt.packages.signing import PSEUDONYM
@@ -15,6 +16,9 @@ from clinical_qkt.values import Strict
 if TYPE_CHECKING:  # whoever only reads a site's YAML need not wait for torch
     from clinical_qkt.packages.query import QueryCard
     from clinical_qkt.privacy import Guarantee
+
+
+_NOT_SAID = {SHOWN: "not said"}
 
 
 class Policy(Strict):
@@ -35,9 +39,17 @@ class Policy(Strict):
     minimum_patients: int = Field(default=20, ge=2)
     """Fewer give no exact answer. A private one needs none: its noise protects each patient, however few
     there are, and a refusal would tell more than it hides."""
+    exact_answers_per_class: int = Field(default=1, ge=1, le=1000)
+    """So many exact answers are given for a class, to all who ask together and whatever the data are by then;
+    the same query gets the same answer again. None is given for images of nearly the same patients as an
+    earlier one's, `minimum_patients` being what is not nearly."""
     unit: Unit = "patient"
     """Whom a private answer protects: a `patient`, which needs `patient` in the datalist's entries, or an
     `image`, where no two images show the same patient."""
+    images_per_patient: int | None = Field(default=None, ge=1, le=100_000, json_schema_extra=_NOT_SAID)
+    """No patient ever had more images of a class than that. It is needed where the ledger holds answers of
+    `unit: image` and now a `patient` is to be protected: each of them then counts with so many times less
+    noise."""
     may_ask: list[Annotated[str, Field(pattern=PSEUDONYM)]] = Field(default=[])
     """Pseudonyms of the sites that get an answer; everybody whose key is trusted if empty. A query's
     signature proves the pseudonym, unless the site accepts untrusted packages."""

@@ -80,22 +80,35 @@ def report(
 
 
 def ledger(
-    path: Annotated[Path, typer.Argument(help="A site's ledger, by default runs/SITE/ledger.db.")],
+    path: Annotated[Path, typer.Argument(metavar="SITE.yaml|FILE", help="A site's YAML, or a ledger.")],
     delta: Annotated[float, typer.Option(help="At which the epsilon of all answers is given.")] = 1e-5,
     as_json: Annotated[bool, typer.Option("--json", help="All lines with all their fields.")] = False,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Put in what it has lost and this user's second place knows.")
+    ] = False,
 ) -> None:
     """What left a site, for whom, and the privacy budget.
 
     Which packages, and when; what was answered, and what that spent.
     """
     from clinical_qkt.errors import InputError
-    from clinical_qkt.ledger import Ledger, print_ledger
+    from clinical_qkt.ledger import Ledger
+    from clinical_qkt.ledger_printing import as_data, print_ledger
 
+    of_a_site = path.suffix in (".yaml", ".yml")
+    if mend and not of_a_site:
+        raise InputError("takes a site's YAML", where="--mend", fix="clinical-qkt ledger SITE.yaml --mend")
+    if of_a_site:
+        from clinical_qkt.ledger_sites import mended, of_site
+
+        if mend:
+            console.print(f"lines that were missing, and are in it again: {mended(path)}")
+        path = of_site(path)
     if not path.is_file():
-        raise InputError("there is no such file", where=str(path), fix="look up 'ledger' in the site's YAML")
+        raise InputError("there is no such file", where=str(path), fix="give the site's YAML, or its ledger")
     kept = Ledger(path)
     if as_json:
-        print(json.dumps({"packages": kept.lines("departures"), "answers": kept.lines()}, indent=2))
+        print(json.dumps(as_data(kept, delta), indent=2))
     else:
         print_ledger(console, kept, delta)
 

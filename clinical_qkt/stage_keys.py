@@ -23,6 +23,9 @@ class StageKeys(Strict):
     """Whether the results of an earlier run may be replaced."""
     yes: bool = False
     """Whether what leaves was agreed to beforehand."""
+    new_ledger: bool = False
+    """Whether a ledger is begun: this site has never told anything of its patients before, under whatever
+    name and from whatever computer."""
     to: str = Field(default="", max_length=200)
     """The receiver, for the ledger."""
     precision: Precision = "float32"

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
+import itertools
 import json
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+STATES = tempfile.mkdtemp(prefix="clinical-qkt-state-")
+"""What outlives a results folder goes there, never into the home of whoever runs the tests."""
+os.environ["CLINICAL_QKT_STATE"] = f"{STATES}/session"
+atexit.register(shutil.rmtree, STATES, ignore_errors=True)
 
 import empty_database as empty_database
 import numpy as np
@@ -31,6 +40,25 @@ COLOURS = {
     "yellow": (210, 200, 40),
     "violet": (150, 50, 190),
 }
+
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _state_of_the_module() -> Iterator[None]:
+    """Each module's fixtures have a state folder of their own: the sites of one are not those of another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLINICAL_QKT_STATE", f"{STATES}/{next(NUMBERS)}")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def state(_state_of_the_module: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state folder of a test, where nothing is yet."""
+    folder = Path(STATES) / str(next(NUMBERS))
+    monkeypatch.setenv("CLINICAL_QKT_STATE", str(folder))
+    return folder
 
 
 def square(kind: str, seed: int, size: int = 20) -> np.ndarray:

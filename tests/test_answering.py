@@ -86,7 +86,8 @@ READ = [LoadImaged("image", reader="PILReader", image_only=True), EnsureChannelF
 
 def answer(asked: Query, who, out: Path, yes: bool = True) -> AnswerCard:
     data = load_datalist(who.data, who.labels, need=("training",))
-    return Answering(who, asked, data, given(who), READ, CPU, yes).run(out)
+    new = not Ledger(who.ledger).is_begun()
+    return Answering(who, asked, data, given(who), READ, CPU, yes, new).run(out)
 
 
 def test_exact_statistics_are_those_of_the_sites_own_images(pictures, tmp_path):

@@ -39,7 +39,7 @@ def asked(demo: Path, tmp_path_factory) -> Path:
     for file in sorted(demo.glob("sites/*.yaml")):
         if file != student:
             where = {"answer_dir": str(out / file.stem), "ledger": str(out / f"{file.stem}.db")}
-            stage("answer", file, asked=str(out / "query"), yes=True, policy=EXACT, **where)
+            stage("answer", file, asked=str(out / "query"), yes=True, new_ledger=True, policy=EXACT, **where)
     return out
 
 
@@ -103,7 +103,7 @@ def test_of_two_classes_one_can_come_from_numbers_and_the_other_from_models(demo
         "ledger": str(tmp_path / "l.db"),
         "asked": str(tmp_path / "query"),
     }
-    stage("answer", file, yes=True, policy=EXACT, **where)
+    stage("answer", file, yes=True, new_ledger=True, policy=EXACT, **where)
     card = json.loads((tmp_path / "a" / CARD).read_text())
     tensors = load_file(tmp_path / "a" / AnswerCard.TENSORS)
     for i, told in enumerate(card["answers"][:-1]):  # it may know the others too

@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from clinical_qkt.errors import OutputError
-from clinical_qkt.ledger import Asked, BudgetSpent, Ledger, print_ledger
+from clinical_qkt.ledger import Asked, BudgetSpent, Ledger
+from clinical_qkt.ledger_printing import print_ledger
 from clinical_qkt.privacy import Guarantee
 
 ONE, TOTAL = Guarantee(1.0, 1e-5), Guarantee(1.5, 1e-5)  # room for two: together they come to 1.47
@@ -25,7 +26,9 @@ def asked(n: int = 0, **changes) -> Asked:
 
 @pytest.fixture
 def ledger(tmp_path) -> Ledger:
-    return Ledger(tmp_path / "site" / "ledger.db")
+    found = Ledger(tmp_path / "site" / "ledger.db")
+    found.begin()
+    return found
 
 
 def test_releases_are_written_down_until_the_budget_is_spent(ledger):
@@ -92,7 +95,6 @@ def test_two_processes_cannot_both_spend_the_last_of_the_budget(ledger):
 
 
 def test_a_damaged_ledger_stops_every_release_and_is_named(ledger):
-    ledger.path.parent.mkdir()
     ledger.path.write_bytes(b"no database at all" * 100)
     with pytest.raises(OutputError, match=r"ledger\.db") as e:
         ledger.release(asked(), ONE, TOTAL, lambda: pytest.fail("drawn without a ledger"))

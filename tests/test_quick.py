@@ -88,7 +88,9 @@ def test_a_ledger_is_shown_without_torch_even_with_what_was_spent(tmp_path):
     from clinical_qkt.privacy import Guarantee
 
     each, total = Guarantee(1.0, 1e-5), Guarantee(4.0, 1e-5)
-    Ledger(tmp_path / "l.db").release(Asked("a", "q", "c", "private_mean", "d"), each, total, list)
+    ledger = Ledger(tmp_path / "l.db")
+    ledger.begin()
+    ledger.release(Asked("a", "q", "c", "private_mean", "d"), each, total, list)
     done = subprocess.run(
         [sys.executable, "-c", LOOK, "ledger", str(tmp_path / "l.db")], capture_output=True, text=True
     )

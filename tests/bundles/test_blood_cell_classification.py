@@ -101,10 +101,14 @@ def test_a_query_is_asked_and_answered_with_the_stock_launcher(site, demo, tmp_p
     answering = {
         **yaml.safe_load(other.read_text()),
         "output_dir": str(tmp_path / "other"),
+        "ledger": str(tmp_path / "other.db"),
         "policy": {"unit": "image", "minimum_patients": 2},
     }
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(answering))
     asked = {"asked": str(tmp_path / "query")}
+    done = launch(tmp_path / "other.yaml", "answer", yes="true", **asked)
+    assert done.returncode == 2 and "give --new_ledger true, if this site has never" in last_error(done)
+    asked["new_ledger"] = "true"
     done = launch(tmp_path / "other.yaml", "answer", **asked)
     assert done.returncode == 2 and "give --yes true" in last_error(done)
     done = launch(tmp_path / "other.yaml", "answer", yes="true", **asked)

@@ -136,6 +136,7 @@ def test_the_other_stages_run_with_the_same_configs(hospitals, tmp_path):
         asked=str(tmp_path / "q"),
         answer_dir=str(tmp_path / "a"),
         ledger=str(tmp_path / "ledger.db"),
+        new_ledger=True,
         policy={"unit": "image", "minimum_patients": 2},
         yes=True,
     )

@@ -1,0 +1,39 @@
+"""Exact statistics as the ledger keeps them, so that the same question gets the very same bytes again."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from safetensors.torch import load, save
+
+from clinical_qkt.statistics import ClassStatistics
+
+SHOWN = 20
+"""Fewer images than that are not told."""
+
+
+def tens(images: int) -> int | None:
+    """A number of images as a card may tell it: rounded down to tens; None for few, which is not zero.
+
+    >>> tens(7), tens(20), tens(118)
+    (None, 20, 110)
+    """
+    return None if images < SHOWN else images // 10 * 10
+
+
+def packed(statistics: ClassStatistics) -> dict[str, Any]:
+    """Statistics in the precision in which they leave, as JSON data."""
+    tensors = {"mean": statistics.mean.float().contiguous()}
+    if statistics.covariance is not None:
+        tensors["covariance"] = statistics.covariance.float().contiguous()
+    return {"count": statistics.count, "tensors": base64.b64encode(save(tensors)).decode("ascii")}
+
+
+def unpacked(kept: dict[str, Any]) -> ClassStatistics:
+    """The statistics again."""
+    tensors = load(base64.b64decode(kept["tensors"]))
+    spread = tensors.get("covariance")
+    return ClassStatistics(
+        kept["count"], tensors["mean"].double(), None if spread is None else spread.double()
+    )

@@ -1,0 +1,113 @@
+"""The ledger's lines: what was asked, what left and what was told; how they are written and found."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from clinical_qkt import ledger_file
+from clinical_qkt.composition import Spent
+from clinical_qkt.ledger_file import MASK
+from clinical_qkt.terms import Unit
+
+Told = Mapping[tuple[bool, float], bool]
+"""What was told of one class of a mask, by whether the model knew it, and at which epsilon."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What makes an answer the same answer.
+
+    Attributes:
+        site: who asks.
+        query_sha256: of the query's card, on which the length stands that contributions are clipped to.
+        label: the class's name as in the query.
+        kind: of the answer.
+        data_sha256: of the answering site's datalist.
+        unit: whom the answer protects.
+        form: of the release, such as a package's format: numbers of one form are no answer in another.
+        own_site, own_class: who answers, and its own name of the class.
+    """
+
+    site: str
+    query_sha256: str
+    label: str
+    kind: str
+    data_sha256: str
+    unit: Unit = "patient"
+    form: str = ""
+    own_site: str = ""
+    own_class: str = ""
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A package that leaves the site.
+
+    Attributes:
+        kind: ``model``, ``query`` or ``answer``.
+        card_sha256, tensors_sha256: of its two files.
+        sent_to: the receiver; empty if nobody was named.
+        signed_with: fingerprint of the key; None if it is not signed.
+    """
+
+    kind: str
+    card_sha256: str
+    tensors_sha256: str
+    bytes: int
+    sent_to: str
+    signed_with: str | None
+
+
+@dataclass(frozen=True)
+class MaskLine:
+    """What is told of one class of a mask, at which epsilon, and what the model really knows."""
+
+    label: str
+    known: bool
+    epsilon: float
+    told: bool
+
+
+def columns(asked: Asked) -> dict[str, Any]:
+    """A line's columns of what is asked."""
+    facts = asdict(asked)
+    return {
+        "asked_by": facts.pop("site"),
+        "class": facts.pop("label"),
+        "site": facts.pop("own_site"),
+        **facts,
+    }
+
+
+def write(db: sqlite3.Connection, columns: Mapping[str, Any], release: Any) -> None:
+    release = json.dumps(release, allow_nan=False)
+    ledger_file.insert(db, {**columns, "time": ledger_file.now(), "release": release})
+
+
+def same(db: sqlite3.Connection, key: Mapping[str, Any], *more: str) -> Any:
+    """The release of an earlier line with the same question; None if there is none."""
+    names = ("query_sha256", "class", "kind", *more)
+    wanted = " AND ".join(f"{name} = ?" for name in names)
+    row = db.execute(
+        f"SELECT release FROM answers WHERE {ledger_file.COUNTED} AND {wanted}", [key[n] for n in names]
+    ).fetchone()
+    return json.loads(row["release"]) if row else None
+
+
+def spent_in(db: sqlite3.Connection) -> list[Spent]:
+    rows = db.execute("SELECT noise_multiplier, unit FROM answers WHERE noise_multiplier IS NOT NULL")
+    return [Spent(row["noise_multiplier"], row["unit"]) for row in rows]
+
+
+def masks_told(db: sqlite3.Connection, site: str) -> dict[str, dict[tuple[bool, float], bool]]:
+    """What was told of each class of a site's mask."""
+    before: dict[str, dict[tuple[bool, float], bool]] = {}
+    for line in ledger_file.counted(db):
+        if line["kind"] == MASK and line["site"] == site:
+            told = json.loads(line["release"])
+            before.setdefault(line["class"], {})[(told["known"], line["epsilon"])] = told["told"]
+    return before
