@@ -42,7 +42,8 @@ class Preview:
     Attributes:
         label: the class.
         what: the kind of answer, or why there is none.
-        patients: whose images it is made of; None if nothing was looked at.
+        patients: whose images it is made of; None if nothing was looked at, or if it is private: a yes or no
+            that depends on it would tell the asker what the noise hides.
         numbers: how many would leave.
         private: whether they are noised.
     """
@@ -195,8 +196,9 @@ def require_consent(
     if policy.unit == "image" and any(row.private for row in rows):
         console.print("The noise hides one image: a patient with several images is hidden less.")
     console.print(
-        f"Privacy budget: epsilon {spent:.2f} of {policy.total_epsilon:g} is spent. "
-        f"How many {policy.unit}s there are is shown here only."
+        f"Privacy budget: epsilon {spent:.2f} of {policy.total_epsilon:g} is spent. How many {policy.unit}s "
+        "there are is shown here only; of a private answer not even here, since a yes or no that depends on "
+        "it would tell the asker."
     )
     _require_yes(console, folder, yes=yes)
 

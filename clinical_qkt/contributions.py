@@ -112,7 +112,7 @@ class OnePass:
                 continue
             _, features = extractor(image[None].to(self.device))
             seen[item["label"]].update(features.double().cpu(), [item["patient"]])
-        warn_left_out(left_out, len(items))
+        warn_left_out(left_out)
         return seen
 
     def require_patients(self) -> None:
@@ -170,8 +170,8 @@ def prepared(prepare: Callable[[dict[str, Any]], Any], item: dict[str, Any]) -> 
     return image
 
 
-def warn_left_out(count: int, of: int) -> None:
+def warn_left_out(count: int) -> None:
     """Say how many images are in no answer, for the eyes of this site alone."""
     if count:
-        told = "cannot be prepared as the query asks and are left out; the asker is not told"
-        print(f"warning: {count} of {of} images of the queried classes {told}", file=sys.stderr)
+        told = "images of the queried classes cannot be prepared as the query asks; the asker is not told"
+        print(f"warning: left out {count} {told}", file=sys.stderr)

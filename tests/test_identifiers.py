@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,17 @@ import pydicom
 import pytest
 import yaml
 from conftest import ROOT, run
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from make_dicom import write_dicom
 
 from clinical_qkt import bundle
+from clinical_qkt.consent import require_no_identifiers
+from clinical_qkt.errors import InputError
+from clinical_qkt.identifiers import SHORTEST, Identifiers, normal
+from clinical_qkt.labels import ClassLabel
 from clinical_qkt.packages.signing import new_key
+from clinical_qkt.sites import Site, check_site
 
 CONFIGS = ROOT / "bundles" / "body_region_radiograph" / "configs"
 PLANTED = ("Zebrowski", "MRN-778899", "ACC-5544", "Geheimstadt", "19640229", "hidden_name", "1.2.826.99")
@@ -110,32 +118,130 @@ def test_what_identifies_a_patient_is_found_in_nothing_that_a_full_run_writes_or
     assert not [p for p in sent if any(g.encode() in p.read_bytes() for g in GROUPS)]
 
 
+def site(folder: Path, images: dict[str, str | None], **values) -> Site:
+    """A site with a datalist of images by path, with the patient of each."""
+    entries = [
+        {"image": file, "label": "a"} | ({"patient": who} if who else {}) for file, who in images.items()
+    ]
+    (folder / "d.json").write_text(json.dumps({"training": entries}))
+    about = {"site": "s", "data": str(folder / "d.json"), "classes": ["a", "b"], "ledger": "l"}
+    places = dict.fromkeys(("output_dir", "package_dir", "query_dir", "transfer_dir"), "x")
+    return check_site({**about, **places, **values}, "site.yaml")
+
+
 @pytest.mark.parametrize(
-    ("field", "changes"),
+    ("field", "about", "words"),
     [
-        ("licence", {"licence": "ask Dr. Smith about MRN-4711"}),
-        ("label_space", {"classes": ["a", "Scan_0007"]}),
+        ("licence", {"licence": "ask Dr. Smith about MRN-4711"}, {}),
+        ("site", {"site": "ward_mrn04711"}, {}),
+        ("task", {}, {"task": "cells_of_mrn4711"}),
+        ("label_space", {}, {"label_space": [ClassLabel(name="Scan 0007")]}),
+        ("query", {}, {"query": [ClassLabel(name="c", system="MRN 4711", code="1")]}),
+        ("query", {}, {"query": [ClassLabel(name="c", system="s", code="４７１１")]}),
     ],
 )
-def test_a_card_that_names_a_patient_or_a_file_does_not_leave(field, changes):
-    from clinical_qkt.consent import require_no_identifiers
-    from clinical_qkt.data.datalist import CheckedData
-    from clinical_qkt.data.inputs import InputContract
-    from clinical_qkt.errors import InputError
-    from clinical_qkt.labels import LabelSpace
-    from clinical_qkt.packages.card import Card
-    from clinical_qkt.packages.networks import preset
-
-    items = [{"image": "x/scan_0007.png", "label": 0}, {"image": "x/2026.png", "label": 1}]
-    data = CheckedData("d", False, LabelSpace(["a", "b"]), {"training": items}, patients={"x": "MRN-4711"})
-
-    def card(classes=("a", "b"), **about):
-        contract = InputContract(channels=3, spatial_size=[28, 28])
-        spec = preset("resnet_small", 3, [28, 28])
-        about = {"site": "s", "task": "t", "head": "fc", "input": contract, "network": spec, **about}
-        return Card(label_space=list(classes), **about)
-
-    require_no_identifiers(card(), data)  # a file that is called 2026 does not forbid the date
+def test_a_card_on_which_the_site_names_a_patient_or_a_file_does_not_leave(tmp_path, field, about, words):
+    images = {"x/scan_0007.nii.gz": "MRN-4711", "x/2026.png": "p2"}
+    us = site(tmp_path, images, **{"licence": "since 2026", **about})
+    if about:  # a file that is called 2026 does not forbid the year
+        require_no_identifiers(site(tmp_path, images, licence="since 2026"))
     with pytest.raises(InputError, match=f"card: {field}: holds the name of a patient") as e:
-        require_no_identifiers(card(**changes), data)
+        require_no_identifiers(us, **words)
     assert "4711" not in str(e.value) and "0007" not in str(e.value)
+
+
+def test_what_prepare_keeps_beside_its_datalist_is_looked_for_too(tmp_path):
+    (tmp_path / "local").mkdir()
+    rows = "name,file,became,reason,label\nabc,/in/Zebrowski/hidden_name.dcm,used,,a\n,/in/Other/x.txt,,,\n"
+    (tmp_path / "local" / "files.csv").write_text(rows)
+    images: dict[str, str | None] = {"images/abc.dcm": "0f0f", "images/def.dcm": "0e0e"}
+    for text in ("of Zebrowski", "hidden-name"):
+        with pytest.raises(InputError, match="card: licence"):
+            require_no_identifiers(site(tmp_path, images, licence=text))
+    (tmp_path / "local" / "files.csv").write_text("what\n1\n")
+    with pytest.raises(InputError, match="no longer the list that prepare wrote"):
+        require_no_identifiers(site(tmp_path, images))
+
+
+SPELLINGS = {
+    "4711": ["MRN4711", "MRN-4711", "mrn 04711", "４７１１", "٤٧١١", "47\u200b11", "47-11", "x_4711.png"],
+    "MRN-4711": ["mrn4711", "M.R.N. 04711", "no. 4711", "MRN\u00ad4711"],
+    "Zebrowski^Anna": ["Anna Zebrowski", "zebrowski, ANNA", "Zébrowski Anna", "Ze\u200bbrowski\u2060Anna"],
+    "Müller": ["MULLER", "Mu\u0308ller", "\u200bMüller\u200b"],
+    "山田太郎": ["患者山田太郎です"],
+    "943 476 5919": ["9434765919", "943-476-5919"],
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(n, t) for n, texts in SPELLINGS.items() for t in texts])
+def test_a_patient_is_found_in_whatever_spelling(name, text):
+    assert Identifiers([("a/1.png", name), ("b/2.png", "other")]).named_in(text)
+
+
+@pytest.mark.parametrize(
+    ("listed", "text"),
+    [
+        ([("a/1.png", "4711")], "of 1997 to 2026, 47110 images, v4.7"),
+        ([("a/1.png", "p7"), ("b/2.png", "2024")], "p7 of 2024"),
+        ([("a/1.png", "smith")], "by Smithson & blacksmith"),
+        (
+            [(f"images/training/{i}.png", None) for i in range(4000)],
+            "RID1234, no. 2345 for training on images",
+        ),
+        ([(f"ward_7/{i}/scan.png", f"p{i}a{i}") for i in range(3)], "a CT scan of ward 7"),
+        ([(f"red cell/{i}.png", None) for i in range(9)], "red cell"),
+        ([(f"basophil/{i}x{i}.png", None) for i in range(9)] + [("mono/1.png", None)] * 20, "basophils"),
+        ([(f"P{i}/a.png", f"P{i}") for i in range(1001, 1101)], "RID1042"),
+    ],
+)
+def test_ordinary_words_and_numbers_are_nobody_s_name(listed, text):
+    assert not Identifiers(listed, ["red cell", "basophil"]).named_in(text)
+
+
+@pytest.mark.parametrize(
+    ("listed", "text"),
+    [
+        ([("archive/Zebrowski/1.png", None), ("archive/x/2.png", None)], "zebrowski"),
+        ([("ct/4711/1.png", None), ("mr/4711/2.png", None), ("ct/x/3.png", None)], "MRN4711"),
+        ([("4711.nii.gz", None), ("5023.nii.gz", None)], "case 4711"),
+        ([("1.2.826.99.3", None), ("1.2.826.99.4", None)], "1.2.826.99.3"),
+        ([("Zebrowski.ima", None), ("b.ima", None)], "zebrowski"),
+        ([("MRN-4711/1.png", "0a0a"), ("MRN-4712/1.png", "0b0b")], "mrn 4711"),
+    ],
+)
+def test_files_and_folders_that_are_one_patient_s_are_looked_for(listed, text):
+    assert Identifiers(listed).named_in(text)
+
+
+PIECES = st.lists(st.one_of(st.from_regex(r"[a-z]{1,6}", fullmatch=True), st.integers(1000, 10**6).map(str)),
+                  min_size=1, max_size=4)  # fmt: skip
+BETWEEN = st.sampled_from(["", " ", "-", "_", ".", "\u200b", "\u00ad", " / ", "\u2060", "^"])
+CASES = st.sampled_from([str.lower, str.upper, str.title, str.swapcase])
+
+
+@st.composite
+def spelt(draw: st.DrawFn) -> tuple[str, str]:
+    """A name, and a text that holds it in another spelling."""
+    pieces = draw(PIECES)
+    text = ""
+    for piece in pieces:
+        if piece.isdecimal() and not text[-1:].isdecimal():
+            piece = "0" * draw(st.integers(0, 3)) + piece
+        text += draw(BETWEEN) + draw(CASES)(piece)
+    if draw(st.booleans()):  # full-width forms
+        text = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
+    joined = "".join(pieces)
+    assume(len(joined) >= SHORTEST and not (len(joined) == 4 and joined.isdecimal()))
+    return draw(BETWEEN).join(pieces), f"see: {text}, please"
+
+
+@given(spelt())
+def test_both_sides_have_one_normal_form(pair):
+    name, text = pair
+    assert normal(text) == "see" + normal(name) + "please"
+    assert Identifiers([("a/1.png", name), ("b/2.png", "other")]).named_in(text)
+
+
+@given(st.text(max_size=30))
+def test_a_normal_form_is_its_own(text):
+    assert normal(normal(text)) == normal(text)
