@@ -106,7 +106,8 @@ class Ledger:
     ) -> Any:
         """The release for what is asked: an earlier one again, or a new one if the budget allows it.
 
-        The same is asked if query, class, kind, datalist, unit, form and guarantee are the same.
+        The same is asked if query, class, kind, answering site, unit, form and guarantee are the same. The
+        datalist may have changed: new numbers would tell the asker that it has, and a patient with it.
 
         Args:
             guarantee: of a new release.
@@ -121,7 +122,7 @@ class Ledger:
         """
         key = {"epsilon": guarantee.epsilon, "delta": guarantee.delta, **columns(asked)}
         with self._counting() as db:
-            earlier = same(db, key, "data_sha256", "unit", "form", "epsilon", "delta")
+            earlier = same(db, key, "site", "unit", "form", "epsilon", "delta")
             if earlier is not None:
                 return earlier
             spent = [*spent_in(db), Spent(guarantee.noise_multiplier, asked.unit)]

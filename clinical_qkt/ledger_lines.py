@@ -26,7 +26,7 @@ class Asked:
         query_sha256: of the query's card, on which the length stands that contributions are clipped to.
         label: the class's name as in the query.
         kind: of the answer.
-        data_sha256: of the answering site's datalist.
+        data_sha256: of the answering site's datalist; it is written down, and makes no difference.
         unit: whom the answer protects.
         form: of the release, such as a package's format: numbers of one form are no answer in another.
         own_site, own_class: who answers, and its own name of the class.

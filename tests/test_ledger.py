@@ -52,8 +52,14 @@ def test_the_same_question_gets_the_same_numbers_and_costs_nothing(ledger):
     assert first == again and ledger.spent(1e-5) == pytest.approx(1.0, abs=1e-3)
 
 
-@pytest.mark.parametrize("changes", [{"label": "q"}, {"data_sha256": "e"}, {"query_sha256": "9" * 64}])
-def test_another_class_other_data_or_another_query_is_another_release(ledger, changes):
+def test_the_same_question_gets_the_same_numbers_though_the_datalist_has_changed(ledger):
+    first = ledger.release(asked(), ONE, TOTAL, lambda: 1)
+    later = asked(data_sha256="e")
+    assert ledger.release(later, ONE, TOTAL, lambda: pytest.fail("new numbers tell of the change")) == first
+
+
+@pytest.mark.parametrize("changes", [{"label": "q"}, {"own_site": "s"}, {"query_sha256": "9" * 64}])
+def test_another_class_another_site_or_another_query_is_another_release(ledger, changes):
     ledger.release(asked(), ONE, TOTAL, lambda: 1)
     assert ledger.release(asked(**changes), ONE, TOTAL, lambda: 2) == 2
 
