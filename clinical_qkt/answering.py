@@ -61,6 +61,7 @@ class Answering:
         self.policy, self.ledger = site.policy, Ledger(site.ledger)
         self.data_sha256 = sha256(site.data)
         self.shown: dict[int, Shown] = {}
+        self.files: set[str] = set()
 
     def run(self, folder: Path) -> AnswerCard:
         """From query to answer package.
@@ -81,7 +82,7 @@ class Answering:
         rows = [self.preview(i, d, seen.get(i)) for i, d in enumerate(decisions)]
         require_consent(self.query.card.site, rows, self.policy, spent, folder, yes=self.yes)
         if self.shown:
-            ledger_second.note(self.site.site, self.files(), self.ledger.begin(), self.ledger.path)
+            ledger_second.note(self.site.site, self.files, self.ledger.begin(), self.ledger.path)
         answers, given = [], []
         for i, decision in enumerate(decisions):
             told, statistics = self.answer(i, decision, seen.get(i))
@@ -108,6 +109,9 @@ class Answering:
     def images(self, decisions: Sequence[str]) -> dict[int, Shown]:
         """Which images each answer would be made of, by the class's position in the query.
 
+        Images of all classes are looked at, whatever is asked for: if a class were refused for what is wrong
+        with its images, the asker would learn that it has such.
+
         Raises:
             PackageError: this site's images cannot meet the query's input contract.
             InputError: patients are not named; or one has more images than the policy says.
@@ -116,18 +120,15 @@ class Answering:
             return {}
         one_pass, own, asked = self.one_pass(), self.site.labels, self.query.card.query
         one_pass.require_same_kind()
-        place = {own.find(asked[i], parts=False): i for i, d in enumerate(decisions) if d in KINDS}
-        found: dict[int, list[tuple[Path, str]]] = {i: [] for i in place.values()}
+        found: dict[int, list[tuple[Path, str]]] = {label: [] for label in range(len(own))}
         for item in (i for s in ("training", "validation") for i in self.data.items[s]):
-            if item["label"] in place:
-                found[place[item["label"]]].append((Path(item["image"]), one_pass.patient(item)))
+            found[item["label"]].append((Path(item["image"]), one_pass.patient(item)))
         for images in found.values():
             require_at_most(self.policy.images_per_patient, [whose for _, whose in images])
-        return {i: Shown.of(images) for i, images in found.items()}
-
-    def files(self) -> set[str]:
-        """Digests of all images' files that answers would be made of."""
-        return {image for shown in self.shown.values() for image in shown.patients}
+        shown = {label: Shown.of(images) for label, images in found.items()}
+        self.files = {image for one in shown.values() for image in one.patients}
+        places = {i: own.find(asked[i], parts=False) for i, d in enumerate(decisions) if d in KINDS}
+        return {i: shown[label] for i, label in places.items() if label is not None}
 
     def require_ledger(self, *, private: bool) -> float:
         """What is spent in the ledger that is about to count, before any work is done.
@@ -138,7 +139,7 @@ class Answering:
         """
         if self.shown or self.new_ledger:
             question, new = self.query.digest, self.new_ledger
-            require_begun(self.site, self.ledger, self.files(), question=question, new=new, yes=self.yes)
+            require_begun(self.site, self.ledger, self.files, question=question, new=new, yes=self.yes)
         unit = self.policy.unit if private else "image"
         return self.ledger.spent(self.policy.total_delta, unit, self.policy.images_per_patient)
 
