@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,9 +27,12 @@ from clinical_qkt import __version__
 from clinical_qkt.benchmark import privacy_masks, privacy_tables
 from clinical_qkt.benchmark.compare import mask_scores, score
 from clinical_qkt.benchmark.federation import prepare
+from clinical_qkt.benchmark.privacy_answers import attack_answers, attack_student_of_answers
 from clinical_qkt.benchmark.privacy_attacks import BEFORE, Record, attack_package, attack_student, kept
 from clinical_qkt.benchmark.privacy_config import Part, PrivacyConfig, read_privacy_config
+from clinical_qkt.benchmark.privacy_curves import write_curves
 from clinical_qkt.benchmark.privacy_sites import AttackedFederation
+from clinical_qkt.benchmark.privacy_tables import ATTACKS
 from clinical_qkt.cli import exit_codes
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
@@ -36,6 +40,9 @@ from clinical_qkt.errors import QueryError
 from clinical_qkt.federations import Ask
 from clinical_qkt.files import fingerprint, require_writable, write_json, write_text
 from clinical_qkt.methods import METHODS
+
+Attempt = tuple[str, Ask, tuple[Any, ...], Callable[[], list[Record]]]
+"""What is attacked, in which query, what else decides the outcome, and the attack."""
 
 FIGURES = (
     "query_recall_at_budget",
@@ -57,7 +64,7 @@ class Run:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def everything(self) -> dict[str, Any]:
-        """All attacks, recalls and masks; writes ``privacy.json``, ``privacy.md`` and figures."""
+        """All attacks, recalls and masks; writes JSON, Markdown and figures named after the config."""
         records: dict[str, list[Record]] = {}
         recalls: dict[str, list[dict[str, Any]]] = {}
         masks: dict[str, list[dict[str, Any]]] = {}
@@ -73,14 +80,16 @@ class Run:
                         bar.update(task, advance=1, description=f"{name}, seed {seed}: {what}")
                         records.setdefault(name, []).extend(found)
                     recalls.setdefault(name, []).extend(self._recalls(part, federation))
-                    masks.setdefault(name, []).extend(mask_scores(federation))
+                    if self.config.masks:
+                        masks.setdefault(name, []).extend(mask_scores(federation))
         content = {
             "name": self.config.name,
             "data": self.whole.name,
             "generated": self.whole.generated,
             "attacks": privacy_tables.attack_rows(self.config, records),
+            "promises": privacy_tables.promise_rows(self.config),
             "recalls": recalls,
-            "masks": privacy_masks.mask_rows(self.config, masks),
+            "masks": privacy_masks.mask_rows(self.config, masks) if self.config.masks else [],
             "environment": {
                 "clinical_qkt": __version__,
                 "torch": torch.__version__,
@@ -89,9 +98,10 @@ class Run:
             },
             "config": self.config.model_dump(mode="json", exclude={"data"}),
         }
-        write_json(self.out / "privacy.json", content)
-        write_text(self.out / "privacy.md", privacy_tables.tables(content))
-        privacy_tables.write_curves(self.config, records, self.out / "privacy.png")
+        name = self.config.name
+        write_json(self.out / f"{name}.json", content)
+        write_text(self.out / f"{name}.md", privacy_tables.tables(content))
+        write_curves(self.config, records, self.out / f"{name}.png")
         return content
 
     def federation(self, part: Part, seed: int) -> AttackedFederation:
@@ -103,26 +113,43 @@ class Run:
 
     def _steps(self, part: Part) -> int:
         packages = part.packages if part.packages is not None else part.scenario.sites
-        return packages + part.attacked_queries * (1 + len(part.transfers))
+        by_answers = [t for t in part.transfers if self.config.by_answers(part, t)]
+        others = 1 + len(part.transfers) - len(by_answers)
+        each = len(by_answers) + len(part.answers)
+        return packages + part.attacked_queries * others + part.queries * each
 
     def _attacks(self, part: Part, federation: AttackedFederation) -> Iterator[tuple[str, list[Record]]]:
-        comparison, shadowed = self.config.comparison(part), part.shadow_students
-        facts = (part.scenario.model_dump(), part.shadow_models, federation.seed, self.whole.name)
+        facts = (part.scenario.model_dump(), part.shadow_models, federation.seed, self.whole.name, ATTACKS)
         place = self.out / "records" / part.scenario.name
         for site in range(len(federation.names))[: part.packages]:
             name = federation.names[site]
             file = place / f"{name}-{fingerprint(*facts)}.npz"
             yield f"package of {name}", kept(file, lambda: attack_package(federation, site))  # noqa: B023
-        asks = federation.queries(part.attacked_queries) if part.attacked_queries else []
-        for ask in asks:
-            for transfer in (BEFORE, *part.transfers):
+        for what, ask, how, make in (*self._students(part, federation), *self._answers(part, federation)):
+            mark = fingerprint(*facts, ask.student, ask.classes, *how)
+            yield f"{federation.names[ask.student]}, {what}", kept(place / f"{what}-{mark}.npz", make)
+
+    def _students(self, part: Part, federation: AttackedFederation) -> Iterator[Attempt]:
+        """Those of teachers, then those of answers, which take no training of shadow models."""
+        comparison, shadowed = self.config.comparison(part), part.shadow_students
+        by_answers = [t for t in part.transfers if self.config.by_answers(part, t)]
+        for ask in federation.queries(part.attacked_queries) if part.attacked_queries else []:
+            for transfer in (BEFORE, *(t for t in part.transfers if t not in by_answers)):
                 settings = None if transfer == BEFORE else self.config.methods[transfer]
-                mark = fingerprint(*facts, ask.student, ask.classes, transfer, settings, shadowed)
-                found = kept(
-                    place / f"student-{mark}.npz",
-                    lambda: attack_student(federation, ask, comparison, transfer, shadowed),  # noqa: B023
-                )
-                yield f"{federation.names[ask.student]}, {transfer}", found
+                make = partial(attack_student, federation, ask, comparison, transfer, shadowed)
+                yield transfer, ask, (settings, shadowed), make
+        for ask in federation.queries(part.queries) if by_answers else []:
+            for transfer in by_answers:
+                shadows = part.shadow_answers
+                make = partial(attack_student_of_answers, federation, ask, comparison, transfer, shadows)
+                yield transfer, ask, (self.config.methods[transfer], shadows), make
+
+    def _answers(self, part: Part, federation: AttackedFederation) -> Iterator[Attempt]:
+        comparison = self.config.comparison(part)
+        for ask in federation.queries(part.queries) if part.answers else []:
+            for method in part.answers:
+                make = partial(attack_answers, federation, ask, comparison, method, part.draws)
+                yield f"answers ({method})", ask, (self.config.methods[method], part.draws), make
 
     def _recalls(self, part: Part, federation: AttackedFederation) -> list[dict[str, Any]]:
         rows = []

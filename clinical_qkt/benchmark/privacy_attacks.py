@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from clinical_qkt.teachers import Teacher, relevant_teachers
 
 PACKAGE, BEFORE = "teacher packages", "student before"
 
+Attack = membership.Attack | Literal["inclusion_ratio", "others_known"]
+"""On models, or on the numbers of an answer."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -40,17 +43,17 @@ class Record:
 
     of: str
     target: str
-    attack: membership.Attack
+    attack: Attack
     scores: Floats
     members: Bools
     rare: Bools
 
 
 def attack_package(federation: AttackedFederation, site: int) -> list[Record]:
-    """Both attacks on one site's package, its training images being the members."""
+    """All attacks on one site's package, its training images being the members."""
     known, model = federation.known(site), federation.models[site]
     seen = lambda network: confidences_of(network, known.images, federation.device)  # noqa: E731
-    target = seen(model.network)
+    target, shadows = seen(model.network), None
     labels = labels_of(known.images).numpy()
     rare = labels == membership.rarest_class(labels, known.members)
     about: dict[str, Any] = {
@@ -59,12 +62,9 @@ def attack_package(federation: AttackedFederation, site: int) -> list[Record]:
         "members": known.members,
         "rare": rare,
     }
-    found = [Record(attack="loss_threshold", scores=membership.loss_scores(target), **about)]
     if federation.shadows:
         shadows = np.stack([seen(network) for network in federation.shadow_models(site)])
-        scores = membership.likelihood_ratios(target, shadows, known.included)
-        found.append(Record(attack="likelihood_ratio", scores=scores, **about))
-    return found
+    return attacked(target, shadows, known.included, about)
 
 
 def attack_student(
@@ -83,7 +83,7 @@ def attack_student(
 
     Args:
         transfer: a method of the comparison, or ``BEFORE``: the student's own model, which has no shadows.
-        shadow_students: attack with the likelihood ratio, too.
+        shadow_students: attack with what takes shadow students, too.
     """
     case = federation.case(ask)
     try:
@@ -101,8 +101,7 @@ def attack_student(
     def seen(outcome: Outcome) -> Floats:
         return membership.confidences(outcome.predict(images).numpy(), labels_of(images).numpy())
 
-    found = seen(METHODS[name].run(case, settings))
-    records = [Record(attack="loss_threshold", scores=membership.loss_scores(found), **about)]
+    found, shadows = seen(METHODS[name].run(case, settings)), None
     if federation.shadows and shadow_students and transfer != BEFORE:
         networks = {t.site: federation.shadow_models(federation.names.index(t.site)) for t in relevant}
         shadows = np.stack(
@@ -113,29 +112,39 @@ def attack_student(
                 for k in range(federation.shadows)
             ]
         )
-        scores = membership.likelihood_ratios(found, shadows, included)
-        records.append(Record(attack="likelihood_ratio", scores=scores, **about))
-    return records
+    return attacked(found, shadows, included, about)
+
+
+def attacked(target: Floats, shadows: Floats | None, included: Bools, about: dict[str, Any]) -> list[Record]:
+    """Each attack's record.
+
+    Args:
+        target: ``(N,)`` confidences of what is attacked.
+        shadows: ``(S, N)`` of its shadows; None: the loss threshold alone.
+        included: ``(S, N)``: which image is behind which shadow.
+        about: the other fields of a record.
+    """
+    scores: dict[membership.Attack, Floats] = {"loss_threshold": membership.loss_scores(target)}
+    if shadows is not None:
+        scores |= membership.ratios(target, shadows, included)
+    return [Record(attack=attack, scores=found, **about) for attack, found in scores.items()]
 
 
 def kept(file: Path, make: Callable[[], list[Record]]) -> list[Record]:
     """The records in a file; made and written if it is not there."""
     if not file.is_file():
         columns: dict[str, NDArray[Any]] = {}
-        for record in make():
-            columns |= {f"{record.attack}:{k}": np.asarray(v) for k, v in vars(record).items()}
+        for i, record in enumerate(make()):
+            columns |= {f"{i}:{k}": np.asarray(v) for k, v in vars(record).items()}
         write_whole(file, lambda part: _save(part, columns), private=True)  # a row for each image
     with np.load(file, allow_pickle=False) as archive:
         content = {k: archive[k] for k in archive.files}
-    attacks = list(dict.fromkeys(k.split(":")[0] for k in content))
     return [
         Record(
-            of=str(content[f"{a}:of"]),
-            target=str(content[f"{a}:target"]),
-            attack=a,  # type: ignore[arg-type]
-            **{k: content[f"{a}:{k}"] for k in ("scores", "members", "rare")},
+            **{k: str(content[f"{i}:{k}"]) for k in ("of", "target", "attack")},  # type: ignore[arg-type]
+            **{k: content[f"{i}:{k}"] for k in ("scores", "members", "rare")},
         )
-        for a in attacks
+        for i in dict.fromkeys(k.split(":")[0] for k in content)
     ]
 
 

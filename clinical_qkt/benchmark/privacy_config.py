@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from clinical_qkt.benchmark.config import BenchmarkConfig, Scenario
 from clinical_qkt.errors import InputError, one_of
+from clinical_qkt.methods.asked import AskedSettings
+from clinical_qkt.methods.statistics import Settings as StatisticsSettings
 
 
 class PrivateTrainingSettings(BaseModel):
@@ -49,7 +51,10 @@ class Part(BaseModel):
         transfers: methods whose students are attacked, and whose query recall is measured.
         queries: whose query recall is measured.
         attacked_queries: whose students are attacked, the first ones.
-        shadow_students: also with the likelihood ratio, which needs the relevant teachers' shadow models.
+        shadow_students: also with the attacks that need the relevant teachers' shadow models.
+        shadow_answers: shadow students of a student that is made of answers; even. They cost no training.
+        answers: methods of the statistics' family whose answers to ``queries`` are attacked themselves.
+        draws: of the noise of each private answer.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,6 +67,9 @@ class Part(BaseModel):
     queries: int = Field(default=8, ge=0)
     attacked_queries: int = Field(default=4, ge=0)
     shadow_students: bool = True
+    shadow_answers: int = Field(default=64, ge=4, le=1024, multiple_of=2)
+    answers: list[str] = []
+    draws: int = Field(default=16, ge=1)
 
 
 class PrivacyConfig(BaseModel):
@@ -71,6 +79,7 @@ class PrivacyConfig(BaseModel):
         name: of its results.
         data: as for ``clinical-qkt benchmark --data``; phantoms if None.
         methods: transfers by name; ``method`` names the module if the name differs from it.
+        masks: whether it is measured what knowledge masks tell.
         randomised_response: the epsilons at which masks are told.
     """
 
@@ -82,6 +91,7 @@ class PrivacyConfig(BaseModel):
     forgetting_budget: float = Field(default=2.0, ge=0, le=100)
     methods: dict[str, dict[str, Any]] = {}
     parts: list[Part] = Field(min_length=1)
+    masks: bool = True
     randomised_response: list[float] = [0.5, 1.0, 2.0, 4.0]
 
     @model_validator(mode="after")
@@ -91,10 +101,27 @@ class PrivacyConfig(BaseModel):
             raise ValueError("parts: two scenarios have the same name")
         for part in self.parts:
             self.comparison(part)
-            for label in part.transfers:
+            for label in (*part.transfers, *part.answers):
                 if label not in self.methods:
-                    raise ValueError(f"transfers: no method '{label}'; {one_of(label, list(self.methods))}")
+                    raise ValueError(
+                        f"transfers, answers: no method '{label}'; {one_of(label, list(self.methods))}"
+                    )
+            asks = {m: isinstance(self.settings(part, m), AskedSettings) for m in self.methods}
+            for label in part.answers:
+                if not asks[label]:
+                    raise ValueError(f"answers: '{label}' is a method without answers by statistics")
+            for label in part.transfers:
+                if asks[label] and not self.by_answers(part, label):
+                    raise ValueError(f"transfers: there is no attack on students of '{label}'")
         return self
+
+    def by_answers(self, part: Part, label: str) -> bool:
+        """Whether a method is ``statistics``, whose students are made of answers alone."""
+        return isinstance(self.settings(part, label), StatisticsSettings)
+
+    def settings(self, part: Part, label: str) -> Any:
+        """The validated settings of one method."""
+        return self.comparison(part).settings(label)[1]
 
     def comparison(self, part: Part) -> BenchmarkConfig:
         """The same as a comparison of methods takes it, for its rows of query recall."""

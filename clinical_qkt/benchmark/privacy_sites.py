@@ -19,6 +19,7 @@ from clinical_qkt.benchmark.config import in_turn
 from clinical_qkt.benchmark.federation import SITE_LEARNING_RATE, Federation
 from clinical_qkt.benchmark.privacy_config import AttackedScenario, PrivateTrainingSettings
 from clinical_qkt.data.sources import Source
+from clinical_qkt.methods.case import Case
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.statement import DifferentialPrivacy, PrivacyStatement
@@ -95,6 +96,23 @@ class AttackedFederation(Federation):
             halves(labels, self.shadows, self.seed * 101 + site),
         )
 
+    def candidates(self, site: int, c: int, case: Case) -> tuple[list[dict[str, Any]], Bools]:
+        """A site's training images of one class, then as many that nobody trained on, as a student sees them.
+
+        Args:
+            c: position of the class in the data.
+            case: the student's; labels are in its columns.
+
+        Returns:
+            The images, and ``(N,)`` which are the former.
+        """
+        own, others = (
+            [i for i in positions if self.whole.labels[i] == c]
+            for positions in (self.positions[site]["training"], self.held_out[site])
+        )
+        images = self.view(self._items((*own, *others), case.labels), case.own.card.input)
+        return images, np.arange(len(images)) < len(own)
+
     def recipe(self, site: int) -> Recipe:
         """How the site's model was trained."""
         contract, private = self.contract(site), self.scenario.private
@@ -142,7 +160,7 @@ class AttackedFederation(Federation):
             input=self.contract(site),
             privacy=PrivacyStatement(training=promise),
             generated_data=self.source.generated,
-            licence="for this benchmark only",
+            licence=["for this benchmark only"],
         )
         save_model(folder, network, card)
         return load_model(folder)

@@ -1,23 +1,18 @@
-"""The privacy benchmark's results as rows, Markdown tables and curves."""
+"""The privacy benchmark's results as rows and Markdown tables."""
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import product
-from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
-from sklearn.metrics import roc_curve
 
-from clinical_qkt.audit import membership
+from clinical_qkt.audit import inclusion, membership
 from clinical_qkt.benchmark.main_job import interval
-from clinical_qkt.benchmark.privacy_attacks import PACKAGE, Record
+from clinical_qkt.benchmark.privacy_attacks import Record
 from clinical_qkt.benchmark.privacy_config import PrivacyConfig
 from clinical_qkt.benchmark.rows import in_points
-from clinical_qkt.files import write_whole
+from clinical_qkt.privacy import Guarantee
 
 ATTACK_COLUMNS = (
     "attacked",
@@ -33,7 +28,14 @@ MODELS = 4
 """Fewer say nothing about how models differ."""
 
 SETS = {"all_classes": "all", "rarest_class": "rarest or queried"}
-ATTACKS = {"likelihood_ratio": "likelihood ratio", "loss_threshold": "loss threshold"}
+ATTACKS = {
+    "likelihood_ratio": "likelihood ratio",
+    "pairwise_ratio": "pairwise ratio",
+    "loss_threshold": "loss threshold",
+    "inclusion_ratio": "inclusion ratio",
+    "others_known": "all others known",
+}
+"""On models, then on answers; the strongest first, as a rule."""
 
 
 def attack_rows(config: PrivacyConfig, records: dict[str, list[Record]]) -> list[dict[str, Any]]:
@@ -49,10 +51,23 @@ def attack_rows(config: PrivacyConfig, records: dict[str, list[Record]]) -> list
         for of, attack, images in product(things, ATTACKS, SETS):
             those = [r for r in mine if r.of == of and r.attack == attack]
             if images == "rarest_class":
-                those = [_only(r) for r in those if r.rare.any()]
+                those = [only_rare(r) for r in those if r.rare.any()]
             if those:
                 about = {"scenario": part.scenario.name, "title": part.title}
                 rows.append({**about, "of": of, "attack": attack, "images": images, **_figures(those)})
+    return rows
+
+
+def promise_rows(config: PrivacyConfig) -> list[dict[str, Any]]:
+    """What a private answer allows at the most, whoever attacks it: one row a scenario and method."""
+    rows = []
+    for part in config.parts:
+        for method in part.answers:
+            settings = config.settings(part, method)
+            if settings.kind == "private_mean":
+                guarantee = Guarantee(settings.epsilon, settings.delta)
+                about = {"scenario": part.scenario.name, "of": f"answers ({method})"}
+                rows.append({**about, **_promise(guarantee)})
     return rows
 
 
@@ -74,6 +89,14 @@ def tables(content: dict[str, Any]) -> str:
             "| --- " * len(ATTACK_COLUMNS) + "|",
             *map(_attack_line, mine),
         ]
+        promises = [r for r in content.get("promises", []) if r["scenario"] == scenario]
+        if promises:
+            lines += [
+                "",
+                "| promised | epsilon | delta | AUC at most | TPR at 1 % FPR at most | at 0.1 % at most |",
+                "| --- " * 6 + "|",
+                *map(_promise_line, promises),
+            ]
         recalls = content["recalls"].get(scenario, [])
         if recalls:
             lines += [
@@ -82,47 +105,30 @@ def tables(content: dict[str, Any]) -> str:
                 "| --- " * 4 + "|",
                 *_recall_lines(recalls),
             ]
-    lines += [
-        "",
-        "## Knowledge masks",
-        "",
-        "| sites' training | mask | models | class decisions | precision | recall | accuracy | F1 |",
-        "| --- " * 8 + "|",
-        *map(_mask_line, content["masks"]),
-    ]
+    if content["masks"]:
+        lines += [
+            "",
+            "## Knowledge masks",
+            "",
+            "| sites' training | mask | models | class decisions | precision | recall | accuracy | F1 |",
+            "| --- " * 8 + "|",
+            *map(_mask_line, content["masks"]),
+        ]
     return "\n".join(lines) + "\n"
 
 
-def write_curves(config: PrivacyConfig, records: dict[str, list[Record]], path: Path) -> None:
-    """ROC curves on logarithmic axes, one panel a scenario; the stronger attack of each thing."""
-    count = len(config.parts)
-    figure, axes = plt.subplots(1, count, figsize=(4.6 * count, 6), squeeze=False, layout="constrained")
-    for axis, part in zip(axes[0], config.parts, strict=True):
-        mine = records[part.scenario.name]
-        for of in dict.fromkeys(r.of for r in mine):
-            tried = {r.attack for r in mine if r.of == of}
-            attack = "likelihood_ratio" if "likelihood_ratio" in tried else "loss_threshold"
-            those = [r for r in mine if r.of == of and r.attack == attack]
-            kinds = [("", those), (", rarest class" if of == PACKAGE else ", queried class", _rare(those))]
-            for (what, some), style in zip(kinds, ("-", ":"), strict=True):
-                if some:
-                    scores, members = _together(some)
-                    false, true, _ = roc_curve(members, scores)
-                    axis.plot(false, true, style, label=f"{of}{what}", color=_colour(of, mine))
-        axis.plot([1e-4, 1], [1e-4, 1], color="0.7", label="guessing")
-        axis.set(xscale="log", yscale="log", xlim=(3e-4, 1), ylim=(3e-4, 1.1), xlabel="others accused")
-        for scale in (axis.xaxis, axis.yaxis):
-            scale.set_major_formatter("{x:g}")
-        axis.set_title(fill(part.title, 50), fontsize=9)
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
-    axes[0][0].set_ylabel("members found")
-    write_whole(path, partial(figure.savefig, format="png", dpi=100))
-    plt.close(figure)
+def _promise(guarantee: Guarantee) -> dict[str, float]:
+    return {
+        "epsilon": guarantee.epsilon,
+        "delta": guarantee.delta,
+        "auc": inclusion.auc_at_most(guarantee),
+        "tpr_at_1_percent": inclusion.at_most(guarantee, 0.01),
+        "tpr_at_01_percent": inclusion.at_most(guarantee, 0.001),
+    }
 
 
 def _figures(records: list[Record]) -> dict[str, Any]:
-    scores, members = _together(records)
+    scores, members = together(records)
     row: dict[str, Any] = {
         "models": len(records),
         "members": int(members.sum()),
@@ -145,25 +151,16 @@ def _auc(records: list[Record]) -> dict[str, float]:
     return {"mean": float(np.mean(areas)), "low": low, "high": high}
 
 
-def _together(records: list[Record]) -> tuple[membership.Floats, membership.Bools]:
+def together(records: list[Record]) -> tuple[membership.Floats, membership.Bools]:
     return np.concatenate([r.scores for r in records]), np.concatenate([r.members for r in records])
 
 
-def _rare(records: list[Record]) -> list[Record]:
-    return [_only(r) for r in records if r.rare.any()]
-
-
-def _only(record: Record) -> Record:
+def only_rare(record: Record) -> Record:
     """The record of the rare class alone."""
     keep = record.rare
     return Record(
         record.of, record.target, record.attack, record.scores[keep], record.members[keep], keep[keep]
     )
-
-
-def _colour(of: str, records: list[Record]) -> Any:
-    things = list(dict.fromkeys(r.of for r in records))
-    return plt.get_cmap("tab10")(things.index(of))
 
 
 def _attack_line(row: dict[str, Any]) -> str:
@@ -177,6 +174,12 @@ def _attack_line(row: dict[str, Any]) -> str:
         f"{auc['mean']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})",
         *(_rate(row[k]) for k in ("tpr_at_1_percent", "tpr_at_01_percent")),
     ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _promise_line(row: dict[str, Any]) -> str:
+    rates = [f"{100 * row[k]:.2f}" for k in ("tpr_at_1_percent", "tpr_at_01_percent")]
+    cells = [row["of"], f"{row['epsilon']:g}", f"{row['delta']:g}", f"{row['auc']:.3f}", *rates]
     return "| " + " | ".join(cells) + " |"
 
 

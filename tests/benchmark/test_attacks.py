@@ -8,27 +8,37 @@ from conftest import ROOT
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
 from clinical_qkt.audit import shadows
+from clinical_qkt.benchmark import privacy_answers, privacy_masks, privacy_tables
 from clinical_qkt.benchmark import privacy_attacks as attacks
-from clinical_qkt.benchmark import privacy_masks, privacy_tables
 from clinical_qkt.benchmark.privacy import Run
 from clinical_qkt.benchmark.privacy_attacks import Record
 from clinical_qkt.benchmark.privacy_config import PrivacyConfig, read_privacy_config
 from clinical_qkt.errors import InputError
+from clinical_qkt.methods.asked import asked
 
 SITES = {"sites": 3, "classes_per_site": [3], "max_epochs": 1, "max_per_class": 20}
 DISTIL = {"method": "qkt", "variant": "distil", "ask": "relevant", "start_from": "teacher", "max_epochs": 1}
+ON_MODELS = ("likelihood_ratio", "pairwise_ratio", "loss_threshold")
 CONFIG = {
     "name": "squares",
     "seeds": [1],
-    "methods": {"committee": {"method": "qkt"}, "distil": DISTIL},
+    "methods": {
+        "committee": {"method": "qkt"},
+        "distil": DISTIL,
+        "exact": {"method": "statistics", "minimum_patients": 2},
+        "private": {"method": "statistics", "kind": "private_mean"},
+    },
     "parts": [
         {
             "title": "plain training",
             "scenario": {"name": "plain", **SITES},
             "shadow_models": 4,
-            "transfers": ["committee", "distil"],
+            "transfers": ["committee", "distil", "private"],
             "queries": 1,
             "attacked_queries": 1,
+            "shadow_answers": 4,
+            "answers": ["exact", "private"],
+            "draws": 2,
         },
         {
             "title": "with differential privacy",
@@ -56,6 +66,13 @@ def finished(npz, tmp_path_factory):
     return run, run.everything(), out
 
 
+@pytest.fixture(scope="module")
+def plain(finished):
+    """The sites of the first part, probed once."""
+    run, _, _ = finished
+    return run.federation(run.config.parts[0], 1)
+
+
 def quiet():
     from rich.console import Console
 
@@ -66,17 +83,21 @@ def test_everything_is_attacked_and_written(finished):
     _, content, out = finished
     seen = {(r["scenario"], r["of"], r["attack"], r["images"]) for r in content["attacks"]}
     for of in (attacks.PACKAGE, "committee", "distil"):
-        for attack in ("likelihood_ratio", "loss_threshold"):
+        for attack in ON_MODELS:
             assert ("plain", of, attack, "all_classes") in seen
             assert ("plain", of, attack, "rarest_class") in seen or of == attacks.PACKAGE
     assert ("plain", attacks.BEFORE, "loss_threshold", "all_classes") in seen
     assert ("private", attacks.PACKAGE, "likelihood_ratio", "all_classes") in seen
+    assert {("plain", "private", attack, "all_classes") for attack in ON_MODELS} <= seen
+    for method in ("exact", "private"):
+        of = f"answers ({method})"
+        assert {("plain", of, a, "all_classes") for a in ("inclusion_ratio", "others_known")} <= seen
     packages = next(r for r in content["attacks"] if r["of"] == attacks.PACKAGE)
     assert packages["models"] == 3 and packages["members"] == packages["others"]
-    assert {r["transfer"] for r in content["recalls"]["plain"]} == {"committee", "distil"}
-    assert json.loads((out / "privacy.json").read_text())["attacks"] == content["attacks"]
-    assert "Knowledge masks" in (out / "privacy.md").read_text()
-    assert (out / "privacy.png").stat().st_size > 1000
+    assert {r["transfer"] for r in content["recalls"]["plain"]} == {"committee", "distil", "private"}
+    assert json.loads((out / "squares.json").read_text())["attacks"] == content["attacks"]
+    assert "Knowledge masks" in (out / "squares.md").read_text()
+    assert (out / "squares.png").stat().st_size > 1000
 
 
 def test_what_is_done_is_not_done_again(finished, npz, monkeypatch):
@@ -88,30 +109,60 @@ def test_what_is_done_is_not_done_again(finished, npz, monkeypatch):
         assert again[key] == content[key]
 
 
-def test_nobody_trained_on_the_others_and_no_two_sites_share_them(finished):
-    run, _, _ = finished
-    federation = run.federation(run.config.parts[0], 1)
-    trained = {i for mine in federation.positions for part in mine.values() for i in part}
-    dealt = [i for mine in federation.held_out for i in mine]
+def test_nobody_trained_on_the_others_and_no_two_sites_share_them(plain):
+    trained = {i for mine in plain.positions for part in mine.values() for i in part}
+    dealt = [i for mine in plain.held_out for i in mine]
     assert len(dealt) == len(set(dealt)) and not trained & set(dealt)
     for site in range(3):
-        known = federation.known(site)
+        known = plain.known(site)
         labels = np.array([int(item["label"]) for item in known.images])
         counts = [np.bincount(labels[which], minlength=5) for which in (known.members, ~known.members)]
         assert np.array_equal(*counts)
-        assert set(np.flatnonzero(counts[0])) == set(federation.classes[site])
+        assert set(np.flatnonzero(counts[0])) == set(plain.classes[site])
 
 
-def test_a_shadow_student_learns_from_shadow_teachers(finished):
-    run, _, _ = finished
-    federation = run.federation(run.config.parts[0], 1)
-    case = federation.case(federation.queries(1)[0])
-    networks = {t.site: federation.shadow_models(federation.names.index(t.site))[2] for t in case.teachers}
+def test_a_shadow_student_learns_from_shadow_teachers(plain):
+    case = plain.case(plain.queries(1)[0])
+    networks = {t.site: plain.shadow_models(plain.names.index(t.site))[2] for t in case.teachers}
     before = {t.site: a.clone() for t, a in zip(case.teachers, case.answers.values(), strict=True)}
     shadow = attacks._with_teachers(case, networks)
     assert all(t.model.network is networks[t.site] for t in shadow.teachers)
     assert not any(torch.equal(shadow.answers[site], said) for site, said in before.items())
     assert case.teachers[0].model.network is not shadow.teachers[0].model.network
+
+
+def test_an_answer_is_attacked_with_the_very_features_that_it_was_made_of(plain):
+    ask = plain.queries(1)[0]
+    case = plain.case(ask)
+    question = asked(case, None)
+    those = privacy_answers.candidates(plain, ask, case, question)
+    assert {known.site for known in those} == set(question.sites[0])
+    for known in those:
+        assert torch.equal(known.features[known.members], question.sites[0][known.site])
+        assert known.members.sum() == (~known.members).sum()
+
+
+def test_a_shadow_student_is_made_of_other_answers_and_other_noise(plain):
+    ask = plain.queries(1)[0]
+    case = plain.case(ask)
+    question = asked(case, None)
+    those = privacy_answers.candidates(plain, ask, case, question)
+    mine = np.concatenate([~known.members for known in those])
+    student = privacy_answers._answered(case, question, those, mine, 0)
+    answered = asked(student, None)
+    for known in those:
+        assert torch.equal(answered.sites[0][known.site], known.features[~known.members])
+    assert answered.extractor is question.extractor and student.seed != case.seed
+    assert asked(case, None) is question  # the student's own is left as it was
+
+
+def test_exact_answers_are_found_out_and_a_promise_is_told_beside_private_ones(finished):
+    _, content, out = finished
+    row = {r["attack"]: r for r in content["attacks"] if r["of"] == "answers (exact)"}
+    assert row["others_known"]["auc"]["mean"] == 1 and row["inclusion_ratio"]["auc"]["mean"] > 0.9
+    (promise,) = content["promises"]
+    assert promise["of"] == "answers (private)" and promise["epsilon"] == 1
+    assert f"| answers (private) | 1 | 1e-05 | {promise['auc']:.3f} |" in (out / "squares.md").read_text()
 
 
 def test_private_sites_say_on_their_cards_what_they_promise(finished):
@@ -122,16 +173,19 @@ def test_private_sites_say_on_their_cards_what_they_promise(finished):
 
 
 def test_the_page_shows_what_the_command_wrote():
-    """Every row of a table on the results page stands in the command's own output, and that follows from its
+    """Every row of a table on the results page stands in a command's own output, and that follows from its
     figures."""
     page, folder = ROOT / "docs/results/privacy.md", ROOT / "docs/results/privacy"
-    content = json.loads((folder / "privacy.json").read_text())
-    written = (folder / "privacy.md").read_text()
-    assert privacy_tables.tables(content) == written
+    written = set()
+    for name, config in (("privacy", "privacy"),):
+        content = json.loads((folder / f"{name}.json").read_text())
+        lines = (folder / f"{name}.md").read_text()
+        assert privacy_tables.tables(content) == lines
+        written |= set(lines.splitlines())
+        made = PrivacyConfig.model_validate(content["config"])
+        assert made == read_privacy_config(ROOT / f"configs/benchmarks/{config}.yaml")
     rows = [line for line in page.read_text().splitlines() if line.startswith("|")]
-    assert len(rows) > 20 and set(rows) <= set(written.splitlines())
-    config = read_privacy_config(ROOT / "configs/benchmarks/privacy.yaml")
-    assert config.model_dump(mode="json", exclude={"data"}) == content["config"]
+    assert len(rows) > 20 and set(rows) <= written
 
 
 def record(of, scores, members, rare=None):
@@ -181,8 +235,10 @@ def test_measures_of_masks_are_scikit_learns():
 
 
 def test_a_config_says_what_is_wrong_with_it(tmp_path):
+    no_answers = {**CONFIG["parts"][0], "answers": ["distil"]}
     for change, message in (
         ({"methods": {}}, "no method 'committee'"),
+        ({"parts": [no_answers]}, "'distil' is a method without answers"),
         ({"parts": [{"title": "", "scenario": {"name": "plain"}, "shadow_models": 3}]}, "shadow_models"),
         ({"parts": CONFIG["parts"][:1] * 2}, "same name"),
         ({"colour": 1}, "colour"),
