@@ -15,18 +15,27 @@ from clinical_qkt.described import between_marks
 from clinical_qkt.files import write_text
 
 FIGURES = Path("docs/results/privacy/privacy.json")
+STUDENTS = Path("docs/results/privacy/students.json")
+"""Of answers, and of models that were made of answers or distilled as they are now."""
 PAGE = Path("docs/explanation/for-data-protection-officers.md")
 BY = "clinical_qkt.audit.page"
 
 _WHO = {
     "teacher packages": "the model that is handed over",
     "student before": "the other hospital's model before it learns from ours",
+    "statistics": "the other hospital's model, made of exact answers",
+    "private": "the other hospital's model, made of private answers, epsilon 1",
+    "answers (mean)": "an exact answer: averages",
+    "answers (diagonal)": "an exact answer: averages and spreads",
+    "answers (statistics)": "an exact answer: averages, and how they vary together",
+    "answers (private)": "a private answer, epsilon 1",
 }
+_KNOWN = "; by somebody who knows all other patients in it"
 _IMAGES = {"all_classes": "all", "rarest_class": "of the rarest or queried class"}
 
 
 def table(content: dict[str, Any]) -> str:
-    """The stronger attack on each thing, one row for all images and one for the rare ones.
+    """The strongest attack on each thing, one row for all images and one for the rare ones.
 
     Args:
         content: of the privacy benchmark's ``privacy.json``.
@@ -39,19 +48,32 @@ def table(content: dict[str, Any]) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     rows = content["attacks"]
-    for key in dict.fromkeys((r["title"], r["of"], r["images"]) for r in rows):
-        title, of, images = key
-        row = max((r for r in rows if (r["title"], r["of"], r["images"]) == key), key=_strength)
-        who = _WHO.get(of, f"the other hospital's model afterwards ({of})")
+    for key in dict.fromkeys(map(_key, rows)):
+        title, of, images, known = key
+        row = max((r for r in rows if _key(r) == key), key=_strength)
+        who = _WHO.get(of, f"the other hospital's model afterwards ({of})") + _KNOWN * known
         lines.append(f"| {title} | {who} | {_IMAGES[images]} | {_rate(row)} | {_area(row['auc'])} |")
     return "\n".join(lines)
 
 
+def later(content: dict[str, Any]) -> str:
+    """The same of ``students.json``, without what the first table has."""
+    rows = [r for r in content["attacks"] if r["of"] not in ("teacher packages", "student before")]
+    heading = "Answers in place of a model, and models that were made of answers:"
+    return f"{heading}\n\n{table({**content, 'attacks': rows})}"
+
+
 def page(root: Path) -> str:
     """The whole page with the figures as they are published."""
-    content = json.loads((root / FIGURES).read_text(encoding="utf-8"))
+    tables = [table(json.loads((root / FIGURES).read_text(encoding="utf-8")))]
+    if (root / STUDENTS).is_file():
+        tables.append(later(json.loads((root / STUDENTS).read_text(encoding="utf-8"))))
     text = (root / PAGE).read_text(encoding="utf-8")
-    return between_marks(text, BY, "figures", table(content))
+    return between_marks(text, BY, "figures", "\n\n".join(tables))
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, str, bool]:
+    return row["title"], row["of"], row["images"], row.get("attack") == "others_known"
 
 
 def _strength(row: dict[str, Any]) -> tuple[float, float]:
