@@ -48,7 +48,8 @@ class CheckedData:
         groups: ``{image path: {column: value}}``, likewise; they are for the site's own report alone.
         channels, spatial_size: what all images have in common; the size is None if sizes differ and may.
         kinds, modalities: of the images' files, and what DICOM headers name.
-        skipped: images that were left out, now or when the list was made, ``(file name, reason)``.
+        skipped: images that were left out, now or when the list was made, ``(place in the list, reason)``:
+            what is said on the screen is mailed to others, and a file's name may tell who is on it.
     """
 
     name: str
@@ -187,19 +188,21 @@ def load_datalist(
     content = parse_datalist(path)
     labels = classes if query is None else classes.extended(query)
     own = LabelSpace(content.classes, where=f"{path}: classes") if content.classes else None
-    data = CheckedData(
-        content.name, content.generated, labels, {s: [] for s in SECTIONS}, skipped=[*content.left_out]
-    )
+    earlier = [(f"left_out[{k}]", reason) for k, (_, reason) in enumerate(content.left_out)]
+    data = CheckedData(content.name, content.generated, labels, {s: [] for s in SECTIONS}, skipped=earlier)
     found: list[tuple[Section, dict[str, Any]]] = []
+    places: list[str] = []
     listed: list[Listed] = []
     for section in SECTIONS:
         for k, entry in enumerate(getattr(content, section)):
             label = _position(entry.label, labels, own, f"{path}: {section}[{k}].label")
             file = path.parent / entry.image
-            listed.append(Listed(section, f"{section}[{k}]", file, str(label), entry.patient or ""))
+            at = f"{section}[{k}]"
+            listed.append(Listed(section, at, file, str(label), entry.patient or ""))
             if label >= len(classes) and section not in queried_in:
-                data.skipped.append((entry.image.name, f"shows a queried class, in the {section} section"))
+                data.skipped.append((at, f"shows a queried class, in the {section} section"))
             else:
+                places.append(at)
                 found.append((section, {"image": str(file), "label": label}))
                 if entry.patient is not None:
                     data.patients[str(file)] = entry.patient
@@ -211,6 +214,7 @@ def load_datalist(
         str(path),
         allow_mixed_sizes=allow_mixed_sizes,
         contract=contract,
+        places=places,
     )
     for (section, item), readable in zip(found, check.readable, strict=True):
         if readable:

@@ -40,7 +40,7 @@ class ImageCheck:
 
     Attributes:
         readable: one boolean an image: whether it can be used.
-        skipped: ``(file name, reason)`` of each image that is not.
+        skipped: ``(place or file name, reason)`` of each image that is not.
         fixes: what to do about the reasons, where there is something.
         channels: of all images.
         spatial_size: ``(width, height)``, or with the depth, of all images, None if sizes differ and may.
@@ -136,6 +136,7 @@ def check_images(
     *,
     allow_mixed_sizes: bool = False,
     contract: InputContract | None = None,
+    places: Sequence[str] | None = None,
 ) -> ImageCheck:
     """Open every image.
 
@@ -144,6 +145,7 @@ def check_images(
         where: the file or folder that an error should name.
         allow_mixed_sizes: images may differ in size, since the bundle resizes them anyway.
         contract: what they are to be prepared for, if that is known.
+        places: what each is called in messages; its file's name if None, which may tell who is on it.
 
     Raises:
         InputError: more than ``MAX_UNREADABLE`` cannot be used, or channels or sizes differ.
@@ -151,15 +153,17 @@ def check_images(
     check, shapes = ImageCheck(), Counter[tuple[int, ...]]()
     example: dict[tuple[int, ...], str] = {}
     intensity = contract.intensity if contract else None
-    for path in tqdm(paths, desc="opening images", leave=False, disable=None if len(paths) > 2000 else True):
+    quiet = None if len(paths) > 2000 else True
+    for k, path in enumerate(tqdm(paths, desc="opening images", leave=False, disable=quiet)):
+        called = places[k] if places else name_of(path)
         try:
             found = raw_image(path, intensity)
             shapes[found.shape] += 1
-            example.setdefault(found.shape, name_of(path))
+            example.setdefault(found.shape, called)
             require_content(found.values, contract)
         except ImageRefused as e:
             check.readable.append(False)
-            check.skipped.append((name_of(path), str(e)))
+            check.skipped.append((called, str(e)))
             check.fixes[str(e)] = e.fix
             continue
         check.readable.append(True)
