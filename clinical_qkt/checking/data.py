@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from clinical_qkt.checking.finding import Finding, Stage
-from clinical_qkt.data.datalist import SECTIONS, Datalist, parse_datalist
+from clinical_qkt.data.datalist import SECTIONS, Datalist, Section, parse_datalist
 from clinical_qkt.data.images import check_images, size_of
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.leaks import Listed, refuse_leaks
@@ -21,7 +21,7 @@ NEEDED = {
     "evaluate": ("test",),
     "share": ("test",),
     "query": ("training",),
-    "answer": ("training",),
+    "answer": (),
     "transfer": SECTIONS,
 }
 """Which sections may not be empty, by command."""
@@ -38,7 +38,8 @@ def findings(stage: Stage) -> Iterator[Finding]:
         return
     listed = parse_datalist(stage.site.data)
     yield _sections(stage, listed)
-    yield from _labels(stage.site, listed)
+    trained: tuple[Section, ...] = () if stage.command == "answer" else ("training", "validation")
+    yield from _labels(stage.site, listed, trained)
     yield from _files(stage.site, listed)
     yield from _apart(stage.site, listed)
     yield from _first(stage, listed)
@@ -63,8 +64,8 @@ def _sections(stage: Stage, listed: Datalist) -> Finding:
     return Finding("ok", "datalist", f"{told} images")
 
 
-def _labels(site: Site, listed: Datalist) -> Iterator[Finding]:
-    """Every label is a class of the site, and every class has images to be trained with."""
+def _labels(site: Site, listed: Datalist, trained: Sequence[Section]) -> Iterator[Finding]:
+    """Every label is a class of the site, and every class has images in the sections to be trained with."""
     labels = site.labels.extended(site.query) if site.query else site.labels
     own = LabelSpace(listed.classes, where=f"{site.data}: classes") if listed.classes else None
     seen: Counter[tuple[str, str]] = Counter()
@@ -76,7 +77,7 @@ def _labels(site: Site, listed: Datalist) -> Iterator[Finding]:
         number = sum(n for (_, label), n in seen.items() if label == name)
         told = f"'{name}', of {number} images, is not one of the site's classes"
         yield Finding("problem", "labels", told, one_of(name, labels.names))
-    for section in ("training", "validation"):
+    for section in trained:
         there = {found[name] for s, name in seen if s == section}
         lacking = [n for i, n in enumerate(site.labels.names) if i not in there]
         if lacking:
