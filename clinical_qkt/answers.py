@@ -17,6 +17,7 @@ from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.answer import Answer, load_answer
 from clinical_qkt.packages.extractor import Extractor
 from clinical_qkt.packages.gaussian import GaussianClassifier, GaussianSpec
+from clinical_qkt.packages.licences import joined
 from clinical_qkt.packages.networks import find_head
 from clinical_qkt.packages.query import load_query
 from clinical_qkt.packages.signing import Trust
@@ -71,7 +72,7 @@ def read_answers(
     """
     if not folders:
         return None
-    asked = load_query(query_dir)
+    asked = load_query(query_dir, trust and trust.own_alone)
     stale = "the model was trained again" if asked.card.model_sha256 != own.card.weights_sha256 else None
     if stale is None and asked.card.query != query.plain:
         stale = "the queried classes were changed"
@@ -202,7 +203,9 @@ def with_answers(
         "label_space": [*own.card.label_space, *told],
         "head": find_head(network),
         "generated_data": own.card.generated_data or any(p.card.generated_data for p in answers.parts),
-        "licence": "; ".join(dict.fromkeys([own.card.licence, *(p.card.licence for p in answers.parts)])),
+        "licence": joined(
+            [(own.card.site, own.card.licence), *((p.site, [p.card.licence]) for p in answers.parts)]
+        ),
     }
     model = Model(network, own.card.model_copy(update=about), own.folder, own.bytes)
     return model, {**facts, "agreement": found}

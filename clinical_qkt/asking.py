@@ -85,7 +85,8 @@ def write_query(
         model_sha256=own.card.weights_sha256,
         generated_data=data.generated,
     )
-    return save_query(site.query_dir, extractor, card, signing_key=site.signing_key, agree=leaving)
+    keep: dict[str, Any] = {"signing_key": site.signing_key, "agree": leaving, "record": site.record}
+    return save_query(site.query_dir, extractor, card, **keep)
 
 
 def own_extractor(

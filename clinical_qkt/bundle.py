@@ -40,6 +40,7 @@ from clinical_qkt.phases import TransferSettings
 from clinical_qkt.predictions import PredictionWriter
 from clinical_qkt.running import NOW, launched, plain_errors, running_workflow
 from clinical_qkt.running import check as check
+from clinical_qkt.provenance import without_paths
 from clinical_qkt.running import launch as launch
 from clinical_qkt.running import run as run
 from clinical_qkt.sites import Site
@@ -128,15 +129,14 @@ def network_spec(architecture: str, given: InputContract) -> networks.NetworkSpe
 
 @plain_errors
 def load_model(folder: str | Path, site: Site) -> store.Model:
-    """A model folder, verified; see ``packages.store``. A site's own are those in its own folders."""
+    """A model folder, verified; see ``packages.store``. A site's own are those that its record holds."""
     if not Path(folder).is_dir():
         raise InputError(
             "there is no such folder",
             where=f"model: {folder}",
             fix="run `train` first, or name a model's folder with --model FOLDER",
         )
-    own = site.is_own(Path(folder))
-    return store.load_model(folder, None if own else site.trust)
+    return store.load_model(folder, site.trust)
 
 
 def unfinished(site: Site, stage: str, *facts: Any) -> Path:
@@ -249,7 +249,9 @@ def answer(
 def transfer(site: Site, settings: dict[str, Any], *args: Any) -> None:
     """Gain the queried classes; see ``transfer.Transfer`` for the arguments."""
     chosen = sections.read_settings(TransferSettings, settings)
-    summary = Transfer(site, chosen, *(*args, running_workflow().parser[""])).run()
+    workflow = running_workflow()
+    told = without_paths(workflow.parser[""], keys.own_texts(workflow))
+    summary = Transfer(site, chosen, *(*args, told)).run()
     if not NOW.embedded:
         endings.transferred(launched(), site, summary)
 

@@ -123,7 +123,7 @@ class Evaluating:
                 return None
 
     def _compared(self, version: str, folder: Path, after: Examined) -> InUse:
-        model, t = load_model(folder), self.tested
+        model, t = load_model(folder, self.site.trust), self.tested
         require_same_kind(model.card, self.images.own.card.input)
         images = self.images.prepared("test", model.card.input)
         states = answer(model.network, images, self.device).softmax(1).numpy()

@@ -50,7 +50,7 @@ def verify(
 ) -> None:
     """Check a package: files, digests, signature, card, tensors. Exit code 3 if it is refused."""
     from clinical_qkt.packages.signing import Trust
-    from clinical_qkt.sites import SiteTrust, read_part
+    from clinical_qkt.places import trust_of
 
     if [site is not None, key is not None, unsigned].count(True) != 1:
         raise InputError(
@@ -59,7 +59,7 @@ def verify(
             fix="give one of them: the site's YAML with its 'trusted_keys', the sender's public key, or "
             "--unsigned to check all but the signature",
         )
-    trust = read_part(site, SiteTrust).trust if site else None
+    trust = trust_of(site) if site else None
     _require_there(folder, query)
     from clinical_qkt.packages.inspect import print_verified
     from clinical_qkt.packages.verify import claimed_site
@@ -96,6 +96,19 @@ def sign(
     write_signature(folder, key)
     print_verified(console, found)
     console.print(f"signed: {folder}", markup=False)
+
+
+@package.command()
+def adopt(
+    folder: Folder,
+    site: Annotated[Path, typer.Option(help="Your site's YAML.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Say that this site made a package itself, where its record does not know."""
+    _require_there(folder)
+    from clinical_qkt.adoption import adopt as adopted
+
+    adopted(folder, site, console, yes=yes)
 
 
 @package.command()

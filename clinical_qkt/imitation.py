@@ -25,6 +25,7 @@ from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace, align
 from clinical_qkt.opinion import merged
 from clinical_qkt.packages.extractor import Pooling, PoolingSpec, describe
+from clinical_qkt.packages.licences import joined
 from clinical_qkt.packages.multihead import MAX_COLUMNS, MAX_HEADS, MultiHead, MultiHeadSpec
 from clinical_qkt.packages.networks import NetworkSpec, find_head, reshape_head
 from clinical_qkt.packages.store import Model
@@ -117,7 +118,7 @@ def imitations(
             "network": spec,
             "label_space": labels.plain,
             "head": find_head(network),
-            "licence": "; ".join(dict.fromkeys(m.card.licence for m in models)),
+            "licence": joined((m.card.site, m.card.licence) for m in models),
             "generated_data": any(m.card.generated_data for m in models),
         }
         yield Model(network, own.card.model_copy(update=about), own.folder, own.bytes)

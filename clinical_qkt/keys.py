@@ -95,6 +95,15 @@ def own_files(workflow: ConfigWorkflow) -> dict[str, dict[str, Any]]:
     return {f.stem: _loaded(f, f.stat().st_mtime_ns) for f in sorted(root.glob("*.yaml"))}
 
 
+def own_texts(workflow: ConfigWorkflow) -> list[dict[str, Any]]:
+    """What the bundle itself says: its config files and its metadata."""
+    meta = Path(workflow.config_root_path) / "metadata.json"
+    return [
+        *own_files(workflow).values(),
+        *([_loaded(meta, meta.stat().st_mtime_ns)] if meta.is_file() else []),
+    ]
+
+
 @lru_cache(maxsize=100)
 def _loaded(file: Path, changed: int) -> dict[str, Any]:
     """What a file says; not to be changed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,35 @@ PATH_KEYS = frozenset(
     }
 )
 """Keys of configs whose value is where something lies."""
-HIDDEN = "<path>"
-_ABSOLUTE = re.compile(r"(?:^|[\s'\"=(,\[])(?:~?/[\w.~-]|[A-Za-z]:[\\/]|\\\\\w)")
-"""An absolute path or one in a home folder, alone or inside an expression; no address on the web."""
+WORDS = frozenset(
+    {
+        *("site", "classes", "query", "licence", "acceptance", "prevalence", "test_data", "monitoring"),
+        *(
+            "policy",
+            "untrusted_packages",
+            "architecture",
+            "settings",
+            "input",
+            "command",
+            "task",
+            "precision",
+        ),
+        *("device", "files"),
+    }
+)
+"""Keys under which a person's own words stay: what they mean is known, and none is a place."""
+DIRECTIVES = frozenset({"_target_", "_requires_", "_disabled_", "_mode_"})
+"""Of MONAI's configs. Any other key with an underscore in front is a person's, and may hold anything."""
+HIDDEN, HIDDEN_EXPRESSION, HIDDEN_TEXT = "<path>", "<expression>", "<text>"
+_BEFORE = r"(?:^|[\s'\"`=(,\[\]{}<>|;:+!)])"
+_PLACE = re.compile(
+    rf"{_BEFORE}(?:~[\w.-]*)?/[\w.~-]|{_BEFORE}[A-Za-z]:[\\/]|\\\w|{_BEFORE}\.\.?/|{_BEFORE}file:"
+    r"|\b(?!https?:)[a-z][a-z0-9+.-]*://"
+)
+"""A path from a root, a home folder or the folder one is in, alone or within other words; an address that is
+none of the web's."""
+_FAR = re.compile(rf"{_BEFORE}(?:~[\w.-]*)?/[\w.~-]+[\\/]|{_BEFORE}[A-Za-z]:[\\/]|\\\\\w|{_BEFORE}~")
+"""The same within an expression of the bundle, which adds the names of single files and folders to others."""
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -61,32 +87,67 @@ def git_version() -> str | None:
     return told.stdout.strip() or None
 
 
-def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
+def without_paths(config: Mapping[str, Any], own: Iterable[Any] = ()) -> dict[str, Any]:
     """A bundle's config, merged with the site's YAML, of which nothing says where anything lies.
 
-    Expressions of the bundle stay as they are; of ``trusted_keys`` the pseudonyms stay.
+    Told are numbers and booleans, what stands in the bundle's own files, and a person's words under keys
+    whose meaning is known. Of anything else, such as an expression that a person wrote or a key of theirs,
+    it is told that it was there. Of ``trusted_keys`` the pseudonyms stay.
+
+    Args:
+        own: what the bundle's own files say.
     """
-    return {key: _place(key, value) for key, value in config.items()}
+    ours = frozenset(_texts(list(own)))
+    return {_name(key): _top(str(key), value, ours) for key, value in config.items()}
 
 
-def _place(key: str, value: Any) -> Any:
-    """One top-level entry; the bundle's own expressions tell of no place."""
+def _top(key: str, value: Any, ours: frozenset[str]) -> Any:
     if key == "trusted_keys" and isinstance(value, Mapping):
-        return dict.fromkeys(value, HIDDEN)
-    if key not in PATH_KEYS or not value or (isinstance(value, str) and value.startswith("$")):
-        return _plain(value)
+        return {_name(pseudonym): HIDDEN for pseudonym in value}
+    told = _plain(value, ours, key=key, words=key in WORDS)
+    if key not in PATH_KEYS or not value or (isinstance(told, str) and told[0] in "$@%"):
+        return told
     return [HIDDEN] * len(value) if isinstance(value, list | tuple) else HIDDEN
 
 
-def _plain(value: Any) -> Any:
-    """What JSON can hold, without absolute paths; of anything else the name of its type."""
+def _plain(value: Any, ours: frozenset[str], *, key: str, words: bool) -> Any:
+    """One entry as JSON data.
+
+    Args:
+        ours: texts of the bundle's own files.
+        key: under which it stands.
+        words: a person's own words stay.
+    """
+    if key.startswith("_") and key not in DIRECTIVES | {"_meta_"}:
+        return HIDDEN_TEXT
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {_name(k): _plain(v, ours, key=str(k), words=words) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [_plain(v, ours, key="", words=words) for v in value]
     if isinstance(value, str):
-        return HIDDEN if _ABSOLUTE.search(value) else value
+        return _text(value, ours, words=words)
     return value if isinstance(value, int | float) or value is None else type(value).__name__
+
+
+def _text(value: str, ours: frozenset[str], *, words: bool) -> str:
+    if value.lstrip()[:1] in ("$", "@", "%"):
+        return HIDDEN if _FAR.search(value) else value if value in ours else HIDDEN_EXPRESSION
+    if _PLACE.search(value):
+        return HIDDEN
+    return value if words or value in ours or not value else HIDDEN_TEXT
+
+
+def _name(key: Any) -> str:
+    return HIDDEN if _PLACE.search(str(key)) else str(key)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in nested sections and lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(part)
 
 
 def _versions() -> dict[str, str]:

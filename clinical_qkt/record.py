@@ -14,7 +14,6 @@ from clinical_qkt.files import fingerprint, sha256
 from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.store import Model
 from clinical_qkt.phases import TransferSettings
-from clinical_qkt.provenance import without_paths
 from clinical_qkt.sites import Site
 from clinical_qkt.tracking import Tracker
 
@@ -39,7 +38,11 @@ def origin(
     device: torch.device,
     config: Mapping[str, Any],
 ) -> None:
-    """Choices, digests of the data and of the own model, software, machine, and the config without paths."""
+    """Choices, digests of the data and of the own model, software, machine, and the config.
+
+    Args:
+        config: as ``provenance.without_paths`` gives it.
+    """
     digest = sha256(site.data)
     rule = {f"acceptance/{key}": value for key, value in site.acceptance.model_dump().items()}
     tracker.params(
@@ -56,7 +59,7 @@ def origin(
     )
     tracker.dataset(run, site.site, digest, "transfer")
     tracker.software(run, device)
-    tracker.document(run, "config.yaml", without_paths(config))
+    tracker.document(run, "config.yaml", config)
 
 
 def registered(tracker: Tracker, run: Run, site: Site, task: str) -> str | None:

@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 import mlflow
@@ -36,6 +37,7 @@ RESTORED = "clinical_qkt.restored_at"
 began before that do not take the alias away."""
 LOADER = "clinical_qkt.served"
 _NAME = "student"
+_DECIDING = ("mlflow", "monai", "numpy", "safetensors", "torch")
 _DECIDED, _TOLD_OF = "clinical_qkt.decided", "clinical_qkt.told_of"
 """Tags: when the transfer began that a version was decided by, or that a model's description tells of."""
 _VERSIONS = "mlflow.modelVersions"
@@ -170,9 +172,23 @@ def save(card: Card, folder: Path, to: Path) -> None:
             Schema([TensorSpec(np.dtype("float32"), (-1, len(card.labels)))]),
         ),
         input_example=noise,
-        pip_requirements=[f"clinical-qkt=={__version__}"],
-        metadata={"classes": card.labels.names, "weights_sha256": card.weights_sha256},
+        pip_requirements=requirements(),
+        metadata={
+            "classes": card.labels.names,
+            "weights_sha256": card.weights_sha256,
+            "licence": card.licence,
+            "needs": f"clinical-qkt {__version__}, installed beforehand: it is on no index",
+        },
     )
+
+
+def requirements() -> list[str]:
+    """The packages that decide what a model says, as they are here; each is on the public index.
+
+    This software is not: whoever had its name there could run code wherever a model is served, since MLflow
+    installs what a model names. It has to be there before.
+    """
+    return [f"{name}=={metadata.version(name).partition('+')[0]}" for name in _DECIDING]
 
 
 def fetched(client: MlflowClient, version: ModelVersion, to: Path) -> Path:

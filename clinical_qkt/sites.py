@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.files import write_text
 from clinical_qkt.labels import LabelSpace, SiteClass
 from clinical_qkt.monitoring.settings import Monitoring
+from clinical_qkt.packages import made_here
 from clinical_qkt.packages.signing import PSEUDONYM, Trust
 from clinical_qkt.policy import Policy
 from clinical_qkt.refusals import Origin, refused
@@ -197,12 +199,15 @@ class Site(SiteLabels):
                 fix="run `train` again, or list the classes as they were",
             )
 
-    def is_own(self, folder: Path) -> bool:
-        """Whether a model folder is the site's own, by where it lies: what a card says proves nothing."""
-        mine = (self.output_dir, self.package_dir, self.transfer_dir)
-        received = [p.resolve() for p in (*self.teachers, *self.answers)]
-        at = folder.resolve()
-        return at not in received and any(at.is_relative_to(m.resolve()) for m in mine)
+    @property
+    def record(self) -> tuple[Path, ...]:
+        """Where it is written down which packages this site wrote itself; see ``packages.made_here``."""
+        return made_here.places(self.site, self.output_dir)
+
+    @property
+    def trust(self) -> Trust:
+        """Whose packages the site takes; its own are known by its record, not by where they lie."""
+        return replace(super().trust, site=self.site, made_here=made_here.cards(self.record))
 
     @property
     def rule_written(self) -> frozenset[str]:

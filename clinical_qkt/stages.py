@@ -22,6 +22,8 @@ from clinical_qkt.files import drop_unfinished
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.card import Card, KnowledgeMask, Precision
 from clinical_qkt.packages.networks import NetworkSpec, find_head
+from clinical_qkt.packages.card_file import card_text
+from clinical_qkt.packages.licences import joined
 from clinical_qkt.packages.signing import require_private_key
 from clinical_qkt.packages.statement import DifferentialPrivacy, PrivacyStatement, TrainingSummary, coarse
 from clinical_qkt.packages.store import Model, in_precision, save_model
@@ -60,9 +62,9 @@ def finish_training(
         ),
         privacy=PrivacyStatement(training=guarantee),
         generated_data=data.generated,
-        licence=site.licence,
+        licence=[site.licence],
     )
-    card = save_model(site.output_dir / "model", network, card)
+    card = save_model(site.output_dir / "model", network, card, record=site.record)
     drop_unfinished(checkpoints)
     return card
 
@@ -86,7 +88,33 @@ def finish_transfer(
         task: the site's own; what a teacher calls it is the teacher's.
         gate: when it says 'none of these', see ``evidence.gated``.
     """
+
+    Raises:
+        InputError: nobody could read the model, see ``packages.folder``.
+    """
+    folder = site.transfer_dir / "model"
+    card = _gained(site, labels, data, network, start, task)
+    card = save_model(folder, network, card, record=site.record)
+    if gate:
+        write_gate(folder, gate[0], card.weights_sha256)
+    return card
+
+
+def require_card(
+    site: Site, labels: LabelSpace, data: CheckedData, network: nn.Module, start: Model, task: str
+) -> None:
+    """Before any work is done: the new model will have a card that can be read; see ``finish_transfer``.
+
+    Raises:
+        InputError: it is too large, for instance with what teachers wrote on theirs.
     about: dict[str, Any] = {
+    card_text(_gained(site, labels, data, network, start, task))
+
+
+def _gained(
+    site: Site, labels: LabelSpace, data: CheckedData, network: nn.Module, start: Model, task: str
+) -> Card:
+    """The card of the new model, but for the digest of its weights."""
         "site": site.site,
         "task": task,
         "label_space": labels.plain,
@@ -99,11 +127,7 @@ def finish_transfer(
         "created": datetime.date.today().isoformat(),
         "generated_data": data.generated or start.card.generated_data,
     }
-    folder = site.transfer_dir / "model"
-    card = save_model(folder, network, start.card.model_copy(update=about))
-    if gate:
-        write_gate(folder, gate[0], card.weights_sha256)
-    return card
+    return start.card.model_copy(update=about)
 
 
 def share(
@@ -150,18 +174,26 @@ def share(
         "recall": recall,
         "knowledge_mask": _published_mask(site, model, device),
         "privacy": privacy,
-        "licence": site.licence,
+        "licence": _licence(site, model.card),
     }
     if site.mask_epsilon is not None:
         about |= {"recall": {}, "training": None}  # they would tell by class what the mask half hides
     card = model.card.model_copy(update=about)
-    card = save_model(site.package_dir, model.network, card, signing_key=site.signing_key, agree=leaving)
+    keep: dict[str, Any] = {"signing_key": site.signing_key, "agree": leaving, "record": site.record}
+    card = save_model(site.package_dir, model.network, card, **keep)
     if audit:
         drop_unfinished(audit.work)
     return card
 
 
 def _published_mask(site: Site, model: Model, device: torch.device) -> KnowledgeMask | None:
+def _licence(site: Site, card: Card) -> list[str]:
+    """The site's own licence; of a model that others' are in, theirs as well."""
+    if card.training is not None:  # trained here, from nothing
+        return [site.licence]
+    return joined([(site.site, [site.licence]), (card.site, card.licence)])
+
+
     """What the card tells of the noise probes; None unless the site publishes it."""
     if not site.publish_mask:
         return None

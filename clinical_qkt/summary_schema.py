@@ -180,6 +180,7 @@ class Method(Part):
     variant: str
     started_from: str = ""
     start_from: str = ""
+    licence: list[str] = Field(default=[])
     head: str = ""
     max_epochs: int = 0
     refine_epochs: int = 0

@@ -16,6 +16,7 @@ from clinical_qkt.errors import InputError, PackageError, QueryError
 from clinical_qkt.labels import Alignment, LabelSpace, align
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.committee import MAX_CLASSES, MAX_MEMBERS, Committee, CommitteeSpec, Seat
+from clinical_qkt.packages.licences import joined
 from clinical_qkt.packages.networks import NetworkSpec, find_head, reshape_head
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.packages.store import Model, load_model
@@ -263,7 +264,7 @@ def committee(own: Model, teachers: Sequence[Teacher], labels: LabelSpace) -> Mo
         "network": spec,
         "head": find_head(network),
         "input": given,
-        "licence": "; ".join(dict.fromkeys(c.licence for c in cards)),
+        "licence": joined((c.site, c.licence) for c in cards),
         "generated_data": any(c.generated_data for c in cards),
     }
     return Model(network, own.card.model_copy(update=about), own.folder, own.bytes)

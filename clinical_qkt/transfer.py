@@ -35,7 +35,7 @@ from clinical_qkt.own_images import OWN, OwnImages
 from clinical_qkt.packages.store import Model
 from clinical_qkt.phases import TransferSettings
 from clinical_qkt.sites import Site
-from clinical_qkt.stages import finish_transfer
+from clinical_qkt.stages import finish_transfer, require_card
 from clinical_qkt.student import Student
 from clinical_qkt.summary import summarise
 from clinical_qkt.summary_schema import TransferSummary
@@ -62,7 +62,7 @@ class Transfer:
         read: MONAI transforms from a file to a raw channel-first image.
         augment: MONAI transforms that change a prepared image at random.
         device: where networks run.
-        config: the bundle's, merged with the site's YAML; it is logged without paths.
+        config: what is logged of the bundle's config and the site's YAML, see ``provenance.without_paths``.
     """
 
     def __init__(
@@ -122,6 +122,7 @@ class Transfer:
             if self.settings.heads == "each":
                 base = self.with_heads(asked)
             network, start = starting_point(base, asked, self.labels, self.query, self.settings.begins_with)
+            require_card(self.site, self.labels, self.data, network, start, self.task)
             given = start.card.input
             images = self.images_with_targets(asked, given) if self.settings.trains else None
             if images:
@@ -144,7 +145,12 @@ class Transfer:
                 teachers,
                 asked,
                 answers,
-                {"variant": self.variant, "started_from": start.card.site, **found},
+                {
+                    "variant": self.variant,
+                    "started_from": start.card.site,
+                    "licence": made.licence,
+                    **found,
+                },
                 fit,
                 {
                     **measured,

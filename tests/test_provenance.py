@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clinical_qkt import provenance
-from clinical_qkt.provenance import HIDDEN, without_paths
+from clinical_qkt.provenance import HIDDEN, HIDDEN_EXPRESSION, HIDDEN_TEXT, without_paths
 
 
 def test_the_environment_names_versions_and_no_host_user_or_path():
@@ -26,6 +26,16 @@ def test_the_git_version_is_the_commit_of_this_checkout_or_nothing(monkeypatch, 
     assert provenance.git_version() is None
 
 
+OWN = [
+    {
+        "output_dir": "$'runs/' + @site",
+        "transfer_dir": "$str(@output_dir) + '/transfer'",
+        "head": {"_target_": "Net", "kind": "small"},
+        "_meta_": {"schema": "https://example.org/schema.json", "note": "all of data/x"},
+    }
+]
+
+
 def test_choices_stay_and_places_go():
     config = {
         "site": "us",
@@ -34,36 +44,68 @@ def test_choices_stay_and_places_go():
         "trusted_keys": {"them": "keys/them.pub"},
         "mlflow": "http://tracking.internal:5000",
         "output_dir": "$'runs/' + @site",
-        "settings": {"max_epochs": 3, "note": "see /home/anna/notes"},
-        "_meta_": {"schema": "https://example.org/schema.json", "mlflow": "3.17.2"},
+        "transfer_dir": "$str(@output_dir) + '/transfer'",
+        "settings": {"max_epochs": 3, "answers": "joint", "note": "see /home/anna/notes"},
+        "classes": ["a", {"name": "b/c", "system": "http://snomed.info/sct", "code": "1"}],
+        "_meta_": {"schema": "https://example.org/schema.json", "note": "all of data/y"},
+        "head": {"_target_": "Net", "kind": "small", "weights": "wards/anna", "_seen_": "anna", "size": 3},
         "loss": object(),
         "query": [],
         "signing_key": None,
     }
-    assert without_paths(config) == {
+    assert without_paths(config, OWN) == {
         "site": "us",
         "data": HIDDEN,
         "teachers": [HIDDEN, HIDDEN],
         "trusted_keys": {"them": HIDDEN},
         "mlflow": HIDDEN,
         "output_dir": "$'runs/' + @site",
-        "settings": {"max_epochs": 3, "note": HIDDEN},
-        "_meta_": {"schema": "https://example.org/schema.json", "mlflow": "3.17.2"},
+        "transfer_dir": "$str(@output_dir) + '/transfer'",
+        "settings": {"max_epochs": 3, "answers": "joint", "note": HIDDEN},
+        "classes": ["a", {"name": "b/c", "system": "http://snomed.info/sct", "code": "1"}],
+        "_meta_": {"schema": "https://example.org/schema.json", "note": HIDDEN_TEXT},
+        "head": {
+            "_target_": "Net",
+            "kind": "small",
+            "weights": HIDDEN_TEXT,
+            "_seen_": HIDDEN_TEXT,
+            "size": 3,
+        },
         "loss": "object",
         "query": [],
         "signing_key": None,
     }
 
 
-PARTS = st.from_regex(r"[A-Za-z][\w.-]{0,8}", fullmatch=True)
+PARTS = st.from_regex(r"Q[A-Za-z0-9_.-]{1,8}", fullmatch=True)
+ROOTS = ["/", "~/", "~anna/", "C:\\", "\\\\host\\", "file:///", "smb://host/", "./", "../", "wards\\"]
 
 
-@given(st.lists(PARTS, min_size=1, max_size=4), st.sampled_from(["/", "~/", "C:\\", "\\\\host\\"]))
-def test_an_absolute_path_is_found_wherever_it_stands(parts, root):
+@given(st.lists(PARTS, min_size=2, max_size=4), st.sampled_from(ROOTS))
+def test_a_path_is_found_wherever_it_stands(parts, root):
     place = root + "/".join(parts)
-    for shown in (place, f"$str('{place}')", f"look in {place} for it", {"deep": [place]}):
-        told = yaml.safe_dump(without_paths({"whatever": shown}))
-        assert HIDDEN in told and place not in told
+    for shown in (
+        place,
+        f"$str('{place}')",
+        f"look in {place} for it",
+        {"deep": [place]},
+        {place: 1},
+        f"a;{place}",
+    ):
+        told = yaml.safe_dump(without_paths({"licence": shown}))
+        assert "<" in told and "Q" not in told
+
+
+@given(st.text(min_size=1))
+def test_of_a_persons_own_key_nothing_is_told(text):
+    told = without_paths({"_where": text, "_more": {text: [text]}, "net": {"_note_": text}}, OWN)
+    assert told == {"_where": HIDDEN_TEXT, "_more": HIDDEN_TEXT, "net": {"_note_": HIDDEN_TEXT}}
+
+
+def test_an_expression_is_told_if_it_is_the_bundles_own_and_names_no_far_place():
+    own = [{"a": "$len(@x)", "b": "$open('/home/anna/x')"}]
+    told = without_paths({"a": "$len(@x)", "b": "$open('/home/anna/x')", "architecture": "$len(@y)"}, own)
+    assert told == {"a": "$len(@x)", "b": HIDDEN, "architecture": HIDDEN_EXPRESSION}
 
 
 def test_every_key_of_a_site_that_is_a_path_is_known():
@@ -75,6 +117,6 @@ def test_every_key_of_a_site_that_is_a_path_is_known():
     assert paths - {"trusted_keys"} <= provenance.PATH_KEYS
 
 
-@pytest.mark.parametrize("address", ["$pathlib.Path(@data).parent", "a/b", "and/or", "1/2", "http://x/y"])
-def test_what_names_no_place_stays(address):
-    assert without_paths({"note": address}) == {"note": address}
+@pytest.mark.parametrize("words", ["a/b", "and/or", "1/2", "http://x/y", "CC BY 4.0: see https://x.org/a"])
+def test_what_names_no_place_stays(words):
+    assert without_paths({"licence": words}) == {"licence": words}

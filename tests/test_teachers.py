@@ -94,10 +94,10 @@ def test_a_committee_speaks_for_all_that_its_members_know(teachers, tmp_path):
 def test_a_committee_keeps_every_licence_and_tells_of_generated_data(teachers, tmp_path):
     own = load_model(package(tmp_path, "student", ["a", "b", "c"]))
     teachers[1].model.card = teachers[1].model.card.model_copy(
-        update={"licence": "CC-BY-NC-4.0", "generated_data": True}
+        update={"licence": ["CC-BY-NC-4.0"], "generated_data": True}
     )
     card = committee(own, teachers, LABELS).card
-    assert card.licence == f"{own.card.licence}; CC-BY-NC-4.0" and card.generated_data
+    assert card.licence == [*own.card.licence, "CC-BY-NC-4.0"] and card.generated_data
 
 
 def test_a_committee_does_not_sit_in_a_committee(teachers, tmp_path):

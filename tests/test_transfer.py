@@ -67,7 +67,7 @@ def test_a_teacher_with_another_network_and_input_size_can_teach(demo, tmp_path)
 def test_the_new_model_keeps_every_licence_and_tells_whose_network_bears_the_heads(demo, tmp_path):
     file, values = student_of(demo)
     teacher = load_model(Path(values["teachers"][0]))
-    card = teacher.card.model_copy(update={"licence": "CC BY-NC 4.0"})
+    card = teacher.card.model_copy(update={"licence": ["CC BY-NC 4.0"]})
     key = demo / "keys" / f"{card.site}.key"
     save_model(tmp_path / "p", teacher.network, card, signing_key=key)
     where = {"transfer_dir": str(tmp_path / "t"), "mlflow": f"sqlite:///{tmp_path}/m.db"}
@@ -77,7 +77,7 @@ def test_the_new_model_keeps_every_licence_and_tells_whose_network_bears_the_hea
     assert summary["method"]["started_from"] == teacher.card.site
     card = load_model(tmp_path / "t" / "model").card
     own = load_model(Path(values["output_dir"]) / "model").card
-    assert card.licence == f"{own.licence}; CC BY-NC 4.0" and card.site == values["site"]
+    assert card.licence == [*own.licence, "CC BY-NC 4.0"] and card.site == values["site"]
     assert card.network.own == 1 and card.network.body.network == teacher.card.network
 
 

@@ -74,7 +74,7 @@ class Stage:
         if not self.has("model"):
             return None
         folder = Path(self.value("model"))
-        model = load_model(folder, None if self.site.is_own(folder) else self.site.trust)
+        model = load_model(folder, self.site.trust)
         if self.command in ("query", "transfer"):
             self.site.require_classes(model.card.labels)
         return model

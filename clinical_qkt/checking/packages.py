@@ -135,7 +135,7 @@ def _answers(stage: Stage, met: set[int]) -> Iterator[Finding]:
     if not stage.site.answers:
         return
     try:
-        asked = load_query(stage.site.query_dir)
+        asked = load_query(stage.site.query_dir, stage.site.trust.own_alone)
     except QKTError as e:
         yield problem("own query", e)
         return

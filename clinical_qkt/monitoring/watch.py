@@ -117,7 +117,7 @@ def _model(site: Site, named: Path | None) -> Model:
         told = "holds no model" if named else "holds no model: there was no transfer yet"
         fix = "name the folder of the model in use with --model FOLDER"
         raise InputError(told, where=str(folder), fix=fix)
-    model = load_model(folder, None if site.is_own(folder) else site.trust)
+    model = load_model(folder, site.trust)
     verdict = _verdict(folder.parent / "summary.json")
     if verdict not in (None, "accepted"):
         print(f"warning: this model is in use, though its transfer says: {verdict}", file=sys.stderr)

@@ -103,6 +103,7 @@ def save_answer(
     agree: Callable[[Path, AnswerCard], None] | None = None,
 ) -> AnswerCard:
     """Write an answer package; see ``folder.write_package``.
+    query: Query | None = None,
 
     Args:
         given: the statistics, or of a private answer the whole numbers, whose count stands on the card; None
@@ -111,19 +112,27 @@ def save_answer(
     tensors: dict[str, Tensor] = {}
     for i, part in enumerate(given):
         if isinstance(part, Release):
+        query: that is answered: with it the finished package is read as the asker will read it.
             tensors[f"{i}.total"] = torch.tensor(part.total, dtype=torch.int64)
         elif part is not None:
             tensors[f"{i}.mean"] = part.mean.float()
             if part.covariance is not None:
                 tensors[f"{i}.covariance"] = part.covariance.float()
-    return write_package(folder, card, tensors, signing_key=signing_key, agree=agree)
+
+    def check(part: Path) -> None:
+        if query:
+            load_answer(part, query)
+        else:
+            Reading(part, AnswerCard).tensors({k: v.to("meta") for k, v in tensors.items()})
+
+    return write_package(folder, card, tensors, check=check, signing_key=signing_key, agree=agree)
 
 
 def load_answer(folder: str | Path, query: Query, trust: Trust | None = None) -> Answer:
     """Load an answer to one's own query after checking it from the outside in, see ``reading``.
 
     Args:
-        trust: whose signatures this site trusts; None: the answer is this site's own.
+        trust: whose packages this site takes; None: signatures are not looked at.
 
     Raises:
         PackageError: the package is refused; nothing of it is used.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from clinical_qkt import __version__
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.labels import DistinctClasses, LabelSpace
 from clinical_qkt.packages.committee import CommitteeSpec
 from clinical_qkt.packages.gaussian import GaussianSpec, kind_of_network
+from clinical_qkt.packages.licences import OWN, Licences
 from clinical_qkt.packages.multihead import MultiHeadSpec
 from clinical_qkt.packages.networks import NetworkSpec
 from clinical_qkt.packages.signing import PSEUDONYM as PSEUDONYM
@@ -76,13 +77,19 @@ class PackageCard(BaseModel):
         return self.model_dump(mode="json")
 
 
+_LICENCE: dict[str, tuple[type, str]] = {
+    "clinical-qkt/model/1": (str, "one text"),
+    "clinical-qkt/model/2": (list, "a list of texts"),
+}
+
+
 class Card(PackageCard):
     """What accompanies a model's weights."""
 
     TENSORS: ClassVar[str] = "model.safetensors"
 
-    format: Literal["clinical-qkt/model/1"] = "clinical-qkt/model/1"
-    """What kind of package it is, and the version of this schema."""
+    format: Literal["clinical-qkt/model/1", "clinical-qkt/model/2"] = "clinical-qkt/model/2"
+    """What kind of package it is, and the version of this schema. In the first ``licence`` is one text."""
     label_space: DistinctClasses = Field(min_length=1, max_length=1000)
     """The classes with their codes, one a row of the head, in its order."""
     network: AnyNetwork
@@ -101,10 +108,19 @@ class Card(PackageCard):
     """Coarse numbers of the training; null: not told."""
     privacy: PrivacyStatement = PrivacyStatement()
     """What the sender knows of how much the model tells about its patients."""
-    licence: str = Field(default="all rights reserved by the sending site", max_length=20_000)
-    """What the receiver may do with it."""
+    licence: Licences = [OWN]
+    """What the receiver may do with it: one text, or of a model that was made of several one for each;
+    together up to 100,000 characters."""
     intended_use: str = Field(default="research; not a medical device", max_length=1000)
     """What it is for."""
+
+    @field_validator("licence", mode="before")
+    @classmethod
+    def _as_its_format_has_it(cls, licence: Any, info: ValidationInfo) -> Any:
+        kind, told = _LICENCE[info.data.get("format", "clinical-qkt/model/2")]
+        if isinstance(licence, str | list) and not isinstance(licence, kind):
+            raise ValueError(f"a card of this format has {told}")
+        return licence
 
     @property
     def labels(self) -> LabelSpace:

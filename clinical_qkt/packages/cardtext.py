@@ -69,7 +69,7 @@ def problems(value: Any) -> list[str]:
             found += [f"{_shown(place)}: a key {told}" for key in part if (told := _of_key(key))]
         elif isinstance(part, list):
             parts = [(str(i), v) for i, v in enumerate(part)]
-        elif isinstance(part, str) and (told := _of_text(part, prose=place in _PROSE)):
+        elif isinstance(part, str) and (told := _of_text(part, prose=place.partition(".")[0] in _PROSE)):
             found.append(f"{_shown(place)}: {told}")
         elif isinstance(part, float) and not math.isfinite(part):
             found.append(f"{_shown(place)}: is not a finite number")

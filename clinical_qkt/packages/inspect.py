@@ -24,6 +24,7 @@ _WORDS = {
     "trusted": "signed with the key that this site trusts",
     "unsigned": "not signed: nobody vouches for it",
     "unknown key": "signed with a key that this site does not hold: nobody vouches for it",
+    "made here": "not asked for: this site made it, as its record tells",
     "not checked": "not checked",
 }
 
@@ -111,7 +112,9 @@ def leaves(value: Any, at: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, dict) and value:
         for key, v in value.items():
             yield from leaves(v, f"{at}.{key}" if at else key)
-    elif isinstance(value, list) and value and isinstance(value[0], dict):
+    elif isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        yield at, value[0]
+    elif isinstance(value, list) and value and isinstance(value[0], dict | str):
         for i, v in enumerate(value):
             yield from leaves(v, f"{at}.{i}")
     else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError
@@ -80,12 +81,15 @@ def save_query(
     *,
     signing_key: Path | None = None,
     agree: Callable[[Path, QueryCard], None] | None = None,
+    record: Iterable[Path] = (),
 ) -> QueryCard:
     """Write a query package; later stages and the head, on which no feature depends, leave as zeros."""
     bare = Extractor(extractor.spec, reshape_head(extractor.network, {}, 1))
     _blank_unused(bare.eval(), card.input)
     bare.center, bare.projection = extractor.center.float(), extractor.projection.float()
-    return write_package(folder, card, bare.state_dict(), signing_key=signing_key, agree=agree)
+    return write_package(
+        folder, card, bare.state_dict(), check=_read, signing_key=signing_key, agree=agree, record=record
+    )
 
 
 def _blank_unused(extractor: Extractor, given: InputContract) -> None:
@@ -106,17 +110,26 @@ def load_query(folder: str | Path, trust: Trust | None = None) -> Query:
     """Load a query package after checking it from the outside in, see ``reading``.
 
     Args:
-        trust: whose signatures this site trusts; None: the query is this site's own.
+        trust: whose packages this site takes; None: signatures are not looked at.
 
     Raises:
         PackageError: the package is refused; nothing of it is used.
     """
+    reading, extractor, state = _read(folder, trust)
+    assert reading.card is not None
+    filled(extractor, state).requires_grad_(False)
+    return Query(reading.card, extractor.double_map(), reading.digests[CARD], reading.bytes, reading.signed)
+
+
+def _read(
+    folder: str | Path, trust: Trust | None = None
+) -> tuple[Reading[QueryCard], Extractor, dict[str, Tensor]]:
+    """A package, its extractor on the "meta" device and its tensors."""
     reading = Reading(folder, QueryCard, trust)
     extractor = reading.build(_extractor)
     state = reading.tensors(extractor.state_dict() if extractor else None)
-    assert extractor is not None and reading.card is not None
-    filled(extractor, state).requires_grad_(False)
-    return Query(reading.card, extractor.double_map(), reading.digests[CARD], reading.bytes, reading.signed)
+    assert extractor is not None
+    return reading, extractor, state
 
 
 def _extractor(card: QueryCard) -> Extractor:

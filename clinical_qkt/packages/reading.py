@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from clinical_qkt.errors import InputError, PackageError
 from clinical_qkt.files import sha256
-from clinical_qkt.packages import cardtext, signing
 from clinical_qkt.packages.card import PackageCard
+from clinical_qkt.packages.card_file import MAX_CARD_BYTES, read_card
 from clinical_qkt.packages.folder import CARD, SUMS
-from clinical_qkt.packages.signing import SIGNATURE, BadSignature, Signed, Trust
+from clinical_qkt.packages.signing import SIGNATURE, Signed, Trust
 from clinical_qkt.packages.tables import read_header
+from clinical_qkt.packages.vouching import vouched
 
-MAX_BYTES = {CARD: 1_000_000, SUMS: 1_000, SIGNATURE: 20_000}
+MAX_BYTES = {CARD: MAX_CARD_BYTES, SUMS: 1_000, SIGNATURE: 20_000}
 MAX_TENSOR_BYTES = 4_000_000_000
 MOST_HASHED = 100_000_000
 """A larger file of tensors is read only if its table says what the card's network needs."""
@@ -56,7 +56,7 @@ class Reading(Generic[C]):
     Args:
         folder: the package.
         schema: its kind of card.
-        trust: whose signatures this site trusts; None: the package is this site's own.
+        trust: whose packages this site takes; None: signatures are not looked at.
 
     Attributes:
         card: None if it is wrong.
@@ -201,57 +201,22 @@ class Reading(Generic[C]):
     def _read_card(self) -> C | None:
         if CARD not in self.sizes:
             return None
-        try:
-            value = cardtext.parse((self.folder / CARD).read_bytes())
-        except ValueError as e:
-            self.problem(CARD, str(e))
-            return None
-        strange = cardtext.problems(value)
-        for what in strange:
+        card, found = read_card((self.folder / CARD).read_bytes(), self.schema)
+        for what in found:
             self.problem(CARD, what)
-        try:
-            card = self.schema.model_validate(value)
-        except ValidationError as e:
-            for p in e.errors(include_url=False, include_input=False):
-                at, message = ".".join(map(str, p["loc"])), p["msg"].removeprefix("Value error, ")
-                self.problem(CARD, f"{at}: {message}" if at else message)
-            return None
-        except InputError as e:
-            self.problem(CARD, e.problem)
-            return None
-        except Exception as e:  # a check that another site's values break refuses them all the same
-            self.problem(CARD, f"cannot be checked ({type(e).__name__})")
-            return None
-        if "format" not in card.model_fields_set:
-            self.problem(CARD, "format: Field required")
-        return None if strange else card
+        return card
 
     def _check_signature(self) -> Signed:
-        trust = self.trust
-        if trust is None:
+        if self.trust is None:
             return Signed()
         site = self.card.site if self.card else None
-        key = trust.keys.get(site) if site else None
-        if SIGNATURE not in self.sizes:
-            signed = Signed("unsigned")
-            if not trust.accept_untrusted or key:
-                self.problem("", "is not signed", SIGN_IT if key else UNSIGNED)
-            return signed
-        said = signing.read_fingerprint(self.folder)
-        if said is None:
-            self.problem(SIGNATURE, "is no signature", SIGN_IT)
-        if key is None:
-            if not trust.accept_untrusted and site:
-                self.problem(SIGNATURE, f"this site holds no key of '{site}'", UNKNOWN_KEY)
-            return Signed("unknown key", said)
-        if not self.orderly:  # refused already; and what else lies there may be endless
-            return Signed("unknown key", said)
-        try:
-            signing.check(self.folder, key, {CARD, self.schema.TENSORS, SUMS})
-        except BadSignature as e:
-            self.problem(SIGNATURE, str(e), CALL if "another key" in str(e) else None)
-            return Signed("unknown key", said)
-        return Signed("trusted", signing.fingerprint(key))
+        files = {CARD, self.schema.TENSORS, SUMS} if self.orderly else set()
+        signed, doubt = vouched(
+            self.folder, site, self.digests.get(CARD), files, self.trust, signed=SIGNATURE in self.sizes
+        )
+        if doubt:
+            self.problem(doubt.file, doubt.what, doubt.fix)
+        return signed
 
     def _read_header(self) -> dict[str, tuple[list[int], str]] | None:
         """Name, shape and type of each tensor, without the tensors."""
@@ -279,20 +244,6 @@ class Reading(Generic[C]):
                     name, f"tensor '{key}' has numbers of type {dtype}, {_DTYPES[wanted.dtype]} is needed"
                 )
         return len(self.problems) == before
-
-
-SIGN_IT = "ask the sending site to sign it (`clinical-qkt package sign`)"
-CALL = (
-    "do not use it; call the sending site and compare the key's fingerprint (`clinical-qkt keys fingerprint`)"
-)
-UNSIGNED = (
-    f"{SIGN_IT}; or, if you know by other means that it is theirs, say so in the site's YAML with "
-    "'untrusted_packages: accept'"
-)
-UNKNOWN_KEY = (
-    "get the sender's public key by another way than the package, compare the fingerprint, and name the file "
-    "under 'trusted_keys' in the site's YAML"
-)
 
 
 def _readable(path: Path) -> bool:

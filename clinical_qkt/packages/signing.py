@@ -1,4 +1,4 @@
-"""Keys and signatures: who vouches for a package.
+"""Signatures: who vouches for a package. The keys are in ``key_files``, whom a site trusts in ``trust``.
 
 Signatures are OpenSSF model signatures in key mode (library model-signing; a Sigstore bundle over the digests
 of all files, ECDSA on the curve P-256): made and checked offline. ``model_signing verify key`` checks one
@@ -8,141 +8,28 @@ without this software.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
-from clinical_qkt.errors import InputError, OutputError
+from clinical_qkt.packages.key_files import PASSPHRASE as PASSPHRASE
+from clinical_qkt.packages.key_files import PSEUDONYM as PSEUDONYM
+from clinical_qkt.packages.key_files import fingerprint as fingerprint
+from clinical_qkt.packages.key_files import given_passphrase
+from clinical_qkt.packages.key_files import new_key as new_key
+from clinical_qkt.packages.key_files import require_private_key as require_private_key
+from clinical_qkt.packages.trust import Signed as Signed
+from clinical_qkt.packages.trust import Trust as Trust
 
 SIGNATURE = "package.sig"
-PASSPHRASE = "CLINICAL_QKT_PASSPHRASE"
-"""The environment variable that opens an encrypted private key."""
-
-PSEUDONYM = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$"
-"""What a site may be called."""
-
-State = Literal["trusted", "unsigned", "unknown key", "not checked"]
-
-
-@dataclass(frozen=True)
-class Signed:
-    """What is known of a package's sender.
-
-    Attributes:
-        state: ``trusted``: signed with the key that this site holds of the sender. ``unsigned``, ``unknown
-            key``: nobody vouches for it; such a package is used only where the site says so. ``not checked``:
-            it is this site's own.
-        fingerprint: SHA-256 of the public key; None without one.
-    """
-
-    state: State = "not checked"
-    fingerprint: str | None = None
-
-    @property
-    def vouched(self) -> bool:
-        return self.state in ("trusted", "not checked")
-
-
-@dataclass(frozen=True)
-class Trust:
-    """Whom a site trusts.
-
-    Attributes:
-        keys: files with the public keys of other sites, by their pseudonyms.
-        accept_untrusted: take packages for which nobody vouches. A wrong signature is refused all the same.
-    """
-
-    keys: Mapping[str, Path] = field(default_factory=dict)
-    accept_untrusted: bool = False
 
 
 class BadSignature(Exception):
     """A signature is there and does not hold; the message says why."""
-
-
-def new_key(name: str, folder: Path, passphrase: str | None = None) -> tuple[Path, Path, str]:
-    """Make a pair of keys, ``NAME.key`` to keep and ``NAME.pub`` to give away.
-
-    Args:
-        passphrase: encrypts the private key.
-
-    Returns:
-        Both files, and the fingerprint of the public key.
-
-    Raises:
-        InputError: no site can have that name.
-        OutputError: one of the files is there already.
-    """
-    if not re.fullmatch(PSEUDONYM, name):
-        raise InputError(
-            f"'{name}' cannot be a site's name", where="NAME", fix="use up to 64 letters, digits and _ . -"
-        )
-    private, public = folder / f"{name}.key", folder / f"{name}.pub"
-    taken = next((p for p in (private, public) if p.exists()), None)
-    if taken:
-        raise OutputError(
-            "is there already, and a key that is lost cannot be made again",
-            where=str(taken),
-            fix="name another folder with --out, or move the old keys away",
-        )
-    key = ec.generate_private_key(ec.SECP256R1())
-    lock: Any = serialization.NoEncryption()
-    if passphrase:
-        lock = serialization.BestAvailableEncryption(passphrase.encode())
-    secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Nobody else may read it, not even for a moment: the mode first, then the secret.
-        private.touch(mode=0o600, exist_ok=False)
-        private.write_bytes(secret)
-        public.write_bytes(_pem(key.public_key()))
-    except OSError as e:
-        raise OutputError(
-            f"cannot be written ({e.strerror})", where=str(folder), fix="name a folder that you may write to"
-        ) from None
-    return private, public, fingerprint(public)
-
-
-def fingerprint(public_key: Path, where: str = "") -> str:
-    """SHA-256 of a public key, as hexadecimal digits, to be compared by telephone.
-
-    Raises:
-        InputError: the file holds no public key that can be used.
-    """
-    return hashlib.sha256(_pem(_public_key(public_key, where or str(public_key)))).hexdigest()
-
-
-def require_private_key(path: Path) -> None:
-    """Try a private key before any work is done for which it will be needed.
-
-    Raises:
-        InputError: it cannot be read, opened or used.
-    """
-    where = f"signing_key: {path}"
-    try:
-        key = serialization.load_pem_private_key(path.read_bytes(), _passphrase())
-    except OSError as e:
-        raise InputError(f"cannot be read ({e.strerror})", where=where, fix=_NEW) from None
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise InputError(
-            "is no private key, or is encrypted and the passphrase does not fit",
-            where=where,
-            fix=f"give the file NAME.key; put the passphrase of an encrypted one into {PASSPHRASE}",
-        ) from None
-    if not (isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name == "secp256r1"):
-        raise InputError("is not a key on the curve P-256", where=where, fix=_NEW)
 
 
 def sign(folder: Path, private_key: Path) -> None:
@@ -154,7 +41,7 @@ def sign(folder: Path, private_key: Path) -> None:
     require_private_key(private_key)
     folder = folder.resolve()
     signing, _ = _library()
-    config = signing.Config().use_elliptic_key_signer(private_key=private_key, password=_passphrase())
+    config = signing.Config().use_elliptic_key_signer(private_key=private_key, password=given_passphrase())
     # The signature holds the folder's name, and that may tell something: it is signed under another.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".signing.") as aside:
         named = Path(aside) / "package"
@@ -201,38 +88,12 @@ def read_fingerprint(folder: Path) -> str | None:
     return hint if isinstance(hint, str) and len(hint) == 64 and hint.isalnum() and hint.isascii() else None
 
 
-_NEW = "make one with `clinical-qkt keys new NAME`"
-
-
 def _linked(source: str, to: str) -> None:
     """A second name for a file, or a copy where the file system has no such thing."""
     try:
         os.link(source, to)
     except OSError:
         shutil.copyfile(source, to)
-
-
-def _passphrase() -> Any:
-    given = os.environ.get(PASSPHRASE)
-    return given.encode() if given else None
-
-
-def _pem(key: Any) -> bytes:
-    form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return bytes(key.public_bytes(serialization.Encoding.PEM, form))
-
-
-def _public_key(path: Path, where: str) -> ec.EllipticCurvePublicKey:
-    fix = "give the file NAME.pub that the other site made with `clinical-qkt keys new`"
-    try:
-        key = serialization.load_pem_public_key(path.read_bytes())
-    except OSError as e:
-        raise InputError(f"cannot be read ({e.strerror})", where=where, fix=fix) from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise InputError("is no public key", where=where, fix=fix) from None
-    if not (isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == "secp256r1"):
-        raise InputError("is not a key on the curve P-256", where=where, fix=fix)
-    return key
 
 
 @cache

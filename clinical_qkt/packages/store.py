@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -39,10 +39,14 @@ def save_model(
     *,
     signing_key: Path | None = None,
     agree: Callable[[Path, Card], None] | None = None,
+    record: Iterable[Path] = (),
 ) -> Card:
     """Write a model folder, in the precision that the card says; see ``folder.write_package``."""
+    card = card.model_copy(update={name: Card.model_fields[name].default for name in ("format", "software")})
     state = stored(network.state_dict(), card.precision)
-    return write_package(folder, card, state, signing_key=signing_key, agree=agree)
+    return write_package(
+        folder, card, state, check=_read, signing_key=signing_key, agree=agree, record=record
+    )
 
 
 def stored(state: Mapping[str, Tensor], precision: Precision) -> dict[str, Tensor]:
@@ -78,17 +82,26 @@ def load_model(folder: str | Path, trust: Trust | None = None) -> Model:
     """Load a model after checking it from the outside in, see ``reading``.
 
     Args:
-        trust: whose signatures this site trusts; None: the model is this site's own.
+        trust: whose packages this site takes; None: signatures are not looked at.
 
     Raises:
         PackageError: the package is refused; nothing of it is used.
     """
+    reading, network, state = _read(folder, trust)
+    assert reading.card is not None
+    return Model(filled(network, state), reading.card, Path(folder), reading.bytes, reading.signed)
+
+
+def _read(
+    folder: str | Path, trust: Trust | None = None
+) -> tuple[Reading[Card], nn.Module, dict[str, Tensor]]:
+    """A package, its network on the "meta" device and its tensors."""
     reading = Reading(folder, Card, trust)
     network = reading.build(_network)
     precision = reading.card.precision if reading.card else "float32"
     state = reading.tensors(stored(network.state_dict(), precision) if network else None)
-    assert network is not None and reading.card is not None
-    return Model(filled(network, state), reading.card, Path(folder), reading.bytes, reading.signed)
+    assert network is not None
+    return reading, network, state
 
 
 def filled(network: nn.Module, state: dict[str, Tensor]) -> nn.Module:

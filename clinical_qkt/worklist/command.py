@@ -87,7 +87,7 @@ def load(site: Site, folder: Path | None) -> Model:
     if not is_model(at):
         fix = "run `transfer` first, or name a model's folder with --model FOLDER"
         raise InputError("there is no model", where="--model" if folder else "transfer_dir: model", fix=fix)
-    return load_model(at, None if site.is_own(at) else site.trust)
+    return load_model(at, site.trust)
 
 
 def _stage(site: Path, images: Path, bundle: str | None) -> Stage:

@@ -16,6 +16,7 @@ from PIL import Image
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.monitoring.check import Changed, Check, Counted
 from clinical_qkt.monitoring.drift import Seen
+from clinical_qkt.packages import made_here
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import save_model
@@ -59,7 +60,7 @@ def hospital(tmp_path_factory) -> Path:
     card = Card(
         site="us", task="t", label_space=list(KINDS), network=spec, head=find_head(network), input=given
     )  # fmt: skip
-    save_model(root / "transfer" / "model", network, card)
+    save_model(root / "transfer" / "model", network, card, record=[root / "own" / made_here.FILE])
     values = {
         "site": "us", "data": str(root / "data.json"), "classes": list(KINDS),
         "output_dir": str(root / "own"), "transfer_dir": str(root / "transfer"),

@@ -963,7 +963,7 @@ def a_field_too_much(p: Package) -> None:
 @kind(sealed=True)
 def a_card_of_another_format(p: Package) -> None:
     card = p.card()
-    names = ["model/1", "query/1", "answer/1", "model/2", "Model/1", "model/1 ", "../model/1", ""]
+    names = ["model/1", "query/1", "answer/1", "model/2", "model/3", "Model/1", "model/1 ", "../model/1", ""]
     formats = [f"clinical-qkt/{n}" for n in names] + [None, 1, ["clinical-qkt/model/1"], p.payload]
     card["format"] = p.rng.choice([f for f in formats if f != card["format"]])
     p.write_card(card)

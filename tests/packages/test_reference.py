@@ -135,7 +135,7 @@ def test_a_card_that_this_software_writes_fits_its_schema(what):
         (("label_space", 0, "name"), ""),
         (("recall",), {"a": 1.5}),
         (("weights_sha256",), "xyz"),
-        (("format",), "clinical-qkt/model/2"),
+        (("format",), "clinical-qkt/model/3"),
         (("created",), None),
     ],
 )
