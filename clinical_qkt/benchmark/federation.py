@@ -217,7 +217,7 @@ class Federation:
                 head=find_head(network),
                 input=contract,
                 generated_data=self.source.generated,
-                licence="for this benchmark only",
+                licence=["for this benchmark only"],
             )
             save_model(folder, network, card)
         return load_model(folder)
