@@ -67,7 +67,7 @@ def attack_student_of_answers(
     case = federation.case(ask)
     settings = comparison.settings(transfer)[1]
     question = asked(case, settings.depths)
-    those = candidates(federation, ask, case, question)
+    those = candidates(federation, ask, case, question, settings)
     images = [item for known in those for item in known.images]
     labels = labels_of(images).numpy()
     try:
@@ -106,9 +106,7 @@ def attack_answers(
     settings = comparison.settings(method)[1]
     question = asked(case, settings.depths)
     records = []
-    for known in candidates(federation, ask, case, question):
-        if settings.kind != "private_mean" and known.members.sum() < settings.minimum_patients:
-            continue
+    for known in candidates(federation, ask, case, question, settings):
         about = {
             "of": f"answers ({method})",
             "target": f"{known.site} answers {federation.names[ask.student]}",
@@ -120,11 +118,14 @@ def attack_answers(
     return records
 
 
-def candidates(federation: AttackedFederation, ask: Ask, case: Case, question: Asked) -> list[Candidates]:
-    """Of every site that has a queried class, with as many others of it."""
+def candidates(
+    federation: AttackedFederation, ask: Ask, case: Case, question: Asked, settings: AskedSettings
+) -> list[Candidates]:
+    """Of every site that answers for a queried class, with as many others of it."""
     found = []
+    least = 1 if settings.kind == "private_mean" else settings.minimum_patients
     for q, (c, answered) in enumerate(zip(ask.classes, question.sites, strict=True)):
-        for name in answered:
+        for name in (site for site, seen in answered.items() if len(seen) >= least):
             images, members = federation.candidates(federation.names.index(name), c, case)
             features = features_of(question.extractor, images, case.device)
             found.append(Candidates(name, q, images, features, members))

@@ -14,10 +14,11 @@ from clinical_qkt.benchmark.privacy import Run
 from clinical_qkt.benchmark.privacy_attacks import Record
 from clinical_qkt.benchmark.privacy_config import PrivacyConfig, read_privacy_config
 from clinical_qkt.errors import InputError
-from clinical_qkt.methods.asked import asked
+from clinical_qkt.methods.asked import AskedSettings, asked
 
 SITES = {"sites": 3, "classes_per_site": [3], "max_epochs": 1, "max_per_class": 20}
 DISTIL = {"method": "qkt", "variant": "distil", "ask": "relevant", "start_from": "teacher", "max_epochs": 1}
+PRIVATE = AskedSettings(kind="private_mean")
 ON_MODELS = ("likelihood_ratio", "pairwise_ratio", "loss_threshold")
 CONFIG = {
     "name": "squares",
@@ -135,18 +136,20 @@ def test_an_answer_is_attacked_with_the_very_features_that_it_was_made_of(plain)
     ask = plain.queries(1)[0]
     case = plain.case(ask)
     question = asked(case, None)
-    those = privacy_answers.candidates(plain, ask, case, question)
+    those = privacy_answers.candidates(plain, ask, case, question, PRIVATE)
     assert {known.site for known in those} == set(question.sites[0])
     for known in those:
         assert torch.equal(known.features[known.members], question.sites[0][known.site])
         assert known.members.sum() == (~known.members).sum()
+    few = AskedSettings(minimum_patients=1 + max(len(seen) for seen in question.sites[0].values()))
+    assert privacy_answers.candidates(plain, ask, case, question, few) == []  # who does not answer
 
 
 def test_a_shadow_student_is_made_of_other_answers_and_other_noise(plain):
     ask = plain.queries(1)[0]
     case = plain.case(ask)
     question = asked(case, None)
-    those = privacy_answers.candidates(plain, ask, case, question)
+    those = privacy_answers.candidates(plain, ask, case, question, PRIVATE)
     mine = np.concatenate([~known.members for known in those])
     student = privacy_answers._answered(case, question, those, mine, 0)
     answered = asked(student, None)
