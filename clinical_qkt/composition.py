@@ -18,7 +18,7 @@ from clinical_qkt.terms import Unit
 
 
 class Incomparable(Exception):
-    """Answers that protect an image cannot be counted for a patient: it is not known how many a patient has."""
+    """Answers that hide an image cannot be counted for a patient: it is not known how many a patient has."""
 
 
 @dataclass(frozen=True)

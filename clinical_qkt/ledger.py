@@ -247,12 +247,13 @@ class Ledger:
         if not self.is_begun():
             raise InputError("is no ledger that was begun", where=str(self.path), fix=ledger_file.BEGIN)
         with ledger_change(self.path) as db:
-            ledger = ledger_file.identity(db)
+            ledger, last = ledger_file.identity(db), ledger_file.last(db)
             held = ledger_file.digests(ledger_file.counted(db))
-            ledger_second.require_newest(ledger, held, self.path)
+            known = ledger_second.require_newest(ledger, held, self.path)
             yield db
-            held = ledger_file.digests(ledger_file.counted(db))
-        ledger_second.follow(ledger, held, self.path)
+            held |= ledger_file.digests(ledger_file.counted(db, last))
+        new = {digest: line for digest, line in held.items() if digest not in known}
+        ledger_second.follow(ledger, new, self.path)
 
 
 def _exact_refusal(

@@ -140,10 +140,19 @@ def insert(db: sqlite3.Connection, row: Mapping[str, Any]) -> None:
     db.execute(f"INSERT INTO answers ({', '.join(COLUMNS)}) VALUES ({marks})", given)
 
 
-def counted(db: sqlite3.Connection) -> list[dict[str, Any]]:
-    """All lines that decide what may still be told, in their order, without their ids."""
-    rows = db.execute(f"SELECT {', '.join(COLUMNS)} FROM answers WHERE {COUNTED} ORDER BY id")
-    return [dict(row) for row in rows]
+def counted(db: sqlite3.Connection, after: int = 0) -> list[dict[str, Any]]:
+    """The lines that decide what may still be told, in their order, without their ids.
+
+    Args:
+        after: an id; lines that came later.
+    """
+    wanted = f"SELECT {', '.join(COLUMNS)} FROM answers WHERE {COUNTED} AND id > ? ORDER BY id"
+    return [dict(row) for row in db.execute(wanted, (after,))]
+
+
+def last(db: sqlite3.Connection) -> int:
+    """The id of the last line."""
+    return int(db.execute("SELECT COALESCE(MAX(id), 0) FROM answers").fetchone()[0])
 
 
 def as_text(row: Mapping[str, Any]) -> str:
@@ -165,7 +174,7 @@ def by_digest(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]
 
 def digests(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Lines as JSON, by their digests."""
-    return {digest: as_text(row) for digest, row in by_digest(rows).items()}
+    return {digest_of(text): text for text in map(as_text, rows)}
 
 
 def now() -> str:

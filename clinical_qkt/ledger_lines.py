@@ -106,8 +106,8 @@ def spent_in(db: sqlite3.Connection) -> list[Spent]:
 def masks_told(db: sqlite3.Connection, site: str) -> dict[str, dict[tuple[bool, float], bool]]:
     """What was told of each class of a site's mask."""
     before: dict[str, dict[tuple[bool, float], bool]] = {}
-    for line in ledger_file.counted(db):
-        if line["kind"] == MASK and line["site"] == site:
-            told = json.loads(line["release"])
-            before.setdefault(line["class"], {})[(told["known"], line["epsilon"])] = told["told"]
+    wanted = "SELECT class, epsilon, release FROM answers WHERE kind = ? AND site = ?"
+    for line in db.execute(wanted, (MASK, site)):
+        told = json.loads(line["release"])
+        before.setdefault(line["class"], {})[(told["known"], line["epsilon"])] = told["told"]
     return before

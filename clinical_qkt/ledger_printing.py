@@ -48,8 +48,8 @@ def spent_lines(ledger: Ledger, delta: float) -> list[str]:
     ]
     if len(spent) > 1:
         told.append(
-            "These do not add up: what hides an image hides a patient less, the more images of a class show the "
-            "patient. See 'images_per_patient' in docs/reference/site-yaml.md."
+            "These do not add up: what hides an image hides a patient less, the more images of a class the "
+            "patient has. See 'images_per_patient' in docs/reference/site-yaml.md."
         )
     return told
 

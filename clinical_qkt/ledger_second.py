@@ -74,17 +74,20 @@ def note(site: str, images: Collection[str], ledger: str, where: Path) -> None:
         db.executemany("INSERT OR IGNORE INTO images VALUES (?, ?)", [(i, ledger) for i in salted])
 
 
-def require_newest(ledger: str, held: Mapping[str, str], where: Path) -> None:
+def require_newest(ledger: str, held: Collection[str], where: Path) -> frozenset[str]:
     """Refuse a ledger that lacks lines which it once had: an older copy was put in its place.
 
+    Gives the digests of the lines that are known here.
+
     Args:
-        held: its lines that count, by their digests.
+        held: digests of its lines that count.
 
     Raises:
         OutputError: how many are missing.
     """
     with _second() as db:
-        known = {row["digest"] for row in db.execute("SELECT digest FROM lines WHERE ledger = ?", (ledger,))}
+        rows = db.execute("SELECT digest FROM lines WHERE ledger = ?", (ledger,))
+        known = frozenset(row["digest"] for row in rows)
     missing = len(known - set(held))
     if missing:
         lines = "a line is" if missing == 1 else f"{missing} lines are"
@@ -93,13 +96,14 @@ def require_newest(ledger: str, held: Mapping[str, str], where: Path) -> None:
             where=str(where),
             fix=f"restore the newer file; if it is lost, `{MEND}` puts the missing lines in",
         )
+    return known
 
 
-def follow(ledger: str, held: Mapping[str, str], where: Path) -> None:
-    """Count a ledger's lines here, too, once they are written down there."""
+def follow(ledger: str, new: Mapping[str, str], where: Path) -> None:
+    """Count lines here, too, by their digests, once a ledger holds them."""
     with _second() as db:
         db.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?)", (ledger, str(where.absolute())))
-        lines = [(ledger, digest, line) for digest, line in held.items()]
+        lines = [(ledger, digest, line) for digest, line in new.items()]
         db.executemany("INSERT OR IGNORE INTO lines VALUES (?, ?, ?)", lines)
 
 

@@ -13,10 +13,6 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-STATES = tempfile.mkdtemp(prefix="clinical-qkt-state-")
-"""What outlives a results folder goes there, never into the home of whoever runs the tests."""
-os.environ["CLINICAL_QKT_STATE"] = f"{STATES}/session"
-atexit.register(shutil.rmtree, STATES, ignore_errors=True)
 
 import empty_database as empty_database
 import numpy as np
@@ -31,6 +27,10 @@ from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.folder import CARD, SUMS
 from clinical_qkt.packages.signing import sign
 
+STATES = tempfile.mkdtemp(prefix="clinical-qkt-state-")
+"""What outlives a results folder goes there, never into the home of whoever runs the tests."""
+os.environ["CLINICAL_QKT_STATE"] = f"{STATES}/session"
+atexit.register(shutil.rmtree, STATES, ignore_errors=True)
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "bundles" / "blood_cell_classification" / "configs"
 COLOURS = {
