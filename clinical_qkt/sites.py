@@ -23,7 +23,7 @@ from clinical_qkt.refusals import Origin, refused
 from clinical_qkt.siteyaml import read_yaml
 from clinical_qkt.values import Number, Strict
 
-S = TypeVar("S", bound="SiteTrust")
+S = TypeVar("S", bound=Strict)
 FIX = "the site's YAML, see docs/reference/site-yaml.md"
 _SERVERS = ("http://", "https://", "databricks")
 
@@ -122,8 +122,9 @@ class Site(SiteLabels):
     """Where `transfer` writes."""
     policy: Policy = Field(default=Policy(), json_schema_extra=_shown("private means alone"))
     """Which answers the site gives to others' queries."""
-    ledger: Path = Field(json_schema_extra=_shown("`<output_dir>/ledger.db`"))
-    """The file that keeps which packages left, what was answered, and the privacy budget."""
+    ledger: Path = Field(json_schema_extra=_shown("one of the pseudonym's own, in the user's state folder"))
+    """The file that keeps which packages left, what was answered, and the privacy budget. It belongs to the
+    patients, not to a results folder: name it only where several people or computers share it."""
     signing_key: Path | None = Field(default=None, json_schema_extra=_shown("not signed"))
     """The site's private key, from `clinical-qkt keys new`: every package that leaves is signed with it."""
     licence: str = Field(default="all rights reserved by the sending site", max_length=200)

@@ -20,10 +20,11 @@ from clinical_qkt.evidence.gated import write_gate
 from clinical_qkt.evidence.parts import Gate
 from clinical_qkt.files import drop_unfinished
 from clinical_qkt.labels import LabelSpace
+from clinical_qkt.ledger import Ledger
 from clinical_qkt.packages.card import Card, KnowledgeMask, Precision
-from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.card_file import card_text
 from clinical_qkt.packages.licences import joined
+from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.signing import require_private_key
 from clinical_qkt.packages.statement import DifferentialPrivacy, PrivacyStatement, TrainingSummary, coarse
 from clinical_qkt.packages.store import Model, in_precision, save_model
@@ -87,7 +88,6 @@ def finish_transfer(
         start: what the network was before anything was trained.
         task: the site's own; what a teacher calls it is the teacher's.
         gate: when it says 'none of these', see ``evidence.gated``.
-    """
 
     Raises:
         InputError: nobody could read the model, see ``packages.folder``.
@@ -107,7 +107,7 @@ def require_card(
 
     Raises:
         InputError: it is too large, for instance with what teachers wrote on theirs.
-    about: dict[str, Any] = {
+    """
     card_text(_gained(site, labels, data, network, start, task))
 
 
@@ -115,6 +115,7 @@ def _gained(
     site: Site, labels: LabelSpace, data: CheckedData, network: nn.Module, start: Model, task: str
 ) -> Card:
     """The card of the new model, but for the digest of its weights."""
+    about: dict[str, Any] = {
         "site": site.site,
         "task": task,
         "label_space": labels.plain,
@@ -186,7 +187,6 @@ def share(
     return card
 
 
-def _published_mask(site: Site, model: Model, device: torch.device) -> KnowledgeMask | None:
 def _licence(site: Site, card: Card) -> list[str]:
     """The site's own licence; of a model that others' are in, theirs as well."""
     if card.training is not None:  # trained here, from nothing
@@ -194,10 +194,12 @@ def _licence(site: Site, card: Card) -> list[str]:
     return joined([(site.site, [site.licence]), (card.site, card.licence)])
 
 
+def _published_mask(site: Site, model: Model, device: torch.device) -> KnowledgeMask | None:
     """What the card tells of the noise probes; None unless the site publishes it."""
     if not site.publish_mask:
         return None
     teacher = Teacher(model, {})
     probe(teacher, seed=site.seed, device=device)
     scores = dict(zip(model.card.labels.names, map(float, teacher.scores.numpy().round(4)), strict=True))
-    return masks.published(scores, site.mask_epsilon, site.output_dir / "mask.json")
+    earlier = site.output_dir / "mask.json"
+    return masks.published(scores, site.mask_epsilon, Ledger(site.ledger), site.site, earlier)

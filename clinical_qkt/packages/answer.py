@@ -22,6 +22,10 @@ from clinical_qkt.statistics import ClassStatistics, Kind, PrivateSum
 from clinical_qkt.terms import Unit as Unit
 
 
+FEW = 10
+"""What a number of images that is not told, as it is below 20, counts as when answers are pooled."""
+
+
 class ClassAnswer(BaseModel):
     """What a site says of one queried class."""
 
@@ -34,7 +38,7 @@ class ClassAnswer(BaseModel):
     kind: Kind | None = None
     """What the tensors hold; null if there is no answer."""
     count: int | None = Field(default=None, ge=1, le=10**9)
-    """Images of an exact answer, rounded to tens."""
+    """Images of an exact answer, rounded down to tens; null for fewer than 20, and where there is none."""
     noised_count: int | None = Field(default=None, ge=-(10**12), le=10**12)
     """Patients of a private answer in 256ths, noised; may be negative."""
     epsilon: float | None = Field(default=None, gt=0)
@@ -53,8 +57,8 @@ class ClassAnswer(BaseModel):
             raise ValueError("noised_count, epsilon, delta, unit: a private answer has them all")
         if self.kind != "private_mean" and private != [None] * 4:
             raise ValueError("noised_count, epsilon, delta, unit: only a private answer has them")
-        if (self.count is None) != (self.kind in (None, "private_mean")):
-            raise ValueError("count: an exact answer has one, another none")
+        if self.count is not None and self.kind in (None, "private_mean"):
+            raise ValueError("count: only an exact answer has one")
         return self
 
     @property
@@ -99,20 +103,20 @@ def save_answer(
     card: AnswerCard,
     given: Sequence[ClassStatistics | Release | None],
     *,
+    query: Query | None = None,
     signing_key: Path | None = None,
     agree: Callable[[Path, AnswerCard], None] | None = None,
 ) -> AnswerCard:
     """Write an answer package; see ``folder.write_package``.
-    query: Query | None = None,
 
     Args:
         given: the statistics, or of a private answer the whole numbers, whose count stands on the card; None
             where the card declines.
+        query: that is answered: with it the finished package is read as the asker will read it.
     """
     tensors: dict[str, Tensor] = {}
     for i, part in enumerate(given):
         if isinstance(part, Release):
-        query: that is answered: with it the finished package is read as the asker will read it.
             tensors[f"{i}.total"] = torch.tensor(part.total, dtype=torch.int64)
         elif part is not None:
             tensors[f"{i}.mean"] = part.mean.float()
@@ -148,13 +152,13 @@ def load_answer(folder: str | Path, query: Query, trust: Trust | None = None) ->
     for i, told in enumerate(reading.card.answers):
         if told.kind == "private_mean":
             given[i] = _private(told, tensors[f"{i}.total"], query.card.radius)
-        elif told.kind and told.count:
+        elif told.kind:
             spread = tensors.get(f"{i}.covariance")
             if spread is not None:
                 spread, doubt = _symmetric(spread.double())
                 if doubt:
                     reading.problem(AnswerCard.TENSORS, f"tensor '{i}.covariance' {doubt}")
-            given[i] = ClassStatistics(told.count, tensors[f"{i}.mean"].double(), spread)
+            given[i] = ClassStatistics(told.count or FEW, tensors[f"{i}.mean"].double(), spread)
     reading.refuse_if_wrong()
     return Answer(reading.card, given, reading.bytes, reading.signed)
 
