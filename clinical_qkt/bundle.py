@@ -11,7 +11,7 @@ import torch
 from ignite.metrics import EpochMetric
 from torch import nn
 
-from clinical_qkt import asking, endings, keys, metrics, sections, stages
+from clinical_qkt import asking, batches, endings, keys, metrics, sections, stages
 from clinical_qkt.answering import Answering
 from clinical_qkt.audit.own import audit_of
 from clinical_qkt.consent import Leaving
@@ -30,6 +30,8 @@ from clinical_qkt.files import fingerprint, require_writable, sha256
 from clinical_qkt.handlers import EvaluationWriter
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.ledger import Ledger
+from clinical_qkt.ledger_beginning import require_begun
+from clinical_qkt.ledger_places import ledger_of as place_of_ledger
 from clinical_qkt.made_for import MadeFor, require_made_for
 from clinical_qkt.packages import networks, store
 from clinical_qkt.packages import query as query_package
@@ -38,9 +40,9 @@ from clinical_qkt.packages.query import Query
 from clinical_qkt.packages.statement import DifferentialPrivacy
 from clinical_qkt.phases import TransferSettings
 from clinical_qkt.predictions import PredictionWriter
+from clinical_qkt.provenance import without_paths
 from clinical_qkt.running import NOW, launched, plain_errors, running_workflow
 from clinical_qkt.running import check as check
-from clinical_qkt.provenance import without_paths
 from clinical_qkt.running import launch as launch
 from clinical_qkt.running import run as run
 from clinical_qkt.sites import Site
@@ -66,6 +68,12 @@ def claim(path: str | Path, overwrite: bool) -> Path:
         )
     require_writable(path.parent)
     return path
+
+
+@plain_errors
+def ledger_of(site: str) -> str:
+    """The ledger of a site whose YAML names none; see ``ledger_places``."""
+    return str(place_of_ledger(site))
 
 
 @plain_errors
@@ -128,6 +136,24 @@ def network_spec(architecture: str, given: InputContract) -> networks.NetworkSpe
 
 
 @plain_errors
+def at_once(network: nn.Module, given: InputContract, device: torch.device) -> int:
+    """How many images a network is given at once; see ``batches``."""
+    return batches.images_at_once(network, (given.channels, *given.spatial_size), device)
+
+
+@plain_errors
+def trainable(batch_size: int, network: nn.Module, given: InputContract, device: torch.device) -> int:
+    """The same batch size, once it is known that a training on so many images fits into memory."""
+    batches.require_trainable(network, (given.channels, *given.spatial_size), batch_size, device)
+    return batch_size
+
+
+def kept(items: Sequence[Any], given: InputContract) -> int:
+    """How many of a section's images stay in memory once they are prepared; see ``batches``."""
+    return batches.kept(len(items), (given.channels, *given.spatial_size))
+
+
+@plain_errors
 def load_model(folder: str | Path, site: Site) -> store.Model:
     """A model folder, verified; see ``packages.store``. A site's own are those that its record holds."""
     if not Path(folder).is_dir():
@@ -187,11 +213,15 @@ def share(
     """Write the teacher package, once somebody agreed.
 
     Args:
-        leaving: ``to`` and ``yes``, see ``consent.Leaving``.
+        leaving: ``to`` and ``yes``, see ``consent.Leaving``; and ``new_ledger``.
         shadow_models: of an audit; None for no audit.
         precision: of the weights: ``float32``, or ``float16`` for half the bytes.
     """
+    leaving = dict(leaving)
+    new = keys.switch("new_ledger", leaving.pop("new_ledger", False))
     agree = _leaving(site, site.package_dir, **leaving)
+    if new or (site.publish_mask and site.mask_epsilon is not None):
+        require_begun(site, agree.ledger, new=new, yes=agree.yes)
     audit = None
     if shadow_models is not None:
         audit = audit_of(site, loaded, data, augment, shadow_models, unfinished(site, "audit"))
@@ -237,10 +267,11 @@ def answer(
     read: list[Any],
     device: torch.device,
     yes: bool,
+    new_ledger: bool = False,
 ) -> None:
     """Answer a query with statistics, by the site's policy; see ``answering``."""
-    agreed = keys.switch("yes", yes)
-    card = Answering(site, asked, data, prepared, read, device, agreed).run(Path(folder))
+    agreed, new = keys.switch("yes", yes), keys.switch("new_ledger", new_ledger)
+    card = Answering(site, asked, data, prepared, read, device, agreed, new).run(Path(folder))
     if not NOW.embedded:
         endings.answered(site, Path(folder), card, asked.card.site)
 

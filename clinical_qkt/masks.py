@@ -11,94 +11,29 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from clinical_qkt.batches import images_at_once
 from clinical_qkt.errors import InputError
-from clinical_qkt.files import write_json
+from clinical_qkt.gradual import chance
+from clinical_qkt.ledger import Ledger
+from clinical_qkt.ledger_lines import MaskLine, Told
 from clinical_qkt.packages.card import KnowledgeMask
-
-SCALES = (1, 2, 4, 8)
-"""By what factor a coarse random grid is enlarged to the input size."""
-
-SHAPES = 3
-"""The most discs, or balls, in a probe of shapes."""
+from clinical_qkt.probes import COPIES, probes
 
 THRESHOLD = 0.1
 """The least score of a class that counts as known, for the statistic ``peak``."""
 
+AT_ONCE = 128
+"""Probes, at most."""
+
 Statistic = Literal["peak", "mean"]
-
-
-def multiscale_noise(
-    count: int,
-    channels: int,
-    spatial_size: Sequence[int],
-    low: float,
-    high: float,
-    generator: torch.Generator,
-) -> Tensor:
-    """Noise images at several spatial scales, with a random gain and offset per image and channel.
-
-    Args:
-        count: number of images; they are dealt over ``SCALES`` in turn.
-        channels: channels of the network's input.
-        spatial_size: 2 or 3 sizes in pixels or voxels.
-        low, high: the declared range of the network's input.
-        generator: the source of randomness, so that a probe can be repeated.
-
-    Returns:
-        ``(count, channels, *spatial_size)`` within ``[low, high]``.
-    """
-    middle, half = (low + high) / 2, (high - low) / 2
-    images = torch.empty(count, channels, *spatial_size)
-    mode = "bilinear" if len(spatial_size) == 2 else "trilinear"
-    one = (1,) * len(spatial_size)
-    for k, scale in enumerate(SCALES):
-        mine = images[k :: len(SCALES)]
-        grid = [max(1, -(-s // scale)) for s in spatial_size]
-        noise = torch.randn(len(mine), channels, *grid, generator=generator)
-        if scale > 1:
-            noise = F.interpolate(noise, size=tuple(spatial_size), mode=mode, align_corners=False)
-        gain = torch.rand(len(mine), channels, *one, generator=generator)
-        offset = torch.rand(len(mine), channels, *one, generator=generator) * 2 - 1
-        images[k :: len(SCALES)] = middle + half * (noise * gain + offset)
-    return images.clamp_(low, high)
-
-
-def random_shapes(
-    count: int,
-    channels: int,
-    spatial_size: Sequence[int],
-    low: float,
-    high: float,
-    generator: torch.Generator,
-) -> Tensor:
-    """Discs (in 3D: balls) of random place, size and colour on a plain ground, with some noise.
-
-    Args and returns as for ``multiscale_noise``.
-    """
-    middle, half = (low + high) / 2, (high - low) / 2
-    dims, one = len(spatial_size), (1,) * len(spatial_size)
-    axes = torch.meshgrid(*(torch.linspace(0, 1, s) for s in spatial_size), indexing="ij")
-
-    def random(*shape: int) -> Tensor:
-        return torch.rand(count, *shape, generator=generator)
-
-    images = (random(channels, *one) * 2 - 1).expand(count, channels, *spatial_size).clone()
-    for _ in range(SHAPES):
-        radius = 0.03 + 0.4 * random(*one) ** 2
-        distance = torch.stack([(axes[d] - random(*one)) ** 2 for d in range(dims)]).sum(0)
-        inside = ((distance < radius**2) & (random(*one) < 0.7))[:, None]
-        images = torch.where(inside, random(channels, *one) * 2 - 1, images)
-    images += 0.3 * random(1, *one) * torch.randn(images.shape, generator=generator)
-    return (middle + half * images).clamp_(low, high)
 
 
 @torch.no_grad()
@@ -112,35 +47,38 @@ def knowledge_scores(
     normalise: Callable[[Tensor], Tensor] | None = None,
     statistic: Statistic = "peak",
     count: int = 2048,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    where: str = "",
 ) -> Tensor:
     """What a network makes of probes, half of them noise and half shapes.
 
     Args:
         network: takes ``(B, channels, *spatial_size)``, gives logits ``(B, classes)``.
-        channels, spatial_size, low, high: the input that the network expects, see ``multiscale_noise``.
+        channels, spatial_size, low, high: the input that the network expects, see ``probes.Noise``.
         normalise: what is done to images within that range before they reach the network.
         statistic: ``peak``, the highest softmax probability of the class over all probes (ours), or
             ``mean``, the average (the paper's).
         count: number of probes.
-        batch_size: how many are fed at once.
+        batch_size: how many are made and fed at once; what memory holds by default. The probes are the same.
         seed: of the probes.
         device: where the network is run.
+        where: whose network it is, for the error.
 
     Returns:
         ``(classes,)``, each in ``[0, 1]``.
+
+    Raises:
+        InputError: not even one probe fits.
     """
-    generator = torch.Generator().manual_seed(seed)
-    made = (channels, spatial_size, low, high, generator)
-    probes = torch.cat([multiscale_noise(count // 2, *made), random_shapes(count - count // 2, *made)])
-    if normalise is not None:
-        probes = normalise(probes)
+    shape = (channels, *spatial_size)
+    how: dict[str, Any] = {"most": AT_ONCE, "copies": 2, "making": COPIES, "where": where}
     network = network.to(device).eval()
-    said = torch.cat(
-        [network(batch.to(device)).softmax(1).cpu() for batch in probes.split(batch_size)]
-    ).float()
+    size = batch_size or images_at_once(network, shape, device, **how)
+    normalise = normalise or (lambda values: values)
+    made = probes(count, channels, spatial_size, low, high, seed=seed, at_once=size)
+    said = torch.cat([network(normalise(batch).to(device)).softmax(1).cpu() for batch in made]).float()
     return said.amax(0) if statistic == "peak" else said.mean(0)
 
 
@@ -177,49 +115,77 @@ def randomised(known: Sequence[bool], epsilon: float, draw: Callable[[], float] 
 
 
 def published(
-    scores: dict[str, float], epsilon: float | None = None, memory: Path | None = None
+    scores: dict[str, float],
+    epsilon: float | None = None,
+    ledger: Ledger | None = None,
+    site: str = "",
+    earlier: Path | None = None,
 ) -> KnowledgeMask:
     """The mask as a card tells it: the scores as found; or with an epsilon 0 or 1, by randomised response.
 
     Args:
-        memory: a file that stays at the site, in which what was told is kept, so that the same is told of a
-            class the next time: two draws tell more than one (Erlingsson et al., CCS 2014, arXiv 1407.6981,
-            section 3). Drawn anew is a class only if it came to be known, or no longer is, or at another
-            epsilon.
+        ledger: of the site; it keeps what is told of each class for good. The same is told again, since two
+            draws tell more than one (Erlingsson et al., CCS 2014, arXiv 1407.6981, section 3). At another
+            epsilon, what is told is tied to what was told before, so that all together tell no more than the
+            largest, see ``gradual``. A class that comes to be known, or no longer is, is drawn for itself,
+            once: it tells twice as much at most, however often it comes and goes.
+        site: whose mask it is.
+        earlier: a file in which an earlier version kept what it told; taken over, if it is there.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: the ledger is not begun, or the earlier file is damaged.
+        OutputError: the ledger cannot be used, or lacks lines that it once had.
     """
     if epsilon is None:
         return KnowledgeMask(scores=scores, threshold=THRESHOLD)
     known = {name: score >= THRESHOLD for name, score in scores.items()}
-    before = _Told.read(memory, epsilon)
-    new = [n for n, k in known.items() if before.known.get(n) is not k]
-    told = before.told | dict(zip(new, randomised([known[n] for n in new], epsilon), strict=True))
-    if memory:
-        now = _Told(epsilon=epsilon, known=before.known | known, told=told)
-        write_json(memory, now.model_dump(mode="json"))
-    return KnowledgeMask(scores={n: float(told[n]) for n in scores}, threshold=0.5, epsilon=epsilon)
+    told: dict[str, bool] = {}
+    taken_over = _read_earlier(earlier)
+
+    def draw(before: Mapping[str, Told]) -> list[MaskLine]:
+        kept = [line for line in taken_over if (line.known, line.epsilon) not in before.get(line.label, {})]
+        new = []
+        for name, really in known.items():
+            levels = _levels(name, really, before, kept)
+            if epsilon not in levels:
+                drawn = random.SystemRandom().random() < chance(really, epsilon, levels)
+                new.append(MaskLine(name, really, epsilon, drawn))
+            told[name] = levels[epsilon] if epsilon in levels else new[-1].told
+        return [*kept, *new]
+
+    if ledger:
+        ledger.mask(site, draw)
+    else:
+        draw({})
+    return KnowledgeMask(scores={n: float(t) for n, t in told.items()}, threshold=0.5, epsilon=epsilon)
 
 
-class _Told(BaseModel):
-    """What a site told of its mask, and what it knew then."""
+def _levels(
+    name: str, known: bool, before: Mapping[str, Told], kept: Sequence[MaskLine]
+) -> dict[float, bool]:
+    """What was told of a class that is known, or is not, by epsilon."""
+    found = {e: t for (k, e), t in before.get(name, {}).items() if k is known}
+    return found | {line.epsilon: line.told for line in kept if (line.label, line.known) == (name, known)}
+
+
+class _Earlier(BaseModel):
+    """What a site told of its mask, and what it knew then, as an earlier version kept it."""
 
     model_config = ConfigDict(extra="forbid")
     epsilon: float
     known: dict[str, bool] = {}
     told: dict[str, bool] = {}
 
-    @classmethod
-    def read(cls, file: Path | None, epsilon: float) -> _Told:
-        if file is None or not file.exists():
-            return cls(epsilon=epsilon)
-        try:
-            found = cls.model_validate_json(file.read_bytes())
-        except (OSError, ValidationError):
-            raise InputError(
-                "cannot be read, so that what was told of the mask before cannot be told again",
-                where=str(file),
-                fix="restore it from a backup; without it the mask is drawn anew, and two draws tell more",
-            ) from None
-        return found if found.epsilon == epsilon else cls(epsilon=epsilon)
+
+def _read_earlier(file: Path | None) -> list[MaskLine]:
+    if file is None or not file.exists():
+        return []
+    try:
+        found = _Earlier.model_validate_json(file.read_bytes())
+        return [MaskLine(n, found.known[n], found.epsilon, told) for n, told in found.told.items()]
+    except (OSError, ValidationError, KeyError):
+        raise InputError(
+            "cannot be read, so that what was told of the mask before cannot be told again",
+            where=str(file),
+            fix="restore it from a backup; without it the mask is drawn anew, and two draws tell more",
+        ) from None
