@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 import yaml
+from attacks.outsider import seen_by_others
 from conftest import ROOT, run
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -69,7 +70,10 @@ def stage(name: str, site: Path, **overrides) -> None:
     bundle.run([CONFIGS / "train.yaml", *overlay, site], **overrides)
 
 
-def test_what_identifies_a_patient_is_found_in_nothing_that_a_full_run_writes_or_says(tmp_path, capfd):
+def test_what_identifies_a_patient_is_found_in_nothing_that_a_full_run_writes_or_says(
+    tmp_path, capfd, monkeypatch
+):
+    monkeypatch.setenv("CLINICAL_QKT_STATE", str(tmp_path / "out" / "state"))
     out, lists = tmp_path / "out", {"asking": ["upright", "lying"], "teaching": list(KINDS)}
     for k, (name, kinds) in enumerate(lists.items()):
         source, table = ward(tmp_path / f"in_{k}", tuple(kinds), 1000 * k)
@@ -97,16 +101,18 @@ def test_what_identifies_a_patient_is_found_in_nothing_that_a_full_run_writes_or
     stage("share", teaching, yes=True, audit=True, shadow_models=0, publish_mask=True)
     stage("query", asking, yes=True)
     answer = {"asked": str(out / "sent" / "query"), "answer_dir": str(out / "sent" / "answer"), "yes": True}
+    answer["new_ledger"] = True
     stage("answer", teaching, policy={"minimum_patients": 2, "kinds": ["covariance"]}, **answer)
     stage("transfer", asking)
     for name in lists:
-        assert run("ledger", str(next(out.glob(f"{name}/**/ledger.db")))) == 0
+        assert run("ledger", str(out / name / "site.yaml")) == 0
 
     said = "".join(capfd.readouterr())
     assert "teaching" in said and "cross" in said  # it is this run's output that is searched
     written = [p for p in out.rglob("*") if "local" not in p.relative_to(out).parts]
     files = [p for p in written if p.is_file() and not p.is_symlink()]
-    kinds_of_files = {"card.json", "mlflow.db", "report.html", "summary.json", "ledger.db", "datalist.json"}
+    kinds_of_files = {"card.json", "mlflow.db", "report.html", "summary.json", "teaching.db", "datalist.json"}
+    kinds_of_files |= {"second-place.db"}
     assert kinds_of_files <= {p.name for p in files}
     for planted in PLANTED:
         assert planted not in said
@@ -116,6 +122,20 @@ def test_what_identifies_a_patient_is_found_in_nothing_that_a_full_run_writes_or
     sent = [p for p in files if "sent" in p.parts]
     assert {p.parent.name for p in sent} == {"teaching", "query", "answer"}
     assert not [p for p in sent if any(g.encode() in p.read_bytes() for g in GROUPS)]
+    require_nothing_of_an_image_open_to_others(out, [out / name / "datalist.json" for name in lists])
+
+
+def require_nothing_of_an_image_open_to_others(out: Path, datalists: list[Path]) -> None:
+    """Somebody with an account on the same computer finds no name of an image or a patient, salted or not."""
+    content = [json.loads(path.read_text()) for path in datalists]
+    entries = [e for one in content for s in ("training", "validation", "test") for e in one[s]]
+    names = {Path(e["image"]).stem for e in entries} | {e["patient"] for e in entries}
+    seen = list(seen_by_others(out))
+    assert {"card.json", "report.html", "site.yaml"} <= {p.name for p in seen} and len(names) > 100
+    assert not [p for p in seen if p.is_symlink()]
+    for path in seen:
+        told = path.read_bytes().decode(errors="replace") + str(path)
+        assert not [name for name in names if name in told], path
 
 
 def site(folder: Path, images: dict[str, str | None], **values) -> Site:

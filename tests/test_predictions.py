@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -59,3 +60,16 @@ def test_a_gate_counts_for_the_model_that_it_was_made_for_alone(tmp_path, capfd,
         assert "gate.json: belongs to another model" in capfd.readouterr().err
     else:
         assert bundle.save_predictions(tmp_path / "p.csv", items, NAMES, model).door == door()
+
+
+def test_no_name_becomes_a_formula_in_a_spreadsheet(tmp_path, capfd):
+    files = ["=HYPERLINK(x).png", "+1.png", "-1.png", "@a.png", "ok.png", "a;=1+1.png", "＝1.png"]
+    writer = predictions.PredictionWriter(tmp_path / "p.csv", files, LabelSpace(["@a", "=b"]))
+    output = {"pred": torch.tensor([[3.0, 0.0], [0.0, 3.0]] * 4)[: len(files)]}
+    writer.collect(SimpleNamespace(state=SimpleNamespace(output=output)))
+    writer.write(None)
+    with (tmp_path / "p.csv").open(newline="") as f:
+        heads, *rows = csv.reader(f)
+    cells = [cell for row in [heads, *rows] for whole in row for cell in re.split("[;,\t]", whole)]
+    assert not [c for c in cells if c.startswith(("=", "+", "-", "@", "＝"))]
+    assert [row[0] for row in rows][4] == "ok.png" and rows[0][1] == "'@a"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 from pathlib import Path
 
 import mlflow
@@ -59,6 +60,8 @@ def test_quiet_weeks_a_baseline_and_another_camera(site, tmp_path, capsys, monke
     held = {p.name: p.read_bytes() for p in folder.iterdir()}
     assert set(held) == {"reference.npz", "baseline.npz", "record.jsonl", "monitoring.html"}
     assert not any(b"patient_0" in content for content in held.values())
+    assert {stat.S_IMODE(p.stat().st_mode) for p in folder.iterdir()} == {0o600}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     client = mlflow.MlflowClient(f"sqlite:///{site.parent / 'transfer' / 'mlflow.db'}")
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     verdicts = {"first-weeks": "quiet", "2026-W48": "quiet", "w2": "alarm"}

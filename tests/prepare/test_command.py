@@ -25,6 +25,7 @@ from clinical_qkt.data.volumes import read_volume
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.prepare.command import Prepare
 from clinical_qkt.prepare.identifiers import KEYWORDS
+from clinical_qkt.prepare.local import LocalFolder, Row
 
 from .conftest import SHIPPED, entries, files, pictures, prepared, summary
 
@@ -118,6 +119,13 @@ def test_nothing_identifying_leaves_local(dicom, capfd):
         assert stat.S_IMODE((out / "local").stat().st_mode) == 0o700
         assert stat.S_IMODE((out / "local" / "files.csv").stat().st_mode) == 0o600
     assert summary(out)["identifying"]["PatientName"]["files"] == 61
+
+
+def test_no_cell_of_the_list_of_files_is_a_formula(tmp_path):
+    local = LocalFolder(tmp_path / "local")
+    local.open(None)
+    local.write_files([Row("0a", Path("=cmd.png"), "used", "+1", "@b")])
+    assert files(tmp_path)["'=cmd.png"]["label"] == "'@b" and files(tmp_path)["'=cmd.png"]["reason"] == "'+1"
 
 
 def test_burned_in_writing_is_refused_unless_allowed(dicom):

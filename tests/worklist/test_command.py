@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ def archive(asks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(count):
             Image.fromarray(square(kind, 9000 + i)).save(folder / f"day {day}" / f"{i:03d}.png")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    Image.fromarray(square("red", 8000)).save(folder / "a;=1+1.png")
     data = Path(yaml.safe_load(asks.read_text())["data"])
     for i, entry in enumerate(parse_datalist(data).training[:5]):
         shutil.copy(data.parent / entry.image, folder / f"seen_{i}.png")
@@ -87,6 +89,7 @@ def test_the_how_to_runs_as_it_stands(asks, archive, drawn, capsys):
     assert told["schema"] == "clinical-qkt/worklist-result/1" and low <= share <= high
     assert (told["images"], told["labels"]) == (120, 60)
     assert told["left_out"].pop("is among the images that the site's models were trained or chosen on") == 5
+    assert told["left_out"].pop("its name would be a formula in a spreadsheet") == 1
     assert list(told["left_out"].values()) == [1]
     assert f"of 100 images of {query}" in " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert run(*words) == 5 and "there is a result already" in capsys.readouterr().err
@@ -100,6 +103,8 @@ def test_labelling_is_blind_and_what_is_written_names_no_path_of_the_machine(arc
     assert not re.search(r"\d\.\d|probab|score|%", visible)
     for file in drawn.iterdir():
         assert str(archive) not in file.read_text(encoding="utf-8-sig")
+        if "result" not in file.name:  # which has no line for an image
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_a_list_with_labels_is_not_replaced_unless_told_so(tmp_path):
