@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 from torch import Tensor
 from tqdm import tqdm
 
+from clinical_qkt.batches import for_images
 from clinical_qkt.consent import Leaving, require_no_identifiers
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.transforms import cached
@@ -166,7 +167,8 @@ def _all(
     body: Pooling, see: Callable[[Tensor], tuple[Tensor, Tensor]], images: Images, device: torch.device
 ) -> Tensor:
     body.to(device).eval()
-    loader = DataLoader(images, batch_size=256, num_workers=0)  # type: ignore[arg-type]
+    size = for_images(body, images, device, step=see, where="features")
+    loader = DataLoader(images, batch_size=size, num_workers=0)  # type: ignore[arg-type]
     quiet = True if len(images) < 1000 else None
     seen = [
         see(batch["image"].to(device))[1].double().cpu()

@@ -26,9 +26,9 @@ SHARE = 0.25
 """Of the memory that is free, what a batch may take."""
 LAST = 0.75
 """The same for a single image, before it is refused."""
-OVERHEAD = 2.0
+OVERHEAD = 2.5
 """What layers take for their own work, such as copies in another order, beside what is alive between them: a
-factor, measured on the networks of the closed list; see tests/test_batches.py."""
+factor, measured on the networks of the closed list; see tests/test_footprint.py."""
 SMALL = 2**23
 """Bytes of the images of a batch below which a training needs no look: a network makes some hundred times as
 much of them."""

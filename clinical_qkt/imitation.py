@@ -31,7 +31,7 @@ from clinical_qkt.packages.networks import NetworkSpec, find_head, reshape_head
 from clinical_qkt.packages.store import Model
 from clinical_qkt.phases import TransferSettings, first_within_budget, fit_budget
 from clinical_qkt.student import Student
-from clinical_qkt.targets import answer, labels_of, require_finite
+from clinical_qkt.targets import Each, answer, labels_of, require_finite
 from clinical_qkt.teachers import Start, Teacher, all_classes, possible_starts
 from clinical_qkt.training import plain_tensors
 
@@ -164,7 +164,7 @@ def _seen_by(body: Model, rows: Mapping[int, int], student: Student) -> tuple[Po
     assert isinstance(body.card.network, NetworkSpec)
     network = reshape_head(body.network, dict(enumerate(rows)), len(rows))
     pooling = Pooling(_described(network, body.card.network, body.card.input), network)
-    items = [{"image": student.training[i]["image"]} for i in range(len(student.training))]
+    items = Each(student.training, lambda _, item: {"image": item["image"]})
     changed = Dataset(items, Compose(copy.deepcopy(list(student.augment))))
     views = [Dataset(items), *([changed] * VIEWS)]
     # MONAI's loader seeds the transforms from torch's global state, which depends on what ran before.

@@ -22,7 +22,7 @@ OWN = "(own)"
 
 
 class OwnImages:
-    """A site's images, prepared once for each input contract that a network has, and kept.
+    """A site's images, prepared once for each input contract that a network has, and kept as memory allows.
 
     Args:
         data: the site's images, checked.
@@ -49,7 +49,8 @@ class OwnImages:
         if key not in self.kept:
             with self.timed("images"):
                 items = self.data.items[section]
-                self.kept[key] = cached(items, self.read, given, f"{section} images")
+                own = given == self.own.card.input
+                self.kept[key] = cached(items, self.read, given, f"{section} images", own)
         return self.kept[key]
 
     def seen_by(self, teacher: Teacher, section: Section = "training") -> Images:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from clinical_qkt.batches import images_at_once
 from clinical_qkt.packages.store import Model, load_model
 
 
@@ -29,8 +30,9 @@ class Served:
         Returns:
             ``(N, classes)`` float32, classes in the order of the card.
         """
-        given = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))
-        return self.model.network(given).softmax(1).numpy()
+        given, network = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)), self.model.network
+        parts = given.split(images_at_once(network, given.shape[1:]))
+        return torch.cat([network(part).softmax(1) for part in parts]).numpy()
 
 
 def _load_pyfunc(path: str) -> Served:

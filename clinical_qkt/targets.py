@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from clinical_qkt.batches import at_once, for_images
 from clinical_qkt.errors import PackageError
 from clinical_qkt.files import write_whole
 from clinical_qkt.labels import LabelSpace
-from clinical_qkt.opinion import joint_opinion, merged
+from clinical_qkt.opinion import joint_opinion, merged, opinion_bytes
 from clinical_qkt.privacy import Draw, system_noise
 from clinical_qkt.teachers import Teacher, all_classes
 
@@ -31,8 +32,27 @@ class Images(Protocol):
 
 
 def labels_of(images: Images) -> Tensor:
-    """``(N,)`` label positions."""
-    return torch.tensor([int(images[i]["label"]) for i in range(len(images))], dtype=torch.int64)
+    """``(N,)`` label positions; no image is read for them."""
+    rows = images.data if isinstance(images, Dataset) else images
+    return torch.tensor([int(rows[i]["label"]) for i in range(len(images))], dtype=torch.int64)
+
+
+class Each(Sequence[dict[str, Any]]):
+    """Images of which something else is said; nothing is read before it is asked for.
+
+    Args:
+        images: in order.
+        said: from an image's position and what the list holds of it to what shall stand there.
+    """
+
+    def __init__(self, images: Images, said: Callable[[int, dict[str, Any]], dict[str, Any]]) -> None:
+        self.images, self.said = images, said
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.said(range(len(self))[index], self.images[index])
 
 
 @torch.no_grad()
@@ -41,7 +61,7 @@ def answer(
     images: Images,
     device: torch.device,
     *,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     what: str = "answers",
 ) -> Tensor:
     """A network's logits on a list of images.
@@ -50,13 +70,18 @@ def answer(
         network: takes ``(B, channels, *spatial_size)``.
         images: ``{"image": tensor}`` as MONAI's datasets give them.
         device: where it runs.
-        what: named in the progress bar.
+        batch_size: how many it is given at once; what memory holds by default.
+        what: named in the progress bar, and in the error.
 
     Returns:
         ``(N, classes)`` float32 on the CPU.
+
+    Raises:
+        InputError: not even one image fits.
     """
     network = network.to(device).eval()
-    loader = DataLoader(images, batch_size=batch_size, num_workers=0)  # type: ignore[arg-type]
+    size = batch_size or for_images(network, images, device, where=what)
+    loader = DataLoader(images, batch_size=size, num_workers=0)  # type: ignore[arg-type]
     quiet = True if len(images) < 1000 else None
     parts = [
         network(batch["image"].to(device)).float().cpu()
@@ -148,7 +173,8 @@ def asked(
     rows = {t.site: r for t in teachers if (r := t.known_rows(everyone))}
     parts = [merged(logits[site][:, list(r)], list(r.values())) for site, r in rows.items()]
     said, columns = [own, *(s for s, _ in parts)], [list(range(own.shape[1])), *(c for _, c in parts)]
-    chunks = zip(*(s.split(4096) for s in said), strict=True)
+    size = at_once(lambda n: opinion_bytes(n, len(everyone)), most=4096, what="an opinion")
+    chunks = zip(*(s.split(size) for s in said), strict=True)
     opinions = torch.cat([joint_opinion(chunk, columns, len(everyone)) for chunk in chunks])
     return opinions[:, None, : len(labels)]
 
@@ -188,6 +214,8 @@ def with_targets(items: Images, answers: Tensor, own: Tensor, **more: Tensor) ->
         more: further targets, a row an image.
     """
     rows = {"label": labels_of(items), "answers": answers, "own": own, **more}
-    return Dataset(
-        [{"image": items[i]["image"], **{k: v[i] for k, v in rows.items()}} for i in range(len(items))]
-    )
+
+    def said(i: int, item: dict[str, Any]) -> dict[str, Any]:
+        return {"image": item["image"], **{name: row[i] for name, row in rows.items()}}
+
+    return Dataset(Each(items, said))

@@ -129,6 +129,7 @@ def probe(
         count=count,
         seed=seed,
         device=device,
+        where=f"package of {teacher.site}",
     )
     teacher.known = masks.knowledge_mask(teacher.scores, threshold).tolist()
 

@@ -20,6 +20,7 @@ from monai.handlers import LrScheduleHandler
 from monai.transforms import Compose
 from torch import Tensor, nn
 
+from clinical_qkt.batches import require_trainable
 from clinical_qkt.handlers import FiniteLoss, Resume, SeedEachEpoch
 from clinical_qkt.packages.networks import find_head
 
@@ -54,10 +55,14 @@ def train(
 
     Returns:
         The network, ready for evaluation.
+
+    Raises:
+        InputError: a batch does not fit into memory.
     """
     network = network.to(device).train()
     if max_epochs == 0:
         return network.eval()
+    require_trainable(network, items[0]["image"].shape, min(batch_size, len(items)), device)
     data = Dataset(items, Compose(list(augment)))
     # A batch of one image has no spread, so that batch normalisation cannot use it.
     lonely = len(items) % batch_size == 1 and len(items) > 1

@@ -6,7 +6,6 @@ All of it is estimated from shapes: networks are run on the "meta" device, where
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -98,25 +97,6 @@ def cost_of(spec: NetworkSpec, classes: int, channels: int, size: Sequence[int])
         handle.remove()
     weights = sum(p.numel() for p in network.parameters())
     return Cost(weights, given, counter.get_total_flops() // 2)
-
-
-def memory_free(device: torch.device) -> int | None:
-    """Bytes that are free on the device; None if it does not tell."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        return None
-
-
-def bytes_told(count: float) -> str:
-    """Bytes for people.
-
-    >>> bytes_told(1_300_000_000), bytes_told(20_000_000)
-    ('1.3 GB', '20 MB')
-    """
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{math.ceil(count / 1e6)} MB"
 
 
 def seconds_told(seconds: float) -> str:

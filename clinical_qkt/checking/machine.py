@@ -6,21 +6,22 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
+from clinical_qkt import batches, memory
 from clinical_qkt.checking.data import counts
 from clinical_qkt.checking.estimates import (
     RATE,
     Load,
-    bytes_told,
     cost_of,
-    memory_free,
     seconds_told,
 )
 from clinical_qkt.checking.finding import Finding, Stage
+from clinical_qkt.errors import InputError
+from clinical_qkt.memory import bytes_told
 from clinical_qkt.packages.folder import package_bytes
 from clinical_qkt.packages.networks import NetworkSpec, preset
 
@@ -78,7 +79,7 @@ def memory_and_time(stage: Stage) -> Iterator[Finding]:
     if load is None:
         return
     where: torch.device = stage.value("device")
-    free = memory_free(where)
+    free = memory.free(where)
     has = f", {bytes_told(free)} free" if free else ""
     short = free is not None and free < load.memory
     fix = "a smaller 'batch_size' or 'spatial_size', fewer images, or another machine" if short else ""
@@ -112,18 +113,31 @@ def _load(stage: Stage) -> Load | None:
         return None
     spec, channels, size = found
     number, site = counts(stage.site), stage.site
-    cost = cost_of(spec, len(site.classes), channels, size)
-    training, held = number["training"], number["training"] + number["validation"]
+    cost, shape = cost_of(spec, len(site.classes), channels, size), (channels, *size)
+    training = number["training"]
+    held = batches.kept(training + number["validation"], shape)
     if stage.command == "train":
         epochs = site.max_epochs
-        return Load(cost, channels, size, held, held * epochs, training * epochs, site.batch_size)
+        looks = (training + number["validation"]) * epochs
+        return Load(cost, channels, size, held, looks, training * epochs, site.batch_size)
+    at_once = _at_once(spec, shape, stage.value("device"))
     if stage.command == "transfer":
         everything = sum(number.values())
         epochs = int(stage.value("settings").get("max_epochs") or 0)
         models = 1 + len(site.teachers)
         passes = models * (2 * everything + int(stage.value("settings")["probes"])) + epochs * training
-        return Load(cost, channels, size, everything, passes, epochs * training, 256)
-    return Load(cost, channels, size, number["test"], number["test"], 0, 256)
+        held = batches.kept(everything, shape)
+        return Load(cost, channels, size, held, passes, epochs * training, at_once)
+    return Load(cost, channels, size, 0, number["test"], 0, at_once)
+
+
+def _at_once(spec: NetworkSpec, shape: Sequence[int], device: torch.device) -> int:
+    with torch.device("meta"):
+        network = spec.build(2)
+    try:
+        return batches.images_at_once(network, shape, device)
+    except InputError:  # the estimate of the memory shows it
+        return 1
 
 
 def _bytes_written(stage: Stage) -> int:

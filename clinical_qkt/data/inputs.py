@@ -150,6 +150,9 @@ def covering(contracts: Sequence[InputContract]) -> InputContract:
     Images prepared for it can be converted for every one of them. The first one's grid is divided evenly, so
     that it gets back what it would have got from the files: where grids nearly agree, such as 28 and 32
     pixels, going to and fro would blur. If the first covers the others it is given back as it is.
+
+    Raises:
+        PackageError: together they ask for more than a single contract may.
     """
     first = contracts[0]
     low = min(c.intensity_range[0] for c in contracts)
@@ -168,6 +171,12 @@ def covering(contracts: Sequence[InputContract]) -> InputContract:
             _around(n * k, max(e) / s)
             for n, k, e, s in zip(first.spatial_size, parts, extents, wider["spacing"], strict=True)
         ]
+    if math.prod(wider["spatial_size"]) > MOST_PLACES:
+        raise PackageError(
+            f"images that hold what each model asks for would be {_size(wider['spatial_size'])}, too large",
+            where="teachers",
+            fix="leave out the model with the largest images",
+        )
     return first.model_copy(update=wider)
 
 

@@ -22,6 +22,7 @@ from monai.transforms import (
     ScaleIntensityRanged,
 )
 
+from clinical_qkt.batches import kept
 from clinical_qkt.data.dicom import DicomReader
 from clinical_qkt.data.inputs import InputContract, Intensity, recoloured, resampled
 from clinical_qkt.data.loading import loader
@@ -115,12 +116,23 @@ def adapter(read: list[Any], contract: InputContract) -> Compose:
     return Compose([*read, *contract_transforms(contract)])
 
 
-def cached(items: list[dict[str, Any]], read: list[Any], contract: InputContract, what: str) -> CacheDataset:
-    """Images read once and prepared for a network, in memory."""
-    if show_progress():
-        print(f"reading {len(items)} {what}", file=sys.stderr)
+def cached(
+    items: list[dict[str, Any]], read: list[Any], contract: InputContract, what: str, own: bool = True
+) -> CacheDataset:
+    """Images read once and prepared for a network, in memory as far as they fit; see ``batches.kept``."""
+    keep = kept(len(items), (contract.channels, *contract.spatial_size), own)
+    if keep < len(items):
+        told = f"{len(items) - keep} of {len(items)} {what} do not fit into memory and are read as often as"
+        print(f"note: {told} they are needed", file=sys.stderr)
+    if keep and show_progress():
+        print(f"reading {keep} {what}", file=sys.stderr)
     return CacheDataset(
-        items, adapter(read, contract), num_workers=0, copy_cache=False, progress=show_progress()
+        items,
+        adapter(read, contract),
+        cache_num=keep,
+        num_workers=0,
+        copy_cache=False,
+        progress=show_progress(),
     )
 
 

@@ -15,12 +15,13 @@ import torch
 from pydantic import ConfigDict, Field, ValidationError
 from torch import nn
 
+from clinical_qkt.batches import at_once
 from clinical_qkt.errors import InputError
 from clinical_qkt.evidence import gate
 from clinical_qkt.evidence.gate import Answers, Door, Score
 from clinical_qkt.evidence.intervals import Array
 from clinical_qkt.evidence.parts import Gate
-from clinical_qkt.evidence.pictures import Pictures, numbers_of
+from clinical_qkt.evidence.pictures import NUMBERS_BYTES, Pictures, numbers_of
 from clinical_qkt.evidence.strangers import strangers
 from clinical_qkt.files import write_json
 from clinical_qkt.packages.card import Card
@@ -96,8 +97,10 @@ def said(network: nn.Module, images: Images, device: torch.device, patients: Arr
     return Answers(logits, labels_of(images).numpy(), patients, picture_numbers(images))
 
 
-def picture_numbers(images: Images, batch: int = 256) -> Array:
+def picture_numbers(images: Images) -> Array:
     """``pictures.numbers_of`` for a list of images, ``(N, D)``."""
+    places = images[0]["image"].numel() if len(images) else 1
+    batch = at_once(lambda n: NUMBERS_BYTES * places * n)
     starts = range(0, len(images), batch)
     stacked = (
         torch.stack([torch.as_tensor(images[i]["image"]) for i in range(a, min(a + batch, len(images)))])

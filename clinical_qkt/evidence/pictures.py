@@ -21,6 +21,8 @@ LEAST = 0.02
 """Of a number's spread over images: where all are nearly alike, a hair's breadth is no distance."""
 FEW = 30
 """Below this number of own images nothing can be said."""
+NUMBERS_BYTES = 40
+"""That ``numbers_of`` takes for every number of an image: it counts in double precision, with copies."""
 Numbers = list[Annotated[float, Field(allow_inf_nan=False)]]
 
 

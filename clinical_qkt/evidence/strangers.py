@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clinical_qkt.batches import FLOAT, at_once
 from clinical_qkt.data.inputs import InputContract, recoloured
 from clinical_qkt.data.phantoms import RECIPES, draw_cell
 from clinical_qkt.evidence.gate import Kind, Others
-from clinical_qkt.evidence.pictures import numbers_of
-from clinical_qkt.masks import multiscale_noise, random_shapes
+from clinical_qkt.evidence.pictures import NUMBERS_BYTES, numbers_of
+from clinical_qkt.probes import COPIES, Noise, Shapes
 from clinical_qkt.targets import answer
 
 COUNT = 100
 """Images of each sort."""
 ORGANS = 6
 """The most ellipses within a drawn tomogram."""
+TOMOGRAM_BYTES = 200
+"""That the drawing of one takes for each of its places."""
 
 
 def strangers(
@@ -32,36 +38,57 @@ def strangers(
     """
     generator = torch.Generator().manual_seed(seed)
     made = (count, given.channels, given.spatial_size, *given.value_range, generator)
-    name, drawn = other_modality(given, count, seed)
-
-    def said(name: str, kind: Kind, values: Tensor) -> Others:
-        normalised = given.normalised(values)
-        images = [{"image": image} for image in normalised]
-        logits = answer(network, images, device, what="images of no class").numpy()
-        return Others(name, kind, logits, numbers_of(normalised))
-
+    drawings, most = OtherModality(given, count, seed), _at_once(given)
     low, high = given.value_range
+
+    def said(name: str, kind: Kind, take: Callable[[int], Tensor]) -> Others:
+        logits, numbers = [], []
+        for start in range(0, count, most):
+            normalised = given.normalised(take(min(most, count - start)))
+            images = [{"image": image} for image in normalised]
+            logits.append(answer(network, images, device, what="images of no class").numpy())
+            numbers.append(numbers_of(normalised))
+        return Others(name, kind, np.concatenate(logits), np.concatenate(numbers))
+
     return [
-        said("noise", "noise and shapes", multiscale_noise(*made)),
-        said("shapes", "noise and shapes", random_shapes(*made)),
-        said(name, "another modality", drawn * (high - low) + low),
+        said("noise", "noise and shapes", Noise(*made).take),
+        said("shapes", "noise and shapes", Shapes(*made).take),
+        said(drawings.name, "another modality", lambda n: drawings.take(n) * (high - low) + low),
     ]
 
 
-def other_modality(given: InputContract, count: int, seed: int) -> tuple[str, Tensor]:
+def _at_once(given: InputContract) -> int:
+    """How many are made at once."""
+    places = math.prod(given.spatial_size)
+    numbers, each = places * given.channels, max(NUMBERS_BYTES, COPIES * FLOAT)
+    return at_once(lambda n: each * numbers * n + TOMOGRAM_BYTES * places, what="an image of no class")
+
+
+class OtherModality:
     """Drawings of what the site's images are not: blood cells for grey pictures, tomograms for all others.
 
-    Returns:
-        Their name, and ``(count, channels, *spatial_size)`` within ``[0, 1]``.
+    Args:
+        given: what a network takes.
+        count: drawings in all.
+        seed: the same one makes the same drawings.
     """
-    rng = np.random.default_rng(seed)
-    if given.channels == 1 and len(given.spatial_size) == 2:
-        kinds = rng.choice(list(RECIPES), count)
-        cells = torch.from_numpy(np.stack([draw_cell(str(kind), rng) for kind in kinds])).float() / 255
-        images = recoloured(cells.permute(0, 3, 1, 2), given.channels, axis=1)
-        return "drawn blood cells", F.interpolate(images, tuple(given.spatial_size), mode="area")
-    drawn = torch.from_numpy(np.stack([tomogram(given.spatial_size, rng) for _ in range(count)])).float()
-    return "drawn tomograms", drawn[:, None].repeat(1, given.channels, *[1] * len(given.spatial_size))
+
+    def __init__(self, given: InputContract, count: int, seed: int) -> None:
+        self.given, self.rng, self.made = given, np.random.default_rng(seed), 0
+        self.cells = given.channels == 1 and len(given.spatial_size) == 2
+        self.name = "drawn blood cells" if self.cells else "drawn tomograms"
+        self.kinds = self.rng.choice(list(RECIPES), count) if self.cells else None
+
+    def take(self, count: int) -> Tensor:
+        """The next ones, ``(count, channels, *spatial_size)`` within ``[0, 1]``."""
+        size, rows = self.given.spatial_size, slice(self.made, self.made + count)
+        self.made += count
+        if self.kinds is None:
+            drawn = [torch.from_numpy(tomogram(size, self.rng)).float() for _ in range(count)]
+            return torch.stack(drawn)[:, None].repeat(1, self.given.channels, *[1] * len(size))
+        pixels = np.stack([draw_cell(str(kind), self.rng) for kind in self.kinds[rows]])
+        cells = torch.from_numpy(pixels).float().permute(0, 3, 1, 2) / 255
+        return F.interpolate(recoloured(cells, 1, axis=1), tuple(size), mode="area")
 
 
 def tomogram(size: list[int], rng: np.random.Generator) -> np.ndarray:  # type: ignore[type-arg]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tqdm import tqdm
 
+from clinical_qkt.batches import images_at_once
 from clinical_qkt.data.datalist import SECTIONS, parse_datalist
 from clinical_qkt.data.formats import ImageRefused, entries, missed
 from clinical_qkt.data.images import raw_image, require_content, size_of
@@ -27,6 +28,8 @@ from clinical_qkt.monitoring.drift import Seen
 from clinical_qkt.packages.store import Model
 
 BATCH = 64
+LOOK_COPIES = 12
+"""Of an image, that ``descriptors.look`` takes at most: it counts in double precision."""
 
 
 class _New(BaseModel):
@@ -162,14 +165,16 @@ def looked_at(
         axes: see ``reference.Reference``; None keeps the features whole.
 
     Raises:
-        InputError: not one image can be used.
+        InputError: not one image can be used, or not one fits into memory.
     """
-    network = model.network.to(device).eval()
+    network, given = model.network.to(device).eval(), model.card.input
+    shape = (given.channels, *given.spatial_size)
+    size = images_at_once(network, shape, device, most=BATCH, making=LOOK_COPIES, where="model")
     unreadable: list[str] = []
     kept: list[int] = []
     parts: list[tuple[NDArray[Any], ...]] = []
     with watched(network) as caught:
-        for batch, places in _batches(paths, read, model.card.input, unreadable, what):
+        for batch, places in _batches(paths, read, given, unreadable, what, size):
             caught.clear()
             stated, called = network(batch.to(device)).float().softmax(1).max(1)
             features = torch.cat(caught, 1).float().cpu().numpy()
@@ -188,7 +193,7 @@ def looked_at(
 
 
 def _batches(
-    paths: Sequence[Path], read: list[Any], given: InputContract, unreadable: list[str], what: str
+    paths: Sequence[Path], read: list[Any], given: InputContract, unreadable: list[str], what: str, size: int
 ) -> Iterator[tuple[torch.Tensor, list[int]]]:
     prepare = Compose([*read, *contract_transforms(given)])
     images: list[torch.Tensor] = []
@@ -201,7 +206,7 @@ def _batches(
             continue
         images.append(prepare({"image": str(path)})["image"])
         places.append(i)
-        if len(images) == BATCH:
+        if len(images) == size:
             yield torch.stack(images), places
             images, places = [], []
     if images:

@@ -14,7 +14,7 @@ from clinical_qkt.errors import InputError
 from clinical_qkt.evidence.gate import Door
 from clinical_qkt.evidence.gated import gated, read_gate, write_gate
 from clinical_qkt.evidence.pictures import Pictures
-from clinical_qkt.evidence.strangers import other_modality, strangers, tomogram
+from clinical_qkt.evidence.strangers import OtherModality, strangers, tomogram
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import preset
 
@@ -74,9 +74,13 @@ def test_training_images_of_the_queried_class_change_nothing_of_the_gate(card):
     ],
 )
 def test_another_modality_is_drawn_in_the_sites_own_format(channels, size, name):
-    called, drawn = other_modality(InputContract(channels=channels, spatial_size=size), 3, 0)
-    assert called == name and drawn.shape == (3, channels, *size)
+    drawings, apart = (
+        OtherModality(InputContract(channels=channels, spatial_size=size), 3, 0) for _ in range(2)
+    )
+    drawn = drawings.take(3)
+    assert drawings.name == name and drawn.shape == (3, channels, *size)
     assert 0 <= float(drawn.min()) < float(drawn.max()) <= 1
+    assert torch.equal(torch.cat([apart.take(1), apart.take(2)]), drawn)
 
 
 def test_strangers_are_the_same_for_the_same_seed():
