@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from clinical_qkt.batches import images_at_once
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import adapter
-from clinical_qkt.errors import InputError, OutputError, explained
+from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.query import Query
+from clinical_qkt.patient_batches import Batch, looked_at, of_images, of_patients, room_for
 from clinical_qkt.privacy import PatientSums
 from clinical_qkt.statistics import KINDS, ClassStatistics, Kind, Moments
 from clinical_qkt.terms import Unit
@@ -59,6 +61,7 @@ class OnePass:
         read: MONAI transforms from a file to a raw channel-first image.
         unit: whom a private answer protects.
         datalist: the file's name, for errors.
+        processes: see ``patient_batches.looked_at``.
     """
 
     query: Query
@@ -68,8 +71,8 @@ class OnePass:
     device: torch.device
     unit: Unit
     datalist: str
+    processes: int | None = None
 
-    @torch.no_grad()
     def run(self, own: LabelSpace, decisions: Sequence[str]) -> dict[int, Seen]:
         """Statistics of each queried class that can be answered for, by its position in the query.
 
@@ -100,20 +103,32 @@ class OnePass:
             for item in items
             if item["label"] in place
         ]
-        prepare, left_out = adapter(self.read, card.input), 0
-        extractor = self.query.extractor.to(self.device)
-        quiet = True if len(items) < 500 else None
-        # One image at a time: in a batch the last bits of an image's features depend on its size and on the
-        # image's place in it, so that a patient who leaves would move others' contributions.
-        for item in tqdm(items, "statistics", leave=False, disable=quiet):
-            image = prepared(prepare, item)
-            if image is None:
-                left_out += 1
-                continue
-            _, features = extractor(image[None].to(self.device))
-            seen[item["label"]].update(features.double().cpu(), [item["patient"]])
+        batches, left_out = self.batches(items, kinds), 0
+        prepare = adapter(self.read, card.input)
+        looks = looked_at(batches, self.query.extractor, card.input, prepare, self.device, self.processes)
+        with tqdm(total=len(items), desc="statistics", leave=False, disable=_quiet(items)) as told:
+            for batch, found in zip(batches, looks, strict=True):
+                seen[batch.label].update(found.features, found.patients)
+                left_out += found.left_out
+                told.update(len(batch.files))
         warn_left_out(left_out)
         return seen
+
+    def batches(self, items: Sequence[dict[str, Any]], kinds: Mapping[int, Kind]) -> list[Batch]:
+        """A patient's images by themselves for private answers, any together for others.
+
+        Args:
+            items: ``{"image", "label", "patient"}`` with the position of the class in the query as label.
+            kinds: of the answers, by that position.
+        """
+        extractor, given = self.query.extractor, self.query.card.input
+        private = [item for item in items if kinds[item["label"]] == "private_mean"]
+        others = [item for item in items if kinds[item["label"]] != "private_mean"]
+        found = of_patients(private, room_for(extractor, given)) if private else []
+        if others:
+            shape = (given.channels, *given.spatial_size)
+            found += of_images(others, images_at_once(extractor, shape, self.device, where="query: input"))
+        return found
 
     def require_patients(self) -> None:
         """Refuse to protect patients who are not named, whatever class is asked for.
@@ -153,21 +168,9 @@ class OnePass:
         self.query.card.input.require_same_kind(self.given, where, "tell the asking site; nothing was sent")
 
 
-def prepared(prepare: Callable[[dict[str, Any]], Any], item: dict[str, Any]) -> torch.Tensor | None:
-    """An image as the query asks for it; None if it cannot be made so.
-
-    Such an image is left out: an error would tell the asker that the class has one.
-
-    Raises:
-        Exception: the machine is to blame, such as a full memory or a disk that gives errors.
-    """
-    try:
-        image: torch.Tensor = prepare(item)["image"]
-    except Exception as e:  # arbitrary bytes can raise anything
-        if isinstance(explained(e), OutputError):
-            raise
-        return None
-    return image
+def _quiet(items: Sequence[Any]) -> bool | None:
+    """No progress bar for what takes a moment; else one if somebody is watching."""
+    return True if len(items) < 500 else None
 
 
 def warn_left_out(count: int) -> None:
