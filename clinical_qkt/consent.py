@@ -27,7 +27,7 @@ from clinical_qkt.packages.inspect import NONE, audit_rows, leaves
 from clinical_qkt.packages.signing import SIGNATURE, read_fingerprint
 from clinical_qkt.packages.tables import read_header
 from clinical_qkt.policy import Policy
-from clinical_qkt.prepare.local import LOCAL, originals
+from clinical_qkt.prepare.local import LOCAL, names_kept, originals
 from clinical_qkt.sites import Site
 from clinical_qkt.terms import guarantee
 
@@ -169,7 +169,7 @@ def identifiers_of(site: Site) -> Identifiers:
     listed = [(str(e.image), e.patient) for e in entries] + [(name, None) for name, _ in content.left_out]
     listed += originals(site.data.parent / LOCAL, {name_of(e.image): e.patient for e in entries})
     classes = {str(e.label) for e in entries} | {m.name for c in site.classes for m in c.meanings}
-    return Identifiers(listed, classes)
+    return Identifiers(listed, classes, names_kept(site.data.parent / LOCAL))
 
 
 def require_consent(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -83,6 +83,10 @@ def _weight(name: str) -> int:
     return len(name) + len(re.findall(rf"[{_WIDE}]", name))
 
 
+def _tells(name: str) -> bool:
+    return _weight(name) >= SHORTEST and not _is_year(name)
+
+
 def _is_year(name: str) -> bool:
     return len(name) == 4 and name.isdecimal() and int(name) in YEARS
 
@@ -123,21 +127,38 @@ class Identifiers:
     Args:
         listed: path and patient of each image, as the datalist names them; None where it names no patient.
         classes: names of the site's classes; folders may be called so.
+        hidden: tells of a normal form whether it is that of a name which is kept in no readable form.
     """
 
-    def __init__(self, listed: Iterable[tuple[str, str | None]], classes: Iterable[str] = ()) -> None:
-        images = list(listed)
+    def __init__(
+        self,
+        listed: Iterable[tuple[str, str | None]],
+        classes: Iterable[str] = (),
+        hidden: Callable[[str], bool] = lambda form: False,
+    ) -> None:
+        images, self.hidden = list(listed), hidden
         people = {who for _, who in images if who}
         usual = COMMON | {normal(name) for name in classes}
         found = {n for who in people for n in _of_person(who)} | _numbers({normal(who) for who in people})
         for names in _paths(images):
             kept = {n for n, bearers in names.items() if bearers.one} - usual
             found |= _told_apart(kept) | _numbers(kept)
-        self.sought = {n for n in found if _weight(n) >= SHORTEST and not _is_year(n)}
+        self.sought = {n for n in found if _tells(n)}
 
     def named_in(self, text: str) -> bool:
         """Whether a text holds one of the names: between two words, in whatever spelling."""
-        return any(window in self.sought for window in _windows(words(text)))
+        return any(w in self.sought or (_tells(w) and self.hidden(w)) for w in _windows(words(text)))
+
+
+def forms(name: str) -> set[str]:
+    """How a patient's name may stand in a text, in normal form; what is too common is left out.
+
+    For names that are kept in no readable form: a number stands for its name from five digits on, since it
+    cannot be told whether shorter ones count patients through.
+    """
+    number = _number(normal(name))
+    found = {*_of_person(name), number if len(number) > SHORTEST else ""}
+    return {n for n in found if _tells(n)}
 
 
 def _windows(parts: list[str]) -> Iterator[str]:

@@ -28,7 +28,7 @@ from clinical_qkt.prepare.local import LOCAL, LocalFolder, Row, whole_or_nothing
 from clinical_qkt.prepare.looking import Look
 from clinical_qkt.prepare.looking_volumes import Parts
 from clinical_qkt.prepare.options import PrepareSettings, look_for
-from clinical_qkt.prepare.patients import settle
+from clinical_qkt.prepare.patients import names_of_one, settle
 from clinical_qkt.prepare.salt import Salt
 from clinical_qkt.prepare.sieve import (
     WHERE,
@@ -83,6 +83,7 @@ class Prepare:
                 self.place_images(sections)
             self.note_what_was_decided(source, labelling, piles, sections)
             self.local.write_files(self.rows(source))
+            self.local.write_names(names_of_one(self.found))
             self.summarise(source, piles, sections)
             if sections is not None:
                 self.write(source, sections)

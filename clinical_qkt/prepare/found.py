@@ -45,12 +45,14 @@ class Identity:
         issued: of the PatientID with its issuer.
         study: of the StudyInstanceUID.
         table: of the patient in the table of labels, made as ``patient`` is.
+        sought: of all forms in which the patient's name and number may stand in a text, see ``identifiers``.
     """
 
     patient: str = ""
     issued: str = ""
     study: str = ""
     table: str = ""
+    sought: frozenset[str] = frozenset()
 
 
 @dataclass

@@ -18,12 +18,13 @@ from clinical_qkt.files import private_folder, require_writable, write_whole
 from clinical_qkt.prepare.salt import Salt
 from clinical_qkt.spreadsheets import harmless
 
-LOCAL, FILES = "local", "files.csv"
+LOCAL, FILES, NAMES = "local", "files.csv", "names"
 COLUMNS = ("name", "file", "became", "reason", "label")
 README = """This folder never leaves the site. It tells which file stands behind which name:
 
 files.csv  names in datalist.json and the summary, with the original paths, and what became of each file
 salt       the secret that the names of patients and files were made with; prepare --salt FILE uses it again
+names      patients' own names and numbers, as hashes with the salt: no card of a package may hold one of them
 """
 
 
@@ -114,6 +115,10 @@ class LocalFolder:
             writer.writerow(map(harmless, [row.name, path, row.became, row.reason, row.label]))
         self._write(FILES, table.getvalue())
 
+    def write_names(self, salted: Iterable[str]) -> None:
+        """By which names and numbers a patient is known; in no form that could be read."""
+        self._write(NAMES, "".join(f"{name}\n" for name in sorted(salted)))
+
     def _write(self, name: str, text: str) -> None:
         content = text.encode("utf-8", "backslashreplace")
         write_whole(self.folder / name, lambda part: part.write_bytes(content), private=True)
@@ -142,3 +147,19 @@ def originals(local: Path, patients: Mapping[str, str | None]) -> list[tuple[str
     except (csv.Error, KeyError, UnicodeDecodeError):
         fix = "take it back from a backup, or run `clinical-qkt prepare` again"
         raise InputError("is no longer the list that prepare wrote", where=str(path), fix=fix) from None
+
+
+def names_kept(local: Path) -> Callable[[str], bool]:
+    """Tells of a normal form whether ``prepare`` met it as the name of a patient; see ``patients``.
+
+    Args:
+        local: the folder beside the datalist; it need not be there.
+
+    Raises:
+        InputError: the salt is lost.
+    """
+    path = local / NAMES
+    if not path.is_file():
+        return lambda form: False
+    salt, held = Salt.read(local / "salt", str(local / "salt")), set(path.read_text().split())
+    return lambda form: salt.name("sought", form) in held

@@ -14,6 +14,7 @@ from typing import Literal
 from pydicom import Dataset
 
 from clinical_qkt.data.headers import PADDING, quiet, text
+from clinical_qkt.identifiers import forms
 from clinical_qkt.prepare.found import Found, Identity, PatientFrom
 from clinical_qkt.prepare.labelling import Label
 from clinical_qkt.prepare.salt import Salt
@@ -30,15 +31,29 @@ REFUSED: dict[Weak, str] = {
 def identity(header: Dataset, salt: Salt) -> Identity:
     """Salted names of what a header says of its patient (PS3.3, section C.7.1.1) and its study."""
     with quiet():
-        patient, issuer, study = (
+        patient, issuer, study, called = (
             text(header, keyword).strip(PADDING)
-            for keyword in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
+            for keyword in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "PatientName")
         )
     return Identity(
         patient=salt.name("patient", "", patient) if patient else "",
         issued=salt.name("patient", issuer, patient) if patient and issuer else "",
         study=salt.name("study", study) if study else "",
+        sought=_sought(salt, patient, called),
     )
+
+
+def _sought(salt: Salt, *names: str) -> frozenset[str]:
+    return frozenset(salt.name("sought", form) for name in names if name for form in forms(name))
+
+
+def names_of_one(found: Sequence[Found]) -> set[str]:
+    """Salted forms of names that are one patient's; what several bear, such as ANONYMOUS, is nobody's."""
+    bearers: dict[str, set[str]] = defaultdict(set)
+    for one in found:
+        for form in one.identity.sought:
+            bearers[form].add(one.patient)
+    return {form for form, patients in bearers.items() if len(patients) == 1}
 
 
 def name_patient(one: Found, file: PurePath, salt: Salt, label: Label) -> None:
@@ -48,7 +63,8 @@ def name_patient(one: Found, file: PurePath, salt: Salt, label: Label) -> None:
     """
     known, one.groups = one.identity, label.groups
     if given := label.patient.strip(PADDING):
-        one.identity = replace(known, table=salt.name("patient", "", given))
+        sought = known.sought | _sought(salt, given)
+        one.identity = replace(known, table=salt.name("patient", "", given), sought=sought)
         one.patient, one.patient_from = one.identity.table, "table"
     elif known.patient:
         one.patient, one.patient_from = known.issued or known.patient, "header"

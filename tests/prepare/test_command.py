@@ -19,13 +19,16 @@ import yaml
 from conftest import ROOT, run, square
 from PIL import Image
 
+from clinical_qkt.consent import require_no_identifiers
 from clinical_qkt.data.datalist import SECTIONS, load_datalist, parse_datalist
 from clinical_qkt.data.dicom import decode
 from clinical_qkt.data.volumes import read_volume
+from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.prepare.command import Prepare
 from clinical_qkt.prepare.identifiers import KEYWORDS
 from clinical_qkt.prepare.local import LocalFolder, Row
+from clinical_qkt.sites import check_site
 
 from .conftest import SHIPPED, entries, files, pictures, prepared, summary
 
@@ -119,6 +122,27 @@ def test_nothing_identifying_leaves_local(dicom, capfd):
         assert stat.S_IMODE((out / "local").stat().st_mode) == 0o700
         assert stat.S_IMODE((out / "local" / "files.csv").stat().st_mode) == 0o600
     assert summary(out)["identifying"]["PatientName"]["files"] == 61
+
+
+def test_a_card_cannot_name_a_patient_whom_prepare_gave_another_name(dicom):
+    """By table or header, whatever the spelling; a name that all headers bear is nobody's."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    for path in sorted(p for p in dicom.rglob("*") if p.is_file()):
+        header = pydicom.dcmread(path)
+        number = int(re.sub(r"\D", "", header.PatientID)) // 3
+        header.PatientID = f"MRN-{47110 + number}"
+        header.PatientName = f"Zebrowski{letters[number]}^Anna" if number > 1 else "ANONYMOUS"
+        header.save_as(path)
+    out = prepared(dicom, "--labels", "BodyPartExamined")
+    kept = (out / "local" / "names").read_text()
+    assert kept and "4711" not in kept and "zebrowski" not in kept
+    values = yaml.safe_load((out / "site.yaml").read_text())
+    places = dict.fromkeys(("package_dir", "query_dir", "transfer_dir", "ledger"), "x")
+    about = {k: values[k] for k in ("site", "data", "classes", "output_dir")} | places
+    for text in ("of mrn 047111", "47112", "Anna Zebrowskic"):
+        with pytest.raises(InputError, match="card: licence: holds the name of a patient"):
+            require_no_identifiers(check_site({**about, "licence": text}, "site.yaml"))
+    require_no_identifiers(check_site({**about, "licence": "anonymous, Anna, 47, MRN of 2026"}, "site.yaml"))
 
 
 def test_no_cell_of_the_list_of_files_is_a_formula(tmp_path):
