@@ -7,10 +7,8 @@ from typing import Any
 
 from safetensors.torch import load, save
 
+from clinical_qkt.packages.statement import FEWEST
 from clinical_qkt.statistics import ClassStatistics
-
-SHOWN = 20
-"""Fewer images than that are not told."""
 
 
 def tens(images: int) -> int | None:
@@ -19,7 +17,7 @@ def tens(images: int) -> int | None:
     >>> tens(7), tens(20), tens(118)
     (None, 20, 110)
     """
-    return None if images < SHOWN else images // 10 * 10
+    return None if images < FEWEST else images // 10 * 10
 
 
 def packed(statistics: ClassStatistics) -> dict[str, Any]:

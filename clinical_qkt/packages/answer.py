@@ -21,7 +21,6 @@ from clinical_qkt.privacy import COUNT_STEPS, Guarantee, Release
 from clinical_qkt.statistics import ClassStatistics, Kind, PrivateSum
 from clinical_qkt.terms import Unit as Unit
 
-
 FEW = 10
 """What a number of images that is not told, as it is below 20, counts as when answers are pooled."""
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from clinical_qkt.packages.card import Card, PackageCard
 from clinical_qkt.packages.signing import Signed
-from clinical_qkt.packages.statement import MembershipFigures
+from clinical_qkt.packages.statement import FEWEST, MembershipFigures
 from clinical_qkt.packages.verify import Verified
 
 NONE = "–"
@@ -118,7 +118,9 @@ def leaves(value: Any, at: str = "") -> Iterator[tuple[str, str]]:
         for i, v in enumerate(value):
             yield from leaves(v, f"{at}.{i}")
     else:
-        yield at, NONE if value is None or value == [] or value == {} else str(value)
+        few = value is None and at.startswith("training.images.")
+        told = NONE if value is None or value == [] or value == {} else str(value)
+        yield at, f"fewer than {FEWEST}" if few else told
 
 
 def _tensor_differences(

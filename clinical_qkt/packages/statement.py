@@ -10,17 +10,19 @@ FEWEST = 20
 """Fewer images than that are not told apart on a card."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Coarse = Annotated[int, Field(ge=0, le=10**9)]
+Coarse = Annotated[int, Field(ge=0, le=10**9)] | None
 
 
-def coarse(count: int) -> int:
-    """A count as a card may tell it: one significant digit, rounded down; 0 for fewer than ``FEWEST``.
+def coarse(count: int) -> int | None:
+    """A count as a card may tell it: one significant digit, rounded down; None for fewer than ``FEWEST``.
 
-    >>> [coarse(n) for n in (7, 20, 99, 1234)]
-    [0, 20, 90, 1000]
+    None, and not 0: what is held back must not look like nothing.
+
+    >>> [coarse(n) for n in (0, 7, 20, 99, 1234)]
+    [None, None, 20, 90, 1000]
     """
     if count < FEWEST:
-        return 0
+        return None
     unit = 10 ** (len(str(count)) - 1)
     return count // unit * unit
 
@@ -33,7 +35,8 @@ class TrainingSummary(_Strict):
     """How a model came about, in numbers too coarse to tell of one patient."""
 
     images: dict[Annotated[str, Field(max_length=200)], Coarse] = Field(max_length=1000)
-    """Training images by class, to one significant digit, rounded down; 0 means fewer than 20."""
+    """Training images by class, to one significant digit, rounded down; null means fewer than 20, as 0 did
+    in clinical-qkt/model/1."""
     epochs: int = Field(ge=0, le=100_000)
     """How often the training went through them."""
     batch_size: int | None = Field(default=None, ge=1, le=10**6)
@@ -76,7 +79,7 @@ class MembershipFigures(_Strict):
     tpr_at_01_percent: Share | None
     """The same at 0.1 %; null with fewer than 1,000 others."""
     members: Coarse
-    """Images of each kind that were attacked, to one significant digit."""
+    """Images of each kind that were attacked, to one significant digit; null means fewer than 20."""
     others: Coarse
     """The same of images that the model was not trained on."""
 

@@ -14,6 +14,7 @@ from clinical_qkt.evidence.parts import (
     Subgroup,
     Subgroups,
 )
+from clinical_qkt.packages.statement import FEWEST
 from clinical_qkt.report.facts import SURE, TIED, Summary
 from clinical_qkt.report.spelled import (
     counted,
@@ -206,8 +207,10 @@ def made_of(row: AnsweredClass) -> str:
     ...                                       "unit": "patient"}))
     'about 94 patients, noised'
     """
-    if row.kind is None or row.count is None:
+    if row.kind is None:
         return "–"
+    if row.count is None:
+        return f"fewer than {FEWEST} images"
     return f"about {row.count:,.0f} {row.unit}s, noised" if row.unit else f"about {row.count:,.0f} images"
 
 

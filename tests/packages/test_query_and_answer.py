@@ -149,13 +149,19 @@ def test_what_is_answered_is_what_is_read(answer, query, folder):
         verify(answer, None)
 
 
+def test_a_count_that_is_not_told_is_a_small_one_and_none_at_all_is_something_else(answer, query):
+    change(answer, AnswerCard.TENSORS, answers__0__count=None)
+    found = load_answer(answer, query)
+    assert found.given[0].count == 10 and found.card.answers[0].kind == "covariance"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"query_sha256": "1" * 64}, "answers another query"),
         ({"answers__0__count": -5}, "count"),
         ({"answers__0__count": 0}, "count"),
-        ({"answers__0__count": None}, "an exact answer has one"),
+        ({"answers__1__count": 30}, "only an exact answer has one"),
         ({"answers__0__label": {"name": "z"}}, "other classes than were asked for"),
         ({"answers__0__kind": "diagonal"}, "shape"),
         ({"answers__0__kind": "mean"}, "does not belong"),

@@ -68,7 +68,7 @@ CARDS_WRITTEN = {
     "everything": model_card(
         recall={"a": 1.0, "b": 0.33},
         privacy=PRIVACY,
-        training=TrainingSummary(images={"a": 30, "b": 0}, epochs=8),
+        training=TrainingSummary(images={"a": 30, "b": None}, epochs=8),
         knowledge_mask=published({"a": 0.9, "b": 0.1}, 1.0),
     ),
     "a query": QueryCard(
