@@ -12,7 +12,7 @@ import pytest
 import yaml
 from attacks.outsider import seen_by_others
 from conftest import ROOT, run
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from make_dicom import write_dicom
 
@@ -255,6 +255,7 @@ def spelt(draw: st.DrawFn) -> tuple[str, str]:
     return draw(BETWEEN).join(pieces), f"see: {text}, please"
 
 
+@settings(max_examples=60)
 @given(spelt())
 def test_both_sides_have_one_normal_form(pair):
     name, text = pair
@@ -262,6 +263,7 @@ def test_both_sides_have_one_normal_form(pair):
     assert Identifiers([("a/1.png", name), ("b/2.png", "other")]).named_in(text)
 
 
+@settings(max_examples=60)
 @given(st.text(max_size=30))
 def test_a_normal_form_is_its_own(text):
     assert normal(normal(text)) == normal(text)
