@@ -35,11 +35,16 @@ from opacus.grad_sample import GradSampleHooks
 from opacus.validators import ModuleValidator
 from torch import Tensor, nn
 
+from clinical_qkt.batches import MOST, OVERHEAD, at_once, size_told
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.errors import InputError
+from clinical_qkt.footprint import Footprint
 from clinical_qkt.packages.statement import DifferentialPrivacy
 from clinical_qkt.private_gradients import PrivateOptimizer
 from clinical_qkt.training import plain_tensors, prepare_batch
+
+GRADIENT_BYTES = 32
+"""For each weight and image: its gradient, and while it is truncated copies in double precision."""
 
 
 class PrivateTraining:
@@ -80,6 +85,7 @@ class PrivateTraining:
         self.planned = max_epochs * self.epoch_steps
         self.noise_multiplier = noise_multiplier(epsilon, delta, self.sample_rate, self.planned)
         self.accountant = PRVAccountant()
+        self.at_once = MOST
 
     @property
     def guarantee(self) -> DifferentialPrivacy:
@@ -123,19 +129,57 @@ class PrivateTraining:
         return private
 
     def steps(self, network: nn.Module, data: Dataset) -> PrivateSteps:
-        """The handler that a trainer needs beside ``update``."""
+        """The handler that a trainer needs beside ``update``.
+
+        Raises:
+            InputError: not even one image's gradient fits into memory.
+        """
+        device = next(network.parameters()).device
+        self.at_once = gradients_at_once(network, data[0]["image"].shape, device)
         return PrivateSteps(network, data)
 
-    @staticmethod
-    def update(engine: Any, batch: Any) -> dict[str, Any]:
-        """A trainer's step; one that drew nobody adds noise to nothing, since leaving it out would tell."""
+    def update(self, engine: Any, batch: Any) -> dict[str, Any]:
+        """A trainer's step; one that drew nobody adds noise to nothing, since leaving it out would tell.
+
+        The gradients of a step are computed as many at a time as fit into memory; their sum is whole, so the
+        same. Noise is added once.
+        """
         if batch:
-            return SupervisedTrainer._iteration(engine, engine, batch)
+            return self._in_parts(engine, batch)
         engine.optimizer.zero_grad()
         for p in engine.optimizer.params:
             p.grad_sample = p.new_zeros(0, *p.shape)
         engine.optimizer.step()
         return {"loss": torch.zeros(())}
+
+    def _in_parts(self, engine: Any, batch: dict[str, Any]) -> dict[str, Any]:
+        images, loss = len(batch["image"]), torch.zeros(())
+        for start in range(0, images, self.at_once):
+            part = {name: values[start : start + self.at_once] for name, values in batch.items()}
+            engine.optimizer.signal_skip_step(start + self.at_once < images)
+            output = SupervisedTrainer._iteration(engine, engine, part)
+            loss = loss.to(output["loss"]) + output["loss"].detach() * len(part["image"]) / images
+        return {**output, "loss": loss}
+
+
+def gradients_at_once(network: nn.Module, shape: Sequence[int], device: torch.device) -> int:
+    """Of how many images the gradients are computed at once: each has one of its own for every weight.
+
+    Args:
+        shape: ``(channels, *spatial_size)`` of an image.
+
+    Raises:
+        InputError: one does not fit.
+    """
+    layers, weights = (
+        Footprint(network, shape, MOST, training=True),
+        sum(p.numel() for p in network.parameters()),
+    )
+    return at_once(
+        lambda n: OVERHEAD * layers(n) + GRADIENT_BYTES * weights * n,
+        device,
+        what=f"the gradient of an image of {size_told(shape)}",
+    )
 
 
 @lru_cache

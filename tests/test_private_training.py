@@ -9,12 +9,13 @@ import torch
 import yaml
 from conftest import COLOURS, CONFIGS, ROOT, square
 from monai.data import Dataset
+from monai.engines import SupervisedTrainer
 from monai.transforms import RandFlipd
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from clinical_qkt import bundle
+from clinical_qkt import bundle, private_gradients
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
@@ -29,6 +30,7 @@ from clinical_qkt.private_training import (
     require_separate_images,
     train_privately,
 )
+from clinical_qkt.training import prepare_batch
 
 CPU = torch.device("cpu")
 FEW = {"epsilon": 8.0, "delta": 1e-5, "max_grad_norm": 1.0, "max_epochs": 2, "batch_size": 4}
@@ -165,6 +167,31 @@ def test_the_gradient_of_each_image_is_its_own():
         F.cross_entropy(plain(images[i : i + 1]), labels[i : i + 1]).backward()
         for p, q in zip(plain.parameters(), hooked.parameters(), strict=True):
             assert torch.allclose(p.grad, q.grad_sample[i], atol=1e-4)
+
+
+def test_a_step_is_the_same_in_as_many_parts_as_memory_needs_with_noise_once(monkeypatch):
+    made, drawn = items(5), []
+    monkeypatch.setattr(
+        private_gradients, "system_noise", lambda n: drawn.append(n) or torch.zeros(n).double()
+    )
+    batch = {k: torch.stack([item[k] for item in made]) for k in ("image", "label")}
+    after = []
+    for at_once in (2, 256):
+        plan, learner = PrivateTraining(5, **{**FEW, "delta": 0.1, "max_grad_norm": 0.01}), tiny()
+        trainer = SupervisedTrainer(
+            device=CPU, max_epochs=1, train_data_loader=[batch], network=learner, prepare_batch=prepare_batch,
+            optimizer=plan.optimizer(torch.optim.SGD(learner.parameters(), 1.0)), loss_function=loss,
+            iteration_update=plan.update, decollate=False,
+            train_handlers=[plan.steps(learner, Dataset(made))],
+        )  # fmt: skip
+        assert plan.at_once == 256  # small images
+        plan.at_once = at_once
+        trainer.run()
+        assert len(plan.accountant.history) == 1 and plan.accountant.history[0][2] == 1
+        after.append((torch.cat([p.detach().flatten() for p in learner.parameters()]), trainer.state.output))
+    assert len(drawn) == 2 and torch.allclose(after[0][0], after[1][0], atol=1e-5)
+    assert not torch.allclose(after[0][0], torch.cat([p.flatten() for p in tiny().parameters()]), atol=1e-4)
+    assert float(after[0][1]["loss"]) == pytest.approx(float(after[1][1]["loss"]), rel=1e-5)
 
 
 def test_what_comes_back_is_a_plain_network_and_two_runs_differ():
