@@ -55,6 +55,7 @@ def of_patient(name):
             "8 in training, v",
         ),
         (lambda s, k: float(k) if s == "test" else k, "8 in training, validation and test"),
+        (lambda s, k: f"P\u200b{k}" if s == "test" else f"P{k}", "8 in training, validation and test"),
         (
             lambda s, k: f"{s[:2]}{k}" if k else " P\0" if s == "test" else "P",
             "1 patient is in more than one",
