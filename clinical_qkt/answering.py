@@ -192,7 +192,7 @@ class Answering:
 
     def told_before(self, position: int, seen: Seen) -> bool:
         """Whether the same question got an exact answer."""
-        return self.ledger.exact_before(self.floor(position, seen)[0]) is not None
+        return self.ledger.told_before(self.floor(position, seen)[0])
 
     def declined(self, label: ClassLabel, reason: str) -> tuple[ClassAnswer, None]:
         """No answer, and why."""

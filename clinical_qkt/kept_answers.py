@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-from typing import Any
-
 from safetensors.torch import load, save
 
+from clinical_qkt.ledger_lines import Exact
 from clinical_qkt.packages.statement import FEWEST
 from clinical_qkt.statistics import ClassStatistics
 
@@ -20,18 +18,16 @@ def tens(images: int) -> int | None:
     return None if images < FEWEST else images // 10 * 10
 
 
-def packed(statistics: ClassStatistics) -> dict[str, Any]:
-    """Statistics in the precision in which they leave, as JSON data."""
+def packed(statistics: ClassStatistics) -> Exact:
+    """Statistics in the precision in which they leave."""
     tensors = {"mean": statistics.mean.float().contiguous()}
     if statistics.covariance is not None:
         tensors["covariance"] = statistics.covariance.float().contiguous()
-    return {"count": statistics.count, "tensors": base64.b64encode(save(tensors)).decode("ascii")}
+    return Exact(statistics.count, save(tensors))
 
 
-def unpacked(kept: dict[str, Any]) -> ClassStatistics:
+def unpacked(kept: Exact) -> ClassStatistics:
     """The statistics again."""
-    tensors = load(base64.b64decode(kept["tensors"]))
+    tensors = load(kept.content)
     spread = tensors.get("covariance")
-    return ClassStatistics(
-        kept["count"], tensors["mean"].double(), None if spread is None else spread.double()
-    )
+    return ClassStatistics(kept.count, tensors["mean"].double(), None if spread is None else spread.double())

@@ -23,7 +23,8 @@ from clinical_qkt.exact_floor import Shown
 from clinical_qkt.ledger_file import EXACT, MASK, ledger_change
 from clinical_qkt.ledger_lines import Asked as Asked
 from clinical_qkt.ledger_lines import Departure as Departure
-from clinical_qkt.ledger_lines import MaskLine, Told, columns, masks_told, same, spent_in, write
+from clinical_qkt.ledger_lines import Exact as Exact
+from clinical_qkt.ledger_lines import MaskLine, Told, columns, keep, kept, masks_told, same, spent_in, write
 from clinical_qkt.terms import Unit
 
 if TYPE_CHECKING:  # whoever looks at a ledger need not wait for torch
@@ -136,33 +137,34 @@ class Ledger:
             write(db, cost, release)
             return release
 
-    def exact(self, asked: Asked, shown: Shown, limit: int, minimum: int, draw: Callable[[], Any]) -> Any:
+    def exact(self, asked: Asked, shown: Shown, limit: int, minimum: int, draw: Callable[[], Exact]) -> Exact:
         """The exact answer for what is asked: an earlier one again, or a new one if the floor allows it.
 
         Args:
             shown: of which images it is made.
             limit, minimum: see ``exact_floor.refused``.
-            draw: makes it, as JSON data; called once at most.
+            draw: makes it; called once at most.
 
         Raises:
-            NoFurtherAnswer: see ``exact_floor``.
+            NoFurtherAnswer: see ``exact_floor``; or it was given, and its numbers are lost.
             InputError, OutputError: as for ``release``.
         """
         with self._counting() as db:
-            earlier = same(db, columns(asked), "form")
+            earlier = same(db, columns(asked), "site", "form")
             if earlier is not None:
-                return earlier
+                return _found(kept(db, earlier))
             reason = _exact_refusal(db, asked, shown, limit, minimum)
             if reason:
                 raise NoFurtherAnswer(reason)
-            release = draw()
-            write(db, {**columns(asked), "images": shown.kept()}, release)
-            return release
+            answer = draw()
+            keep(db, {**columns(asked), "images": shown.kept()}, answer)
+            return answer
 
-    def exact_before(self, asked: Asked) -> Any:
-        """The exact answer that was given for the same question; None if there is none."""
+    def told_before(self, asked: Asked) -> bool:
+        """Whether the same question got an exact answer, and gets it again."""
         with ledger_change(self.path) as db:
-            return same(db, columns(asked), "form")
+            earlier = same(db, columns(asked), "site", "form")
+            return earlier is not None and kept(db, earlier) is not None
 
     def exact_refusal(self, asked: Asked, shown: Shown, limit: int, minimum: int) -> str | None:
         """Why ``exact`` would refuse a new one, or None."""
@@ -254,6 +256,12 @@ class Ledger:
             held |= ledger_file.digests(ledger_file.counted(db, last))
         new = {digest: line for digest, line in held.items() if digest not in known}
         ledger_second.follow(ledger, new, self.path)
+
+
+def _found(answer: Exact | None) -> Exact:
+    if answer is None:
+        raise NoFurtherAnswer(exact_floor.NO_MORE)
+    return answer
 
 
 def _exact_refusal(

@@ -49,6 +49,7 @@ _TABLES = (
     id INTEGER PRIMARY KEY, time TEXT NOT NULL, test_sha256 TEXT NOT NULL, rule_sha256 TEXT NOT NULL,
     weights_sha256 TEXT NOT NULL, UNIQUE (test_sha256, rule_sha256, weights_sha256))""",
     "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS kept (sha256 TEXT PRIMARY KEY, content BLOB NOT NULL)",
 )
 
 

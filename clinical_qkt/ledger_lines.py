@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping
@@ -63,6 +64,19 @@ class Departure:
 
 
 @dataclass(frozen=True)
+class Exact:
+    """An exact answer as it left.
+
+    Attributes:
+        count: images.
+        content: all its numbers, as a safetensors file holds them.
+    """
+
+    count: int
+    content: bytes
+
+
+@dataclass(frozen=True)
 class MaskLine:
     """What is told of one class of a mask, at which epsilon, and what the model really knows."""
 
@@ -96,6 +110,19 @@ def same(db: sqlite3.Connection, key: Mapping[str, Any], *more: str) -> Any:
         f"SELECT release FROM answers WHERE {ledger_file.COUNTED} AND {wanted}", [key[n] for n in names]
     ).fetchone()
     return json.loads(row["release"]) if row else None
+
+
+def keep(db: sqlite3.Connection, columns: Mapping[str, Any], answer: Exact) -> None:
+    """Write down an exact answer; its numbers apart, since they may be many."""
+    digest = hashlib.sha256(answer.content).hexdigest()
+    db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (digest, answer.content))
+    write(db, columns, {"count": answer.count, "sha256": digest})
+
+
+def kept(db: sqlite3.Connection, release: Mapping[str, Any]) -> Exact | None:
+    """An exact answer again; None if its numbers are lost, as in a ledger that was mended."""
+    row = db.execute("SELECT content FROM kept WHERE sha256 = ?", (release["sha256"],)).fetchone()
+    return Exact(release["count"], row["content"]) if row else None
 
 
 def spent_in(db: sqlite3.Connection) -> list[Spent]:

@@ -3,6 +3,7 @@ import multiprocessing
 import sqlite3
 import stat
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from rich.console import Console
 from clinical_qkt.composition import composed_epsilon
 from clinical_qkt.errors import InputError, OutputError
 from clinical_qkt.exact_floor import Shown
-from clinical_qkt.ledger import Asked, BudgetSpent, Ledger, NoFurtherAnswer
+from clinical_qkt.ledger import Asked, BudgetSpent, Exact, Ledger, NoFurtherAnswer
 from clinical_qkt.ledger_printing import as_data, print_ledger
 from clinical_qkt.privacy import Guarantee
 
@@ -250,7 +251,7 @@ def test_its_exact_answer_counts_for_the_class_of_that_name(first_version):
     ledger, of = Ledger(first_version), shown(range(30))
     with pytest.raises(NoFurtherAnswer):
         ledger.exact(asked(kind="mean", own_class="P"), of, 1, 20, lambda: pytest.fail("drawn"))
-    assert ledger.exact(asked(kind="mean", label="q", own_class="q"), of, 1, 20, lambda: 1) == 1
+    assert exact(ledger, 1, of, kind="mean", label="q", own_class="q").content == b"1"
 
 
 # Exact answers
@@ -260,17 +261,28 @@ def shown(patients: Iterable[int], images: int = 2) -> Shown:
     return Shown({f"image {p} {k}": f"patient {p}" for p in patients for k in range(images)})
 
 
-def exact(ledger: Ledger, n: int = 0, of: Shown | None = None, limit: int = 1, **changes) -> object:
+def exact(ledger: Ledger, n: int = 0, of: Shown | None = None, limit: int = 1, **changes) -> Exact:
     given = {"kind": "covariance", "own_class": "P", **changes}
-    return ledger.exact(asked(n, **given), of or shown(range(40)), limit, 20, lambda: {"drawn": n})
+    return ledger.exact(asked(n, **given), of or shown(range(40)), limit, 20, lambda: Exact(80, b"%d" % n))
 
 
 def test_the_same_question_gets_the_same_exact_answer_whatever_the_data_are_by_then(ledger):
     first = exact(ledger)
+    assert ledger.told_before(asked(kind="covariance"))
     again = ledger.exact(
         asked(kind="covariance", data_sha256="new"), shown(range(41)), 1, 20, lambda: pytest.fail("drawn")
     )
     assert first == again and len(ledger.lines()) == 1
+
+
+def test_an_exact_answer_whose_numbers_are_lost_counts_all_the_same(ledger):
+    exact(ledger)
+    with closing(sqlite3.connect(ledger.path)) as db, db:
+        db.execute("DELETE FROM kept")
+    assert not ledger.told_before(asked(kind="covariance"))
+    for n in (0, 1):
+        with pytest.raises(NoFurtherAnswer):
+            exact(ledger, n)
 
 
 @pytest.mark.parametrize(
@@ -287,14 +299,14 @@ def test_so_many_exact_answers_are_given_for_a_class_to_all_who_ask(ledger, chan
     exact(ledger)
     with pytest.raises(NoFurtherAnswer, match="no further exact answer for this class"):
         exact(ledger, 1, shown(range(100, 140)), **changes)
-    assert exact(ledger, 1, shown(range(100, 140)), limit=2, **changes) == {"drawn": 1}
+    assert exact(ledger, 1, shown(range(100, 140)), limit=2, **changes) == Exact(80, b"1")
 
 
 def test_the_same_images_count_as_the_same_class_whatever_it_is_called(ledger):
     exact(ledger)
     with pytest.raises(NoFurtherAnswer):
         exact(ledger, 1, label="other", own_class="other")
-    assert exact(ledger, 1, shown(range(40, 80)), label="other", own_class="other") == {"drawn": 1}
+    assert exact(ledger, 1, shown(range(40, 80)), label="other", own_class="other") == Exact(80, b"1")
 
 
 @pytest.mark.parametrize(
@@ -309,7 +321,7 @@ def test_no_exact_answer_is_of_nearly_the_same_patients_as_another(ledger, patie
         with pytest.raises(NoFurtherAnswer):
             exact(ledger, 1, shown(patients), limit=9)
     else:
-        assert exact(ledger, 1, shown(patients), limit=9) == {"drawn": 1}
+        assert exact(ledger, 1, shown(patients), limit=9) == Exact(80, b"1")
 
 
 def test_an_image_more_of_one_patient_is_nearly_the_same_too(ledger):
