@@ -22,13 +22,13 @@ from clinical_qkt.packages.networks import find_head
 from clinical_qkt.packages.query import load_query
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.packages.store import Model
+from clinical_qkt.shrinkage import told
 from clinical_qkt.statistics import (
     Agreement,
     ClassStatistics,
     PrivateSum,
     agreement,
     class_statistics,
-    pooled,
 )
 from clinical_qkt.targets import Images, labels_of
 
@@ -46,11 +46,9 @@ class Answers:
     labels: LabelSpace
     parts: list[Answer]
 
-    def of_class(self, position: int) -> list[tuple[str, ClassStatistics]]:
-        """The sites that answered for one queried class, with their statistics."""
-        features = self.extractor.spec.features
-        given = [(p.site, p.given[position]) for p in self.parts if position in p.given]
-        return [(s, g.statistics(features) if isinstance(g, PrivateSum) else g) for s, g in given]
+    def of_class(self, position: int) -> list[tuple[str, ClassStatistics | PrivateSum]]:
+        """The sites that answered for one queried class, with what they told."""
+        return [(p.site, p.given[position]) for p in self.parts if position in p.given]
 
     @property
     def answered(self) -> list[int]:
@@ -193,14 +191,14 @@ def with_answers(
         sites, parts = zip(*answers.of_class(i), strict=True)
         compared = agreement(parts, statistics)
         found[answers.labels[i].name] = dict(zip(sites, compared, strict=True))
-        queried.append(pooled(parts))
+        queried.append(told(parts, answers.extractor.spec.features))
     network, facts = fitted(
         own, answers.extractor, queried, seen["training"], seen["validation"], head, shrinkage, seed
     )
-    told = [answers.labels[i] for i in answers.answered]
+    gained = [answers.labels[i] for i in answers.answered]
     about = {
         "network": network.spec,
-        "label_space": [*own.card.label_space, *told],
+        "label_space": [*own.card.label_space, *gained],
         "head": find_head(network),
         "generated_data": own.card.generated_data or any(p.card.generated_data for p in answers.parts),
         "licence": joined(

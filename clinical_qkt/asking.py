@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from pydantic import ConfigDict, Field
 from torch import Tensor
 from tqdm import tqdm
 
+from clinical_qkt import axes
 from clinical_qkt.batches import for_images
 from clinical_qkt.consent import Leaving, require_no_identifiers
 from clinical_qkt.data.datalist import CheckedData
@@ -28,11 +30,11 @@ from clinical_qkt.values import Strict
 
 MOST_FEATURES = 160
 """Of a network's pooled numbers."""
-MAP_RIDGE = 0.003
+MAP_RIDGE = 0.00003
 """Added to the variance along each axis before it is brought to one, in units of the mean variance: an axis
-along which own classes hardly vary would else be all noise."""
+along which own classes do not vary at all has no scale."""
 
-CLIP = 1.0
+CLIP = 0.8
 """The radius at which private answers clip, in units of the median length of own features."""
 
 
@@ -42,12 +44,19 @@ class QuerySettings(Strict):
     Attributes:
         depths: modules whose outputs are pooled; the network's first stages if None.
         welcome: the kinds of answer that are welcome.
+        mirror_axes: axes along which a mirrored image still shows its class, all if None: features are the
+            mean over all mirrored views, and over the turned ones of a square picture that may be mirrored
+            along both axes.
+        private_axes: of so many features, the first, private answers are made; of all if None. It is the
+            asker's choice, never a site's number of patients.
     """
 
     model_config = ConfigDict(frozen=True)
 
     depths: list[str] | None = None
     welcome: list[Kind] = Field(default=list(KINDS), min_length=1)
+    mirror_axes: list[int] | None = None
+    private_axes: int | None = Field(default=None, ge=1)
 
 
 def write_query(
@@ -73,37 +82,73 @@ def write_query(
     site.require_classes(own.card.labels)
     require_no_identifiers(site, task=own.card.task, query=site.query)
     images = cached(data.items["training"], read, own.card.input, "training images")
-    extractor, radius = own_extractor(own, settings.depths, images, device)
+    question = own_question(own, settings, images, device)
     card = QueryCard(
         site=site.site,
         task=own.card.task,
-        extractor=extractor.spec,
+        extractor=question.extractor.spec,
         input=own.card.input,
         query=site.query,
         welcome=settings.welcome,
-        private_axes=extractor.spec.features,
-        radius=radius,
+        private_axes=question.private_axes,
+        radius=question.radius,
         model_sha256=own.card.weights_sha256,
         generated_data=data.generated,
     )
     keep: dict[str, Any] = {"signing_key": site.signing_key, "agree": leaving, "record": site.record}
-    return save_query(site.query_dir, extractor, card, **keep)
+    return save_query(site.query_dir, question.extractor, card, **keep)
 
 
-def own_extractor(
-    own: Model, depths: Sequence[str] | None, images: Images, device: torch.device
-) -> tuple[Extractor, float]:
-    """An extractor of a site's own network, mapped so that its own classes vary by one along each axis.
+@dataclass(frozen=True)
+class Question:
+    """What a site asks with.
+
+    Attributes:
+        extractor: its features are centred in the middle of the own classes and its axes are in order, see
+            ``axes``; its map is in float64.
+        private_axes: of so many features, the first, private answers are made.
+        radius: at which these clip.
+    """
+
+    extractor: Extractor
+    private_axes: int
+    radius: float
+
+
+def own_question(own: Model, settings: QuerySettings, images: Images, device: torch.device) -> Question:
+    """A site's own network as an extractor, mapped so that own classes vary by one along each axis.
 
     Args:
-        depths: the network's first stages if None.
         images: own training images with labels.
-
-    Returns:
-        The extractor with its map in float64, and the radius at which private answers clip.
 
     Raises:
         InputError: the network has no such depths, or gives nothing that could be used.
+    """
+    mirror_axes = settings.mirror_axes
+    if mirror_axes is None:
+        mirror_axes = list(range(len(own.card.input.spatial_size)))
+    extractor, features = own_extractor(own, settings.depths, images, device, mirror_axes)
+    asked = min(settings.private_axes or extractor.spec.features, extractor.spec.features)
+    return Question(extractor, asked, radius_of(features[:, :asked]))
+
+
+def radius_of(features: Tensor) -> float:
+    """At which private answers clip, of ``(N, private axes)`` features of own training images."""
+    return CLIP * float(features.norm(dim=1).median())
+
+
+def own_extractor(
+    own: Model,
+    depths: Sequence[str] | None,
+    images: Images,
+    device: torch.device,
+    mirror_axes: Sequence[int] = (),
+) -> tuple[Extractor, Tensor]:
+    """The extractor of ``own_question``, and its features ``(N, features)`` of own training images.
+
+    Args:
+        depths: the network's first stages if None.
+        mirror_axes: see ``ExtractorSpec``.
     """
     if not isinstance(own.card.network, NetworkSpec):
         raise InputError(
@@ -113,19 +158,21 @@ def own_extractor(
         )
     chosen = list(depths or own.card.network.early_depths)
     spec = describe(own.network, own.card.network, chosen, own.card.input)
-    raw, labels = pooled_of(Pooling(spec, own.network), images, device), labels_of(images)
+    body = Extractor(spec.model_copy(update={"mirror_axes": list(mirror_axes)}), own.network)
+    raw, labels = pooled_of(body, images, device), labels_of(images)
     if not torch.isfinite(raw).all() or float(raw.std(0).max()) == 0:
         raise InputError(
             "gives features that are not finite or all the same on its own images",
             where=str(own.folder),
             fix="train the model again, or name other depths under 'settings'",
         )
-    center, projection = whitening(raw, labels, MOST_FEATURES)
-    spec = spec.model_copy(update={"features": projection.shape[1]})
-    extractor = Extractor(spec, own.network).eval()
-    extractor.center, extractor.projection = center, projection
-    length = ((raw - extractor.center) @ extractor.projection).norm(dim=1)
-    return extractor, CLIP * float(length.median())
+    _, projection = whitening(raw, labels, MOST_FEATURES)
+    means = torch.stack([raw[labels == c].mean(0) for c in labels.unique()])
+    moved = axes.moves(body, images, own.card.input, device)
+    projection = projection @ axes.turn(means @ projection, moved @ projection)
+    extractor = Extractor(body.spec.model_copy(update={"features": projection.shape[1]}), own.network).eval()
+    extractor.center, extractor.projection = means.mean(0), projection
+    return extractor, (raw - extractor.center) @ projection
 
 
 def whitening(raw: Tensor, labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
@@ -154,25 +201,31 @@ def whitening(raw: Tensor, labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
 
 def features_of(extractor: Extractor, images: Images, device: torch.device) -> Tensor:
     """``(N, features)`` float64 on the CPU."""
-    return _all(extractor, extractor, images, device)
+    return outputs_of(extractor, images, device)[1].double()
 
 
 def pooled_of(body: Pooling, images: Images, device: torch.device) -> Tensor:
     """``(N, pooled)`` float64 on the CPU."""
-    return _all(body, body.pooled, images, device)
+    return _all(body, body.pooled, images, device)[1].double()
+
+
+def outputs_of(extractor: Extractor, images: Images, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Logits of the extractor's network ``(N, classes)`` and features ``(N, features)``, on the CPU."""
+    return _all(extractor, extractor, images, device)
 
 
 @torch.no_grad()
 def _all(
     body: Pooling, see: Callable[[Tensor], tuple[Tensor, Tensor]], images: Images, device: torch.device
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     body.to(device).eval()
     size = for_images(body, images, device, step=see, where="features")
     loader = DataLoader(images, batch_size=size, num_workers=0)  # type: ignore[arg-type]
     quiet = True if len(images) < 1000 else None
     seen = [
-        see(batch["image"].to(device))[1].double().cpu()
+        [part.cpu() for part in see(batch["image"].to(device))]
         for batch in tqdm(loader, "features", leave=False, disable=quiet)
     ]
     body.to("cpu")
-    return torch.cat(seen)
+    logits, numbers = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    return logits, numbers

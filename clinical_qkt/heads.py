@@ -62,8 +62,15 @@ def shared_covariance(classes: Sequence[ClassStatistics], ridge: float = RIDGE) 
 
 
 def linear(classes: Sequence[ClassStatistics]) -> Gaussians:
-    """Linear discriminant analysis: the means, and one covariance for all."""
+    """Linear discriminant analysis: the means, and one covariance for all.
+
+    What is not known of a class's mean counts as spread along that axis: where little is known, little is
+    decided.
+    """
     shared = shared_covariance(classes)
+    doubts = [c.doubt for c in classes if c.doubt is not None]
+    if doubts:
+        shared = shared + torch.stack(doubts).mean(0).diag()
     return _gaussians(classes, [shared])
 
 

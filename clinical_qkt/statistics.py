@@ -25,12 +25,14 @@ class ClassStatistics:
         mean: ``(D,)`` float64.
         covariance: ``(D, D)``, its diagonal ``(D,)``, or None.
         noise: standard deviation of what was added to each number of the mean on purpose.
+        doubt: ``(D,)``, the variance of what is still not known of the mean; None: next to nothing.
     """
 
     count: int
     mean: Tensor
     covariance: Tensor | None = None
     noise: float = 0.0
+    doubt: Tensor | None = None
 
     @property
     def kind(self) -> Kind:
@@ -44,6 +46,13 @@ class ClassStatistics:
         if covariance is not None and kind != "covariance":
             covariance = covariance.diagonal() if kind == "diagonal" else None
         return ClassStatistics(self.count, self.mean, covariance, self.noise)
+
+    def first(self, features: int) -> ClassStatistics:
+        """The same of so many features, the first."""
+        covariance = self.covariance
+        if covariance is not None:
+            covariance = covariance[(slice(features),) * covariance.ndim]
+        return ClassStatistics(self.count, self.mean[:features], covariance, self.noise)
 
 
 @dataclass(frozen=True)
@@ -166,7 +175,9 @@ SPREAD_LIMIT = 16.0
 """By what factor an answer's total variance may differ from that of the student's own classes."""
 
 
-def agreement(parts: Sequence[ClassStatistics], own: Sequence[ClassStatistics]) -> list[Agreement]:
+def agreement(
+    parts: Sequence[ClassStatistics | PrivateSum], own: Sequence[ClassStatistics]
+) -> list[Agreement]:
     """Whether the sites that answered for one class speak of the same thing.
 
     The reference is the other site's mean, or the median over all sites from three on, which one of them
@@ -176,11 +187,18 @@ def agreement(parts: Sequence[ClassStatistics], own: Sequence[ClassStatistics]) 
     itself: nothing but its spread is looked at.
 
     Args:
-        parts: one class, one a site.
+        parts: one class, one a site. If some are private, features are compared as far as they tell them.
         own: the student's own classes.
     """
+    width = min(len(p.total if isinstance(p, PrivateSum) else p.mean) for p in parts)
+    told = [p.statistics(width) if isinstance(p, PrivateSum) else p.first(width) for p in parts]
+    return _compared(told, [o.first(width) for o in own], width)
+
+
+def _compared(
+    parts: Sequence[ClassStatistics], own: Sequence[ClassStatistics], width: int
+) -> list[Agreement]:
     means = torch.stack([p.mean for p in parts])
-    width = means.shape[1]
     usual = sum(float(_variances(o).sum()) for o in own) / max(1, len(own))
     found = []
     for i, part in enumerate(parts):

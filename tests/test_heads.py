@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -109,3 +111,16 @@ def test_replay_trains_an_ordinary_linear_head_that_knows_the_drawn_class(three)
     assert float(right) > 0.8
     again = heads.replayed(x[own], y[own], parts[2:], heads.shared_covariance(parts), seed=0)
     assert torch.equal(head.weight, again.weight)
+
+
+def test_where_a_mean_is_in_doubt_that_axis_decides_less(three):
+    x, y = three
+    parts = statistics(x, y)
+    doubt = torch.tensor([0.0, 0, 0, 0, 1e6], dtype=torch.float64)
+    plain, unsure = heads.linear(parts), heads.linear([*parts[:2], replace(parts[2], doubt=doubt)])
+    sure = heads.linear([*parts[:2], replace(parts[2], doubt=0 * doubt)])
+    assert torch.allclose(plain.log_density(x), sure.log_density(x))
+    moved = x.clone()
+    moved[:, 4] += 5
+    gaps = [(g.log_density(moved) - g.log_density(x))[:, 0] for g in (plain, unsure)]
+    assert gaps[0].abs().mean() > 1 and gaps[1].abs().max() < 1e-3

@@ -4,7 +4,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_qkt.statistics import ClassStatistics, Moments, agreement, class_statistics, pooled
+from clinical_qkt.statistics import (
+    ClassStatistics,
+    Moments,
+    PrivateSum,
+    agreement,
+    class_statistics,
+    pooled,
+)
 
 
 def features(n: int, seed: int, shift: float = 0.0, width: int = 6) -> torch.Tensor:
@@ -97,3 +104,24 @@ def test_noise_that_was_added_on_purpose_is_not_taken_for_disagreement():
         mean = class_statistics(features(80, 20 + i, -3.0)).mean
         parts.append(ClassStatistics(80, mean + 2 * noise, noise=2.0))
     assert flags(*parts) == [False] * 3
+
+
+def private(count: int, value: float, axes: int, noise: float = 1.0) -> PrivateSum:
+    return PrivateSum(torch.full((axes,), count * value, dtype=torch.float64), float(count), noise, 0.0)
+
+
+def test_private_answers_are_compared_in_the_axes_that_they_tell():
+    good = [private(200, -3.0, 4) for _ in range(2)]
+    assert flags(*good, private(200, -3.0, 4)) == [False] * 3
+    assert flags(*good, private(200, 4.0, 4)) == [False, False, True]
+    exact = class_statistics(features(80, 20, -3.0))
+    assert flags(exact, good[0]) == [False, False] and flags(exact, private(200, 4.0, 4)) == [True, True]
+
+
+def test_the_first_features_are_cut_out_of_mean_and_covariance():
+    whole = class_statistics(features(50, 1))
+    for kind in ("covariance", "diagonal", "mean"):
+        cut = whole.reduced(kind).first(2)
+        assert cut.kind == kind and torch.equal(cut.mean, whole.mean[:2])
+    assert torch.equal(whole.first(2).covariance, whole.covariance[:2, :2])
+    assert torch.equal(whole.first(99).covariance, whole.covariance)

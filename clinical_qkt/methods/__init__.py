@@ -22,6 +22,7 @@ _NAMES = (
     "local",
     "pooled",
     "prototypes",
+    "public_prototypes",
     "qkt",
     "statistics",
 )

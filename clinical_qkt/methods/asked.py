@@ -6,20 +6,23 @@ the statistics alone, see ``answering``. A method may look at ``Asked.sites`` on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from clinical_qkt.asking import features_of, own_extractor
+from clinical_qkt.asking import features_of, outputs_of, own_extractor, radius_of
 from clinical_qkt.errors import QueryError
 from clinical_qkt.methods.case import Case
 from clinical_qkt.packages.extractor import Extractor
 from clinical_qkt.privacy import STEPS, Guarantee, private_release, rounded_noise, whole
-from clinical_qkt.statistics import ClassStatistics, Kind, class_statistics
-from clinical_qkt.targets import labels_of
+from clinical_qkt.statistics import ClassStatistics, Kind, PrivateSum, class_statistics
+from clinical_qkt.targets import Images, labels_of
+
+Views = Literal["all", "one"]
 
 
 class AskedSettings(BaseModel):
@@ -28,6 +31,8 @@ class AskedSettings(BaseModel):
     Attributes:
         kind: of the answers.
         depths: modules whose outputs are pooled; the network's first stages if None.
+        views: ``all``: features on average over an image's mirrored and turned views; ``one``: of the image.
+        private_axes: of so many features, the first, private answers are made; of all if None.
         epsilon, delta: of each private answer. Every image counts as a patient.
         patients: images that each site has of a queried class, at most; all if None.
         minimum_patients: fewer give no exact answer.
@@ -37,6 +42,8 @@ class AskedSettings(BaseModel):
 
     kind: Kind = "covariance"
     depths: list[str] | None = None
+    views: Views = "all"
+    private_axes: int | None = Field(default=None, ge=1)
     epsilon: float = Field(default=1.0, gt=0)
     delta: float = Field(default=1e-5, gt=0, lt=1)
     patients: int | None = Field(default=None, ge=2)
@@ -50,24 +57,40 @@ class Asked:
     Attributes:
         training, validation: ``(N, D)`` and labels.
         sites: for each queried class, ``{site: (N, D)}``.
+        outputs: what ``seen`` has computed.
     """
 
     extractor: Extractor
-    radius: float
     training: tuple[Tensor, Tensor]
     validation: tuple[Tensor, Tensor]
     sites: list[dict[str, Tensor]]
+    outputs: dict[int, tuple[Images, tuple[Tensor, Tensor]]] = field(default_factory=dict, repr=False)
+
+    @property
+    def radius(self) -> float:
+        """At which private answers of all axes clip."""
+        return self.clip(None)
 
     def answers(self, settings: AskedSettings, seed: int) -> list[dict[str, ClassStatistics]]:
+        """The sites' answers as statistics: of a private one the noised sum over the noised count."""
+        return [
+            {
+                site: part.statistics(self.extractor.spec.features) if isinstance(part, PrivateSum) else part
+                for site, part in given.items()
+            }
+            for given in self.told(settings, seed)
+        ]
+
+    def told(self, settings: AskedSettings, seed: int) -> list[dict[str, ClassStatistics | PrivateSum]]:
         """For each queried class the sites' answers; who may not answer, or has too few, is left out.
 
         Raises:
             QueryError: nobody answers for a queried class.
         """
         generator = torch.Generator().manual_seed(seed)
-        found: list[dict[str, ClassStatistics]] = []
+        found: list[dict[str, ClassStatistics | PrivateSum]] = []
         for of_class in self.sites:
-            given: dict[str, ClassStatistics] = {}
+            given: dict[str, ClassStatistics | PrivateSum] = {}
             for site, features in of_class.items():
                 part = self._answer(features[: settings.patients], settings, generator)
                 if part is not None:
@@ -79,22 +102,51 @@ class Asked:
 
     def _answer(
         self, features: Tensor, settings: AskedSettings, generator: torch.Generator
-    ) -> ClassStatistics | None:
+    ) -> ClassStatistics | PrivateSum | None:
         if settings.kind != "private_mean":
             if len(features) < settings.minimum_patients:
                 return None
             return class_statistics(features).reduced(settings.kind)
-        guarantee, mine = Guarantee(settings.epsilon, settings.delta), whole(features, self.radius, STEPS)
+        guarantee = Guarantee(settings.epsilon, settings.delta)
+        radius = self.clip(settings.private_axes)
+        mine = whole(features[:, : settings.private_axes], radius, STEPS)
         noise = rounded_noise(lambda n: torch.randn(n, generator=generator, dtype=torch.float64))
         release = private_release(mine, guarantee, noise)
-        return release.read(self.radius, guarantee).statistics(features.shape[1])
+        return release.read(radius, guarantee)
+
+    def clip(self, private_axes: int | None) -> float:
+        """The radius at which private answers of so many axes clip."""
+        return radius_of(self.training[0][:, :private_axes])
+
+    def seen(self, images: Images, view: Images, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Of a list of images logits ``(N, own)`` and features ``(N, D)``, in single precision.
+
+        Args:
+            images: the list by which they are known again.
+            view: the same as the student's own model takes them.
+        """
+        key = id(images)
+        if key not in self.outputs:
+            spec, network = self.extractor.spec, self.extractor.network
+            single = Extractor(spec, network).eval()
+            single.center, single.projection = (
+                self.extractor.center.float(),
+                self.extractor.projection.float(),
+            )
+            self.outputs[key] = (images, outputs_of(single, view, device))
+        return self.outputs[key][1]
 
 
-def asked(case: Case, depths: Sequence[str] | None) -> Asked:
-    """Ask all sites for the case's query; computed once for all methods."""
-    key = ("asked", *(depths or ()))
+def asked(case: Case, depths: Sequence[str] | None, views: Views = "all") -> Asked:
+    """Ask all sites for the case's query; computed once for all methods.
+
+    Args:
+        views: see ``AskedSettings``.
+    """
+    key = ("asked", views, *(depths or ()))
     if key not in case.kept:
-        extractor, radius = own_extractor(case.own, depths, case.training, case.device)
+        mirror_axes = list(range(len(case.own.card.input.spatial_size))) if views == "all" else []
+        extractor, _ = own_extractor(case.own, depths, case.training, case.device, mirror_axes)
         own = [item for item in case.training if int(item["label"]) in set(case.local)]
         names = [case.labels[q].name for q in case.query]
         sites: list[dict[str, Tensor]] = [{} for _ in names]
@@ -107,7 +159,6 @@ def asked(case: Case, depths: Sequence[str] | None) -> Asked:
                     sites[i][member.model.card.site] = features_of(extractor, seen, case.device)
         case.kept[key] = Asked(
             extractor,
-            radius,
             (features_of(extractor, own, case.device), labels_of(own)),
             (features_of(extractor, case.validation, case.device), labels_of(case.validation)),
             sites,
@@ -115,11 +166,12 @@ def asked(case: Case, depths: Sequence[str] | None) -> Asked:
     return case.kept[key]
 
 
-def answer_bytes(answers: Sequence[dict[str, ClassStatistics]]) -> int:
-    """What the student received, in single precision."""
-    parts = [part for given in answers for part in given.values()]
-    return sum(4 * (part.mean.numel() + _numbers(part.covariance)) for part in parts)
+def answer_bytes(answers: Sequence[Mapping[str, ClassStatistics | PrivateSum]]) -> int:
+    """What the student received, numbers in single precision or whole."""
+    return sum(4 * _numbers(part) for given in answers for part in given.values())
 
 
-def _numbers(covariance: Tensor | None) -> int:
-    return 0 if covariance is None else covariance.numel()
+def _numbers(part: ClassStatistics | PrivateSum) -> int:
+    if isinstance(part, PrivateSum):
+        return part.total.numel()
+    return part.mean.numel() + (0 if part.covariance is None else part.covariance.numel())

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from clinical_qkt.asking import features_of
 from clinical_qkt.methods.asked import Asked
 from clinical_qkt.methods.case import Case, Outcome
 from clinical_qkt.targets import Images
@@ -26,6 +25,6 @@ def of_features(
 
     @torch.no_grad()
     def predict(images: Images) -> Tensor:
-        return score(features_of(question.extractor, images, case.device)).float()
+        return score(question.seen(images, images, case.device)[1]).float()
 
     return Outcome(predict, used, received)

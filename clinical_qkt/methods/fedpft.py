@@ -63,7 +63,7 @@ class Settings(AskedSettings):
 
 def run(case: Case, settings: Settings) -> Outcome:
     """Mixtures of those sites that would answer, features drawn from them, a linear head."""
-    question = asked(case, settings.depths)
+    question = asked(case, settings.depths, settings.views)
     answers = question.answers(settings, case.seed)
     features, labels = [question.training[0]], [question.training[1]]
     received, used = 0, set()

@@ -69,7 +69,7 @@ class Settings(AskedSettings):
 
 def run(case: Case, settings: Settings) -> Outcome:
     """The moments of all classes, and one of the heads."""
-    question = asked(case, settings.depths)
+    question = asked(case, settings.depths, settings.views)
     answers = question.answers(settings, case.seed)
     own = own_statistics(*question.training, len(case.local))
     classes = [*own, *(summed(list(given.values())) for given in answers)]

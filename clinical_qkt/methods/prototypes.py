@@ -48,7 +48,7 @@ class Settings(AskedSettings):
 
 def run(case: Case, settings: Settings) -> Outcome:
     """Own means and the sites', pooled; nothing is trained."""
-    question = asked(case, settings.depths)
+    question = asked(case, settings.depths, settings.views)
     answers = question.answers(settings, case.seed)
     own = own_statistics(*question.training, len(case.local))
     queried = [pooled(list(given.values())) for given in answers]

@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+import torch
 from pydantic import Field
+from torch import Tensor
 
 from clinical_qkt.answers import fitted
 from clinical_qkt.heads import Head
 from clinical_qkt.methods.asked import AskedSettings, answer_bytes, asked
-from clinical_qkt.methods.case import Case, Outcome, of_network
+from clinical_qkt.methods.case import Case, Outcome
 from clinical_qkt.packages.gaussian import GaussianClassifier
-from clinical_qkt.statistics import ClassStatistics, pooled
+from clinical_qkt.shrinkage import told
+from clinical_qkt.statistics import ClassStatistics, PrivateSum
+from clinical_qkt.targets import Images
 
 
 class Settings(AskedSettings):
@@ -28,16 +32,24 @@ class Settings(AskedSettings):
 def run(case: Case, settings: Settings) -> Outcome:
     """Answers, pooled; a head in closed form. The budget is spent by the caller."""
     network, answers = student(case, settings)
-    outcome = of_network(case, network, [], answer_bytes(answers))
+    question = asked(case, settings.depths, settings.views)
+
+    @torch.no_grad()
+    def predict(images: Images) -> Tensor:
+        view = case.view(images, case.own.card.input)
+        return network.eval().said(*question.seen(images, view, case.device)).float()
+
     used = {site for given in answers for site in given}
-    return Outcome(outcome.predict, len(used), outcome.bytes_received)
+    return Outcome(predict, len(used), answer_bytes(answers))
 
 
-def student(case: Case, settings: Settings) -> tuple[GaussianClassifier, list[dict[str, ClassStatistics]]]:
+def student(
+    case: Case, settings: Settings
+) -> tuple[GaussianClassifier, list[dict[str, ClassStatistics | PrivateSum]]]:
     """The new model, and for each queried class the sites' answers that it was made of."""
-    question = asked(case, settings.depths)
-    answers = question.answers(settings, case.seed)
-    queried = [pooled(list(given.values())) for given in answers]
+    question = asked(case, settings.depths, settings.views)
+    answers = question.told(settings, case.seed)
+    queried = [told(list(given.values()), question.extractor.spec.features) for given in answers]
     network, _ = fitted(
         case.own,
         question.extractor,

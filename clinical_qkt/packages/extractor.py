@@ -1,13 +1,14 @@
 """A feature extractor: a network of the closed list, the depths that are pooled, and a linear map.
 
-The features of an image are, for each named depth, mean and spread of every channel over the image; then
-centred and mapped so that the student's own classes vary by one along each axis. It is what a student sends
-to ask for statistics, and what the classifier made of the answers computes at inference.
+The features of an image are, for each named depth, mean and spread of every channel over the image, on
+average over the image's mirrored and turned views; then centred and mapped so that the student's own classes
+vary by one along each axis. It is what a student sends to ask for statistics, and what the classifier made of
+the answers computes at inference.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -16,8 +17,13 @@ from torch import Tensor, nn
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError
 from clinical_qkt.packages.networks import NetworkSpec
+from clinical_qkt.packages.views import views
 
 MAX_FEATURES = 4096
+
+
+class _Enough(Exception):
+    """All that is pooled has been seen."""
 
 
 class Pooling(nn.Module):
@@ -29,17 +35,32 @@ class Pooling(nn.Module):
 
     def pooled(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """``(B, channels, *spatial_size)`` to logits ``(B, classes)`` and numbers ``(B, pooled)``."""
+        logits, numbers = self._pass(image, stop=False)
+        assert logits is not None
+        return logits, numbers
+
+    def numbers(self, image: Tensor) -> Tensor:
+        """The same numbers alone: the network's later stages are not run."""
+        return self._pass(image, stop=True)[1]
+
+    def _pass(self, image: Tensor, *, stop: bool) -> tuple[Tensor | None, Tensor]:
         caught: dict[str, Tensor] = {}
+        logits: Tensor | None = None
 
         def catch(name: str) -> torch.utils.hooks.RemovableHandle:
-            return self.network.get_submodule(name).register_forward_hook(
-                lambda _, __, output: caught.__setitem__(name, output)
-            )
+            def keep(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> None:
+                caught[name] = output
+                if stop and len(caught) == len(self.spec.depths):
+                    raise _Enough
+
+            return self.network.get_submodule(name).register_forward_hook(keep)
 
         # Hooks live for one pass only: those of a copied network would still write to the original.
         handles = [catch(name) for name in self.spec.depths]
         try:
             logits = self.network(image)
+        except _Enough:
+            pass
         finally:
             for handle in handles:
                 handle.remove()
@@ -69,6 +90,14 @@ class Extractor(Pooling):
         """
         logits, pooled = self.pooled(image)
         return logits, (pooled.to(self.center.dtype) - self.center) @ self.projection
+
+    def pooled(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``Pooling.pooled``, but the numbers are the mean over the image's views."""
+        logits, numbers = super().pooled(image)
+        others = views(image, self.spec.mirror_axes)[1:]
+        for view in others:
+            numbers = numbers + self.numbers(view)
+        return logits, numbers / (1 + len(others))
 
     def double_map(self) -> Extractor:
         """Centre and map in float64, for statistics; in place."""
@@ -118,11 +147,17 @@ class ExtractorSpec(PoolingSpec):
 
     features: int = Field(ge=1, le=MAX_FEATURES)
     """How many numbers are left after the map."""
+    mirror_axes: list[Annotated[int, Field(ge=0, le=2)]] = Field(default=[], max_length=3)
+    """Axes along which a mirrored image still shows its class: what is pooled is the mean over all views of
+    an image that are mirrored along some of them; over all eight views of a square picture that may be
+    mirrored along both. Empty: the image as it is."""
 
     @model_validator(mode="after")
     def _fewer(self) -> ExtractorSpec:
         if self.features > self.pooled:
             raise ValueError("features: the map cannot make more numbers than are pooled")
+        if len(set(self.mirror_axes)) < len(self.mirror_axes):
+            raise ValueError("mirror_axes: an axis is named twice")
         return self
 
     def build(self, classes: int) -> Extractor:

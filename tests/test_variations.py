@@ -1,0 +1,43 @@
+import pytest
+import torch
+
+from clinical_qkt.variations import variations
+
+
+def images(channels: int, size: list[int]) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    plain = torch.rand(3, channels, *size, generator=generator) * 0.3 + 0.6
+    plain[(slice(None), slice(None), *[slice(3, 7)] * len(size))] -= 0.4  # something dark in the middle
+    return plain
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, [12, 12]), (3, [12, 10]), (1, [10, 10, 10])])
+def test_every_variation_works_on_grey_colour_and_volumes_and_changes_the_image(channels, size):
+    unit = images(channels, size)
+    before = unit.clone()
+    found = variations(channels)
+    for name, vary in found.items():
+        changed = vary(unit)
+        assert changed.shape == unit.shape and torch.isfinite(changed).all(), name
+        assert not torch.allclose(changed, unit, atol=1e-3), name
+        assert torch.equal(changed, vary(unit)), name
+    assert torch.equal(unit, before)
+    assert len(found) == len(variations(1)) + (channels - 1) * 12
+
+
+def test_an_image_of_one_value_stays_finite():
+    flat = torch.full((2, 1, 8, 8), 0.5)
+    for name, vary in variations(1).items():
+        assert torch.isfinite(vary(flat)).all(), name
+
+
+def test_shape_and_tone_are_changed_as_their_names_say():
+    unit, found = images(1, [12, 12]), variations(1)
+    dark = lambda x: float((x < 0.5).float().mean())  # noqa: E731
+    assert dark(found["zoom 1.7"](unit)) > 1.5 * dark(unit) > 3 * dark(found["zoom 0.6"](unit))
+    assert dark(found["erode 3"](unit)) > dark(unit) > dark(found["dilate 3"](unit))
+    assert found["blur 0.12"](unit).std() < unit.std() < found["sharpen 2.0 0.03"](unit).std()
+    band = found["+0.15 in channel 0 from 0.0 to 0.1"](unit) - unit
+    assert band[unit < 0.5].max() == pytest.approx(0.15) and band[unit > 0.7].abs().max() == 0
+    toned = found["tones of another"](unit)
+    assert torch.equal(toned.flatten(2).sort(2).values, unit.roll(1, 0).flatten(2).sort(2).values)
