@@ -82,7 +82,7 @@ class Answering:
         rows = [self.preview(i, d, seen.get(i)) for i, d in enumerate(decisions)]
         require_consent(self.query.card.site, rows, self.policy, spent, folder, yes=self.yes)
         if self.shown:
-            ledger_second.note(self.site.site, self.files, self.ledger.begin(), self.ledger.path)
+            ledger_second.note(self.site.site, self.files, self.ledger.require_newest(), self.ledger.path)
         answers, given = [], []
         for i, decision in enumerate(decisions):
             told, statistics = self.answer(i, decision, seen.get(i))

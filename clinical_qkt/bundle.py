@@ -11,7 +11,7 @@ import torch
 from ignite.metrics import EpochMetric
 from torch import nn
 
-from clinical_qkt import asking, batches, endings, keys, metrics, sections, stages
+from clinical_qkt import asking, batches, endings, keys, ledger_second, metrics, sections, stages
 from clinical_qkt.answering import Answering
 from clinical_qkt.audit.own import audit_of
 from clinical_qkt.consent import Leaving
@@ -222,6 +222,7 @@ def share(
     agree = _leaving(site, site.package_dir, **leaving)
     if new or (site.publish_mask and site.mask_epsilon is not None):
         require_begun(site, agree.ledger, new=new, yes=agree.yes)
+        ledger_second.note(site.site, (), agree.ledger.require_newest(), agree.ledger.path)
     audit = None
     if shadow_models is not None:
         audit = audit_of(site, loaded, data, augment, shadow_models, unfinished(site, "audit"))

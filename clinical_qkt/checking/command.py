@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from clinical_qkt.checking import data, machine, packages
+from clinical_qkt.checking import budget, data, machine, packages
 from clinical_qkt.checking.finding import Finding, Stage, problem
 from clinical_qkt.errors import explained
 from clinical_qkt.launch import Launch
@@ -22,6 +22,7 @@ LOOKS: dict[str, Callable[[Stage], Iterator[Finding]]] = {
     "datalist": data.findings,
     "output": machine.places,
     "packages": packages.findings,
+    "ledger": budget.findings,
     "disk": machine.disk,
     "device": machine.device,
     "memory and time": machine.memory_and_time,

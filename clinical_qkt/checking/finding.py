@@ -49,6 +49,7 @@ class Stage:
         files = [str(f) for f in launch.files]
         self.workflow = ConfigWorkflow(files, logging_file=False, workflow_type=None, **launch.overrides)
         self.site: Site = keys.check(self.workflow)
+        self.workflow.parser["checked"] = self.site  # for expressions, as no stage is run that checks it
         self.command: str = self.workflow.parser["command"]
 
     def has(self, key: str) -> bool:

@@ -1,0 +1,40 @@
+"""The ledger: whether it counts what is about to be told of patients, and what is left of the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from clinical_qkt import ledger_file, ledger_second
+from clinical_qkt.checking.finding import Finding, Stage, problem
+from clinical_qkt.errors import QKTError
+from clinical_qkt.keys import switch
+from clinical_qkt.ledger import Ledger
+from clinical_qkt.ledger_beginning import NOBODY_SAID
+
+
+def findings(stage: Stage) -> Iterator[Finding]:
+    """One line, for the commands that tell something of patients that has to be counted."""
+    site = stage.site
+    told = stage.command == "share" and site.publish_mask and site.mask_epsilon is not None
+    if stage.command != "answer" and not told:
+        return
+    try:
+        yield _counting(stage, Ledger(site.ledger))
+    except QKTError as e:
+        yield problem("ledger", e)
+
+
+def _counting(stage: Stage, ledger: Ledger) -> Finding:
+    site, policy = stage.site, stage.site.policy
+    begun = ledger.is_begun()
+    known = ledger.require_newest() if begun else None
+    ledger_second.require_same_ledger(site.site, (), known, ledger.path)
+    if not begun:
+        if switch("new_ledger", stage.value("new_ledger")):
+            return Finding("ok", "ledger", f"{ledger.path}: will be begun, with nothing spent")
+        return Finding("problem", "ledger", f"{ledger.path}: {NOBODY_SAID}", ledger_file.BEGIN)
+    if "private_mean" not in policy.kinds or stage.command == "share":
+        return Finding("ok", "ledger", f"{ledger.path}: counts")
+    spent = ledger.spent(policy.total_delta, policy.unit, policy.images_per_patient)
+    total = f"epsilon {spent:.2f} of {policy.total_epsilon:g} is spent"
+    return Finding("ok", "ledger", f"{ledger.path}: {total}")
