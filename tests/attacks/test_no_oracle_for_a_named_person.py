@@ -154,7 +154,6 @@ def test_what_a_teacher_wrote_into_a_model_that_is_shared_makes_no_difference(pi
 def test_the_only_patient_of_a_class_makes_no_difference_to_whether_there_is_an_answer(
     pictures, tmp_path, monkeypatch
 ):
-    monkeypatch.setenv("CLINICAL_QKT_STATE", str(tmp_path / "state"))
     torch.manual_seed(0)
     content = json.loads((pictures / "d.json").read_text())
     reds = [e for e in content["training"] if e["label"] == "red"]
@@ -162,6 +161,7 @@ def test_the_only_patient_of_a_class_makes_no_difference_to_whether_there_is_an_
     content["validation"] = [e for e in content["validation"] if e["label"] != "red"]
     query(tmp_path / "q")
     for there, name in ((reds[:1], "with"), ([], "without")):
+        monkeypatch.setenv("CLINICAL_QKT_STATE", str(tmp_path / f"state_{name}"))
         listed = {**content, "training": content["training"] + there}
         (pictures / f"{name}.json").write_text(json.dumps(listed))
         values = {"site": f"site_{name}", "data": str(pictures / f"{name}.json"), "classes": ["red", "green"]}
