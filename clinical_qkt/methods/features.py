@@ -25,6 +25,6 @@ def of_features(
 
     @torch.no_grad()
     def predict(images: Images) -> Tensor:
-        return score(question.seen(images, images, case.device)[1]).float()
+        return score(question.seen(images, images, case.device)[1].double()).float()
 
     return Outcome(predict, used, received)
