@@ -69,11 +69,22 @@ class Policy(Strict):
             return f"{query.site} is not on this site's list of those who may ask"
         try:
             # Of a class that is merged into another there are no images apart.
-            if own.find(label, parts=False) is None:
-                return "this site has no such class"
+            place = own.find(label, parts=False)
         except InputError:
             return "more than one class of this site could be meant"
+        if place is None:
+            return "this site has no such class"
+        if sum(_is(place, other, own) for other in query.query) > 1:
+            return "another class that is asked for is the same one at this site"
         kind = next((k for k in KINDS if k in self.kinds and k in query.welcome), None)
         if kind is None:
             return f"this site gives {', '.join(self.kinds)} only, which was not welcome"
         return kind
+
+
+def _is(place: int, label: ClassLabel, own: LabelSpace) -> bool:
+    """Whether a class is the one at a place of the site's list."""
+    try:
+        return own.find(label, parts=False) == place
+    except InputError:  # it could be several, and is declined itself
+        return False

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from clinical_qkt import bundle
 from clinical_qkt.errors import InputError, PackageError, QueryError
+from clinical_qkt.packages import made_here
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.store import load_model
@@ -152,9 +153,11 @@ def test_answers_to_an_earlier_query_are_refused(demo, asked, tmp_path):
 
 
 def test_answers_do_not_fit_a_model_that_was_trained_again(demo, asked, tmp_path):
-    student, _ = student_of(demo)
+    student, values = student_of(demo)
     again = {"output_dir": str(tmp_path / "o"), "mlflow": f"sqlite:///{tmp_path}/m.db"}
     stage("train", student, max_epochs=1, **again)
+    with (tmp_path / "o" / made_here.FILE).open("a") as record:  # as one computer's state folder has both
+        record.write((Path(values["output_dir"]) / made_here.FILE).read_text())
     with pytest.raises(InputError, match="trained again since the query was written"):
         transfer(demo, asked, tmp_path / "t", given(asked), teachers=[], **again)
 
@@ -207,7 +210,8 @@ def test_the_command_line_shows_packages_and_the_ledger(demo, asked, capsys):
     verify = ("package", "verify", "--site", str(student_of(demo)[0]))
     assert run(*verify, str(given(asked)[0]), "--query", str(asked / "query")) == 0
     assert run(*verify, str(given(asked)[0])) == 2
-    assert run(*verify, str(asked / "query")) == 3  # a site holds no key of its own
+    assert run(*verify, str(asked / "query")) == 0  # a site knows what it wrote itself
+    assert "this site made it" in " ".join(capsys.readouterr().out.split())
     capsys.readouterr()
     assert run("ledger", str(asked / f"{given(asked)[0].name}.db")) == 0
     assert "All private answers together: epsilon 0.00" in capsys.readouterr().out

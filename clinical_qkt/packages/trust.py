@@ -10,10 +10,10 @@ from typing import Literal
 
 State = Literal["trusted", "unsigned", "unknown key", "made here", "not checked"]
 _SEPARATORS = re.compile(r"[_.\-]+")
-_TWO = (("rn", "m"), ("vv", "w"), ("cl", "d"))
+_TWO = (("rn", "m"), ("vv", "w"))
 """Pairs of letters that are read as one."""
-_ALIKE = str.maketrans("1i0528", "lloszb")
-"""Digits that are read as letters, and an i as an l: a capital one is."""
+_ALIKE = str.maketrans("1i0", "llo")
+"""Digits that are read as letters, and an i as an l: a capital one is (Unicode's UTS #39, for ASCII)."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ def site(hospital, tmp_path) -> Path:
     """A copy of the hospital's model, and nothing that others have watched."""
     values = yaml.safe_load(hospital.read_text())
     shutil.copytree(hospital.parent / "transfer" / "model", tmp_path / "transfer" / "model")
+    shutil.copytree(hospital.parent / "own", tmp_path / "own")  # where it is known as the hospital's
     values |= {"transfer_dir": str(tmp_path / "transfer"), "output_dir": str(tmp_path / "own")}
     (tmp_path / "site.yaml").write_text(yaml.safe_dump(values))
     return tmp_path / "site.yaml"
