@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import DataLoader
 from torch import Tensor
 
 from clinical_qkt.asking import features_of
@@ -27,7 +26,6 @@ from clinical_qkt.federations import Ask
 from clinical_qkt.methods import statistics
 from clinical_qkt.methods.asked import Asked, AskedSettings, asked
 from clinical_qkt.methods.case import Case
-from clinical_qkt.packages.extractor import Extractor
 from clinical_qkt.packages.gaussian import GaussianClassifier
 from clinical_qkt.privacy import STEPS, Guarantee, private_release, rounded_noise, whole
 from clinical_qkt.statistics import class_statistics
@@ -66,7 +64,7 @@ def attack_student_of_answers(
     """
     case = federation.case(ask)
     settings = comparison.settings(transfer)[1]
-    question = asked(case, settings.depths)
+    question = asked(case, settings.depths, settings.views)
     those = candidates(federation, ask, case, question, settings)
     images = [item for known in those for item in known.images]
     labels = labels_of(images).numpy()
@@ -74,7 +72,7 @@ def attack_student_of_answers(
         student = statistics.student(case, settings)[0].eval()
     except QueryError:  # too few images for an answer
         return []
-    stages = _passed(student.extractor, images, case.device)  # those of all students alike
+    stages = question.seen(images, images, case.device)  # those of all students alike
 
     def seen(network: GaussianClassifier) -> Floats:
         return membership.confidences(network.said(*stages).numpy(), labels)
@@ -104,7 +102,7 @@ def attack_answers(
     """
     case = federation.case(ask)
     settings = comparison.settings(method)[1]
-    question = asked(case, settings.depths)
+    question = asked(case, settings.depths, settings.views)
     records = []
     for known in candidates(federation, ask, case, question, settings):
         about = {
@@ -122,27 +120,21 @@ def candidates(
     federation: AttackedFederation, ask: Ask, case: Case, question: Asked, settings: AskedSettings
 ) -> list[Candidates]:
     """Of every site that answers for a queried class, with as many others of it."""
-    found = []
+    key = ("candidates", settings.views, *(settings.depths or ()))
+    if key not in case.kept:
+        case.kept[key] = _candidates(federation, ask, case, question)
     least = 1 if settings.kind == "private_mean" else settings.minimum_patients
+    return [known for known in case.kept[key] if known.members.sum() >= least]
+
+
+def _candidates(federation: AttackedFederation, ask: Ask, case: Case, question: Asked) -> list[Candidates]:
+    found = []
     for q, (c, answered) in enumerate(zip(ask.classes, question.sites, strict=True)):
-        for name in (site for site, seen in answered.items() if len(seen) >= least):
+        for name in answered:
             images, members = federation.candidates(federation.names.index(name), c, case)
             features = features_of(question.extractor, images, case.device)
             found.append(Candidates(name, q, images, features, members))
     return found
-
-
-@torch.no_grad()
-def _passed(
-    extractor: Extractor, images: list[dict[str, Any]], device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Logits of the extractor's network ``(N, own)`` and features ``(N, D)``, on the CPU."""
-    extractor.to(device).eval()
-    loader = DataLoader(images, batch_size=256, num_workers=0)  # type: ignore[arg-type]
-    seen = [[part.cpu() for part in extractor(batch["image"].to(device))] for batch in loader]
-    extractor.to("cpu")
-    logits, features = (torch.cat(parts) for parts in zip(*seen, strict=True))
-    return logits, features
 
 
 def _scores(
@@ -163,7 +155,8 @@ def _private_scores(
     known: Candidates, question: Asked, settings: AskedSettings, draws: int, seed: int
 ) -> dict[str, Floats]:
     guarantee = Guarantee(settings.epsilon, settings.delta)
-    rows = whole(known.features, question.radius, STEPS)
+    axes = settings.private_axes
+    rows = whole(known.features[:, :axes], question.clip(axes), STEPS)
     generator = torch.Generator().manual_seed(seed)
     noise = rounded_noise(lambda n: torch.randn(n, generator=generator, dtype=torch.float64))
     mine = rows[torch.from_numpy(known.members)]

@@ -19,6 +19,7 @@ from clinical_qkt.benchmark.config import in_turn
 from clinical_qkt.benchmark.federation import SITE_LEARNING_RATE, Federation
 from clinical_qkt.benchmark.privacy_config import AttackedScenario, PrivateTrainingSettings
 from clinical_qkt.data.sources import Source
+from clinical_qkt.federations import Ask
 from clinical_qkt.methods.case import Case
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset
@@ -68,6 +69,7 @@ class AttackedFederation(Federation):
     ) -> None:
         self.prepared = prepared
         self.whole, self.shadows = whole, shadows
+        self._cases: dict[Ask, Case] = {}
         super().__init__(whole.limited(scenario.max_per_class, seed), scenario, seed, device, folder)
 
     @cached_property
@@ -84,6 +86,12 @@ class AttackedFederation(Federation):
                 most = int((self.source.labels[self.positions[site]["training"]] == c).sum())
                 out[site] += sorted(mine[k :: len(holders)][:most].tolist())
         return out
+
+    def case(self, ask: Ask) -> Case:
+        """The same for each attack on a query, with what was computed for others."""
+        if ask not in self._cases:
+            self._cases[ask] = super().case(ask)
+        return self._cases[ask]
 
     def known(self, site: int) -> Known:
         """What an attacker of a site's model has."""

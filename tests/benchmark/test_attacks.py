@@ -18,7 +18,7 @@ from clinical_qkt.methods.asked import AskedSettings, asked
 
 SITES = {"sites": 3, "classes_per_site": [3], "max_epochs": 1, "max_per_class": 20}
 DISTIL = {"method": "qkt", "variant": "distil", "ask": "relevant", "start_from": "teacher", "max_epochs": 1}
-PRIVATE = AskedSettings(kind="private_mean")
+PRIVATE = AskedSettings(kind="private_mean", views="one")
 ON_MODELS = ("likelihood_ratio", "pairwise_ratio", "loss_threshold")
 CONFIG = {
     "name": "squares",
@@ -26,8 +26,8 @@ CONFIG = {
     "methods": {
         "committee": {"method": "qkt"},
         "distil": DISTIL,
-        "exact": {"method": "statistics", "minimum_patients": 2},
-        "private": {"method": "statistics", "kind": "private_mean"},
+        "exact": {"method": "statistics", "minimum_patients": 2, "views": "one"},
+        "private": {"method": "statistics", "kind": "private_mean", "views": "one"},
     },
     "parts": [
         {
@@ -135,28 +135,30 @@ def test_a_shadow_student_learns_from_shadow_teachers(plain):
 def test_an_answer_is_attacked_with_the_very_features_that_it_was_made_of(plain):
     ask = plain.queries(1)[0]
     case = plain.case(ask)
-    question = asked(case, None)
+    question = asked(case, None, "one")
     those = privacy_answers.candidates(plain, ask, case, question, PRIVATE)
     assert {known.site for known in those} == set(question.sites[0])
     for known in those:
         assert torch.equal(known.features[known.members], question.sites[0][known.site])
         assert known.members.sum() == (~known.members).sum()
-    few = AskedSettings(minimum_patients=1 + max(len(seen) for seen in question.sites[0].values()))
+    few = AskedSettings(
+        views="one", minimum_patients=1 + max(len(seen) for seen in question.sites[0].values())
+    )
     assert privacy_answers.candidates(plain, ask, case, question, few) == []  # who does not answer
 
 
 def test_a_shadow_student_is_made_of_other_answers_and_other_noise(plain):
     ask = plain.queries(1)[0]
     case = plain.case(ask)
-    question = asked(case, None)
+    question = asked(case, None, "one")
     those = privacy_answers.candidates(plain, ask, case, question, PRIVATE)
     mine = np.concatenate([~known.members for known in those])
     student = privacy_answers._answered(case, question, those, mine, 0)
-    answered = asked(student, None)
+    answered = asked(student, None, "one")
     for known in those:
         assert torch.equal(answered.sites[0][known.site], known.features[~known.members])
     assert answered.extractor is question.extractor and student.seed != case.seed
-    assert asked(case, None) is question  # the student's own is left as it was
+    assert asked(case, None, "one") is question  # the student's own is left as it was
 
 
 def test_exact_answers_are_found_out_and_a_promise_is_told_beside_private_ones(finished):
