@@ -19,16 +19,18 @@ from clinical_qkt.memory import bytes_told
 
 MOST = 256
 """Images at once, however small: more bring nothing."""
-BUDGET = 2**30
-"""Bytes that a batch may take, however large the machine: larger batches bring nothing. And where ``BUDGET /
-SHARE`` are free, batches depend on the network alone, and so do figures to their last bit."""
+BUDGET = {"cpu": 2**28, "cuda": 2**32}
+"""Bytes that a batch may take, however large the machine. On a CPU larger batches are slower: at 224 pixels
+an image in a batch of 32 takes twice as long as in a batch of 8. And where ``BUDGET / SHARE`` are free,
+batches follow from the network alone, and so do figures to their last bit."""
 SHARE = 0.25
 """Of the memory that is free, what a batch may take."""
 LAST = 0.75
 """The same for a single image, before it is refused."""
-OVERHEAD = 2.5
+OVERHEAD = 2.0
 """What layers take for their own work, such as copies in another order, beside what is alive between them: a
-factor, measured on the networks of the closed list; see tests/test_footprint.py."""
+factor, measured on the networks of the closed list, see tests/test_footprint.py. What libraries set up once
+for a network, some 100 MB, comes on top."""
 SMALL = 2**23
 """Bytes of the images of a batch below which a training needs no look: a network makes some hundred times as
 much of them."""
@@ -103,8 +105,8 @@ def at_once(
     Raises:
         InputError: one does not fit.
     """
-    free = memory.free(torch.device(device))
-    budget = BUDGET if free is None else min(BUDGET, SHARE * free)
+    free, budget = memory.free(torch.device(device)), budget_of(device)
+    budget = budget if free is None else min(budget, SHARE * free)
     size = most
     while size > 1 and needed(size) > budget:
         size //= 2
@@ -115,6 +117,11 @@ def at_once(
             fix="end other programs, use a machine with more memory, or leave out the model that asks for it",
         )
     return size
+
+
+def budget_of(device: torch.device | str) -> float:
+    """``BUDGET`` of a kind of device."""
+    return BUDGET["cuda" if torch.device(device).type == "cuda" else "cpu"]
 
 
 def require_trainable(

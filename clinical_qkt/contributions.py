@@ -124,7 +124,7 @@ class OnePass:
         extractor, given = self.query.extractor, self.query.card.input
         private = [item for item in items if kinds[item["label"]] == "private_mean"]
         others = [item for item in items if kinds[item["label"]] != "private_mean"]
-        found = of_patients(private, room_for(extractor, given)) if private else []
+        found = of_patients(private, room_for(extractor, given, self.device)) if private else []
         if others:
             shape = (given.channels, *given.spatial_size)
             found += of_images(others, images_at_once(extractor, shape, self.device, where="query: input"))

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from clinical_qkt import memory
-from clinical_qkt.batches import FLOAT, OVERHEAD, images_at_once
+from clinical_qkt.batches import FLOAT, OVERHEAD, budget_of, images_at_once
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import OutputError, QKTError, explained
 from clinical_qkt.footprint import Footprint
@@ -36,8 +36,6 @@ from clinical_qkt.packages.extractor import Extractor
 
 SIZES = (1, 2, 4, 8, 16, 32)
 """Of a patient's batches, blanks included."""
-ROOM = 2**28
-"""Bytes that a patient's batch may take, whatever is free: what is free depends on what else is done."""
 FEW = 64
 """Batches that are not worth processes of their own."""
 
@@ -102,10 +100,13 @@ def of_images(items: Sequence[dict[str, Any]], most: int) -> list[Batch]:
     ]
 
 
-def room_for(extractor: Extractor, given: InputContract) -> int:
-    """The largest of ``SIZES`` for an extractor: a function of it and of the images that it takes alone."""
+def room_for(extractor: Extractor, given: InputContract, device: torch.device) -> int:
+    """The largest of ``SIZES`` for an extractor, the images that it takes and a kind of device.
+
+    Not for the memory that is free: that depends on what else is done, and on how much there is of it.
+    """
     needed = _needed(extractor, (given.channels, *given.spatial_size), SIZES[-1])
-    return max((size for size in SIZES if needed(size) <= ROOM), default=1)
+    return max((size for size in SIZES if needed(size) <= budget_of(device)), default=1)
 
 
 def looked_at(

@@ -108,6 +108,10 @@ print(told, memory("VmHWM") - before)
 """
 
 
+SET_UP = 100e6
+"""What libraries keep for the layers of a network, whatever it sees."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("dims", "side", "images"), [(2, 224, 6), (2, 32, 256), (3, 64, 4)])
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -119,4 +123,4 @@ def test_a_batch_takes_no_more_than_what_is_alive_and_the_layers_own_work(name, 
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     told, took = map(int, done.stdout.split())
     print(f"{name} {dims}D {side}: alive {told / 1e6:.0f} MB, taken {took / 1e6:.0f} MB, {took / told:.2f}")
-    assert took <= OVERHEAD * told
+    assert took <= OVERHEAD * told + SET_UP

@@ -19,6 +19,8 @@ from clinical_qkt.packages.networks import preset
 from clinical_qkt.patient_batches import SIZES, looked_at, of_images, of_patients, room_for
 from clinical_qkt.privacy import PatientSums
 
+CPU = torch.device("cpu")
+LARGE = InputContract(channels=3, spatial_size=[300, 300])
 GIVEN = InputContract(channels=3, spatial_size=[24, 24])
 DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]
 COUNTS = {"anna": 1, "ben": 3, "cora": 1, "dora": 11, "emil": 2, "fred": 8}
@@ -117,10 +119,10 @@ def test_a_batch_holds_one_patients_images_of_one_class_with_few_blanks():
 
 def test_the_size_of_a_patients_batches_does_not_follow_from_the_memory_that_is_free(monkeypatch):
     made = extractor("resnet_small")
-    before = [room_for(made, GIVEN), room_for(made, InputContract(channels=3, spatial_size=[300, 300]))]
+    before = [room_for(made, given, CPU) for given in (GIVEN, LARGE)]
     monkeypatch.setattr(memory, "free", lambda device: 10**7)
     again = extractor("resnet_small")
-    after = [room_for(again, GIVEN), room_for(again, InputContract(channels=3, spatial_size=[300, 300]))]
+    after = [room_for(again, given, CPU) for given in (GIVEN, LARGE)]
     assert before == after and before[0] == SIZES[-1] > before[1] >= 1
 
 
@@ -132,7 +134,7 @@ def test_an_image_that_cannot_be_prepared_is_left_out_and_counted(processes):
         return prepare(item)
 
     cut = of_patients([i for i in ITEMS if i["patient"] == "ben"], 8)
-    seen = list(looked_at(cut, ByPlace(), GIVEN, failing, torch.device("cpu"), processes))
+    seen = list(looked_at(cut, ByPlace(), GIVEN, failing, CPU, processes))
     assert [(s.patients, s.left_out, len(s.features)) for s in seen] == [(["ben"], 1, 1), (["ben"], 0, 1)]
 
 
@@ -142,7 +144,7 @@ def test_a_disk_that_fails_is_told_and_no_image_of_it(processes):
         raise RuntimeError("applying transform") from OSError(errno.EIO, "Input/output error", item["image"])
 
     with pytest.raises(OutputError, match="the disk gives errors") as e:
-        list(looked_at(of_patients(ITEMS, 8), ByPlace(), GIVEN, failing, torch.device("cpu"), processes))
+        list(looked_at(of_patients(ITEMS, 8), ByPlace(), GIVEN, failing, CPU, processes))
     assert "png" not in str(e.value)
 
 
@@ -150,8 +152,4 @@ def test_an_image_that_does_not_fit_is_refused_whoever_is_there(monkeypatch):
     monkeypatch.setattr(memory, "free", lambda device: 10**5)
     for items in (ITEMS, []):
         with pytest.raises(InputError, match="query: input: an image of 24x24 with 3 channels needs about"):
-            list(
-                looked_at(
-                    of_patients(items, 8), extractor("resnet_small"), GIVEN, prepare, torch.device("cpu")
-                )
-            )
+            list(looked_at(of_patients(items, 8), extractor("resnet_small"), GIVEN, prepare, CPU))

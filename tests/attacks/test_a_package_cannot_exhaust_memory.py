@@ -96,7 +96,7 @@ def test_all_probes_of_a_million_pixels_take_no_more_than_a_batch_may(tmp_path, 
         assert len(probed(folder, 2048)) == 2
         record_property("megabytes", held("VmHWM") - before)
         print(f"2,048 probes of 1000x1000: {held('VmHWM') - before:.0f} MB more at the peak")
-        assert held("VmHWM") - before < 1100
+        assert held("VmHWM") - before < 500
 
 
 def test_honest_pictures_of_512_pixels_are_answered_for_a_few_at_a_time():
@@ -117,7 +117,7 @@ def test_honest_images_of_a_usual_size_take_no_more_than_a_batch_may(size, image
         before = held("VmRSS")
         assert answer(network, [{"image": image}] * images, CPU).shape == (images, 2)
         print(f"{images} images of {size}: {held('VmHWM') - before:.0f} MB more at the peak")
-        assert held("VmHWM") - before < 1100
+        assert held("VmHWM") - before < 500
 
 
 def test_own_images_in_another_models_size_are_not_all_kept(tmp_path):
