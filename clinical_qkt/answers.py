@@ -191,7 +191,7 @@ def with_answers(
         sites, parts = zip(*answers.of_class(i), strict=True)
         compared = agreement(parts, statistics)
         found[answers.labels[i].name] = dict(zip(sites, compared, strict=True))
-        queried.append(told(parts, answers.extractor.spec.features))
+        queried.append(told(parts, statistics))
     network, facts = fitted(
         own, answers.extractor, queried, seen["training"], seen["validation"], head, shrinkage, seed
     )

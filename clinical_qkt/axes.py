@@ -27,19 +27,23 @@ OWN, ANYWHERE = 0.3, 0.3
 in every direction."""
 FARTHEST = 12.0
 """A mean that moves further, in units of the spread within a class, counts as if it moved so far."""
-DISTANCE = 200.0
-"""Squared distance of an unseen class from the middle of the own ones, in units of the variance within a
-class: the sum of ``prior`` over all axes."""
+FURTHER = 3.5
+"""By what factor the squared distance of an unseen class from the middle of the own ones is taken to be above
+that of an own one: the sum of ``prior`` over all axes."""
 
 
-def prior(features: int) -> Tensor:
-    """``(features,)``: the variance of an unseen class's mean along each axis, about the own classes' middle.
+def prior(means: Tensor) -> Tensor:
+    """``(D,)``: the variance of an unseen class's mean along each axis, about the own classes' middle.
 
     A share of it is the same for every axis, the rest falls as one over the axis's place. Measured profiles
     of a dozen networks did no better.
+
+    Args:
+        means: ``(C, D)`` of own classes, along the axes in their order.
     """
-    falling = 1 / torch.arange(1, features + 1, dtype=torch.float64)
-    return DISTANCE * ((1 - ANYWHERE) * falling / falling.sum() + ANYWHERE / features)
+    places = torch.arange(1, means.shape[1] + 1, dtype=torch.float64)
+    falling = (1 - ANYWHERE) / places / (1 / places).sum() + ANYWHERE / len(places)
+    return FURTHER * (means - means.mean(0)).square().sum(1).mean() * falling
 
 
 def turn(means: Tensor, moves: Tensor) -> Tensor:

@@ -20,22 +20,23 @@ PUSH = 1.25
 costs the own classes first."""
 
 
-def told(parts: Sequence[ClassStatistics | PrivateSum], features: int) -> ClassStatistics:
+def told(parts: Sequence[ClassStatistics | PrivateSum], own: Sequence[ClassStatistics]) -> ClassStatistics:
     """Several sites' answers for one class as one, whatever kinds they are of.
 
     Exact answers are pooled by precision, see ``statistics.pooled``; private ones are added up and shrunk.
     Where there are both, each axis's means are weighted by their precision, without shrinkage.
 
     Args:
-        features: of the extractor; private sums may be of fewer.
+        own: the student's own classes, whose features private sums may tell in part.
     """
+    means = torch.stack([c.mean for c in own])
     exact = [p for p in parts if isinstance(p, ClassStatistics)]
     private = [p for p in parts if isinstance(p, PrivateSum)]
     if not private:
         return pooled(exact)
-    count, mean, doubt = added(private, features)
+    count, mean, doubt = added(private, means.shape[1])
     if not exact:
-        variance = axes.prior(features)
+        variance = axes.prior(means)
         kept = variance / (variance + CAUTION * doubt)
         # What is not known of an axis: all of the prior where nothing was asked, nothing without noise.
         left = torch.where(doubt.isinf(), variance, variance * doubt / (variance + doubt))

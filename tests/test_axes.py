@@ -38,9 +38,12 @@ def test_without_any_move_there_is_an_order_all_the_same():
 
 
 @pytest.mark.parametrize("features", [1, 3, 128])
-def test_the_prior_falls_from_axis_to_axis_and_comes_to_the_distance(features):
-    found = axes.prior(features)
-    assert float(found.sum()) == pytest.approx(axes.DISTANCE)
+def test_the_prior_falls_from_axis_to_axis_and_reaches_further_than_own_classes_do(features):
+    means = drawn(4, features, 0)
+    found = axes.prior(means)
+    apart = (means - means.mean(0)).norm(dim=1).square().mean()
+    assert float(found.sum()) == pytest.approx(float(axes.FURTHER * apart))
+    assert torch.allclose(axes.prior(10 * means + 3), 100 * found)
     assert (found[1:] < found[:-1]).all() and float(found[-1]) > 0
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clinical_qkt import axes
-from clinical_qkt.answers import fitted
+from clinical_qkt.answers import fitted, own_statistics
 from clinical_qkt.errors import QueryError
 from clinical_qkt.methods.asked import Asked, AskedSettings, asked
 from clinical_qkt.methods.case import Case, Outcome
@@ -45,7 +45,8 @@ def run(case: Case, settings: Settings) -> Outcome:
     generator = torch.Generator().manual_seed(case.seed)
     width = question.extractor.spec.features
     normal = torch.randn(settings.candidates, width, generator=generator, dtype=torch.float64)
-    public = normal * axes.prior(width).sqrt()
+    own = own_statistics(*question.training, len(case.local))
+    public = normal * axes.prior(torch.stack([c.mean for c in own])).sqrt()
     queried = []
     for of_class in question.sites:
         if not of_class:

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from clinical_qkt.answers import fitted
+from clinical_qkt.answers import fitted, own_statistics
 from clinical_qkt.heads import Head
 from clinical_qkt.methods.asked import AskedSettings, answer_bytes, asked
 from clinical_qkt.methods.case import Case, Outcome
@@ -49,7 +49,8 @@ def student(
     """The new model, and for each queried class the sites' answers that it was made of."""
     question = asked(case, settings.depths, settings.views)
     answers = question.told(settings, case.seed)
-    queried = [told(list(given.values()), question.extractor.spec.features) for given in answers]
+    own = own_statistics(*question.training, len(case.local))
+    queried = [told(list(given.values()), own) for given in answers]
     network, _ = fitted(
         case.own,
         question.extractor,

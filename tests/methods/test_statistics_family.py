@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from clinical_qkt.answers import own_statistics
 from clinical_qkt.errors import InputError, QueryError
 from clinical_qkt.heads import shared_covariance
-from clinical_qkt.methods import METHODS, fedpft, fisher, gaussian_head, prototypes
+from clinical_qkt.methods import METHODS, fedpft, fisher, gaussian_head, prototypes, public_prototypes
 from clinical_qkt.methods.asked import asked
+from clinical_qkt.shrinkage import PUSH, told
 from clinical_qkt.statistics import ClassStatistics, class_statistics, pooled
 from clinical_qkt.targets import labels_of
 
@@ -273,3 +274,64 @@ def test_the_residual_is_of_low_rank_and_learns_from_its_teacher(classes):
 def test_the_residuals_rank_is_the_subspaces_at_most(classes):
     _, head = gaussian_head.trained_head(classes, gaussian_head.Settings(head="residual", **QUICK), 0)
     assert head.residual[0].weight.shape == (3, 3)
+
+
+# Few patients
+
+
+def test_own_classes_vary_by_one_along_each_axis_about_the_middle_of_their_means(case):
+    question = asked(case, None)
+    features, labels = question.training
+    means = torch.stack([features[labels == c].mean(0) for c in range(3)])
+    assert means.mean(0).abs().max() < 1e-6
+    within = torch.stack([s.covariance for s in own_statistics(features, labels, 3)]).mean(0)
+    assert 0.8 < float(within.diagonal().median()) < 1.2
+    # In order: half of what sets the own classes apart lies in a sixteenth of the axes.
+    first = means[:, : means.shape[1] // 16]
+    assert first.square().sum() > 0.5 * means.square().sum()
+
+
+def test_a_private_answer_is_made_of_the_first_axes_and_clips_by_them_alone(case, held_out):
+    question = asked(case, None)
+    private = outcome(case, "statistics", kind="private_mean", private_axes=8, epsilon=8.0)
+    assert private.bytes_received == 2 * 4 * 8
+    assert question.clip(8) < question.clip(None) == question.radius
+    gained, kept = recalls(private.predict(held_out), labels_of(held_out))
+    assert gained >= 0.7 and kept >= 0.7
+
+
+def test_without_noise_a_private_mean_is_the_exact_one_pushed_outwards(case):
+    question = asked(case, None)
+    settings = METHODS["statistics"].Settings(kind="private_mean", epsilon=1e7)
+    far = max(float(x.norm(dim=1).max()) for x in question.sites[0].values())
+    features, labels = question.training
+    wide = replace(question, training=(features * (far / question.radius), labels))  # clips nothing
+    parts = list(wide.told(settings, 0)[0].values())
+    found = told(parts, own_statistics(*question.training, 3))
+    exact = class_statistics(torch.cat(list(question.sites[0].values()))).mean
+    assert (found.mean / PUSH - exact).abs().max() < wide.radius / 1024  # truncation
+    assert found.doubt.max() < 1
+
+
+def test_features_of_one_view_are_another_question(case):
+    assert asked(case, None, "one").extractor.spec.mirror_axes == []
+    assert asked(case, None).extractor.spec.mirror_axes == [0, 1]
+    assert outcome(case, "statistics", views="one").teachers_used == 2
+
+
+def test_sites_pick_the_candidate_that_their_patients_resemble():
+    settings = public_prototypes.Settings(epsilon=50.0)
+    public = torch.eye(4, dtype=torch.float64) * 3
+    patients = torch.tensor([[0.1, 5, 0, 0.2]] * 20, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    assert public_prototypes.picked(patients, public, settings, generator) == 1
+    loose = public_prototypes.Settings(epsilon=1e-6)
+    picks = {public_prototypes.picked(patients, public, loose, generator) for _ in range(60)}
+    assert picks == {0, 1, 2, 3}
+
+
+def test_public_prototypes_gain_something_of_a_class_at_the_cost_of_a_number_a_site(case, held_out):
+    found = outcome(case, "public_prototypes", epsilon=8.0)
+    assert found.teachers_used == 2 and found.bytes_received == 8
+    gained, kept = recalls(found.predict(held_out), labels_of(held_out))
+    assert gained >= 0.5 and kept >= 0.7
