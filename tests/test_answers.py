@@ -214,7 +214,7 @@ def test_the_command_line_shows_packages_and_the_ledger(demo, asked, capsys):
     assert "this site made it" in " ".join(capsys.readouterr().out.split())
     capsys.readouterr()
     assert run("ledger", str(asked / f"{given(asked)[0].name}.db")) == 0
-    assert "All private answers together: epsilon 0.00" in capsys.readouterr().out
+    assert "All private answers that hide a patient, together: epsilon 0.00" in capsys.readouterr().out
     assert run("ledger", str(asked / "nothing.db")) == 2
 
 
