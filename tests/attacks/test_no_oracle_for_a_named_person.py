@@ -60,9 +60,9 @@ def outcome(asked, who, folder: Path, capfd, data=None) -> dict[str, object]:
 
 
 @pytest.fixture(autouse=True)
-def own_state(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever a test sets is put back."""
-    monkeypatch.setenv("CLINICAL_QKT_STATE", "/nowhere")
+    monkeypatch.setenv("CLINICAL_QKT_STATE", str(tmp_path / "state"))
 
 
 @pytest.mark.parametrize(
