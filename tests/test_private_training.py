@@ -292,7 +292,7 @@ def test_the_overlay_trains_a_model_that_is_like_any_other_as_the_how_to_says(si
     assert (tmp_path / "out" / "evaluation.json").is_file()
 
     share = [CONFIGS / "train.yaml", CONFIGS / "share.yaml", site]
-    bundle.run(share, yes=True, publish_mask=True, mask_epsilon=1.0)
+    bundle.run(share, yes=True, publish_mask=True, mask_epsilon=1.0, new_ledger=True)
     card = load_model(tmp_path / "out" / "package").card
     assert card.privacy.training == told
     assert card.knowledge_mask.epsilon == 1.0 and set(card.knowledge_mask.scores.values()) <= {0.0, 1.0}
