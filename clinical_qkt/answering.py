@@ -19,7 +19,7 @@ from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.exact_floor import Shown, require_at_most
 from clinical_qkt.files import sha256
-from clinical_qkt.kept_answers import packed, tens, unpacked
+from clinical_qkt.kept_answers import packed, unpacked
 from clinical_qkt.labels import ClassLabel
 from clinical_qkt.ledger import Asked, BudgetSpent, Ledger, NoFurtherAnswer
 from clinical_qkt.ledger_beginning import require_begun
@@ -160,7 +160,7 @@ class Answering:
         except NoFurtherAnswer as e:
             return self.declined(label, str(e))
         statistics = unpacked(kept)
-        return ClassAnswer(label=label, kind=seen.kind, count=tens(statistics.count)), statistics
+        return ClassAnswer(label=label, kind=seen.kind, count=kept.count), statistics
 
     def asked(self, label: ClassLabel, kind: str) -> Asked:
         """How the ledger knows this answer."""

@@ -23,11 +23,13 @@ def packed(statistics: ClassStatistics) -> Exact:
     tensors = {"mean": statistics.mean.float().contiguous()}
     if statistics.covariance is not None:
         tensors["covariance"] = statistics.covariance.float().contiguous()
-    return Exact(statistics.count, save(tensors))
+    return Exact(tens(statistics.count), save(tensors))
 
 
 def unpacked(kept: Exact) -> ClassStatistics:
-    """The statistics again."""
+    """The statistics again; the count is what was told, 0 if that was nothing."""
     tensors = load(kept.content)
     spread = tensors.get("covariance")
-    return ClassStatistics(kept.count, tensors["mean"].double(), None if spread is None else spread.double())
+    return ClassStatistics(
+        kept.count or 0, tensors["mean"].double(), None if spread is None else spread.double()
+    )

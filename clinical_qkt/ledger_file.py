@@ -83,7 +83,7 @@ def changing(path: Path, problem: str, fix: str) -> Iterator[sqlite3.Connection]
 @contextmanager
 def ledger_change(path: Path) -> Iterator[sqlite3.Connection]:
     """A ledger in one change, with today's tables."""
-    fix = "mend or restore the file; without it no private answer can leave"
+    fix = "mend or restore it, or name one that you may write to under 'ledger'; without it nothing leaves"
     with changing(path, "the ledger cannot be used", fix) as db:
         for table in _TABLES:
             db.execute(table)

@@ -68,11 +68,11 @@ class Exact:
     """An exact answer as it left.
 
     Attributes:
-        count: images.
+        count: images, as it was told; None for few.
         content: all its numbers, as a safetensors file holds them.
     """
 
-    count: int
+    count: int | None
     content: bytes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # whoever only reads a site's YAML need not wait for torch
     from clinical_qkt.privacy import Guarantee
 
 
-_NOT_SAID = {SHOWN: "not said"}
+_NOT_SAID: dict[str, Any] = {SHOWN: "not said"}
 
 
 class Policy(Strict):

@@ -34,6 +34,7 @@ def test_what_is_kept_is_what_left_to_the_last_bit(covariance):
     left = ClassStatistics(40, torch.rand(3, dtype=torch.float64), covariance)
     again = unpacked(packed(left))
     assert again.count == 40 and packed(again) == packed(left) and again.kind == left.kind
+    assert packed(ClassStatistics(47, left.mean)).count == 40  # what was told, and no more
 
 
 def test_the_same_query_gets_the_same_exact_bytes_after_the_images_have_changed(pictures, tmp_path, capsys):
