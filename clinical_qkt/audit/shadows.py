@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import Subset
 from tqdm import tqdm
 
 from clinical_qkt.audit.membership import Bools, Floats, confidences
 from clinical_qkt.files import drop_unfinished, fingerprint, write_whole
 from clinical_qkt.packages.networks import NetworkSpec
-from clinical_qkt.targets import Images, answer, labels_of
+from clinical_qkt.targets import Each, Images, answer, labels_of
 from clinical_qkt.training import train
 
 Trainer = Callable[..., nn.Module]
@@ -142,7 +143,7 @@ def shadow_networks(
         work: folder for the models, and for the checkpoints of the one in training.
         what: named in the progress bar.
     """
-    items = [images[i] for i in range(len(images))]
+    items = Each(images, lambda _, item: item)  # none is held that the list itself does not hold
     known = digest(items)
     for k, mine in enumerate(tqdm(included, what, leave=False, disable=None)):
         mark = fingerprint(recipe.facts(), classes, seed, k, known, np.flatnonzero(mine).tolist())
@@ -156,7 +157,7 @@ def shadow_networks(
         network = recipe.train(
             recipe,
             network,
-            [item for item, chosen in zip(items, mine, strict=True) if chosen],
+            Subset(items, np.flatnonzero(mine).tolist()),  # type: ignore[arg-type]
             seed=seed * 1009 + k,
             device=device,
             what=f"shadow model {k + 1} of {len(included)}",

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from clinical_qkt import masks, phases
 from clinical_qkt.answers import fitted
 from clinical_qkt.asking import features_of, own_extractor
+from clinical_qkt.batches import images_at_once
 from clinical_qkt.cli import exit_codes
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import symmetries
@@ -38,6 +39,7 @@ from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.gaussian import GaussianClassifier
 from clinical_qkt.packages.networks import preset, reshape_head
 from clinical_qkt.packages.store import Model
+from clinical_qkt.patient_batches import looked_at, of_images
 from clinical_qkt.statistics import Moments, class_statistics, pooled
 from clinical_qkt.student import Student
 from clinical_qkt.targets import aligned, answer, with_targets
@@ -120,10 +122,13 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
     multihead = heads(4).network
 
     def site_answers() -> None:
-        moments = Moments(extractor.spec.features)
-        for image in pictures.split(1):  # as ``answering`` does
-            with torch.no_grad():
-                moments.update(extractor.to(device)(image.to(device))[1].cpu())
+        """As ``contributions`` makes an exact answer, in this process alone."""
+        moments, given = Moments(extractor.spec.features), site.card.input
+        listed = [{"image": str(i), "label": 0, "patient": str(i)} for i in range(images)]
+        batches = of_images(listed, images_at_once(extractor, pictures[0].shape, device))
+        read = lambda item: items[int(item["image"])]  # noqa: E731
+        for found in looked_at(batches, extractor, given, read, device, 0):
+            moments.update(found.features)
         moments.statistics()
 
     def head_of_answers() -> GaussianClassifier:
