@@ -32,7 +32,7 @@ def write_curves(config: PrivacyConfig, records: dict[str, list[Record]], path: 
                     scores, members = together(some)
                     false, true, _ = roc_curve(members, scores)
                     axis.plot(false, true, style, label=f"{of}{what}", color=_colour(of, mine))
-        axis.plot([1e-4, 1], [1e-4, 1], color="0.7", label="guessing")
+        axis.plot([1e-4, 1], [1e-4, 1], "--", color="black", linewidth=0.8, label="guessing")
         axis.set(xscale="log", yscale="log", xlim=(3e-4, 1), ylim=(3e-4, 1.1), xlabel="others accused")
         for scale in (axis.xaxis, axis.yaxis):
             scale.set_major_formatter("{x:g}")
