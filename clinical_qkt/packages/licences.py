@@ -47,11 +47,12 @@ def joined(each: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
     """
     parts = list(each)
     texts = list(dict.fromkeys(chain.from_iterable(licences for _, licences in parts)))
-    if len(texts) > MOST or sum(map(len, texts)) > MOST_LETTERS:
+    letters = sum(map(len, texts))
+    if len(texts) > MOST or letters > MOST_LETTERS:
         longest = max(parts, key=lambda part: sum(map(len, part[1])))[0]
         raise InputError(
-            f"the licences of all models are {len(texts)} texts of {sum(map(len, texts)):,} characters; a card "
-            f"takes {MOST} of {MOST_LETTERS:,}",
+            f"the licences of all models are {len(texts)} texts of {letters:,} characters; a card takes {MOST} "
+            f"of {MOST_LETTERS:,}",
             where=f"package of {longest}: licence",
             fix="ask that site for a shorter one, such as an address, or take it out of the site's YAML",
         )

@@ -68,8 +68,8 @@ class MembershipFigures(_Strict):
     """
 
     attack: Literal["likelihood_ratio", "pairwise_ratio", "loss_threshold"]
-    """LiRA or RMIA (Zarifzadeh et al., ICML 2024) with shadow models, or a threshold on the loss (Yeom et al.,
-    CSF 2018)."""
+    """LiRA or RMIA (Zarifzadeh et al., ICML 2024) with shadow models, or a threshold on the loss (Yeom et
+    al., CSF 2018)."""
     of: Literal["all_classes", "rarest_class"]
     """All images, or those of the class with the fewest training images."""
     auc: Share

@@ -124,7 +124,7 @@ def _edition(folder: Path, day: str, key: Path) -> Iterator[tuple[str, Path]]:
         "committee": CommitteeSpec(input=HERE, members=seats, width=4),
         "gaussian": GaussianSpec(extractor=extractor.spec, own=2, gaussians=3),
         "multihead": MultiHeadSpec(
-            body=PoolingSpec(**extractor.spec.model_dump(exclude={"features"})),
+            body=PoolingSpec(**extractor.spec.model_dump(exclude={"features", "mirror_axes"})),
             columns=[0, 3], heads=[[0, 1], [1, 2]], own=1, width=4,
         ),
     }  # fmt: skip
@@ -1040,7 +1040,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("input.spacing", [1.0]), ("network", {}), ("created", "2026-13-45"), ("created", "٢٠٢٦-٠١-٠١"),
         ("created", "today"),
         ("knowledge_mask.threshold", 2), ("training.epochs", -1), ("training.images", {"c": -5}),
-        ("licence", 5),
+        ("licence", 5), ("licence", []), ("licence", ["a", "a"]), ("licence", ["a", 5]), ("licence", "a"),
+        ("licence", [f"{i}{'x' * 19_000}" for i in range(6)]), ("licence", ["a\x1b[2J"]), ("licence", ["$a"]),
         ("privacy.training.epsilon", 0), ("privacy.training.delta", 1), ("privacy.audit.figures", []),
         ("task", "a/b"),
         ("generated_data", "perhaps"), ("weights_sha256", "0" * 64), ("weights_sha256", "none"),

@@ -86,6 +86,7 @@ def test_what_is_no_plain_json_is_refused_with_the_reason(raw, says):
 
 def test_prose_may_have_lines_and_scripts_may_have_joiners():
     assert not cardtext.problems({"licence": "one\ntwo\tthree", "label": "\u0645\u06cc\u200c\u062e"})
+    assert not cardtext.problems({"licence": ["one\ntwo", "three"]})
     assert cardtext.problems({"task": "one\ntwo"}) and cardtext.problems({"a": {"licence": "one\ntwo"}})
 
 

@@ -57,6 +57,16 @@ def written(summary, failures=False):
     return Page(html(summary, failures))
 
 
+def test_the_card_tells_every_licence_and_cuts_no_long_one_without_saying_so(made):
+    summary = made()
+    summary.method.licence = ["ours <b>alone</b>"]
+    assert "Licence: ours <b>alone</b>" in written(summary).text
+    summary.method.licence = ["CC BY 4.0", "x " * 9000]
+    page = html(summary)
+    assert "<li>CC BY 4.0</li>" in page and "the whole text stands on the model&#39;s card" in page
+    assert page.count("x x x") < 400
+
+
 @pytest.mark.parametrize(
     "given",
     [
