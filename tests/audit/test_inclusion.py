@@ -44,6 +44,17 @@ def test_each_kind_of_exact_answer_gives_members_away_and_more_the_more_it_tells
     assert 0.65 < areas[0] < areas[1] < areas[2] and areas[2] > 0.85
 
 
+@pytest.mark.parametrize(
+    ("kind", "count", "features", "apart"),
+    [("covariance", 300, 40, 40**1.5 / 2**0.5 / 300), ("mean", 300, 40, (40 / 300) ** 0.5)],
+)
+def test_what_an_answer_tells_falls_with_images_as_the_page_says(kind, count, features, apart):
+    """Members and others are this many standard deviations apart: d^1.5 / (2^0.5 n), and (d / n)^0.5."""
+    found = membership.auc(*attacked(kind, count, features))
+    assert found == pytest.approx(norm.cdf(apart / 2**0.5), abs=0.03)
+    assert round(inclusion.sensitivity(Guarantee(1.0, 1e-5)), 2) == 0.27  # what noise leaves of that
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_answer_made_of_strangers_gives_nobody_away(kind):
     scores = []
