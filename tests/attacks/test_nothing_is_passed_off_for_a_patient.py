@@ -23,6 +23,7 @@ def hospital(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hospital:
     return Hospital(tmp_path / "hospital").prepare()
 
 
+@pytest.mark.slow
 def test_numbers_that_hide_an_image_are_not_told_again_as_hiding_a_patient(hospital, tmp_path):
     query = asked(tmp_path / "q")
     first = hospital.first(query, tmp_path / "a", policy=IMAGE)

@@ -39,6 +39,7 @@ def right(told: list[dict[str, bool]]) -> int:
     return sum(votes[name] is known for name, known in KNOWN.items())
 
 
+@pytest.mark.slow
 def test_with_another_epsilon_each_time(tmp_path):
     epsilons = [EPSILON - 0.01 * k for k in range(PACKAGES)]
     told = packages(tmp_path, epsilons=epsilons, swapped=[False] * PACKAGES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from attacks.hospital import Hospital, asked
 from conftest import run
 
@@ -12,6 +13,7 @@ from clinical_qkt.ledger import Ledger
 from clinical_qkt.ledger_places import ledger_of
 
 
+@pytest.mark.slow
 def test_the_ledger_is_told_before_an_answer_and_none_is_begun(tmp_path, capfd):
     hospital, query = Hospital(tmp_path / "hospital").prepare(), str(asked(tmp_path / "q"))
     file, ledger = str(hospital.write()), Ledger(ledger_of("hospital_a"))
