@@ -44,6 +44,7 @@ def features(query: Path, hospital: Hospital, *images: int) -> torch.Tensor:
     return load_query(query).extractor(given)[1].sum(0).double()
 
 
+@pytest.mark.slow
 def test_a_patient_who_came_is_not_what_two_answers_to_one_query_differ_by(hospital, tmp_path):
     asks = query(tmp_path / "q")
     before = mean(hospital.first(asks, tmp_path / "a", policy=EXACT))
