@@ -10,14 +10,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from clinical_qkt.files import digest_of
+
 Step = Callable[[Tensor], Any]
 """What is done with ``(B, channels, *spatial_size)``."""
-_KNOWN: weakref.WeakKeyDictionary[nn.Module, dict[Any, int]] = weakref.WeakKeyDictionary()
+_KNOWN: dict[tuple[Any, ...], int] = {}
+"""What was measured, by everything that decides it: networks of one make need the same."""
+_MOST_KNOWN = 1000
 
 
 class Footprint:
@@ -42,7 +47,7 @@ class Footprint:
         self.network, self.shape, self.most = network, tuple(shape), most
         self.step, self.training = step, training
         self.least = 2 if training else 1  # batch norm wants two
-        self._known = _KNOWN.setdefault(network, {})
+        self._make = _make(network)
 
     def __call__(self, images: int) -> int:
         """For so many images, ``most`` at most.
@@ -57,10 +62,12 @@ class Footprint:
         return first + math.ceil(rise * max(0, images - self.least))
 
     def _measured(self, images: int) -> int:
-        key = (images, self.shape, getattr(self.step, "__name__", None), self.training)
-        if key not in self._known:
-            self._known[key] = self._tried(images)
-        return self._known[key]
+        key = (self._make, images, self.shape, getattr(self.step, "__name__", None), self.training)
+        if key not in _KNOWN:
+            while len(_KNOWN) >= _MOST_KNOWN:
+                del _KNOWN[next(iter(_KNOWN))]
+            _KNOWN[key] = self._tried(images)
+        return _KNOWN[key]
 
     def _tried(self, images: int) -> int:
         stepping = _Stepping(self.network, self.step)
@@ -137,6 +144,20 @@ def _at_rest(network: nn.Module) -> Iterator[None]:
     finally:
         for module, name, value in kept:
             setattr(module, name, value)
+
+
+def _make(network: nn.Module) -> str:
+    """A digest of a network's modules with their plain attributes, and of the shapes of its weights."""
+    plain = (bool, int, float, str, tuple, BaseModel)
+    modules = [
+        (name, type(m), [(k, v) for k, v in vars(m).items() if isinstance(v, plain) and k != "training"])
+        for name, m in network.named_modules()
+    ]
+    weights = [
+        (name, w.shape, w.dtype, w.requires_grad)
+        for name, w in (*network.named_parameters(), *network.named_buffers())
+    ]
+    return digest_of(repr((modules, weights)))
 
 
 def _device(network: nn.Module) -> torch.device:
