@@ -349,3 +349,5 @@ def test_the_registered_model_predicts_what_the_network_does_and_holds_no_pickle
     assert {p.suffix for p in files} <= {".txt", "", ".yaml", ".json", ".safetensors"}
     assert not [p for p in files if str(tmp_path).encode() in p.read_bytes() or b"pickle" in p.read_bytes()]
     assert parent.info.run_id == version.run_id
+    wanted = [p for p in files if p.name in ("requirements.txt", "conda.yaml")]  # we are on no index
+    assert wanted and not [p for p in wanted if "clinical" in p.read_text()]

@@ -14,6 +14,7 @@ from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.store import save_model
 
+pytestmark = pytest.mark.slow  # tests/test_sync.py looks at a model of the registry at no cost
 SPEC = NetworkSpec(
     name="DenseNet121", spatial_dims=2, in_channels=1,
     args={"init_features": 2, "growth_rate": 1, "block_config": [1]},

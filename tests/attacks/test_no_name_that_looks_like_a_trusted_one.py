@@ -20,6 +20,7 @@ SPEC = NetworkSpec(
     name="DenseNet121", spatial_dims=2, in_channels=1,
     args={"init_features": 2, "growth_rate": 1, "block_config": [1]},
 )  # fmt: skip
+NETWORK = SPEC.build(2)
 
 
 @pytest.fixture
@@ -29,9 +30,9 @@ def trust(tmp_path: Path) -> Trust:
 
 
 def package(folder: Path, site: str, key: Path | None = None) -> Path:
-    network, given = SPEC.build(2), InputContract(channels=1, spatial_size=[8, 8])
-    about = {"network": SPEC, "head": find_head(network), "input": given}
-    save_model(folder, network, Card(site="x", task="t", label_space=["a", "b"], **about))
+    given = InputContract(channels=1, spatial_size=[8, 8])
+    about = {"network": SPEC, "head": find_head(NETWORK), "input": given}
+    save_model(folder, NETWORK, Card(site="x", task="t", label_space=["a", "b"], **about))
     told = json.loads((folder / CARD).read_text())
     (folder / CARD).write_text(json.dumps(told | {"site": site}))
     reseal(folder, key=key)
@@ -52,8 +53,7 @@ ALIKE = [
 OTHER_LETTERS = ["сlinic_1", "clinic\u200b_1", "clinic_１", "clinic_1 ", "clınic_1", "clinic\u00ad_1"]
 
 
-@pytest.mark.parametrize("name", ALIKE)
-@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(("name", "signed"), [*((name, False) for name in ALIKE), (ALIKE[0], True)])
 def test_a_name_that_looks_like_a_trusted_one_is_refused_though_all_are_accepted(
     name, signed, trust, tmp_path
 ):

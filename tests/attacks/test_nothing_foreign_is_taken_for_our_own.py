@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 from conftest import reseal, run
 
@@ -21,14 +20,18 @@ from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.extractor import Extractor, describe
 from clinical_qkt.packages.folder import CARD
-from clinical_qkt.packages.networks import find_head, preset
+from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.query import QueryCard, load_query, save_query
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.store import load_model, save_model
 from clinical_qkt.running import NOW
 from clinical_qkt.sites import Site, check_site
 
-SPEC, EXPECTS = preset("resnet_small", 3, [8, 8]), InputContract(channels=3, spatial_size=[8, 8])
+SPEC = NetworkSpec(
+    name="DenseNet121", spatial_dims=2, in_channels=1,
+    args={"init_features": 2, "growth_rate": 1, "block_config": [1, 1]},
+)  # fmt: skip
+NETWORK, EXPECTS = SPEC.build(2).eval(), InputContract(channels=1, spatial_size=[8, 8])
 PLACES = ("out/model", "out/received/hospital_b", "out/package", "out/transfer/model", "elsewhere")
 
 
@@ -48,16 +51,14 @@ def our(root: Path, out: str = "out", **more: Any) -> Site:
 
 
 def model(folder: Path, site: str, classes: list[str], **keep: Any) -> Path:
-    network = SPEC.build(len(classes)).eval()
-    about = {"network": SPEC, "head": find_head(network), "input": EXPECTS}
-    save_model(folder, network, Card(site=site, task="t", label_space=classes, **about), **keep)
+    about = {"network": SPEC, "head": find_head(NETWORK), "input": EXPECTS}
+    save_model(folder, NETWORK, Card(site=site, task="t", label_space=classes, **about), **keep)
     return folder
 
 
 def query(folder: Path, site: str, own: Path, **keep: Any) -> Path:
     """A query as the model in ``own`` would ask it."""
-    torch.manual_seed(len(site))
-    extractor = Extractor(describe(SPEC.build(2).eval(), SPEC, ["bn1"], EXPECTS), SPEC.build(2).eval())
+    extractor = Extractor(describe(NETWORK, SPEC, ["features.norm0"], EXPECTS), NETWORK)
     about: dict[str, Any] = {
         "extractor": extractor.spec,
         "input": EXPECTS,
@@ -84,8 +85,7 @@ def declined(folder: Path, to: Path, key: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("says", ["hospital_b", "us"])
+@pytest.mark.parametrize(("place", "says"), [*((place, "hospital_b") for place in PLACES), (PLACES[0], "us")])
 def test_a_foreign_package_is_refused_in_our_folders_as_anywhere(place, says, tmp_path):
     site, foreign = our(tmp_path), model(tmp_path / place, says, ["a", "b"])
     with pytest.raises(PackageError, match="is not signed"):

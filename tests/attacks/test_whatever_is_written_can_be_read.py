@@ -94,7 +94,7 @@ CHANGES = st.lists(st.sampled_from(sorted(VALUES)), max_size=2).flatmap(
 
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=CHANGES)
 def test_any_card_that_the_writer_takes_the_reader_takes(changes, tmp_path):
     try:
