@@ -126,8 +126,9 @@ class OnePass:
         others = [item for item in items if kinds[item["label"]] != "private_mean"]
         found = of_patients(private, room_for(extractor, given, self.device)) if private else []
         if others:
-            shape = (given.channels, *given.spatial_size)
-            found += of_images(others, images_at_once(extractor, shape, self.device, where="query: input"))
+            shape, step = (given.channels, *given.spatial_size), extractor.features
+            size = images_at_once(extractor, shape, self.device, step=step, where="query: input")
+            found += of_images(others, size)
         return found
 
     def require_patients(self) -> None:

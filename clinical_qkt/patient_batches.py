@@ -130,7 +130,7 @@ def looked_at(
         OutputError: the machine is to blame, such as a disk that gives errors.
     """
     extractor, shape = extractor.to(device).eval(), (given.channels, *given.spatial_size)
-    images_at_once(extractor, shape, device, most=1, where="query: input")
+    images_at_once(extractor, shape, device, most=1, step=extractor.features, where="query: input")
     if processes is None:
         processes = _side_by_side(batches, extractor, shape, device)
     looks = _Looks(batches, extractor, shape, prepare, device)
@@ -174,7 +174,7 @@ class _Looks(Dataset[Any]):
             if image is not None:
                 images[len(there)] = image
                 there.append(patient)
-        _, features = self.extractor(images.to(self.device))
+        features = self.extractor.features(images.to(self.device))
         return features[: len(there)].double().cpu().numpy(), there, len(batch.files) - len(there)
 
 
@@ -224,7 +224,7 @@ def _parts(found: Sequence[Any], most: int) -> Iterator[tuple[Any, ...]]:
 
 def _needed(extractor: Extractor, shape: Sequence[int], most: int) -> Callable[[int], float]:
     """Bytes for a batch of up to ``most``: the layers' and two copies of each image."""
-    layers, images = Footprint(extractor, shape, most), 2 * FLOAT * math.prod(shape)
+    layers, images = Footprint(extractor, shape, most, extractor.features), 2 * FLOAT * math.prod(shape)
     return lambda size: OVERHEAD * layers(size) + images * size
 
 

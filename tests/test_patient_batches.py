@@ -49,9 +49,9 @@ def extractor(name: str) -> Extractor:
 class ByPlace(nn.Module):
     """Sees of an image little more than how many there are and which place it has."""
 
-    def forward(self, images: Tensor) -> tuple[None, Tensor]:
+    def features(self, images: Tensor) -> Tensor:
         place = torch.arange(len(images), dtype=images.dtype, device=images.device)
-        return None, torch.stack([images.mean((1, 2, 3)), place, place * 0 + len(images)], 1)
+        return torch.stack([images.mean((1, 2, 3)), place, place * 0 + len(images)], 1)
 
 
 def features_of(

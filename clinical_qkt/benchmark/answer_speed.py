@@ -64,7 +64,7 @@ def _case(
     ]
     shape, together = (3, *given.spatial_size), of_patients(items, room_for(extractor, given, device))
     alone = [Batch(0, (i["image"],), (i["patient"],), 1) for i in items]
-    full = of_images(items, images_at_once(extractor, shape, device))
+    full = of_images(items, images_at_once(extractor, shape, device, step=extractor.features))
     cores = len(os.sched_getaffinity(0)) if device.type == "cpu" else 0
     picture = torch.rand(shape) * 2 - 1
 
@@ -110,10 +110,10 @@ def _extractor(given: InputContract) -> Extractor:
 def _enough(extractor: Extractor, given: InputContract, device: torch.device, seconds: float) -> int:
     """As many images as one at a time take so long, a multiple of 8."""
     image = torch.zeros(1, given.channels, *given.spatial_size, device=device)
-    extractor(image)
+    extractor.features(image)
     start = time.perf_counter()
     for _ in range(8):
-        extractor(image)[1].cpu()
+        extractor.features(image).cpu()
     return max(64, 8 * round(seconds / (time.perf_counter() - start)))
 
 

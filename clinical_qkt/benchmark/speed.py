@@ -125,7 +125,9 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
         """As ``contributions`` makes an exact answer, in this process alone."""
         moments, given = Moments(extractor.spec.features), site.card.input
         listed = [{"image": str(i), "label": 0, "patient": str(i)} for i in range(images)]
-        batches = of_images(listed, images_at_once(extractor, pictures[0].shape, device))
+        batches = of_images(
+            listed, images_at_once(extractor, pictures[0].shape, device, step=extractor.features)
+        )
         read = lambda item: items[int(item["image"])]  # noqa: E731
         for found in looked_at(batches, extractor, given, read, device, 0):
             moments.update(found.features)

@@ -32,6 +32,7 @@ class Pooling(nn.Module):
     def __init__(self, spec: PoolingSpec, network: nn.Module) -> None:
         super().__init__()
         self.spec, self.network = spec, network
+        self._written_over: bool | None = None
 
     def pooled(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """``(B, channels, *spatial_size)`` to logits ``(B, classes)`` and numbers ``(B, pooled)``."""
@@ -40,18 +41,24 @@ class Pooling(nn.Module):
         return logits, numbers
 
     def numbers(self, image: Tensor) -> Tensor:
-        """The same numbers alone: the network's later stages are not run."""
-        return self._pass(image, stop=True)[1]
+        """The same numbers alone: the network's later stages are not run.
+
+        Unless one of these writes over what is pooled, as a rectifier in place does: that is found out once.
+        """
+        return self._pass(image, stop=self._written_over is False)[1]
 
     def _pass(self, image: Tensor, *, stop: bool) -> tuple[Tensor | None, Tensor]:
         caught: dict[str, Tensor] = {}
+        then: list[int] = []  # how often each had been written to when the last was there
         logits: Tensor | None = None
 
         def catch(name: str) -> torch.utils.hooks.RemovableHandle:
             def keep(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> None:
                 caught[name] = output
-                if stop and len(caught) == len(self.spec.depths):
-                    raise _Enough
+                if len(caught) == len(self.spec.depths):
+                    if stop:
+                        raise _Enough
+                    then[:] = [seen._version for seen in caught.values()]
 
             return self.network.get_submodule(name).register_forward_hook(keep)
 
@@ -64,6 +71,8 @@ class Pooling(nn.Module):
         finally:
             for handle in handles:
                 handle.remove()
+        if not stop:
+            self._written_over = then != [seen._version for seen in caught.values()]
         tokens = self.spec.network.tokens
         return logits, torch.cat([_mean_and_spread(caught[d], tokens) for d in self.spec.depths], 1)
 
@@ -98,6 +107,12 @@ class Extractor(Pooling):
         for view in others:
             numbers = numbers + self.numbers(view)
         return logits, numbers / (1 + len(others))
+
+    def features(self, image: Tensor) -> Tensor:
+        """The features that ``forward`` gives, to the last bit; without later stages, see ``numbers``."""
+        first, *others = (self.numbers(view) for view in views(image, self.spec.mirror_axes))
+        pooled = sum(others, first) / (1 + len(others))
+        return (pooled.to(self.center.dtype) - self.center) @ self.projection
 
     def double_map(self) -> Extractor:
         """Centre and map in float64, for statistics; in place."""

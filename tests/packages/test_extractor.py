@@ -34,9 +34,10 @@ def test_every_network_of_the_list_has_early_depths_that_can_be_pooled(spec, siz
     given = InputContract(channels=spec.in_channels, spatial_size=size)
     network = spec.build(3).eval()
     extractor = Extractor(describe(network, spec, spec.early_depths, given), network)
-    logits, features = extractor(torch.randn(2, spec.in_channels, *size))
+    image = torch.randn(2, spec.in_channels, *size)
+    logits, features = extractor(image)
     assert logits.shape == (2, 3) and features.shape == (2, extractor.spec.features)
-    assert torch.isfinite(features).all()
+    assert torch.isfinite(features).all() and torch.equal(extractor.features(image), features)
 
 
 def test_features_are_mean_and_spread_of_each_channel_centred_and_mapped():

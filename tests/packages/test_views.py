@@ -65,9 +65,24 @@ def test_features_over_all_views_are_those_of_the_mirrored_and_turned_image(size
 def test_the_numbers_alone_are_the_same_and_cost_no_later_stage():
     extractor = made([16, 16], [])
     image, ran = torch.randn(2, 1, 16, 16), []
+    extractor.numbers(image)  # finds out that no later stage writes over what is pooled
     extractor.network.layer4.register_forward_hook(lambda *_: ran.append(1))
     assert torch.equal(extractor.numbers(image), extractor.pooled(image)[1])
     assert len(ran) == 1
+
+
+@pytest.mark.parametrize("depths", [["bn1"], ["layer1", "bn1"], ["layer4"]])
+@torch.no_grad()
+def test_a_stage_that_is_written_over_by_the_next_is_pooled_as_it_is_left(depths):
+    """The rectifier behind ``bn1`` works in place: without it the numbers would be others."""
+    spec, image = preset("resnet_small", 1, [16, 16]), torch.randn(2, 1, 16, 16)
+    network = spec.build(2).eval()
+    found = describe(network, spec, depths, InputContract(channels=1, spatial_size=[16, 16]))
+    for axes in ([], [0, 1]):
+        extractor = Extractor(found.model_copy(update={"mirror_axes": axes}), network).eval()
+        whole = [Extractor(found, network).eval().pooled(view)[1] for view in views(image, axes)]
+        assert torch.allclose(extractor.features(image), torch.stack(whole).mean(0), atol=1e-5)
+        assert torch.equal(extractor.features(image), extractor(image)[1])
 
 
 def test_it_exports_to_torchscript_with_its_views():
