@@ -79,7 +79,7 @@ def test_a_model_that_knows_its_images_by_heart_is_found_out(images, work):
         ("loss_threshold", "rarest_class"),
     ]
     assert found.shadow_models == 4
-    assert all(f.auc > 0.7 for f in found.figures)  # guessing comes to 0.66 at most, see below
+    assert all(f.auc > 0.7 for f in found.figures)  # guessing: 0.5, with a standard error of 0.07
     assert found.figures[0].members == 60 and found.figures[1].members == 30
 
 
