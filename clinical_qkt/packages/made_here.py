@@ -75,10 +75,14 @@ def note(record: Iterable[Path], card: Path) -> None:
 
 
 def _append(path: Path, line: str) -> None:
-    """In one piece, so that two processes do not write into each other's lines."""
-    if not path.parent.exists():
-        private_folder(path.parent)
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    """In one piece, so that two processes do not write into each other's lines.
+
+    Digests tell of no patient: whoever may read the results may read them, too.
+    """
+    if path.is_relative_to(state_folder()):
+        private_folder(state_folder())  # other things lie there, too
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         os.write(file, line.encode("ascii"))
         os.fsync(file)

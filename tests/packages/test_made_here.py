@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -18,13 +19,21 @@ def card(tmp_path: Path) -> Path:
     return tmp_path / "card.json"
 
 
+def umask() -> int:
+    held = os.umask(0)
+    os.umask(held)
+    return held
+
+
 def test_a_line_in_either_place_is_enough(card, tmp_path, monkeypatch):
     monkeypatch.setenv("CLINICAL_QKT_STATE", str(tmp_path / "state"))
     record = made_here.places("us", tmp_path / "out")
     assert made_here.cards(record) == frozenset()
     made_here.note(record, card)
     for one in record:
-        assert made_here.cards([one]) == {sha256(card)} and one.stat().st_mode & 0o777 == 0o600
+        assert made_here.cards([one]) == {sha256(card)}
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "out" / made_here.FILE).stat().st_mode & 0o077 == 0o666 & ~umask() & 0o077
 
 
 def test_sites_of_one_computer_have_records_of_their_own(card, tmp_path, monkeypatch):
