@@ -16,8 +16,8 @@ def curve_points(content: dict[str, Any], curve: dict[str, Any]) -> list[dict[st
     """A point a scenario and method, sorted by x within a scenario; what was refused throughout is left out.
 
     Returns:
-        ``scenario``, ``variant``, ``x``, a number or else text; the rows' figures in points: ``recall`` and
-        ``forgotten``, one value a query.
+        ``scenario``, ``variant``, ``x``, a number or else text; the rows' figures in points: ``recall``,
+        ``alarms`` and ``forgotten``, one value a query; no alarms where they were not measured.
     """
     found = []
     for scenario in scenarios(content):
@@ -34,6 +34,7 @@ def curve_points(content: dict[str, Any], curve: dict[str, Any]) -> list[dict[st
                         if measured
                         else content["settings"][label][curve["x"]],
                         "recall": [100 * r["query_recall_at_budget"] for r in done],
+                        "alarms": [100 * r["false_alarms_at_budget"] for r in done if _alarms(r)],
                         "forgotten": [100 * r["forgetting_at_budget"] for r in done],
                         "refused": len(mine) - len(done),
                     }
@@ -51,8 +52,9 @@ def curve_table(content: dict[str, Any], curve: dict[str, Any]) -> list[str]:
         "",
         f"## Curve {curve['name']}: query recall at budget over {curve['label']}",
         "",
-        f"| scenario | {curve['label']} | method | query recall at budget | forgotten at budget | refused |",
-        "| --- " * 6 + "|",
+        f"| scenario | {curve['label']} | method | query recall at budget | false alarms at budget "
+        "| forgotten at budget | refused |",
+        "| --- " * 7 + "|",
     ]
     for p in points:
         cells = [
@@ -60,12 +62,13 @@ def curve_table(content: dict[str, Any], curve: dict[str, Any]) -> list[str]:
             _text(p["x"]),
             p["variant"],
             in_points(p["recall"]),
+            in_points(p["alarms"]) if p["alarms"] else "–",
             in_points(p["forgotten"]),
         ]
         lines.append(f"| {' | '.join(cells)} | {p['refused']} of {p['refused'] + len(p['recall'])} |")
     there = {(p["scenario"], p["variant"]) for p in points}
     lines += [
-        f"| {scenario} | | {label} | refused | | all |"
+        f"| {scenario} | | {label} | refused | | | all |"
         for scenario in scenarios(content)
         for label in curve["methods"]
         if (scenario, label) not in there
@@ -108,6 +111,10 @@ def draw_curve(points: list[dict[str, Any]], curve: dict[str, Any]) -> Figure:
     axis.grid(alpha=0.3)
     axis.legend()
     return figure
+
+
+def _alarms(row: dict[str, Any]) -> bool:
+    return row.get("false_alarms_at_budget") is not None
 
 
 def _is_number(x: Any) -> bool:

@@ -145,10 +145,14 @@ def test_a_curve_is_written_as_a_figure_and_a_table(content, tmp_path):
     content["config"]["curves"].append(curve("bytes_received", name="cost", log=True))
     results.write(content, tmp_path)
     table = (tmp_path / "results.md").read_text().split("## Curve c: ")[1].split("##")[0]
-    assert "| one | 2 | b | 85.0 (80.0 to 90.0) | 1.5 (1.5 to 1.5) | 0 of 2 |" in table
-    assert "| two | | none | refused | | all |" in table
+    alarms = "50.0 (50.0 to 50.0)"
+    assert f"| one | 2 | b | 85.0 (80.0 to 90.0) | {alarms} | 1.5 (1.5 to 1.5) | 0 of 2 |" in table
+    assert "| two | | none | refused | | | all |" in table
     assert {"c.png", "cost.png"} <= {p.name for p in (tmp_path / "figures").iterdir()}
-    # Results from before there were curves are still told.
+    # Results from before false alarms were measured, or before there were curves, are still told.
+    for row in content["rows"]:
+        del row["false_alarms_at_budget"]
+    assert "| 85.0 (80.0 to 90.0) | – | 1.5" in results.tables(content)
     del content["config"]["curves"]
     assert "Curve" not in results.tables(content)
 
