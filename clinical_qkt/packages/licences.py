@@ -51,8 +51,8 @@ def joined(each: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
     if len(texts) > MOST or letters > MOST_LETTERS:
         longest = max(parts, key=lambda part: sum(map(len, part[1])))[0]
         raise InputError(
-            f"the licences of all models are {len(texts)} texts of {letters:,} characters; a card takes {MOST} "
-            f"of {MOST_LETTERS:,}",
+            f"the licences of all models are {len(texts)} texts of {letters:,} characters; a card takes "
+            f"{MOST} of {MOST_LETTERS:,}",
             where=f"package of {longest}: licence",
             fix="ask that site for a shorter one, such as an address, or take it out of the site's YAML",
         )
