@@ -195,6 +195,11 @@ def require_consent(
     console.print(table)
     if policy.unit == "image" and any(row.private for row in rows):
         console.print("The noise hides one image: a patient with several images is hidden less.")
+    if any(row.numbers and not row.private for row in rows):
+        console.print(
+            "Exact numbers have no guarantee: whoever holds an image can tell from a covariance, nearly without "
+            "fault, whether it is among yours; from a mean or a diagonal more often than by guessing."
+        )
     console.print(
         f"Privacy budget: epsilon {spent:.2f} of {policy.total_epsilon:g} is spent. How many {policy.unit}s "
         "there are is shown here only; of a private answer not even here, since a yes or no that depends on "

@@ -121,3 +121,10 @@ def test_an_answer_s_guarantee_says_whom_the_noise_hides(tmp_path, capsys, monke
     shown = capsys.readouterr().err
     assert f"(1, 1e-05)-private for one {unit}" in shown
     assert ("a patient with several images is hidden less" in shown) is (unit == "image")
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_exact_numbers_are_said_to_have_no_guarantee_before_anybody_agrees(tmp_path, capsys, private):
+    row = Preview("red", "an answer", 30, 9, private=private)
+    require_consent("site_a", [row], Policy(), 0.0, tmp_path, yes=True)
+    assert ("Exact numbers have no guarantee" in capsys.readouterr().err) is not private
