@@ -197,8 +197,8 @@ def require_consent(
         console.print("The noise hides one image: a patient with several images is hidden less.")
     if any(row.numbers and not row.private for row in rows):
         console.print(
-            "Exact numbers have no guarantee: whoever holds an image can tell from a covariance, nearly without "
-            "fault, whether it is among yours; from a mean or a diagonal more often than by guessing."
+            "Exact numbers have no guarantee: whoever holds an image can tell from a covariance, nearly "
+            "without fault, whether it is among yours; from a mean or a diagonal more often than by guessing."
         )
     console.print(
         f"Privacy budget: epsilon {spent:.2f} of {policy.total_epsilon:g} is spent. How many {policy.unit}s "
