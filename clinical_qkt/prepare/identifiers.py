@@ -1,7 +1,8 @@
 """Which attributes of a DICOM header identify a patient, counted; no value is kept.
 
 The list, but for TextValue, is a part of the Basic Application Level Confidentiality Profile, DICOM PS3.15
-table E.1-1. This checks and reports. It does not de-identify, and a header without findings is not thereby anonymous.
+table E.1-1. This checks and reports. It does not de-identify, and a header without findings is not thereby
+anonymous.
 """
 
 from __future__ import annotations
