@@ -43,6 +43,8 @@ from clinical_qkt.packages.statement import DifferentialPrivacy
 from clinical_qkt.private_gradients import PrivateOptimizer
 from clinical_qkt.training import plain_tensors, prepare_batch
 
+GRADIENTS = 2**29
+"""Bytes that all gradients of a part of a step may take: smaller parts are slower."""
 GRADIENT_BYTES = 32
 """For each weight and image: its gradient, and while it is truncated copies in double precision."""
 
@@ -178,6 +180,7 @@ def gradients_at_once(network: nn.Module, shape: Sequence[int], device: torch.de
     return at_once(
         lambda n: OVERHEAD * layers(n) + GRADIENT_BYTES * weights * n,
         device,
+        budget=GRADIENTS,
         what=f"the gradient of an image of {size_told(shape)}",
     )
 
