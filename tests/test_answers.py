@@ -221,4 +221,4 @@ def test_the_command_line_shows_packages_and_the_ledger(demo, asked, capsys):
 def test_the_audit_is_a_command_with_an_exit_code(capsys):
     assert run("audit", "--releases", "1500") == 0
     out = capsys.readouterr().out
-    assert "The promise held." in out and "The broken release was found out." in out
+    assert "The promise held." in out and "The broken releases were found out." in out

@@ -147,7 +147,7 @@ def test_declarations_get_onto_no_card_and_others_have_no_effect():
 def test_a_part_is_found_for_a_label_and_not_for_an_answer():
     assert OURS.find("Neutrophil") == 0 and OURS.find("Neutrophil", parts=False) is None
     assert OURS.find("thrombocyte", parts=False) == 2
-    query = QueryCard.model_construct(site="asker", welcome=["private_mean"])
+    query = QueryCard.model_construct(site="asker", query=[], welcome=["private_mean"])
     decide = [Policy().decide(query, ClassLabel(name=n), OURS) for n in ("neutrophil", "thrombocyte")]
     assert decide == ["this site has no such class", "private_mean"]
     twice = LabelSpace([coded("cell", "1"), coded("cell", "2")])
