@@ -38,6 +38,8 @@ SIZES = (1, 2, 4, 8, 16, 32)
 """Of a patient's batches, blanks included."""
 FEW = 64
 """Batches that are not worth processes of their own."""
+AT_ONCE = 16
+"""Batches, each by itself, that a process looks at before it hands over what it saw."""
 
 
 @dataclass(frozen=True)
@@ -137,15 +139,16 @@ def looked_at(
     # What is prepared with here cannot be sent to a process that starts afresh.
     how: dict[str, Any] = {"multiprocessing_context": "fork", "prefetch_factor": 4} if processes else {}
     with _one_way(), _ended_early():
-        for found in DataLoader(looks, batch_size=None, num_workers=processes, collate_fn=_as_it_is, **how):
-            if isinstance(found, QKTError):
-                raise found
-            features, patients, left_out = found
-            yield Looked(torch.from_numpy(features), patients, left_out)
+        for some in DataLoader(looks, batch_size=None, num_workers=processes, collate_fn=_as_it_is, **how):
+            for found in some:
+                if isinstance(found, QKTError):
+                    raise found
+                features, patients, left_out = found
+                yield Looked(torch.from_numpy(features), patients, left_out)
 
 
 class _Looks(Dataset[Any]):
-    """What ``Looked`` holds of a batch, by its position; or the error, which would lose its causes."""
+    """What ``Looked`` holds of some batches in a row; or of one the error, which would lose its causes."""
 
     def __init__(
         self,
@@ -159,11 +162,14 @@ class _Looks(Dataset[Any]):
         self.prepare, self.device = prepare, device
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return math.ceil(len(self.batches) / AT_ONCE)
+
+    def __getitem__(self, index: int) -> list[tuple[NDArray[np.float64], list[str], int] | QKTError]:
+        return [self.look(batch) for batch in self.batches[index * AT_ONCE : (index + 1) * AT_ONCE]]
 
     @torch.no_grad()
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float64], list[str], int] | QKTError:
-        batch = self.batches[index]
+    def look(self, batch: Batch) -> tuple[NDArray[np.float64], list[str], int] | QKTError:
+        """The features of the images that could be prepared, whose they are, and how many could not."""
         images = torch.zeros(batch.size, *self.shape)
         there: list[str] = []
         for file, patient in zip(batch.files, batch.patients, strict=True):

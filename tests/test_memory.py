@@ -1,11 +1,12 @@
 import os
 import resource
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from clinical_qkt.memory import bytes_told, free
+from clinical_qkt.memory import bytes_told, free, reuse
 
 CPU = torch.device("cpu")
 GB = 10**9
@@ -81,6 +82,20 @@ def test_a_limit_on_the_process_counts():
         assert 1.8 * GB < free(CPU) < 2.1 * GB
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the C library of Linux is told")
+def test_what_a_layer_frees_is_taken_by_the_next():
+    assert reuse()
+
+    def layers() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(10):
+            torch.zeros(2**22)  # 16 MB, 4,096 pages
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    layers()
+    assert layers() < 4096
 
 
 @pytest.mark.parametrize(("count", "told"), [(1, "1 MB"), (999e6, "999 MB"), (1.25e9, "1.2 GB")])
