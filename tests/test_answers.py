@@ -90,6 +90,7 @@ def test_statistics_from_one_site_and_a_model_from_another_work_together(demo, a
     assert [seat.network.name for seat in spec.members] == ["GaussianClassifier", "ResNet"]
 
 
+@pytest.mark.slow
 def test_of_two_classes_one_can_come_from_numbers_and_the_other_from_models(demo, tmp_path):
     student, values = student_of(demo)
     lacking = [c for c in COLOURS if c not in values["classes"]]
@@ -122,6 +123,7 @@ def test_of_two_classes_one_can_come_from_numbers_and_the_other_from_models(demo
 
 
 @pytest.mark.parametrize("head", ["linear", "replay"])
+@pytest.mark.slow
 def test_the_other_heads_are_one_value_away(demo, asked, tmp_path, head):
     s = transfer(demo, asked, tmp_path / "t", given(asked), teachers=[], **{"settings::head": head})
     assert s["method"]["head"] == head and s["after"]["query_recall"] > 0.4

@@ -27,6 +27,7 @@ def student_of(demo: Path) -> tuple[Path, dict]:
     return file, yaml.safe_load(file.read_text())
 
 
+@pytest.mark.slow
 def test_a_teacher_with_another_network_and_input_size_can_teach(demo, tmp_path):
     file, values = student_of(demo)
     asked = values["query"][0]
@@ -81,6 +82,7 @@ def test_the_new_model_keeps_every_licence_and_tells_whose_network_bears_the_hea
     assert card.network.own == 1 and card.network.body.network == teacher.card.network
 
 
+@pytest.mark.slow
 def test_a_distillation_that_was_killed_goes_on_and_ends_with_the_same_model(demo, tmp_path):
     file, values = student_of(demo)
     files = [str(CONFIGS / n) for n in PAPER] + [str(file)]

@@ -80,6 +80,7 @@ def quiet():
     return Console(quiet=True)
 
 
+@pytest.mark.slow
 def test_everything_is_attacked_and_written(finished):
     _, content, out = finished
     seen = {(r["scenario"], r["of"], r["attack"], r["images"]) for r in content["attacks"]}
@@ -101,6 +102,7 @@ def test_everything_is_attacked_and_written(finished):
     assert (out / "squares.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(finished, npz, monkeypatch):
     run, content, out = finished
     monkeypatch.setattr(shadows, "train", None)
@@ -110,6 +112,7 @@ def test_what_is_done_is_not_done_again(finished, npz, monkeypatch):
         assert again[key] == content[key]
 
 
+@pytest.mark.slow
 def test_nobody_trained_on_the_others_and_no_two_sites_share_them(plain):
     trained = {i for mine in plain.positions for part in mine.values() for i in part}
     dealt = [i for mine in plain.held_out for i in mine]
@@ -122,6 +125,7 @@ def test_nobody_trained_on_the_others_and_no_two_sites_share_them(plain):
         assert set(np.flatnonzero(counts[0])) == set(plain.classes[site])
 
 
+@pytest.mark.slow
 def test_a_shadow_student_learns_from_shadow_teachers(plain):
     case = plain.case(plain.queries(1)[0])
     networks = {t.site: plain.shadow_models(plain.names.index(t.site))[2] for t in case.teachers}
@@ -132,6 +136,7 @@ def test_a_shadow_student_learns_from_shadow_teachers(plain):
     assert case.teachers[0].model.network is not shadow.teachers[0].model.network
 
 
+@pytest.mark.slow
 def test_an_answer_is_attacked_with_the_very_features_that_it_was_made_of(plain):
     ask = plain.queries(1)[0]
     case = plain.case(ask)
@@ -147,6 +152,7 @@ def test_an_answer_is_attacked_with_the_very_features_that_it_was_made_of(plain)
     assert privacy_answers.candidates(plain, ask, case, question, few) == []  # who does not answer
 
 
+@pytest.mark.slow
 def test_a_shadow_student_is_made_of_other_answers_and_other_noise(plain):
     ask = plain.queries(1)[0]
     case = plain.case(ask)
@@ -161,6 +167,7 @@ def test_a_shadow_student_is_made_of_other_answers_and_other_noise(plain):
     assert asked(case, None, "one") is question  # the student's own is left as it was
 
 
+@pytest.mark.slow
 def test_exact_answers_are_found_out_and_a_promise_is_told_beside_private_ones(finished):
     _, content, out = finished
     row = {r["attack"]: r for r in content["attacks"] if r["of"] == "answers (exact)"}
@@ -170,6 +177,7 @@ def test_exact_answers_are_found_out_and_a_promise_is_told_beside_private_ones(f
     assert f"| answers (private) | 1 | 1e-05 | {promise['auc']:.3f} |" in (out / "squares.md").read_text()
 
 
+@pytest.mark.slow
 def test_private_sites_say_on_their_cards_what_they_promise(finished):
     run, _, _ = finished
     models = run.federation(run.config.parts[1], 1).models

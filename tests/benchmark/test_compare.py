@@ -47,6 +47,7 @@ def config(tmp_path, npz):
     return path
 
 
+@pytest.mark.slow
 def test_a_comparison_writes_rows_tables_and_figures_and_goes_on_after_a_stop(
     config, npz, tmp_path, console, monkeypatch
 ):

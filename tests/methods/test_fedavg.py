@@ -56,6 +56,7 @@ def test_a_second_query_and_another_student_share_the_rounds(case, members, monk
     assert first.seconds == 0 < again.seconds  # the first has spent them itself
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_ends_with_the_same_weights(case, tmp_path, monkeypatch):
     fedavg.run(case, SHORT)
     cut, calls, train = replace(case, shared=tmp_path / "cut"), [], training_of_cases.train

@@ -18,6 +18,7 @@ def teacher(site, known):
     return SimpleNamespace(site=site, known_columns=set(known))
 
 
+@pytest.mark.slow
 def test_a_network_looks_where_it_looks_itself_and_elsewhere_for_another_class(case):
     twin = Teacher(case.own, {0: 0, 1: 1, 2: 2}, known=[True] * 3)
     assert fedsa.similarity(case, twin, 16) == pytest.approx(1, abs=1e-5)

@@ -44,6 +44,7 @@ def test_no_weight_of_the_body_is_changed_and_every_model_has_a_head(case):
         assert len(model.network.spec.heads) == len(case.teachers)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_whatever_ran_before(case):
     first = [m.network.state_dict() for m in made(case)]
     torch.rand(7)
@@ -99,6 +100,7 @@ def test_labels_are_learnt_in_equal_parts_with_the_own_answers_but_not_those_of_
     assert torch.allclose(found[2], own[2].softmax(0))
 
 
+@pytest.mark.slow
 def test_a_network_is_taken_that_keeps_the_budget_and_turns_the_queried_class_down_least(case):
     first, *_, own = made(case)
     truth = torch.tensor([int(item["label"]) for item in case.validation])
