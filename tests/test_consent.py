@@ -71,6 +71,7 @@ def test_the_ledger_has_a_line_for_what_left_with_its_digest_and_receiver(teache
     assert json.loads(capsys.readouterr().out)["packages"] == [line]
 
 
+@pytest.mark.slow
 def test_a_package_in_half_precision_teaches_and_tells_of_the_rounded_weights(demo, tmp_path):
     sites = {p: yaml.safe_load(p.read_text()) for p in sorted(demo.glob("sites/*.yaml"))}
     student, (asked,) = next((p, v["query"]) for p, v in sites.items() if v.get("teachers"))

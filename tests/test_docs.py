@@ -129,6 +129,7 @@ def test_figures_in_plain_words_are_those_of_the_stronger_attack():
     assert "afterwards (distil) | of the rarest or queried class | too few images to tell |" in table
 
 
+@pytest.mark.slow
 def test_the_closest_reading_of_the_paper_runs_as_an_overlay(demo, tmp_path):
     files = [CONFIGS / f"{n}.yaml" for n in ("train", "transfer", "transfer_paper")]
     files = [str(f) for f in (*files, demo / "sites" / f"{hospitals(demo)[0]}.yaml")]

@@ -65,6 +65,7 @@ def test_a_teacher_with_another_network_and_input_size_can_teach(demo, tmp_path)
     assert after.labels.names == [*values["classes"], asked]
 
 
+@pytest.mark.slow
 def test_the_new_model_keeps_every_licence_and_tells_whose_network_bears_the_heads(demo, tmp_path):
     file, values = student_of(demo)
     teacher = load_model(Path(values["teachers"][0]))

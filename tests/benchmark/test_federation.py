@@ -72,6 +72,7 @@ MIXED = {
 }
 
 
+@pytest.mark.slow
 def test_sites_may_have_networks_sizes_and_label_lists_of_their_own(npz, tmp_path):
     made = federation(npz, tmp_path, **MIXED)
     assert [m.card.network.name for m in made.models] == ["ResNet", "DenseNet121", "ResNet"]

@@ -335,7 +335,9 @@ def test_any_other_how_to(page, follow):
     assert follow(page)
 
 
-@pytest.mark.parametrize("command", IN_THE_TEXT)
+@pytest.mark.parametrize(
+    "command", [pytest.param(c, marks=[pytest.mark.slow] * ("demo" in c)) for c in IN_THE_TEXT]
+)
 def test_a_command_in_a_sentence(command, follow):
     assert any(command in mentions((ROOT / page).read_text()) for page in PAGES)
     assert follow("README.md", [command]) == {"clinical-qkt": 1}

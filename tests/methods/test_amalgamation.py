@@ -86,6 +86,7 @@ def test_the_queried_class_is_recognised_without_any_label(case, held_out):
     assert not any(m._forward_pre_hooks for m in case.own.network.modules())
 
 
+@pytest.mark.slow
 def test_teachers_may_have_another_architecture(case, held_out):
     torch.manual_seed(0)
     one, spec = case.teachers[0], preset("resnet18", 3, [28, 28])

@@ -118,6 +118,7 @@ def test_expressions_would_be_evaluated_if_anything_gave_them_to_monai():
     assert os.environ.get("MONAI_EVAL_EXPR") is None and ConfigExpression.run_eval
 
 
+@pytest.mark.slow
 def test_the_command_refuses_them_with_exit_code_3(world, tmp_path):
     _check_command(range(7, 8), world, tmp_path)
 
