@@ -253,7 +253,7 @@ def test_an_extractor_built_to_single_a_patient_out_learns_no_more_than_epsilon(
 
     target = int(rows.square().sum(1).argmax())
     others = torch.cat([rows[:target], rows[target + 1 :]])
-    found = audit_release(release(1.0), others, rows[target], 1200, policy.delta)
+    found = audit_release(release(1.0), others, rows[target], 2000, policy.delta)
     assert found.at_least <= policy.epsilon
-    broken = audit_release(release(0.5), others, rows[target], 1200, policy.delta)
+    broken = audit_release(release(0.5), others, rows[target], 2000, policy.delta)
     assert broken.at_least > policy.epsilon
