@@ -4,6 +4,6 @@ The method is Query-based Knowledge Transfer (QKT; Alballa et al., ICLR 2025, ar
 """
 
 from clinical_qkt import quiet
+from clinical_qkt.version import __version__ as __version__
 
-__version__ = "0.1.0"
 quiet.no_telemetry()  # before anything of ours, or of whoever uses it, imports MLflow

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from clinical_qkt import heads
-from clinical_qkt.asking import features_of
 from clinical_qkt.errors import InputError, PackageError
 from clinical_qkt.heads import Gaussians, Head
+from clinical_qkt.inference import Images, features_of, labels_of
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.answer import Answer, load_answer
 from clinical_qkt.packages.extractor import Extractor
@@ -30,7 +30,6 @@ from clinical_qkt.statistics import (
     agreement,
     class_statistics,
 )
-from clinical_qkt.targets import Images, labels_of
 
 
 @dataclass

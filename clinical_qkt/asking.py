@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from monai.data import DataLoader
 from pydantic import ConfigDict, Field
 from torch import Tensor
-from tqdm import tqdm
 
 from clinical_qkt import axes
-from clinical_qkt.batches import for_images
 from clinical_qkt.consent import Leaving, require_no_identifiers
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.transforms import cached
 from clinical_qkt.errors import InputError
-from clinical_qkt.packages.extractor import Extractor, Pooling, describe
+from clinical_qkt.inference import Images, labels_of, pooled_of
+from clinical_qkt.packages.extractor import Extractor, describe
 from clinical_qkt.packages.networks import NetworkSpec
 from clinical_qkt.packages.query import QueryCard, save_query
 from clinical_qkt.packages.signing import require_private_key
 from clinical_qkt.packages.store import Model
 from clinical_qkt.sites import Site
 from clinical_qkt.statistics import KINDS, Kind, Moments
-from clinical_qkt.targets import Images, labels_of
 from clinical_qkt.values import Strict
 
 MOST_FEATURES = 160
@@ -197,35 +194,3 @@ def whitening(raw: Tensor, labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
     values = values.clamp_min(0) + MAP_RIDGE * values.mean()
     vectors, values = vectors[:, -most:], values[-most:]
     return center, vectors / values.sqrt() / scale[:, None]
-
-
-def features_of(extractor: Extractor, images: Images, device: torch.device) -> Tensor:
-    """``(N, features)`` float64 on the CPU."""
-    return outputs_of(extractor, images, device)[1].double()
-
-
-def pooled_of(body: Pooling, images: Images, device: torch.device) -> Tensor:
-    """``(N, pooled)`` float64 on the CPU."""
-    return _all(body, body.pooled, images, device)[1].double()
-
-
-def outputs_of(extractor: Extractor, images: Images, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Logits of the extractor's network ``(N, classes)`` and features ``(N, features)``, on the CPU."""
-    return _all(extractor, extractor, images, device)
-
-
-@torch.no_grad()
-def _all(
-    body: Pooling, see: Callable[[Tensor], tuple[Tensor, Tensor]], images: Images, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    body.to(device).eval()
-    size = for_images(body, images, device, step=see, where="features")
-    loader = DataLoader(images, batch_size=size, num_workers=0)  # type: ignore[arg-type]
-    quiet = True if len(images) < 1000 else None
-    seen = [
-        [part.cpu() for part in see(batch["image"].to(device))]
-        for batch in tqdm(loader, "features", leave=False, disable=quiet)
-    ]
-    body.to("cpu")
-    logits, numbers = (torch.cat(parts) for parts in zip(*seen, strict=True))
-    return logits, numbers

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from clinical_qkt.batches import images_at_once
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.inference import Images, labels_of
 from clinical_qkt.packages.extractor import Pooling
-from clinical_qkt.targets import Images, labels_of
 from clinical_qkt.variations import variations
 
 SHOWN = 12

@@ -7,11 +7,18 @@ long as retained recall stays within the budget.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from clinical_qkt.errors import PackageError
+from clinical_qkt.inference import Images, answer, labels_of
+from clinical_qkt.packages.store import Model
+from clinical_qkt.phases import _head
+from clinical_qkt.settings import TransferSettings
 
 
 @dataclass(frozen=True)
@@ -95,3 +102,70 @@ def _below_quantile(needed: Tensor, rate: float) -> Tensor:
     ordered = needed.sort(0).values
     at = min(int(rate * len(ordered)), len(ordered) - 1)
     return ordered[at] - 1e-4
+
+
+def fit_budget(
+    network: nn.Module,
+    validation: Images,
+    query: Sequence[int],
+    before: Tensor,
+    budget: float,
+    settings: TransferSettings,
+    device: torch.device,
+) -> BudgetFit:
+    """How far the forgetting budget lets the queried classes' biases be raised; nothing is changed.
+
+    Args:
+        before: recall of each local class on ``validation`` before, see ``budget.class_recalls``.
+        budget: points of retained recall that the site is willing to lose.
+
+    Raises:
+        PackageError: the network gives NaN or infinity.
+    """
+    logits = answer(network, validation, device, what="validation images")
+    if not torch.isfinite(logits).all():
+        raise PackageError(
+            "gives NaN or infinity on this site's images",
+            where="the model that was gained",
+            fix="take packages out of 'teachers' one at a time, and tell the sending site",
+        )
+    spend = budget * (1 - settings.reserve)
+    return fit_query_bias(logits, labels_of(validation), query, before, spend, spend * settings.worst_factor)
+
+
+def first_within_budget(models: Iterable[Model], fitted: Callable[[nn.Module], BudgetFit]) -> Model:
+    """The first of several models that keeps the forgetting budget with no queried class turned down.
+
+    A bias below zero turns a class down: then the budget is kept at the cost of its recall. If all need that,
+    the model that needs it least, on average over the queried classes; if none keeps the budget, the last.
+
+    Args:
+        models: at least one.
+        fitted: ``fit_budget`` of a network, everything else given.
+    """
+    best = -math.inf
+    for model in models:
+        fit = fitted(model.network)
+        raised = sum(fit.bias) / len(fit.bias)
+        if fit.kept and raised >= 0:
+            return model
+        if fit.kept and raised > best:
+            best, chosen = raised, model
+    return model if best == -math.inf else chosen
+
+
+def spend_budget(
+    network: nn.Module,
+    validation: Images,
+    query: Sequence[int],
+    before: Tensor,
+    budget: float,
+    settings: TransferSettings,
+    device: torch.device,
+) -> BudgetFit:
+    """Phase 2, its end: raise the queried classes' biases as far as ``fit_budget`` says; in place."""
+    fit = fit_budget(network, validation, query, before, budget, settings, device)
+    head = _head(network)
+    with torch.no_grad():
+        head.bias[list(query)] += torch.tensor(fit.bias, device=head.bias.device)
+    return fit

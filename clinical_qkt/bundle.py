@@ -25,9 +25,12 @@ from clinical_qkt.data.transforms import show_progress as show_progress
 from clinical_qkt.data.transforms import symmetries as symmetries
 from clinical_qkt.errors import InputError, OutputError
 from clinical_qkt.errors import QKTError as QKTError
+from clinical_qkt.evaluation_writer import EvaluationWriter
 from clinical_qkt.evidence.gated import read_gate
 from clinical_qkt.files import fingerprint, require_writable, sha256
-from clinical_qkt.handlers import EvaluationWriter
+from clinical_qkt.handlers import FiniteLoss as FiniteLoss
+from clinical_qkt.handlers import Resume as Resume
+from clinical_qkt.handlers import SeedEachEpoch as SeedEachEpoch
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.ledger_beginning import require_begun
@@ -38,14 +41,15 @@ from clinical_qkt.packages import query as query_package
 from clinical_qkt.packages.card import Precision
 from clinical_qkt.packages.query import Query
 from clinical_qkt.packages.statement import DifferentialPrivacy
-from clinical_qkt.phases import TransferSettings
 from clinical_qkt.predictions import PredictionWriter
 from clinical_qkt.provenance import without_paths
 from clinical_qkt.running import NOW, launched, plain_errors, running_workflow
 from clinical_qkt.running import check as check
 from clinical_qkt.running import launch as launch
 from clinical_qkt.running import run as run
+from clinical_qkt.settings import TransferSettings
 from clinical_qkt.sites import Site
+from clinical_qkt.tracking_handlers import TrackTraining as TrackTraining
 from clinical_qkt.transfer import Transfer
 
 if TYPE_CHECKING:

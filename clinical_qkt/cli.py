@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 # One thread serves networks of this size best; whoever has larger ones sets the variable.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,9 +19,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import typer
 from rich.console import Console
 
-from clinical_qkt import __version__, exchange, logs, research, review
-from clinical_qkt.errors import explained
+from clinical_qkt import exchange, logs, research, review
+from clinical_qkt.exit_codes import exit_codes
 from clinical_qkt.monitoring.command import monitor
+from clinical_qkt.version import __version__
 from clinical_qkt.worklist.asking import worklist, worklist_result
 
 app = typer.Typer(
@@ -213,33 +212,6 @@ def main() -> None:
     exit_codes(app)
 
 
-def exit_codes(command: Callable[[], Any]) -> None:
-    """Run a command; what the user can fix becomes one clear message and its exit code.
-
-    What other libraries say is kept from the screen meanwhile. A signal ends the command in order, so that
-    MLflow runs are closed; a second one ends it at once.
-    """
-    before = {signum: signal.signal(signum, _stop) for signum in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        with logs.kept_from_the_screen():
-            _told(command)
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-
-
-def _told(command: Callable[[], Any]) -> None:
-    try:
-        command()
-    except Exception as e:
-        logs.log_error(e)
-        problem = explained(e)
-        if problem is None:
-            raise
-        print(f"error: {problem}", file=sys.stderr)
-        raise SystemExit(problem.exit_code) from None
-
-
 @contextmanager
 def _no_collecting() -> Iterator[None]:
     """For the import of MONAI: its thousands of modules stay, and looking through them takes a second."""
@@ -248,10 +220,3 @@ def _no_collecting() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-def _stop(signum: int, _: Any) -> None:
-    signal.signal(signum, signal.SIG_DFL)
-    name = signal.Signals(signum).name
-    os.write(2, f"\nstopped by {name}: the same command goes on where it was, or begins anew\n".encode())
-    raise SystemExit(128 + signum)

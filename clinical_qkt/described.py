@@ -8,10 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from clinical_qkt.packages.signing import PSEUDONYM
-
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
-SHOWN = "x-default"
-"""In a schema: what stands in the column of the default in place of the default itself."""
+from clinical_qkt.schema import SHOWN
 
 _WORDS = {
     PSEUDONYM: "letters, digits, `_ . -`; up to 64, the first one a letter or digit",

@@ -18,10 +18,10 @@ from monai.transforms import Compose
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clinical_qkt.asking import pooled_of
-from clinical_qkt.budget import class_recalls
+from clinical_qkt.budget import class_recalls, first_within_budget, fit_budget
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError
+from clinical_qkt.inference import answer, labels_of, pooled_of
 from clinical_qkt.labels import LabelSpace, align
 from clinical_qkt.opinion import merged
 from clinical_qkt.packages.extractor import Pooling, PoolingSpec, describe
@@ -29,9 +29,9 @@ from clinical_qkt.packages.licences import joined
 from clinical_qkt.packages.multihead import MAX_COLUMNS, MAX_HEADS, MultiHead, MultiHeadSpec
 from clinical_qkt.packages.networks import NetworkSpec, find_head, reshape_head
 from clinical_qkt.packages.store import Model
-from clinical_qkt.phases import TransferSettings, first_within_budget, fit_budget
+from clinical_qkt.settings import TransferSettings
 from clinical_qkt.student import Student
-from clinical_qkt.targets import Each, answer, labels_of, require_finite
+from clinical_qkt.targets import Each, require_finite
 from clinical_qkt.teachers import Start, Teacher, all_classes, possible_starts
 from clinical_qkt.training import plain_tensors
 

@@ -18,12 +18,10 @@ import yaml
 
 from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.names import require_plain
+from clinical_qkt.shipped_bundles import bundle_folder, chain, shipped, stages
 from clinical_qkt.siteyaml import read_yaml
 from clinical_qkt.values import read_value
 
-FIRST = "train"
-"""The config that all others are overlays of."""
-REINSTALL = "install clinical-qkt again"
 CARRIED = (
     *("site", "data", "classes", "query", "teachers", "answers", "mlflow", "policy", "ledger", "channels"),
     *("output_dir", "package_dir", "query_dir", "transfer_dir", "allow_mixed_sizes"),
@@ -114,49 +112,6 @@ def _names(classes: Any) -> list[str]:
     listed = classes if isinstance(classes, list) else []
     named = [c.get("name") if isinstance(c, dict) else c for c in listed]
     return [name for name in named if isinstance(name, str)]
-
-
-def chain(stage: str, known: Sequence[str]) -> list[str]:
-    """The configs that make a stage: ``train``, what the stage's name stands on, the stage.
-
-    >>> chain("transfer_light", ["train", "transfer", "transfer_light"])
-    ['train', 'transfer', 'transfer_light']
-    """
-    parts = stage.split("_")
-    names = ["_".join(parts[: i + 1]) for i in range(len(parts))]
-    return list(dict.fromkeys([FIRST, *(n for n in names if n in known)]))
-
-
-def stages(bundle: Path) -> list[str]:
-    """The names of a bundle's configs, ``train`` first."""
-    found = sorted(p.stem for p in (bundle / "configs").glob("*.yaml"))
-    return [FIRST, *(name for name in found if name != FIRST)]
-
-
-def shipped() -> dict[str, Path]:
-    """The bundles that come with the software, by name: inside the installed package, or in the checkout."""
-    here = Path(__file__).parent
-    folder = here / "bundles" if (here / "bundles").is_dir() else here.parent / "bundles"
-    return {p.parent.parent.name: p.parent.parent for p in sorted(folder.glob("*/configs/train.yaml"))}
-
-
-def bundle_folder(name: str, *, where: str = "--bundle") -> Path:
-    """A shipped bundle by its name, or a folder that is one.
-
-    Raises:
-        InputError: it is neither.
-    """
-    known = shipped()
-    if name in known:
-        return known[name]
-    folder = Path(name).expanduser()
-    if (folder / "configs" / f"{FIRST}.yaml").is_file():
-        return folder
-    if folder.is_dir():
-        fix = f"give a folder with configs/train.yaml, or one of: {', '.join(known)}"
-        raise InputError(f"the folder '{name}' is no bundle", where=where, fix=fix)
-    fix = one_of(name, list(known)) if known else REINSTALL
-    raise InputError(f"there is no bundle '{name}'", where=where, fix=fix)
 
 
 def _named_bundle(site: Path, content: dict[str, Any]) -> Path:

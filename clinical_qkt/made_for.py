@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from clinical_qkt.data.formats import Kind
 from clinical_qkt.errors import InputError
-from clinical_qkt.launch import shipped
+from clinical_qkt.shipped_bundles import shipped
 
 _NAMES: dict[Kind, str] = {
     "picture": "pictures (PNG, JPEG, TIFF, BMP)",

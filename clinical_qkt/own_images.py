@@ -12,9 +12,8 @@ from torch import Tensor
 from clinical_qkt.data.datalist import CheckedData, Section
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import cached
+from clinical_qkt.inference import Images, answer, head_inputs
 from clinical_qkt.packages.store import Model
-from clinical_qkt.phases import head_inputs
-from clinical_qkt.targets import Images, answer
 from clinical_qkt.teachers import Teacher, require_same_kind
 
 OWN = "(own)"

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from clinical_qkt.described import SHOWN
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import ClassLabel, LabelSpace
 from clinical_qkt.packages.signing import PSEUDONYM
+from clinical_qkt.schema import SHOWN
 from clinical_qkt.terms import KINDS, Kind, Unit
 from clinical_qkt.values import Strict
 

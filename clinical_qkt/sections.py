@@ -11,8 +11,8 @@ from clinical_qkt.asking import QuerySettings
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError
 from clinical_qkt.origins import ANYWHERE, origin_of_config
-from clinical_qkt.phases import TransferSettings
 from clinical_qkt.refusals import Origin, refused
+from clinical_qkt.settings import TransferSettings
 from clinical_qkt.values import Strict
 
 SETTINGS: dict[str, type[BaseModel]] = {"transfer": TransferSettings, "query": QuerySettings}

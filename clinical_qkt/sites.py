@@ -11,7 +11,6 @@ import yaml
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from clinical_qkt.acceptance import Acceptance, TestImages
-from clinical_qkt.described import SHOWN
 from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.files import write_text
 from clinical_qkt.labels import LabelSpace, SiteClass
@@ -20,6 +19,7 @@ from clinical_qkt.packages import made_here
 from clinical_qkt.packages.signing import PSEUDONYM, Trust
 from clinical_qkt.policy import Policy
 from clinical_qkt.refusals import Origin, refused
+from clinical_qkt.schema import SHOWN
 from clinical_qkt.siteyaml import read_yaml
 from clinical_qkt.values import Number, Strict
 

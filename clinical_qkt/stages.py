@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from clinical_qkt import masks, metrics
+from clinical_qkt import metrics
 from clinical_qkt.audit.own import Audit
 from clinical_qkt.consent import Leaving, require_no_identifiers
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import cached
-from clinical_qkt.evidence.gate import Door
-from clinical_qkt.evidence.gated import write_gate
-from clinical_qkt.evidence.parts import Gate
 from clinical_qkt.files import drop_unfinished
-from clinical_qkt.labels import LabelSpace
+from clinical_qkt.inference import answer, labels_of
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.packages.card import Card, KnowledgeMask, Precision
-from clinical_qkt.packages.card_file import card_text
 from clinical_qkt.packages.licences import joined
 from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.signing import require_private_key
 from clinical_qkt.packages.statement import DifferentialPrivacy, PrivacyStatement, TrainingSummary, coarse
 from clinical_qkt.packages.store import Model, in_precision, save_model
+from clinical_qkt.published_mask import published
 from clinical_qkt.sites import Site
-from clinical_qkt.targets import answer, labels_of
 from clinical_qkt.teachers import Teacher, probe
 
 
@@ -68,67 +63,6 @@ def finish_training(
     card = save_model(site.output_dir / "model", network, card, record=site.record)
     drop_unfinished(checkpoints)
     return card
-
-
-def finish_transfer(
-    site: Site,
-    labels: LabelSpace,
-    data: CheckedData,
-    network: nn.Module,
-    start: Model,
-    task: str,
-    gate: tuple[Door, Gate] | None = None,
-) -> Card:
-    """Write the new model with its card, and beside it its gate, ready for ``evaluate`` and ``inference``.
-
-    The licence stays that of the model, or of all the models, that the weights derive from.
-
-    Args:
-        labels: the site's classes, then the queried ones.
-        start: what the network was before anything was trained.
-        task: the site's own; what a teacher calls it is the teacher's.
-        gate: when it says 'none of these', see ``evidence.gated``.
-
-    Raises:
-        InputError: nobody could read the model, see ``packages.folder``.
-    """
-    folder = site.transfer_dir / "model"
-    card = _gained(site, labels, data, network, start, task)
-    card = save_model(folder, network, card, record=site.record)
-    if gate:
-        write_gate(folder, gate[0], card.weights_sha256)
-    return card
-
-
-def require_card(
-    site: Site, labels: LabelSpace, data: CheckedData, network: nn.Module, start: Model, task: str
-) -> None:
-    """Before any work is done: the new model will have a card that can be read; see ``finish_transfer``.
-
-    Raises:
-        InputError: it is too large, for instance with what teachers wrote on theirs.
-    """
-    card_text(_gained(site, labels, data, network, start, task))
-
-
-def _gained(
-    site: Site, labels: LabelSpace, data: CheckedData, network: nn.Module, start: Model, task: str
-) -> Card:
-    """The card of the new model, but for the digest of its weights."""
-    about: dict[str, Any] = {
-        "site": site.site,
-        "task": task,
-        "label_space": labels.plain,
-        "head": find_head(network),
-        "precision": "float32",
-        "recall": {},
-        "knowledge_mask": None,
-        "training": None,
-        "privacy": PrivacyStatement(),
-        "created": datetime.date.today().isoformat(),
-        "generated_data": data.generated or start.card.generated_data,
-    }
-    return start.card.model_copy(update=about)
 
 
 def share(
@@ -202,4 +136,4 @@ def _published_mask(site: Site, model: Model, device: torch.device) -> Knowledge
     probe(teacher, seed=site.seed, device=device)
     scores = dict(zip(model.card.labels.names, map(float, teacher.scores.numpy().round(4)), strict=True))
     earlier = site.output_dir / "mask.json"
-    return masks.published(scores, site.mask_epsilon, Ledger(site.ledger), site.site, earlier)
+    return published(scores, site.mask_epsilon, Ledger(site.ledger), site.site, earlier)

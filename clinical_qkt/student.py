@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from clinical_qkt.inference import Images
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.store import Model
-from clinical_qkt.targets import Images
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clinical_qkt import __version__, metrics
+from clinical_qkt import metrics
 from clinical_qkt.answers import Answers
 from clinical_qkt.budget import BudgetFit
 from clinical_qkt.data.datalist import CheckedData
@@ -22,11 +22,12 @@ from clinical_qkt.files import sha256
 from clinical_qkt.labels import Alignment, LabelSpace
 from clinical_qkt.packages.answer import Answer
 from clinical_qkt.packages.store import Model
-from clinical_qkt.phases import TransferSettings
+from clinical_qkt.settings import TransferSettings
 from clinical_qkt.sites import Site
 from clinical_qkt.statistics import Agreement
 from clinical_qkt.summary_schema import SCHEMA, TransferSummary
 from clinical_qkt.teachers import Teacher
+from clinical_qkt.version import __version__
 
 Array = NDArray[Any]
 

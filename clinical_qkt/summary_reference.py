@@ -10,8 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from clinical_qkt.described import DIALECT, between_marks, plain, table, tidied
+from clinical_qkt.described import between_marks, plain, table, tidied
 from clinical_qkt.packages.reference import SCHEMAS, parts
+from clinical_qkt.schema import DIALECT
 from clinical_qkt.summary_schema import SCHEMA, TransferSummary
 
 BY = "clinical_qkt.summary_reference"

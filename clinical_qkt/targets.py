@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
-from monai.data import DataLoader, Dataset
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from tqdm import tqdm
+from monai.data import Dataset
+from torch import Tensor
 
-from clinical_qkt.batches import at_once, for_images
+from clinical_qkt.batches import at_once
 from clinical_qkt.errors import PackageError
-from clinical_qkt.files import write_whole
+from clinical_qkt.inference import Images, labels_of
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.opinion import joint_opinion, merged, opinion_bytes
 from clinical_qkt.privacy import Draw, system_noise
 from clinical_qkt.teachers import Teacher, all_classes
 
 Answers = Literal["joint", "each"]
-
-
-class Images(Protocol):
-    """Images in order, as MONAI's datasets and lists give them: ``{"image": tensor, …}``."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> Any: ...
-
-
-def labels_of(images: Images) -> Tensor:
-    """``(N,)`` label positions; no image is read for them."""
-    rows = images.data if isinstance(images, Dataset) else images
-    return torch.tensor([int(rows[i]["label"]) for i in range(len(images))], dtype=torch.int64)
 
 
 class Each(Sequence[dict[str, Any]]):
@@ -53,41 +36,6 @@ class Each(Sequence[dict[str, Any]]):
 
     def __getitem__(self, index: Any) -> Any:
         return self.said(range(len(self))[index], self.images[index])
-
-
-@torch.no_grad()
-def answer(
-    network: nn.Module,
-    images: Images,
-    device: torch.device,
-    *,
-    batch_size: int | None = None,
-    what: str = "answers",
-) -> Tensor:
-    """A network's logits on a list of images.
-
-    Args:
-        network: takes ``(B, channels, *spatial_size)``.
-        images: ``{"image": tensor}`` as MONAI's datasets give them.
-        device: where it runs.
-        batch_size: how many it is given at once; what memory holds by default.
-        what: named in the progress bar, and in the error.
-
-    Returns:
-        ``(N, classes)`` float32 on the CPU.
-
-    Raises:
-        InputError: not even one image fits.
-    """
-    network = network.to(device).eval()
-    size = batch_size or for_images(network, images, device, where=what)
-    loader = DataLoader(images, batch_size=size, num_workers=0)  # type: ignore[arg-type]
-    quiet = True if len(images) < 1000 else None
-    parts = [
-        network(batch["image"].to(device)).float().cpu()
-        for batch in tqdm(loader, what, leave=False, disable=quiet)
-    ]
-    return torch.cat(parts)
 
 
 def aligned(logits: Tensor, columns: dict[int, int], known: Sequence[bool], width: int) -> Tensor:
@@ -191,17 +139,6 @@ def require_finite(logits: Tensor, site: str) -> None:
             where=f"package of {site}",
             fix="take the package out of 'teachers' and tell the sending site",
         )
-
-
-def kept(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Tensors from a file; if it is absent or damaged they are made and kept there for the next start."""
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError):
-        tensors = make()
-        whole = {k: v.contiguous() for k, v in tensors.items()}
-        write_whole(path, lambda part: save_file(whole, part), private=True)  # a row for each image
-        return tensors
 
 
 def with_targets(items: Images, answers: Tensor, own: Tensor, **more: Tensor) -> Dataset:

@@ -26,3 +26,7 @@ ACCEPTED, REFUSED, UNDECIDED = "accepted", "not accepted", "cannot be decided"
 """Of a new model, by the site's rule."""
 Precision = Literal["float32", "float16"]
 """Of the weights of a package."""
+
+
+PSEUDONYM = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$"
+"""What a site may be called."""

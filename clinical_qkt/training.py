@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from clinical_qkt.batches import require_trainable
 from clinical_qkt.handlers import FiniteLoss, Resume, SeedEachEpoch
-from clinical_qkt.packages.networks import find_head
 
 
 def train(
@@ -106,29 +105,6 @@ def prepare_batch(
         if k != "image" and isinstance(v, Tensor)
     }
     return batch["image"].to(device, non_blocking=non_blocking), targets
-
-
-class SecondHead(nn.Module):
-    """A network that gives, while it is trained, its logits and what another head makes of its features.
-
-    The features are what arrives at its own head. Evaluated, it is the network alone.
-    """
-
-    def __init__(self, network: nn.Module, second: nn.Module) -> None:
-        super().__init__()
-        self.network, self.second = network, second
-
-    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        if not self.training:
-            return self.network(images)
-        caught: list[Tensor] = []
-        head = self.network.get_submodule(find_head(self.network))
-        hook = head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
-        try:
-            logits = self.network(images)
-        finally:
-            hook.remove()
-        return logits, self.second(caught[0])
 
 
 @contextmanager

@@ -21,25 +21,24 @@ from torch import nn
 
 from clinical_qkt import phases, record, report, subclasses, targets
 from clinical_qkt.answers import Answers, read_answers, with_answers
-from clinical_qkt.budget import BudgetFit, class_recalls
+from clinical_qkt.budget import BudgetFit, class_recalls, spend_budget
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError
 from clinical_qkt.evaluating import Evaluating
 from clinical_qkt.examination import TestSet, agreements, few_images
 from clinical_qkt.files import drop_unfinished, fingerprint, sha256, write_json
-from clinical_qkt.handlers import LogEpochs
 from clinical_qkt.identity import identity, judged
 from clinical_qkt.imitation import with_heads
+from clinical_qkt.inference import answer, labels_of
+from clinical_qkt.new_model import finish_transfer, require_card
 from clinical_qkt.own_images import OWN, OwnImages
 from clinical_qkt.packages.store import Model
-from clinical_qkt.phases import TransferSettings
+from clinical_qkt.settings import TransferSettings
 from clinical_qkt.sites import Site
-from clinical_qkt.stages import finish_transfer, require_card
 from clinical_qkt.student import Student
 from clinical_qkt.summary import summarise
 from clinical_qkt.summary_schema import TransferSummary
-from clinical_qkt.targets import answer, labels_of
 from clinical_qkt.teachers import (
     Teacher,
     probe,
@@ -47,7 +46,9 @@ from clinical_qkt.teachers import (
     relevant_teachers,
     starting_point,
 )
+from clinical_qkt.tensor_cache import cached
 from clinical_qkt.tracking import Tracker
+from clinical_qkt.tracking_handlers import LogEpochs
 
 
 class Transfer:
@@ -241,7 +242,7 @@ class Transfer:
         )
         with self.timed("targets"):
             path = self.unfinished(asked) / "answers.safetensors"
-            said = targets.kept(path, lambda: self.images.answers(asked))
+            said = cached(path, lambda: self.images.answers(asked))
         with self.timed("phase 2"):
             return with_heads(student, asked, said, said.pop(OWN), self.settings)
 
@@ -267,7 +268,7 @@ class Transfer:
             return found
 
         with self.timed("targets"):
-            found = targets.kept(self.unfinished(asked) / "targets.safetensors", collect)
+            found = cached(self.unfinished(asked) / "targets.safetensors", collect)
             return targets.with_targets(self.images.prepared("training", given), **found)
 
     def distilled(
@@ -309,7 +310,7 @@ class Transfer:
             before = class_recalls(own, labels_of(held_out), self.local)
             if images:
                 phases.retrain_head(network, images, self.query, self.settings, self.site.seed, self.device)
-            fit = phases.spend_budget(
+            fit = spend_budget(
                 network,
                 held_out,
                 self.query,

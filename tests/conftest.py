@@ -14,7 +14,6 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import empty_database as empty_database
 import numpy as np
 import pytest
 import yaml

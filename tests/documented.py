@@ -18,8 +18,9 @@ from pathlib import Path
 
 import fire
 import pytest
-from conftest import run
 from monai.bundle import scripts
+
+from tests.conftest import run
 
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 NO_PROGRAMS = {"test", "file", "in", "site"}

@@ -17,7 +17,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["monai.bundle", "clinical_qkt.bundle", "clinical_qkt.demo", "empty_database"])
+CONTEXT.set_forkserver_preload(
+    ["monai.bundle", "clinical_qkt.bundle", "clinical_qkt.demo", "tests.empty_database"]
+)
 PATIENCE = 300
 """Seconds that a command may take."""
 ROOT = Path(__file__).parent.parent

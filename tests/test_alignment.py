@@ -8,8 +8,6 @@ import textwrap
 from typing import Any
 
 import pytest
-from conftest import ROOT, run, site_file
-from launcher import launch
 from rich.console import Console
 from test_teachers import package
 
@@ -17,6 +15,8 @@ from clinical_qkt.alignment import print_alignment, run_align
 from clinical_qkt.errors import InputError, PackageError
 from clinical_qkt.labels import Alignment, ClassLabel, LabelSpace, SiteClass, align
 from clinical_qkt.sites import SiteLabels, read_part
+from tests.conftest import ROOT, run, site_file
+from tests.launcher import launch
 
 
 def coded(name: str, code: str) -> ClassLabel:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import CONFIGS, square
 from monai.transforms import EnsureChannelFirstd, LoadImaged
 from PIL import Image
 from safetensors.torch import load_file
@@ -25,6 +24,7 @@ from clinical_qkt.packages.networks import preset
 from clinical_qkt.packages.query import Query, QueryCard, load_query, save_query
 from clinical_qkt.privacy import STEPS, private_release, rounded_noise
 from clinical_qkt.sites import check_site
+from tests.conftest import CONFIGS, square
 
 assert CONFIGS.is_dir()
 SPEC = preset("resnet_small", 3, [28, 28])

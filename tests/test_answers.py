@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import COLOURS, CONFIGS, reseal, run
 from safetensors.torch import load_file, save_file
 
 from clinical_qkt import bundle
@@ -17,6 +16,7 @@ from clinical_qkt.packages import made_here
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.store import load_model
+from tests.conftest import COLOURS, CONFIGS, reseal, run
 
 EXACT = {"kinds": ["covariance"], "unit": "image", "minimum_patients": 5}
 

@@ -6,7 +6,6 @@ import re
 
 import pytest
 import torch
-from conftest import ROOT
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
@@ -17,6 +16,7 @@ from clinical_qkt.opinion import merged
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.policy import Policy
 from clinical_qkt.targets import aligned
+from tests.conftest import ROOT
 
 GRANULOCYTE = SiteClass.model_validate({"name": "granulocyte", "merges": ["neutrophil", "eosinophil"]})
 MONOCYTE = SiteClass.model_validate({"name": "monocyte", "synonyms": ["mono", "monocytes"]})

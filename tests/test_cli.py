@@ -15,13 +15,15 @@ import numpy as np
 import pytest
 import typer
 import yaml
-from conftest import CONFIGS, DEMO, run, square
-from documented import PATH
 from PIL import Image
 
-from clinical_qkt import __version__, bundle
-from clinical_qkt.cli import app, exit_codes
+from clinical_qkt import bundle
+from clinical_qkt.cli import app
 from clinical_qkt.errors import QKTError
+from clinical_qkt.exit_codes import exit_codes
+from clinical_qkt.version import __version__
+from tests.conftest import CONFIGS, DEMO, run, square
+from tests.documented import PATH
 
 
 def refused(capfd: pytest.CaptureFixture, code: int, message: str, *arguments: str) -> None:

@@ -9,8 +9,6 @@ from copy import deepcopy
 
 import mlflow
 import pytest
-from conftest import run, site_file
-from mlflow_ui import first_transfer
 from PIL import Image
 from rich.console import Console
 
@@ -20,6 +18,8 @@ from clinical_qkt.comparison.command import tracking_uri
 from clinical_qkt.comparison.figures import as_csv, as_json, cautions, figures, ordered
 from clinical_qkt.comparison.printing import print_comparison
 from clinical_qkt.errors import InputError
+from tests.conftest import run, site_file
+from tests.mlflow_ui import first_transfer
 
 
 @pytest.fixture(autouse=True)

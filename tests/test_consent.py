@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import CONFIGS, run
 
 from clinical_qkt import bundle, consent
 from clinical_qkt.consent import Leaving, Preview, contents, require_consent
@@ -17,6 +16,7 @@ from clinical_qkt.ledger import Ledger
 from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.store import load_model
 from clinical_qkt.policy import Policy
+from tests.conftest import CONFIGS, run
 
 
 @pytest.fixture

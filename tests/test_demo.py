@@ -10,13 +10,13 @@ import mlflow
 import numpy as np
 import pytest
 import yaml
-from conftest import COLOURS, DEMO, run, square
-from launcher import start
-from mlflow_ui import first_transfer
 from PIL import Image
 
 from clinical_qkt.notes import begun_as
 from clinical_qkt.packages.store import load_model
+from tests.conftest import COLOURS, DEMO, run, square
+from tests.launcher import start
+from tests.mlflow_ui import first_transfer
 
 
 def summary(out: Path) -> dict:

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import CONFIGS, ROOT
-from documented import commands, execute, launcher
 
 from clinical_qkt.audit import page as audit_page
 from clinical_qkt.benchmark.config import BenchmarkConfig, Scenario
@@ -20,6 +18,8 @@ from clinical_qkt.packages.allowed import PRESETS
 from clinical_qkt.packages.store import load_model
 from clinical_qkt.sites import Site
 from clinical_qkt.summary import SCHEMA
+from tests.conftest import CONFIGS, ROOT
+from tests.documented import commands, execute, launcher
 
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("bundles/*/docs/*.md")])
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import run, site_file
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.signing import SIGNATURE, new_key
 from clinical_qkt.packages.store import save_model
+from tests.conftest import run, site_file
 
 SPEC = NetworkSpec(
     name="DenseNet121", spatial_dims=2, in_channels=1,

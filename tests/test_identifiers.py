@@ -10,11 +10,8 @@ import numpy as np
 import pydicom
 import pytest
 import yaml
-from attacks.outsider import seen_by_others
-from conftest import ROOT, run
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from make_dicom import write_dicom
 
 from clinical_qkt import bundle
 from clinical_qkt.consent import require_no_identifiers
@@ -23,6 +20,9 @@ from clinical_qkt.identifiers import SHORTEST, Identifiers, normal
 from clinical_qkt.labels import ClassLabel
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.sites import Site, check_site
+from tests.attacks.outsider import seen_by_others
+from tests.conftest import ROOT, run
+from tests.make_dicom import write_dicom
 
 CONFIGS = ROOT / "bundles" / "body_region_radiograph" / "configs"
 PLANTED = ("Zebrowski", "MRN-778899", "ACC-5544", "Geheimstadt", "19640229", "hidden_name", "1.2.826.99")

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import CONFIGS
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from clinical_qkt import keys
 from clinical_qkt.errors import InputError
-from clinical_qkt.launch import chain
 from clinical_qkt.literals import leaves, readers
+from clinical_qkt.shipped_bundles import chain
 from clinical_qkt.sites import Site
 from clinical_qkt.stage_keys import StageKeys
 from clinical_qkt.values import plain_type, true_or_false
+from tests.conftest import CONFIGS
 
 STAGES = sorted(p.stem for p in CONFIGS.glob("*.yaml"))
 KNOWN = {

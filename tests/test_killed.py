@@ -12,11 +12,11 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from conftest import CONFIGS
-from launcher import bundle_words, start
 
 from clinical_qkt import bundle
 from clinical_qkt.packages.store import load_model
+from tests.conftest import CONFIGS
+from tests.launcher import bundle_words, start
 
 FILES = ("train.yaml", "transfer.yaml", "transfer_paper.yaml")
 KILLS = 10

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, run, site_file
-from documented import shell
 
 from clinical_qkt.errors import InputError
-from clinical_qkt.launch import bundle_folder, chain, plan, quoted, shipped, stages
+from clinical_qkt.launch import plan, quoted
+from clinical_qkt.shipped_bundles import bundle_folder, chain, shipped, stages
+from tests.conftest import ROOT, run, site_file
+from tests.documented import shell
 
 CELLS = "blood_cell_classification"
 

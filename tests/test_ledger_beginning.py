@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import run
 
 from clinical_qkt import ledger_beginning, ledger_second
 from clinical_qkt.errors import InputError, OutputError
@@ -19,6 +18,7 @@ from clinical_qkt.ledger_beginning import mend, require_begun
 from clinical_qkt.ledger_places import ledger_of, state_folder
 from clinical_qkt.privacy import Guarantee
 from clinical_qkt.sites import Site, check_site
+from tests.conftest import run
 
 ONE, TOTAL = Guarantee(1.0, 1e-5), Guarantee(4.0, 1e-5)
 IMAGES = [f"{i:064d}" for i in range(40)]

@@ -4,12 +4,12 @@ import json
 
 import pytest
 import yaml
-from conftest import ROOT, run
-from make_dicom import write_dicom
-from prepare.conftest import pictures
 
 from clinical_qkt.errors import InputError
 from clinical_qkt.made_for import ImageFacts, MadeFor, fitting, require_made_for
+from tests.conftest import ROOT, run
+from tests.make_dicom import write_dicom
+from tests.prepare.conftest import pictures
 
 BLOOD = MadeFor(formats=["picture"], channels=[3])
 RADIOGRAPH = MadeFor(formats=["dicom", "picture"], channels=[1], modalities=["CT", "MR"])

@@ -4,13 +4,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import COLOURS, square
 from torch import nn
 
 from clinical_qkt.errors import InputError
 from clinical_qkt.ledger import Ledger
-from clinical_qkt.masks import knowledge_mask, knowledge_scores, published, randomised
+from clinical_qkt.masks import knowledge_mask, knowledge_scores, randomised
 from clinical_qkt.packages.networks import preset
+from clinical_qkt.published_mask import published
+from tests.conftest import COLOURS, square
 
 
 class Knows(nn.Module):

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from mlflow_ui import first_transfer, open_run, page_of, served  # noqa: E402
-
 from clinical_qkt import viewing  # noqa: E402
+from tests.mlflow_ui import first_transfer, open_run, page_of, served  # noqa: E402
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt install chromium)")

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import COLOURS, CONFIGS, ROOT, square
 from monai.data import Dataset
 from monai.engines import SupervisedTrainer
 from monai.transforms import RandFlipd
@@ -31,6 +30,7 @@ from clinical_qkt.private_training import (
     train_privately,
 )
 from clinical_qkt.training import prepare_batch
+from tests.conftest import COLOURS, CONFIGS, ROOT, square
 
 CPU = torch.device("cpu")
 FEW = {"epsilon": 8.0, "delta": 1e-5, "max_grad_norm": 1.0, "max_epochs": 2, "batch_size": 4}

@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from conftest import site_file
 
 from clinical_qkt.packages.signing import new_key
+from tests.conftest import site_file
 
 LOOK = """
 import contextlib, io, json, sys

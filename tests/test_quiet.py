@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from conftest import CONFIGS, DEMO
-from lookups import looked_up
 
 from clinical_qkt.quiet import OFF, no_telemetry
+from tests.conftest import CONFIGS, DEMO
+from tests.lookups import looked_up
 
 LOGS_A_RUN = """
 import time

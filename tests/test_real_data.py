@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run
+
+from tests.conftest import ROOT, run
 
 DATA = Path(os.environ.get("CLINICAL_QKT_DATA", ROOT.parent / "shared" / "data"))
 BLOOD, BODY = DATA / "pbc_blood_28.npz", DATA / "mednist_28.npz"

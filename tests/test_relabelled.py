@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from conftest import CONFIGS, site_file, square
 from PIL import Image
 from test_teachers import package
 
@@ -20,6 +19,7 @@ from clinical_qkt.methods.case import Case
 from clinical_qkt.packages.store import load_model, save_model
 from clinical_qkt.targets import asked
 from clinical_qkt.teachers import all_classes, committee, probe, read_teachers, starting_point
+from tests.conftest import CONFIGS, site_file, square
 
 CPU = torch.device("cpu")
 GRANULOCYTE = SiteClass.model_validate({"name": "granulocyte", "merges": ["neutrophil", "eosinophil"]})

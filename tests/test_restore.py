@@ -3,11 +3,11 @@
 import shutil
 
 import pytest
-from conftest import run, site_file
-from mlflow_ui import served
 
 from clinical_qkt import registry, restore, sync
 from clinical_qkt.tracking import Tracker
+from tests.conftest import run, site_file
+from tests.mlflow_ui import served
 
 TASK = "blood_cell_classification"
 

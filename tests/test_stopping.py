@@ -10,13 +10,13 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from conftest import CONFIGS
 from ignite.engine import Engine
-from launcher import bundle_words, start
 
 from clinical_qkt.errors import InputError
 from clinical_qkt.handlers import FiniteLoss
 from clinical_qkt.stopping import guarded, plainly
+from tests.conftest import CONFIGS
+from tests.launcher import bundle_words, start
 
 PATIENCE = 120
 

@@ -5,13 +5,13 @@ import math
 from copy import deepcopy
 
 import pytest
-from report.conftest import made
 from rich.console import Console
 
 from clinical_qkt.comparison.reading import read_summary
 from clinical_qkt.errors import InputError
 from clinical_qkt.report.command import report
 from clinical_qkt.summary_checks import disagreements
+from tests.report.conftest import made
 
 ACCEPTED = made(images=400, queried_images=300).as_json()
 REFUSED = made(images=400, queried_images=300, wrong=120).as_json()

@@ -13,9 +13,7 @@ import mlflow
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, run
 from mlflow import MlflowClient, pyfunc
-from mlflow_ui import free_port, served
 
 from clinical_qkt import notes, registry, sync
 from clinical_qkt.data.inputs import InputContract
@@ -24,6 +22,8 @@ from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import load_model, save_model
 from clinical_qkt.tracking import Tracker
+from tests.conftest import ROOT, run
+from tests.mlflow_ui import free_port, served
 
 
 @pytest.fixture(scope="module")

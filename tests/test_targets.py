@@ -3,7 +3,9 @@ import torch
 from torch import nn
 
 from clinical_qkt.errors import PackageError
-from clinical_qkt.targets import aligned, answer, kept, require_finite, veiled, with_targets
+from clinical_qkt.inference import answer
+from clinical_qkt.targets import aligned, require_finite, veiled, with_targets
+from clinical_qkt.tensor_cache import cached
 
 IMAGES = [{"image": torch.full((1, 2, 2), float(i)), "label": i % 3} for i in range(7)]
 
@@ -36,10 +38,10 @@ def test_what_is_kept_is_not_made_again_and_a_damaged_file_is(tmp_path):
         return {"x": torch.arange(3.0)}
 
     for _ in range(2):
-        assert torch.equal(kept(tmp_path / "a" / "t.safetensors", make)["x"], torch.arange(3.0))
+        assert torch.equal(cached(tmp_path / "a" / "t.safetensors", make)["x"], torch.arange(3.0))
     assert len(made) == 1
     (tmp_path / "a" / "t.safetensors").write_bytes(b"half")
-    kept(tmp_path / "a" / "t.safetensors", make)
+    cached(tmp_path / "a" / "t.safetensors", make)
     assert len(made) == 2
 
 

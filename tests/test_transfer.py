@@ -10,13 +10,13 @@ import mlflow
 import pytest
 import torch
 import yaml
-from conftest import COLOURS, CONFIGS, DEMO, run
-from launcher import bundle_words, start
 
 from clinical_qkt import bundle
 from clinical_qkt.packages.networks import NetworkSpec, find_head, preset
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.store import load_model, save_model
+from tests.conftest import COLOURS, CONFIGS, DEMO, run
+from tests.launcher import bundle_words, start
 
 DISTIL = ("train.yaml", "transfer.yaml", "transfer_distil.yaml")
 PAPER = ("train.yaml", "transfer.yaml", "transfer_paper.yaml")

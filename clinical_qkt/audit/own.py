@@ -16,11 +16,11 @@ from clinical_qkt.audit.site import audit_model
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.transforms import cached
 from clinical_qkt.errors import InputError
+from clinical_qkt.inference import Images
 from clinical_qkt.packages.networks import NetworkSpec
 from clinical_qkt.packages.statement import DifferentialPrivacy, PrivacyAudit
 from clinical_qkt.packages.store import Model
 from clinical_qkt.sites import Site
-from clinical_qkt.targets import Images
 
 
 @dataclass(frozen=True)

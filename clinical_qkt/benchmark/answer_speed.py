@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.progress import track
 
 from clinical_qkt.batches import images_at_once
-from clinical_qkt.cli import exit_codes
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.exit_codes import exit_codes
 from clinical_qkt.files import write_json
 from clinical_qkt.packages.extractor import Extractor, describe
 from clinical_qkt.packages.networks import preset

@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from clinical_qkt import __version__, metrics
+from clinical_qkt import metrics
 from clinical_qkt.benchmark import results
 from clinical_qkt.benchmark.config import BenchmarkConfig, Scenario
 from clinical_qkt.benchmark.federation import Federation
@@ -32,9 +32,10 @@ from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.errors import OutputError, QueryError
 from clinical_qkt.federations import Ask
 from clinical_qkt.files import fingerprint, require_writable, write_json
+from clinical_qkt.inference import labels_of
 from clinical_qkt.methods import METHODS
 from clinical_qkt.methods.case import Case
-from clinical_qkt.targets import labels_of
+from clinical_qkt.version import __version__
 
 
 def compare(config: BenchmarkConfig, out: Path, console: Console) -> dict[str, Any]:

@@ -29,12 +29,11 @@ from PIL import Image
 from rich.console import Console
 from scipy.ndimage import gaussian_filter
 
-from clinical_qkt.checking.finding import Stage
-from clinical_qkt.cli import exit_codes
 from clinical_qkt.data.sources import open_source
 from clinical_qkt.demo import DemoSettings, run_demo
 from clinical_qkt.errors import InputError
 from clinical_qkt.evidence.intervals import proportion
+from clinical_qkt.exit_codes import exit_codes
 from clinical_qkt.files import write_json, write_text
 from clinical_qkt.launch import plan
 from clinical_qkt.monitoring.acceptance import at_acceptance
@@ -45,6 +44,7 @@ from clinical_qkt.monitoring.reference import Reference, as_baseline
 from clinical_qkt.monitoring.settings import Monitoring
 from clinical_qkt.packages.store import load_model
 from clinical_qkt.siteyaml import read_yaml
+from clinical_qkt.stage import Stage
 
 PER_CLASS, EPOCHS = 400, 4
 WEEKS, SHARES = (50, 200, 500), (0.1, 0.3)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clinical_qkt.asking import features_of
 from clinical_qkt.audit import inclusion, membership
 from clinical_qkt.audit.membership import Bools, Floats
 from clinical_qkt.audit.shadows import halves
@@ -23,13 +22,13 @@ from clinical_qkt.benchmark.privacy_attacks import Record, attacked
 from clinical_qkt.benchmark.privacy_sites import AttackedFederation
 from clinical_qkt.errors import QueryError
 from clinical_qkt.federations import Ask
+from clinical_qkt.inference import features_of, labels_of
 from clinical_qkt.methods import statistics
 from clinical_qkt.methods.asked import Asked, AskedSettings, asked
 from clinical_qkt.methods.case import Case
 from clinical_qkt.packages.gaussian import GaussianClassifier
 from clinical_qkt.privacy import STEPS, Guarantee, private_release, rounded_noise, whole
 from clinical_qkt.statistics import class_statistics
-from clinical_qkt.targets import labels_of
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,14 @@ from torch.nn import functional as F
 
 from clinical_qkt import masks, phases
 from clinical_qkt.answers import fitted
-from clinical_qkt.asking import features_of, own_extractor
+from clinical_qkt.asking import own_extractor
 from clinical_qkt.batches import images_at_once
-from clinical_qkt.cli import exit_codes
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import symmetries
+from clinical_qkt.exit_codes import exit_codes
 from clinical_qkt.files import write_json
 from clinical_qkt.imitation import imitations
+from clinical_qkt.inference import answer, features_of
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.losses import TransferLoss
 from clinical_qkt.packages.card import Card
@@ -40,9 +41,10 @@ from clinical_qkt.packages.gaussian import GaussianClassifier
 from clinical_qkt.packages.networks import preset, reshape_head
 from clinical_qkt.packages.store import Model
 from clinical_qkt.patient_batches import looked_at, of_images
+from clinical_qkt.settings import TransferSettings
 from clinical_qkt.statistics import Moments, class_statistics, pooled
 from clinical_qkt.student import Student
-from clinical_qkt.targets import aligned, answer, with_targets
+from clinical_qkt.targets import aligned, with_targets
 from clinical_qkt.teachers import Teacher, committee, relevant_teachers
 from clinical_qkt.training import train
 
@@ -71,7 +73,7 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
     items = [{"image": picture, "label": i % len(LOCAL)} for i, picture in enumerate(pictures)]
     networks = [preset("resnet_small", 3, [28, 28]).build(CLASSES).to(device).eval() for _ in range(16)]
     labels = LabelSpace([f"class {c}" for c in range(CLASSES)])
-    settings = phases.TransferSettings(max_epochs=epochs)
+    settings = TransferSettings(max_epochs=epochs)
     chosen: dict[str, Any] = {
         "max_epochs": epochs,
         "learning_rate": settings.learning_rate,

@@ -20,8 +20,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import typer
 from rich.console import Console
 
-from clinical_qkt.cli import exit_codes
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.exit_codes import exit_codes
 from clinical_qkt.files import write_json
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset

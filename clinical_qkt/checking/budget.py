@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from clinical_qkt import ledger_file, ledger_second
-from clinical_qkt.checking.finding import Finding, Stage, problem
+from clinical_qkt.checking.finding import Finding, problem
 from clinical_qkt.errors import QKTError
 from clinical_qkt.keys import switch
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.ledger_beginning import NOBODY_SAID
+from clinical_qkt.stage import Stage
 
 
 def findings(stage: Stage) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from clinical_qkt.checking.finding import Finding, Stage
+from clinical_qkt.checking.finding import Finding
 from clinical_qkt.data.datalist import SECTIONS, Datalist, Section, parse_datalist
 from clinical_qkt.data.images import check_images, size_of
 from clinical_qkt.data.inputs import InputContract
@@ -15,6 +15,7 @@ from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.made_for import ImageFacts, MadeFor, require_made_for
 from clinical_qkt.sites import Site
+from clinical_qkt.stage import Stage
 
 NEEDED = {
     "train": ("training", "validation"),

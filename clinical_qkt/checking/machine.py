@@ -19,11 +19,12 @@ from clinical_qkt.checking.estimates import (
     cost_of,
     seconds_told,
 )
-from clinical_qkt.checking.finding import Finding, Stage
+from clinical_qkt.checking.finding import Finding
 from clinical_qkt.errors import InputError
 from clinical_qkt.memory import bytes_told
 from clinical_qkt.packages.folder import package_bytes
 from clinical_qkt.packages.networks import NetworkSpec, preset
+from clinical_qkt.stage import Stage
 
 CHECKPOINTS = 2 * 3
 """Of a training: two are kept, each with weights and the optimiser's two moments."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from clinical_qkt.checking.finding import Finding, Stage, problem
+from clinical_qkt.checking.finding import Finding, problem
 from clinical_qkt.errors import QKTError
 from clinical_qkt.labels import Alignment, LabelSpace
 from clinical_qkt.packages.answer import Answer, load_answer
 from clinical_qkt.packages.query import load_query
 from clinical_qkt.packages.signing import fingerprint, require_private_key
 from clinical_qkt.packages.store import Model, load_model
+from clinical_qkt.stage import Stage
 
 SIGNING = ("share", "query", "answer")
 """Commands after which something leaves."""

@@ -24,9 +24,9 @@ from clinical_qkt.evidence.parts import Gate
 from clinical_qkt.evidence.pictures import NUMBERS_BYTES, Pictures, numbers_of
 from clinical_qkt.evidence.strangers import strangers
 from clinical_qkt.files import write_json
+from clinical_qkt.inference import Images, answer, labels_of
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.gaussian import GaussianSpec
-from clinical_qkt.targets import Images, answer, labels_of
 from clinical_qkt.values import Strict
 
 FILE = "gate.json"

@@ -25,10 +25,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clinical_qkt.inference import answer, head_inputs
 from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, of_network
 from clinical_qkt.packages.networks import find_head, reshape_head
-from clinical_qkt.phases import head_inputs
-from clinical_qkt.targets import aligned, answer
+from clinical_qkt.targets import aligned
 from clinical_qkt.teachers import relevant_teachers
 
 OWN = ""  # in place of a site's name

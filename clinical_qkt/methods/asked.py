@@ -14,13 +14,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from clinical_qkt.asking import features_of, outputs_of, own_extractor, radius_of
+from clinical_qkt.asking import own_extractor, radius_of
 from clinical_qkt.errors import QueryError
+from clinical_qkt.inference import Images, features_of, labels_of, outputs_of
 from clinical_qkt.methods.case import Case
 from clinical_qkt.packages.extractor import Extractor
 from clinical_qkt.privacy import STEPS, Guarantee, private_release, rounded_noise, whole
 from clinical_qkt.statistics import ClassStatistics, Kind, PrivateSum, class_statistics
-from clinical_qkt.targets import Images, labels_of
 
 Views = Literal["all", "one"]
 

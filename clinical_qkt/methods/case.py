@@ -14,10 +14,9 @@ from torch.nn import functional as F
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError
+from clinical_qkt.inference import Images, answer, head_inputs
 from clinical_qkt.packages.store import Model
-from clinical_qkt.phases import head_inputs
 from clinical_qkt.student import Student
-from clinical_qkt.targets import Images, answer
 from clinical_qkt.teachers import Teacher
 from clinical_qkt.training import train
 

@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from clinical_qkt.errors import InputError, QueryError
 from clinical_qkt.files import fingerprint, write_whole
+from clinical_qkt.inference import answer
 from clinical_qkt.labels import LabelSpace, align
 from clinical_qkt.methods.case import Case, Member, Outcome, TrainingSettings
-from clinical_qkt.targets import answer
 
 Weights = dict[str, Tensor]
 

@@ -13,7 +13,6 @@ import torch
 from rich.console import Console
 
 from clinical_qkt import logs
-from clinical_qkt.checking.finding import Stage
 from clinical_qkt.errors import InputError, OutputError
 from clinical_qkt.files import private_folder, require_writable, sha256
 from clinical_qkt.launch import plan
@@ -32,6 +31,7 @@ from clinical_qkt.monitoring.reference import (
 from clinical_qkt.packages.signing import PSEUDONYM
 from clinical_qkt.packages.store import Model, is_model, load_model
 from clinical_qkt.sites import Site
+from clinical_qkt.stage import Stage
 
 FOLDER = "monitoring"
 """Beside the model's folder."""

@@ -15,12 +15,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from clinical_qkt.errors import InputError, OutputError
+from clinical_qkt.terms import PSEUDONYM
 
 PASSPHRASE = "CLINICAL_QKT_PASSPHRASE"
 """The environment variable that opens an encrypted private key."""
 
-PSEUDONYM = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$"
-"""What a site may be called."""
 
 ROUNDS = 600_000
 """Of PBKDF2 with SHA-256, between a passphrase and the key that it makes: what each guess costs somebody who

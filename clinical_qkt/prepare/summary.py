@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from clinical_qkt import __version__
 from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.formats import Kind
 from clinical_qkt.data.images import size_of
@@ -19,6 +18,7 @@ from clinical_qkt.prepare.found import Found
 from clinical_qkt.prepare.identifiers import KEYWORDS
 from clinical_qkt.prepare.splits import dealt_told
 from clinical_qkt.prepare.stacks import Stack
+from clinical_qkt.version import __version__
 
 SCHEMA = "clinical-qkt/prepare-summary/1"
 KINDS: dict[Kind, str] = {"picture": "pictures", "dicom": "DICOM files", "nifti": "NIfTI volumes"}

@@ -20,9 +20,9 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import adapter, reading
 from clinical_qkt.errors import InputError
 from clinical_qkt.files import sha256
+from clinical_qkt.inference import answer
 from clinical_qkt.packages.store import Model
 from clinical_qkt.spreadsheets import harmless
-from clinical_qkt.targets import answer
 
 Array = NDArray[Any]
 TRAINED_ON = "is among the images that the site's models were trained or chosen on"

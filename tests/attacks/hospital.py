@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 import yaml
-from conftest import run, square
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -19,6 +18,7 @@ from clinical_qkt.packages.extractor import Extractor, describe
 from clinical_qkt.packages.networks import preset
 from clinical_qkt.packages.query import QueryCard, save_query
 from clinical_qkt.stage_keys import StageKeys
+from tests.conftest import run, square
 
 TENSORS = "statistics.safetensors"
 

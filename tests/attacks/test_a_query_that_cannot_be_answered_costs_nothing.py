@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import reseal
 from pydantic import ValidationError
 
-from attacks.hospital import Hospital, asked
 from clinical_qkt.errors import PackageError
 from clinical_qkt.labels import LabelSpace, SiteClass
 from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.query import QueryCard, load_query
 from clinical_qkt.policy import Policy
+from tests.attacks.hospital import Hospital, asked
+from tests.conftest import reseal
 
 
 def changed(folder: Path, **changes: Any) -> Path:

@@ -9,10 +9,10 @@ from typing import Any
 import mlflow
 import pytest
 import yaml
-from conftest import CONFIGS
 
 from clinical_qkt import bundle
 from clinical_qkt.provenance import without_paths
+from tests.conftest import CONFIGS
 
 SECRET = "ward7_smith"
 """Stands in whatever is planted, and nowhere else."""

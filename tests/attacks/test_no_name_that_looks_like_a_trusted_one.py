@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import reseal
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import PackageError
@@ -15,6 +14,7 @@ from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.signing import Trust, new_key
 from clinical_qkt.packages.store import load_model, save_model
+from tests.conftest import reseal
 
 SPEC = NetworkSpec(
     name="DenseNet121", spatial_dims=2, in_channels=1,

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CONFIGS, square
 from PIL import Image
 from test_answering import CPU, PRIVATE, READ, SPEC, answer, given, query, site
 from test_answering import pictures as pictures
@@ -29,6 +28,7 @@ from clinical_qkt.ledger import Ledger
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head
 from clinical_qkt.packages.store import Model
+from tests.conftest import CONFIGS, square
 
 NOT_MEANT = {"time", "query_sha256", "id", "release", "card_sha256", "tensors_sha256", "bytes", "signed_with"}
 """Columns of a ledger that differ from query to query, or hold noise."""

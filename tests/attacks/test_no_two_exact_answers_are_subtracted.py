@@ -15,8 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
-from attacks.hospital import Hospital, asked
 from clinical_qkt.packages.query import load_query
+from tests.attacks.hospital import Hospital, asked
 
 EXACT: dict[str, Any] = {"kinds": ["mean"], "minimum_patients": 20}
 OFTEN = EXACT | {"exact_answers_per_class": 5}

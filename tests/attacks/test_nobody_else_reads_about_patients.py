@@ -14,13 +14,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import run
 from PIL import Image
 from test_answering import query
 
-from attacks.outsider import seen_by_others
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.predictions import PredictionWriter
+from tests.attacks.outsider import seen_by_others
+from tests.conftest import run
 
 
 @pytest.fixture(params=[0o022, 0o027, 0o077], ids=lambda u: f"{u:03o}")

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import reseal, run
 
 from clinical_qkt import bundle
 from clinical_qkt.answers import read_answers
@@ -26,6 +25,7 @@ from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.store import load_model, save_model
 from clinical_qkt.running import NOW
 from clinical_qkt.sites import Site, check_site
+from tests.conftest import reseal, run
 
 SPEC = NetworkSpec(
     name="DenseNet121", spatial_dims=2, in_channels=1,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from attacks.hospital import Hospital, asked
+from tests.attacks.hospital import Hospital, asked
 
 POLICY = {"epsilon": 1.0, "total_epsilon": 1.9, "minimum_patients": 2}
 IMAGE, PATIENT = POLICY | {"unit": "image"}, POLICY | {"unit": "patient"}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from attacks.hospital import NEW, Hospital, asked
+from tests.attacks.hospital import NEW, Hospital, asked
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from clinical_qkt import ledger, masks
+from clinical_qkt import ledger
+from clinical_qkt.published_mask import published
 
 CLASSES, PACKAGES, EPSILON = 50, 30, 1.5
 KNOWN = {f"class {i}": i % 2 == 0 for i in range(CLASSES)}
@@ -28,7 +29,7 @@ def packages(folder: Path, *, epsilons: list[float], swapped: list[bool]) -> lis
     told = []
     for epsilon, other in zip(epsilons, swapped, strict=True):
         scores = {name: float(known is not other) for name, known in KNOWN.items()}
-        found = masks.published(scores, epsilon, *where).scores
+        found = published(scores, epsilon, *where).scores
         told.append({name: bool(score) for name, score in found.items()})
     return told
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import reseal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.store import Model, load_model, save_model
 from clinical_qkt.teachers import committee, read_teachers
+from tests.conftest import reseal
 
 SPEC = NetworkSpec(
     name="DenseNet121", spatial_dims=2, in_channels=1,

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import ROOT
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
 from clinical_qkt.audit import shadows
@@ -15,6 +14,7 @@ from clinical_qkt.benchmark.privacy_attacks import Record
 from clinical_qkt.benchmark.privacy_config import PrivacyConfig, read_privacy_config
 from clinical_qkt.errors import InputError
 from clinical_qkt.methods.asked import AskedSettings, asked
+from tests.conftest import ROOT
 
 SITES = {"sites": 3, "classes_per_site": [3], "max_epochs": 1, "max_per_class": 20}
 DISTIL = {"method": "qkt", "variant": "distil", "ask": "relevant", "start_from": "teacher", "max_epochs": 1}

@@ -4,12 +4,12 @@ import json
 
 import pytest
 import yaml
-from conftest import ROOT, run
 
 from clinical_qkt.benchmark import compare as module
 from clinical_qkt.benchmark import curves, results
 from clinical_qkt.benchmark.config import read_config
 from clinical_qkt.benchmark.rows import FIGURES
+from tests.conftest import ROOT, run
 
 REQUIRED = {
     "scenario", "seed", "student", "query", "method", "variant", "query_recall", "retained_recall",

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
 
 from clinical_qkt.benchmark.config import only, read_config
 from clinical_qkt.benchmark.privacy_config import read_privacy_config
 from clinical_qkt.errors import InputError
+from tests.conftest import ROOT
 
 QUICK = ROOT / "configs" / "benchmarks" / "quick.yaml"
 

@@ -6,12 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from conftest import ROOT, square
-from monitoring.conftest import drawn
-from monitoring.test_check import reference
 
 from clinical_qkt.benchmark import monitoring
 from clinical_qkt.benchmark.monitoring import Laboratory, restained, tables, weeks
+from tests.conftest import ROOT, square
+from tests.monitoring.conftest import drawn
+from tests.monitoring.test_check import reference
 
 PAGE = (ROOT / "docs" / "results" / "monitoring.md").read_text()
 

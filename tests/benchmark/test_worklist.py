@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
 from clinical_qkt.benchmark.worklist import Pool, coverage_row, needed
 from clinical_qkt.benchmark.worklist_tables import SHARES, tables
+from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "results" / "worklist.md"
 

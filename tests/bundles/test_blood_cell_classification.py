@@ -11,12 +11,12 @@ import mlflow
 import pytest
 import torch
 import yaml
-from conftest import CONFIGS, ROOT
 from ignite.engine import Events
-from launcher import launch_bundle
 from monai.bundle import ConfigWorkflow, verify_metadata, verify_net_in_out
 
 from clinical_qkt.packages.store import load_model
+from tests.conftest import CONFIGS, ROOT
+from tests.launcher import launch_bundle
 
 
 @pytest.fixture

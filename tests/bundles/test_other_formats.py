@@ -11,14 +11,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, run
-from launcher import launch_bundle
-from make_dicom import write_dicom, write_labels
 from monai.bundle import verify_metadata, verify_net_in_out
 from pydicom import dcmread
 
 from clinical_qkt import bundle
 from clinical_qkt.packages.store import load_model
+from tests.conftest import ROOT, run
+from tests.launcher import launch_bundle
+from tests.make_dicom import write_dicom, write_labels
 
 NAMES = ["blood_cell_classification", "body_region_radiograph", "hippocampus_region_3d"]
 

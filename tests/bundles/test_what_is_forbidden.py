@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import CONFIGS
-from launcher import launch_bundle
 
 from clinical_qkt.files import sha256
 from clinical_qkt.ledger import Ledger
+from tests.conftest import CONFIGS
+from tests.launcher import launch_bundle
 
 
 @pytest.fixture

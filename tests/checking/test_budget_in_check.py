@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from attacks.hospital import Hospital, asked
-from conftest import run
 
 from clinical_qkt import ledger_second
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.ledger_places import ledger_of
+from tests.attacks.hospital import Hospital, asked
+from tests.conftest import run
 
 
 @pytest.mark.slow

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from conftest import run
 
 from clinical_qkt.checking import machine
 from clinical_qkt.checking.estimates import Load, cost_of, seconds_told
 from clinical_qkt.packages import made_here
 from clinical_qkt.packages.networks import preset
+from tests.conftest import run
 
 
 @pytest.fixture

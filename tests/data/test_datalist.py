@@ -2,12 +2,12 @@ import json
 
 import numpy as np
 import pytest
-from conftest import square
 from PIL import Image
 
 from clinical_qkt.data.datalist import CheckedData, load_datalist, parse_datalist
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
+from tests.conftest import square
 
 CLASSES = LabelSpace(["red", "green"])
 

@@ -3,12 +3,12 @@ import pathlib
 import numpy as np
 import pydicom
 import pytest
-from make_dicom import write_slice
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, Spacingd
 
 from clinical_qkt.data.dicom import DicomReader, decode
 from clinical_qkt.data.formats import ImageRefused, kind_of
 from clinical_qkt.data.images import raw_image
+from tests.make_dicom import write_slice
 
 SHIPPED = pathlib.Path(pydicom.__file__).parent / "data" / "test_files"
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from make_dicom import slice_header
 from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
 from pydicom.uid import (
@@ -22,6 +21,7 @@ from clinical_qkt.data.dicom import decode
 from clinical_qkt.data.dicom_files import CutShort, read_header
 from clinical_qkt.data.formats import ImageRefused
 from clinical_qkt.prepare.identifiers import inspect
+from tests.make_dicom import slice_header
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 SYNTAXES = [

@@ -7,7 +7,6 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_dicom import slice_header, write_slice
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
@@ -15,6 +14,7 @@ from clinical_qkt.data.dicom import decode
 from clinical_qkt.data.dicom_pixels import bits_of, stored_values
 from clinical_qkt.data.display import padding
 from clinical_qkt.data.formats import ImageRefused
+from tests.make_dicom import slice_header, write_slice
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 

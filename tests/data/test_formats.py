@@ -6,7 +6,6 @@ import os
 
 import numpy as np
 import pytest
-from conftest import COLOURS, run, square
 from PIL import Image
 
 from clinical_qkt.bundle import image_items
@@ -15,6 +14,7 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.sources import from_folder
 from clinical_qkt.errors import InputError
 from clinical_qkt.prepare.source import open_files
+from tests.conftest import COLOURS, run, square
 
 
 def pictures(folder, count, start=0):

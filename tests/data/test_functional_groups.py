@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from make_dicom import slice_header, write_slice
 from pydicom import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import EnhancedCTImageStorage
@@ -13,6 +12,7 @@ from clinical_qkt.data.formats import ImageRefused
 from clinical_qkt.data.functional_groups import PER_FRAME, SHARED
 from clinical_qkt.data.headers import number, numbers, spacing, text
 from clinical_qkt.prepare.identifiers import inspect
+from tests.make_dicom import slice_header, write_slice
 
 RAMP = np.arange(0, 4096, dtype=np.uint16).reshape(32, 128)
 RESCALE = {"RescaleSlope": 2, "RescaleIntercept": -1024, "RescaleType": "HU"}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import square
 from PIL import Image
 
 from clinical_qkt.data.datalist import load_datalist, parse_datalist
 from clinical_qkt.data.groups import MOST
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
+from tests.conftest import square
 
 
 def listed(tmp_path, *groups):

@@ -5,13 +5,13 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from conftest import square
 from PIL import Image
 
 from clinical_qkt.data.formats import ImageRefused
 from clinical_qkt.data.images import check_images, raw_image, require_content
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.errors import InputError
+from tests.conftest import square
 
 PICTURE = InputContract(channels=3, spatial_size=[28, 28])
 VOLUME = InputContract(channels=1, spatial_size=[8, 8, 8], intensity="relative", intensity_range=(0, 1))

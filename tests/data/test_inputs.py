@@ -3,12 +3,12 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from conftest import square
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 from PIL import Image
 
 from clinical_qkt.data.inputs import InputContract, converted
 from clinical_qkt.data.transforms import adapter, symmetries
+from tests.conftest import square
 
 READ = [LoadImaged("image", reader="PILReader", image_only=True), EnsureChannelFirstd("image")]
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import square
 from hypothesis import given
 from hypothesis import strategies as st
-from make_dicom import picture_header
 from PIL import Image
 
 from clinical_qkt.data.datalist import SECTIONS, load_datalist
@@ -16,6 +14,8 @@ from clinical_qkt.data.leaks import Listed, refuse_leaks
 from clinical_qkt.data.sources import open_source
 from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
+from tests.conftest import square
+from tests.make_dicom import picture_header
 
 CLASSES = LabelSpace(["red", "green"])
 

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from conftest import COLOURS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,6 +7,7 @@ from clinical_qkt.data.export import write_datalist, write_images
 from clinical_qkt.data.sources import from_npz, open_source
 from clinical_qkt.errors import InputError
 from clinical_qkt.prepare.splits import stratified
+from tests.conftest import COLOURS
 
 
 def test_an_npz_with_splits_keeps_them(npz):

@@ -6,7 +6,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from conftest import square
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -14,6 +13,7 @@ from PIL import Image
 from clinical_qkt.data.inputs import InputContract, converted, covering, recoloured, resampled
 from clinical_qkt.data.transforms import adapter, reading, symmetries
 from clinical_qkt.errors import InputError, PackageError
+from tests.conftest import square
 
 PICTURE = InputContract(channels=3, spatial_size=[28, 28])
 VOLUME = InputContract(

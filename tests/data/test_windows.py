@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_dicom import slice_header, write_slice
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.sequence import Sequence
@@ -15,6 +14,7 @@ from clinical_qkt.data.dicom_pixels import stored_values
 from clinical_qkt.data.display import header_window, measured_range, shown
 from clinical_qkt.data.formats import ImageRefused
 from clinical_qkt.data.windows import Window, modality, window
+from tests.make_dicom import slice_header, write_slice
 
 RAMP = np.arange(0, 4096, dtype=np.uint16).reshape(32, 128)
 NUMBERS = st.floats(-1e4, 1e4).map(lambda v: round(v, 3))

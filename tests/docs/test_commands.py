@@ -21,15 +21,16 @@ import numpy as np
 import pytest
 import typer
 import yaml
-from conftest import COLOURS, ROOT, reseal, run, square
-from documented import commands, execute, mentions, shell
 from PIL import Image
 
 from clinical_qkt.cli import app
-from clinical_qkt.launch import bundle_folder, keys_of, stages
+from clinical_qkt.launch import keys_of
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.store import load_model
+from clinical_qkt.shipped_bundles import bundle_folder, stages
 from clinical_qkt.sites import Site
+from tests.conftest import COLOURS, ROOT, reseal, run, square
+from tests.documented import commands, execute, mentions, shell
 
 NAMED = ["README.md", "docs/getting-started.md"]
 HOW_TO = sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/how-to/*.md"))

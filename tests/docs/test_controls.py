@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 import typer
 import yaml
-from conftest import ROOT
-from documented import mentions
 
 from clinical_qkt.cli import app
-from clinical_qkt.launch import bundle_folder, keys_of, stages
+from clinical_qkt.launch import keys_of
 from clinical_qkt.policy import Policy
 from clinical_qkt.prepare.identifiers import KEYWORDS
+from clinical_qkt.shipped_bundles import bundle_folder, stages
 from clinical_qkt.sites import Site
 from clinical_qkt.stage_keys import StageKeys
+from tests.conftest import ROOT
+from tests.documented import mentions
 
 TEXT = (ROOT / "docs/explanation/controls.md").read_text(encoding="utf-8")
 BUNDLE = bundle_folder("blood_cell_classification")

@@ -7,13 +7,13 @@ import json
 import jsonschema
 import pytest
 import yaml
-from conftest import CONFIGS, ROOT
 
 from clinical_qkt.acceptance import Acceptance
 from clinical_qkt.described import undescribed
 from clinical_qkt.policy import Policy
 from clinical_qkt.reference import SITE_SCHEMA, bundle_keys, exit_codes, files, site_schema
 from clinical_qkt.sites import Site
+from tests.conftest import CONFIGS, ROOT
 
 GOOD = {"site": "hospital_a", "data": "d.json"}
 

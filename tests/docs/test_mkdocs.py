@@ -12,7 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import ROOT
+
+from tests.conftest import ROOT
 
 SPEC = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
 hooks = importlib.util.module_from_spec(SPEC)

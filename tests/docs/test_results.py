@@ -4,9 +4,9 @@ import json
 import re
 
 import pytest
-from conftest import ROOT
 
 from clinical_qkt.benchmark import results
+from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"
 COLUMNS = 13

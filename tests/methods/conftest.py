@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import COLOURS, square
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import symmetries
@@ -20,6 +19,7 @@ from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import Model, load_model, save_model
 from clinical_qkt.teachers import Teacher, probe
 from clinical_qkt.training import train
+from tests.conftest import COLOURS, square
 
 CPU = torch.device("cpu")
 SITES = {

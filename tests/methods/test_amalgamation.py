@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from clinical_qkt.errors import QueryError
+from clinical_qkt.inference import labels_of
 from clinical_qkt.methods.amalgamation import (
     OWN,
     Settings,
@@ -16,7 +17,6 @@ from clinical_qkt.methods.amalgamation import (
     teachers_of,
 )
 from clinical_qkt.packages.networks import preset
-from clinical_qkt.targets import labels_of
 from clinical_qkt.teachers import Teacher
 
 NAN = torch.nan

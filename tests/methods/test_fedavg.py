@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from clinical_qkt.errors import InputError, QueryError
+from clinical_qkt.inference import labels_of
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.methods import case as training_of_cases
 from clinical_qkt.methods import fedavg
 from clinical_qkt.methods.case import Member
 from clinical_qkt.packages.networks import preset
 from clinical_qkt.packages.store import Model
-from clinical_qkt.targets import labels_of
 from clinical_qkt.teachers import Teacher
 
 SHORT = fedavg.Settings(rounds=2, learning_rate=5e-3, batch_size=32)

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
 
-from clinical_qkt import imitation, phases
-from clinical_qkt.budget import class_recalls
+from clinical_qkt import imitation
+from clinical_qkt.budget import class_recalls, first_within_budget, fit_budget
 from clinical_qkt.errors import InputError
+from clinical_qkt.inference import answer
 from clinical_qkt.methods import METHODS
 from clinical_qkt.packages import extractor
 from clinical_qkt.packages.store import Model
-from clinical_qkt.phases import TransferSettings, first_within_budget, fit_budget
-from clinical_qkt.targets import answer
+from clinical_qkt.settings import TransferSettings
 from clinical_qkt.teachers import committee
 
 CPU = torch.device("cpu")
@@ -144,6 +144,6 @@ def test_a_wide_network_bears_heads_on_its_first_stages_alone(case, monkeypatch)
 
 def test_heads_do_not_go_with_training():
     with pytest.raises(ValidationError, match="'each' trains nothing else"):
-        phases.TransferSettings(heads="each", start_from="teacher", max_epochs=3)
+        TransferSettings(heads="each", start_from="teacher", max_epochs=3)
     with pytest.raises(ValidationError, match="'each' trains nothing else"):
-        phases.TransferSettings(heads="each")
+        TransferSettings(heads="each")

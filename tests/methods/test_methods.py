@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from clinical_qkt.errors import PackageError, QueryError
+from clinical_qkt.inference import labels_of
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.methods import METHODS
-from clinical_qkt.targets import labels_of
 
 QUICK = {"max_epochs": 3, "batch_size": 32}
 CASES = {

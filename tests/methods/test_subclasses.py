@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from clinical_qkt.losses import TransferLoss, masked_kl
 from clinical_qkt.methods import METHODS
-from clinical_qkt.phases import TransferSettings
+from clinical_qkt.second_head import SecondHead
+from clinical_qkt.settings import TransferSettings
 from clinical_qkt.subclasses import split, subclass_divergence
-from clinical_qkt.training import SecondHead
 
 
 def embedded(count: int = 60, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import square
 from PIL import Image
 
 from clinical_qkt.data.inputs import InputContract
@@ -20,6 +19,7 @@ from clinical_qkt.packages import made_here
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import save_model
+from tests.conftest import square
 
 KINDS = ("red", "green", "blue")
 

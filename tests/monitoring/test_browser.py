@@ -10,7 +10,7 @@ import pytest
 
 from clinical_qkt.monitoring import page
 from clinical_qkt.monitoring.settings import Monitoring
-from monitoring.conftest import check_of
+from tests.monitoring.conftest import check_of
 
 sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")

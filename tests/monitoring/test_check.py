@@ -8,7 +8,7 @@ import pytest
 from clinical_qkt.monitoring.check import checked, switch_off
 from clinical_qkt.monitoring.reference import About, Reference, as_baseline, counts_of
 from clinical_qkt.monitoring.settings import SHARES, Monitoring
-from monitoring.conftest import check_of, drawn
+from tests.monitoring.conftest import check_of, drawn
 
 NAMES = ["cat", "dog", "eel"]
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from clinical_qkt.monitoring.drift import RULES, drift
-from monitoring.conftest import drawn
+from tests.monitoring.conftest import drawn
 
 FEW = {"unsure_below": 0.9, "permutations": 199}
 

@@ -13,8 +13,8 @@ from clinical_qkt.errors import InputError, OutputError
 from clinical_qkt.monitoring import record
 from clinical_qkt.monitoring.images import list_images
 from clinical_qkt.monitoring.reference import main_axes, read_reference, some
-from monitoring.conftest import check_of, pictures
-from monitoring.test_check import reference
+from tests.monitoring.conftest import check_of, pictures
+from tests.monitoring.test_check import reference
 
 
 def test_a_reference_comes_back_as_it_was(tmp_path):

@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import ROOT, run
-from documented import commands, execute
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.monitoring import page
@@ -23,7 +21,9 @@ from clinical_qkt.monitoring.logged import figures
 from clinical_qkt.monitoring.settings import Monitoring
 from clinical_qkt.packages.committee import CommitteeSpec, Seat
 from clinical_qkt.packages.networks import preset
-from monitoring.conftest import check_of, pictures
+from tests.conftest import ROOT, run
+from tests.documented import commands, execute
+from tests.monitoring.conftest import check_of, pictures
 
 
 @pytest.fixture

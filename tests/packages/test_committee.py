@@ -2,7 +2,6 @@ import json
 
 import pytest
 import torch
-from conftest import reseal
 from pydantic import ValidationError
 
 from clinical_qkt.data.inputs import InputContract
@@ -13,6 +12,7 @@ from clinical_qkt.packages.committee import CommitteeSpec, Seat
 from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.networks import find_head, preset, reshape_head
 from clinical_qkt.packages.store import load_model, save_model
+from tests.conftest import reseal
 
 HERE = InputContract(channels=3, spatial_size=[28, 28])
 LARGER = InputContract(channels=3, spatial_size=[32, 32], value_range=(0.0, 1.0))

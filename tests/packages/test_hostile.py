@@ -20,14 +20,14 @@ from pathlib import Path
 import hostile
 import pytest
 import torch
-from conftest import site_file
-from hostile import BASES, KINDS, Case, World
 from monai.bundle import ConfigExpression
 from safetensors.torch import load_file, save_file
 
 from clinical_qkt.errors import PackageError
 from clinical_qkt.packages.folder import CARD, SUMS
 from clinical_qkt.packages.verify import verify
+from tests.conftest import site_file
+from tests.packages.hostile import BASES, KINDS, Case, World
 
 ALL, FEW = 1000, 200
 SECONDS, MEGABYTES = 2.0, 500

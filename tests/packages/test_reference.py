@@ -8,11 +8,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from conftest import ROOT
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.described import limited, undescribed
-from clinical_qkt.masks import published
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.committee import CommitteeSpec, Seat
@@ -29,6 +27,8 @@ from clinical_qkt.packages.statement import (
     PrivacyStatement,
     TrainingSummary,
 )
+from clinical_qkt.published_mask import published
+from tests.conftest import ROOT
 
 SPEC, CONTRACT = preset("vit_small", 3, [28, 28]), InputContract(channels=3, spatial_size=[28, 28])
 EXTRACTOR = ExtractorSpec(network=SPEC, depths=["blocks.0"], pooled=8, features=4)

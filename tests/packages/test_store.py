@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 import torch
-from conftest import reseal
 from safetensors.torch import load_file, save_file
 
 from clinical_qkt.data.inputs import InputContract
@@ -13,6 +12,7 @@ from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.folder import CARD, SUMS
 from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import in_precision, is_model, load_model, save_model
+from tests.conftest import reseal
 
 
 @pytest.fixture

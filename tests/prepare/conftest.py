@@ -10,10 +10,10 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from conftest import run
-from make_dicom import write_dicom, write_labels
 
 from clinical_qkt.data.datalist import SECTIONS
+from tests.conftest import run
+from tests.make_dicom import write_dicom, write_labels
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 

@@ -16,7 +16,6 @@ import numpy as np
 import pydicom
 import pytest
 import yaml
-from conftest import ROOT, run, square
 from PIL import Image
 
 from clinical_qkt.consent import require_no_identifiers
@@ -29,6 +28,7 @@ from clinical_qkt.prepare.command import Prepare
 from clinical_qkt.prepare.identifiers import KEYWORDS
 from clinical_qkt.prepare.local import LocalFolder, Row
 from clinical_qkt.sites import check_site
+from tests.conftest import ROOT, run, square
 
 from .conftest import SHIPPED, entries, files, pictures, prepared, summary
 

@@ -6,11 +6,11 @@ import csv
 from pathlib import Path
 
 import pytest
-from conftest import COLOURS, run
 
 from clinical_qkt.errors import InputError
 from clinical_qkt.prepare.groups import columns_of
 from clinical_qkt.prepare.labelling import TableLabels, labelling_of
+from tests.conftest import COLOURS, run
 
 from .conftest import entries, prepared, summary
 

@@ -11,12 +11,12 @@ import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from make_dicom import picture_header
 
 from clinical_qkt.prepare.found import Found
 from clinical_qkt.prepare.labelling import Label
 from clinical_qkt.prepare.patients import identity, name_patient, settle
 from clinical_qkt.prepare.salt import Salt
+from tests.make_dicom import picture_header
 
 from .conftest import entries, pictures, prepared, summary
 

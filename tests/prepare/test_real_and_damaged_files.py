@@ -13,13 +13,13 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from conftest import ROOT, run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from make_dicom import picture_header
 
 from clinical_qkt.data.formats import ImageRefused
 from clinical_qkt.data.volumes import read_volume
+from tests.conftest import ROOT, run
+from tests.make_dicom import picture_header
 
 from .conftest import SHIPPED, entries, files, pictures, prepared, summary
 

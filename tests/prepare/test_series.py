@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import dcmread
 
 from clinical_qkt.prepare.series import geometry, normal_of, places, same_orientation
+from tests.conftest import ROOT
 
 AXIAL = [1, 0, 0, 0, 1, 0]
 SAGITTAL = [0, 1, 0, 0, 0, -1]

@@ -7,11 +7,11 @@ import numpy as np
 import pydicom
 import pytest
 import yaml
-from conftest import COLOURS, run, square
-from make_dicom import write_dicom
 from PIL import Image
 
 from clinical_qkt.sites import Site, check_site
+from tests.conftest import COLOURS, run, square
+from tests.make_dicom import write_dicom
 
 from .conftest import pictures, prepared, summary
 

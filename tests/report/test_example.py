@@ -2,12 +2,12 @@ import json
 import re
 
 import pytest
-from conftest import ROOT
 from PIL import Image
 from typer.testing import CliRunner
 
 from clinical_qkt.report import example, figures
 from clinical_qkt.summary_schema import TransferSummary
+from tests.conftest import ROOT
 
 PAGE = ROOT / example.PAGE
 SUMMARY = ROOT / example.SUMMARY

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import run
 from PIL import Image
 from rich.console import Console
 
@@ -14,6 +13,7 @@ from clinical_qkt.comparison import drawing
 from clinical_qkt.labels import Alignment, LabelSpace
 from clinical_qkt.prepare import page
 from clinical_qkt.report import endings, figures
+from tests.conftest import run
 
 NAMES = ("mitoses [/HPF]", "[bold]", "a:heart:b", "$x_{$", "5 % [red]x[/red]", "HER2-", "1$ or 2$")
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import COLOURS, ROOT, run, square
-from documented import commands
 from PIL import Image
 
 from clinical_qkt.data.datalist import parse_datalist
 from clinical_qkt.errors import OutputError
 from clinical_qkt.worklist.command import claim
+from tests.conftest import COLOURS, ROOT, run, square
+from tests.documented import commands
 
 HOW_TO = ROOT / "docs" / "how-to" / "find-images-to-label.md"
 EACH = {"red": 40, "green": 30, "blue": 20, "yellow": 20, "violet": 10}

@@ -1,0 +1,108 @@
+"""A network over a list of images, in order: logits, features and what its head is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from monai.data import DataLoader, Dataset
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from clinical_qkt.batches import for_images
+from clinical_qkt.packages.extractor import Extractor, Pooling
+from clinical_qkt.packages.networks import find_head
+
+
+class Images(Protocol):
+    """Images in order, as MONAI's datasets and lists give them: ``{"image": tensor, …}``."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+def labels_of(images: Images) -> Tensor:
+    """``(N,)`` label positions; no image is read for them."""
+    rows = images.data if isinstance(images, Dataset) else images
+    return torch.tensor([int(rows[i]["label"]) for i in range(len(images))], dtype=torch.int64)
+
+
+@torch.no_grad()
+def answer(
+    network: nn.Module,
+    images: Images,
+    device: torch.device,
+    *,
+    batch_size: int | None = None,
+    what: str = "answers",
+) -> Tensor:
+    """A network's logits on a list of images.
+
+    Args:
+        network: takes ``(B, channels, *spatial_size)``.
+        images: ``{"image": tensor}`` as MONAI's datasets give them.
+        device: where it runs.
+        batch_size: how many it is given at once; what memory holds by default.
+        what: named in the progress bar, and in the error.
+
+    Returns:
+        ``(N, classes)`` float32 on the CPU.
+
+    Raises:
+        InputError: not even one image fits.
+    """
+    network = network.to(device).eval()
+    size = batch_size or for_images(network, images, device, where=what)
+    loader = DataLoader(images, batch_size=size, num_workers=0)  # type: ignore[arg-type]
+    quiet = True if len(images) < 1000 else None
+    parts = [
+        network(batch["image"].to(device)).float().cpu()
+        for batch in tqdm(loader, what, leave=False, disable=quiet)
+    ]
+    return torch.cat(parts)
+
+
+def features_of(extractor: Extractor, images: Images, device: torch.device) -> Tensor:
+    """``(N, features)`` float64 on the CPU."""
+    return outputs_of(extractor, images, device)[1].double()
+
+
+def pooled_of(body: Pooling, images: Images, device: torch.device) -> Tensor:
+    """``(N, pooled)`` float64 on the CPU."""
+    return _all(body, body.pooled, images, device)[1].double()
+
+
+def outputs_of(extractor: Extractor, images: Images, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Logits of the extractor's network ``(N, classes)`` and features ``(N, features)``, on the CPU."""
+    return _all(extractor, extractor, images, device)
+
+
+@torch.no_grad()
+def _all(
+    body: Pooling, see: Callable[[Tensor], tuple[Tensor, Tensor]], images: Images, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    body.to(device).eval()
+    size = for_images(body, images, device, step=see, where="features")
+    loader = DataLoader(images, batch_size=size, num_workers=0)  # type: ignore[arg-type]
+    quiet = True if len(images) < 1000 else None
+    seen = [
+        [part.cpu() for part in see(batch["image"].to(device))]
+        for batch in tqdm(loader, "features", leave=False, disable=quiet)
+    ]
+    body.to("cpu")
+    logits, numbers = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    return logits, numbers
+
+
+@torch.no_grad()
+def head_inputs(network: nn.Module, images: Images, device: torch.device) -> Tensor:
+    """The frozen features: what arrives at the head, ``(N, features)``, on the CPU."""
+    caught: list[Tensor] = []
+    head = network.get_submodule(find_head(network))
+    hook = head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float().cpu()))
+    try:
+        answer(network, images, device, what="features")
+    finally:
+        hook.remove()
+    return torch.cat(caught)

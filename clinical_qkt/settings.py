@@ -1,0 +1,129 @@
+"""Every choice of the method: the section ``settings`` of a bundle's ``transfer.yaml``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from clinical_qkt import masks
+from clinical_qkt.heads import Head
+from clinical_qkt.losses import Divergence
+from clinical_qkt.targets import Answers
+from clinical_qkt.teachers import Start
+from clinical_qkt.values import Strict
+
+
+class TransferSettings(Strict):
+    """Every choice of the method; the section ``settings`` of a bundle's ``transfer.yaml``.
+
+    Attributes:
+        variant: a name for this set of choices, logged with the results.
+        ask: which teachers take part: ``relevant``, those that know a queried class, or ``all``.
+        answers: ``joint``: one opinion of all that are asked and the own model (ours); ``each``: one a
+            teacher, the divergences from which are averaged; see ``targets.asked``.
+        start_from: ``committee``: all models that take part, as one network (ours); ``teacher``: the network
+            of the relevant teacher that shares most classes with the student (ours); ``own``: the student's.
+        heads: ``one``: the network's own; ``each``: one linear head for each model that takes part, on one
+            network's stages, and nothing else is trained (ours); see ``imitation``. ``start_from`` says whose
+            network: with ``teacher`` a relevant one's if it lets the budget be kept, else the own.
+        teachers_per_class: with ``ask: relevant``, only so many a queried class, those that know most of the
+            student's classes; all if None.
+        divergence: from the teachers' answers: ``evidence``, ``logit`` (ours), ``kl``, ``reverse_kl``,
+            ``balanced`` or ``interpolated``; see ``losses``.
+        label_weight, divergence_weight, self_weight: of the cross-entropy, of that, and of keeping the
+            student's own earlier logits.
+        temperature: of the divergences between softmaxes.
+        private_temperature, answer_noise: how far the teachers' answers are softened where a teacher is
+            unusually certain, 1 for not at all, and noised, 0 for not at all; see ``targets.veiled``.
+        subclass: into how many parts each of a teacher's classes is split along its embedding, as further
+            targets of phase 1; 1 for none; see ``subclasses``.
+        max_epochs, learning_rate, batch_size: of phase 1; 0 epochs leave it out.
+        refine_epochs, refine_learning_rate: of the head's retraining in phase 2.
+        reserve: the share of the forgetting budget that is not spent on validation images, because other
+            images will not behave exactly alike.
+        worst_factor: a single class may lose this many times what is spent on average.
+        head: made of answers by statistics: ``linear``, ``quadratic``, ``replay``, or ``auto``: quadratic if
+            every queried class came with a covariance, else linear; see ``heads``.
+        shrinkage: of a quadratic head's covariances; chosen on own validation images if None.
+        mask_statistic, mask_threshold, probes: which score on probes, what a known class reaches at least,
+            number of probes; see ``masks``.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    variant: str = "committee"
+    ask: Literal["all", "relevant"] = "all"
+    answers: Answers = "joint"
+    start_from: Start = "committee"
+    heads: Literal["one", "each"] = "one"
+    teachers_per_class: int | None = Field(default=None, ge=1)
+    divergence: Divergence = "evidence"
+    label_weight: float = Field(default=1.0, ge=0)
+    divergence_weight: float = Field(default=0.1, ge=0)
+    self_weight: float = Field(default=0.0, ge=0)
+    temperature: float = Field(default=2.0, gt=0)
+    private_temperature: float = Field(default=1.0, ge=1)
+    answer_noise: float = Field(default=0.0, ge=0)
+    subclass: int = Field(default=1, ge=1, le=8)
+    max_epochs: int = Field(default=0, ge=0)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    batch_size: int = Field(default=64, ge=2)
+    refine_epochs: int = Field(default=0, ge=0)
+    refine_learning_rate: float = Field(default=1e-2, gt=0)
+    reserve: float = Field(default=0.25, ge=0, lt=1)
+    worst_factor: float = Field(default=2.5, ge=1)
+    head: Head = "auto"
+    shrinkage: float | None = Field(default=0.75, ge=0, le=1)
+    mask_statistic: masks.Statistic = "peak"
+    mask_threshold: float = Field(default=masks.THRESHOLD, gt=0, lt=1)
+    probes: int = Field(default=2048, ge=8)
+
+    @model_validator(mode="after")
+    def _heads_alone(self) -> TransferSettings:
+        if self.heads == "each" and (self.max_epochs or self.refine_epochs or self.start_from == "committee"):
+            raise ValueError(
+                "heads: 'each' trains nothing else: set 'max_epochs' and 'refine_epochs' to 0, and "
+                "'start_from' to 'teacher' or 'own'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_but_answers(self) -> TransferSettings:
+        if self.veil != (1, 0) and not (self.trains and self.start_from == "own"):
+            raise ValueError(
+                "private_temperature and answer_noise protect nothing where the new model holds a teacher's "
+                "weights: set 'start_from: own' and train ('max_epochs')"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_of_a_teachers_classes(self) -> TransferSettings:
+        if self.subclass > 1 and not (self.max_epochs and self.answers == "each" and self.divergence_weight):
+            raise ValueError(
+                "subclass: parts of a class are learnt from each teacher in phase 1: set 'answers: each', "
+                "'max_epochs' and 'divergence_weight'"
+            )
+        if self.subclass > 1 and self.veil != (1, 0):
+            raise ValueError("subclass: a teacher's embedding is not veiled: leave out one of the two")
+        return self
+
+    @property
+    def veil(self) -> tuple[float, float]:
+        """What ``targets.veiled`` does to the teachers' answers: temperature and noise."""
+        return self.private_temperature, self.answer_noise
+
+    @property
+    def trains(self) -> bool:
+        """Whether any weight is trained by gradients."""
+        return self.max_epochs > 0 or self.refine_epochs > 0
+
+    @property
+    def begins_with(self) -> Start:
+        """What is gone on with: with ``heads: each`` the network that bears them."""
+        return "own" if self.heads == "each" else self.start_from
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything is learnt from the teachers' answers on training images."""
+        return self.trains or self.heads == "each"

@@ -1,0 +1,45 @@
+"""After each epoch of a transfer: what is retained, and what is called queried, on validation images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from clinical_qkt.budget import retained_recall
+from clinical_qkt.inference import Images, answer, labels_of
+
+
+class ValidationCurves:
+    """After each epoch of a transfer, on own validation images: what is kept, and what is called queried.
+
+    Puts ``val/retained_recall``, ``val/false_alarms`` (the share called a queried class) and
+    ``val/query_evidence`` (the mean probability that is given to the queried classes) into
+    ``engine.state.metrics``.
+
+    Args:
+        validation: ``{"image", "label"}``, none of a queried class.
+        local, query: the columns of the local and of the queried classes.
+    """
+
+    def __init__(
+        self, validation: Images, local: Sequence[int], query: Sequence[int], device: torch.device
+    ) -> None:
+        self.validation, self.local, self.device = validation, list(local), device
+        self.query = torch.tensor(list(query))
+        self.labels = labels_of(validation)
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        network: Any = engine.network  # type: ignore[attr-defined]
+        logits = answer(network, self.validation, self.device)
+        network.train()
+        engine.state.metrics["val/retained_recall"] = retained_recall(logits, self.labels, self.local)
+        engine.state.metrics["val/false_alarms"] = float(
+            torch.isin(logits.argmax(1), self.query).float().mean()
+        )
+        engine.state.metrics["val/query_evidence"] = float(logits.softmax(1)[:, self.query].sum(1).mean())
