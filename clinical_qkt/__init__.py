@@ -3,7 +3,7 @@
 The method is Query-based Knowledge Transfer (QKT; Alballa et al., ICLR 2025, arXiv 2504.09205).
 """
 
-from clinical_qkt import quiet
-from clinical_qkt.version import __version__ as __version__
+from clinical_qkt.core import quiet
+from clinical_qkt.core.version import __version__ as __version__
 
 quiet.no_telemetry()  # before anything of ours, or of whoever uses it, imports MLflow

@@ -10,8 +10,8 @@ import json
 
 from pydantic import ConfigDict, Field
 
-from clinical_qkt.files import digest_of
-from clinical_qkt.values import Strict
+from clinical_qkt.core.files import digest_of
+from clinical_qkt.core.values import Strict
 
 
 class Acceptance(Strict):

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.prompt import Confirm
 from rich.text import Text
 
-from clinical_qkt.errors import InputError
-from clinical_qkt.files import sha256
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.files import sha256
 from clinical_qkt.packages import made_here
 from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.inspect import print_card, print_verified

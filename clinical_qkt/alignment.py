@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.labels import Alignment, ClassLabel, Row
 from clinical_qkt.packages.store import load_model
 from clinical_qkt.sites import SiteLabels, read_part

@@ -15,10 +15,10 @@ import torch
 from clinical_qkt import ledger_second
 from clinical_qkt.consent import Leaving, Preview, require_consent, require_no_identifiers
 from clinical_qkt.contributions import OnePass, Seen
+from clinical_qkt.core.files import sha256
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.exact_floor import Shown, require_at_most
-from clinical_qkt.files import sha256
 from clinical_qkt.kept_answers import packed, unpacked
 from clinical_qkt.labels import ClassLabel
 from clinical_qkt.ledger import Asked, BudgetSpent, Ledger, NoFurtherAnswer

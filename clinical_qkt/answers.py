@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from clinical_qkt import heads
-from clinical_qkt.errors import InputError, PackageError
+from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.heads import Gaussians, Head
 from clinical_qkt.inference import Images, features_of, labels_of
 from clinical_qkt.labels import LabelSpace

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from clinical_qkt import axes
 from clinical_qkt.consent import Leaving, require_no_identifiers
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.values import Strict
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.transforms import cached
-from clinical_qkt.errors import InputError
 from clinical_qkt.inference import Images, labels_of, pooled_of
 from clinical_qkt.packages.extractor import Extractor, describe
 from clinical_qkt.packages.networks import NetworkSpec
@@ -23,7 +24,6 @@ from clinical_qkt.packages.signing import require_private_key
 from clinical_qkt.packages.store import Model
 from clinical_qkt.sites import Site
 from clinical_qkt.statistics import KINDS, Kind, Moments
-from clinical_qkt.values import Strict
 
 MOST_FEATURES = 160
 """Of a network's pooled numbers."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clinical_qkt.batches import images_at_once
+from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.inference import Images, labels_of
 from clinical_qkt.packages.extractor import Pooling

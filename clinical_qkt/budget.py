@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from clinical_qkt.errors import PackageError
+from clinical_qkt.core.errors import PackageError
 from clinical_qkt.inference import Images, answer, labels_of
 from clinical_qkt.packages.store import Model
 from clinical_qkt.phases import _head

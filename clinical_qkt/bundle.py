@@ -11,10 +11,15 @@ import torch
 from ignite.metrics import EpochMetric
 from torch import nn
 
-from clinical_qkt import asking, batches, endings, keys, ledger_second, metrics, sections, stages
+from clinical_qkt import asking, endings, keys, ledger_second, metrics, sections, stages
 from clinical_qkt.answering import Answering
 from clinical_qkt.audit.own import audit_of
 from clinical_qkt.consent import Leaving
+from clinical_qkt.core import batches
+from clinical_qkt.core.errors import InputError, OutputError
+from clinical_qkt.core.errors import QKTError as QKTError
+from clinical_qkt.core.files import fingerprint, require_writable, sha256
+from clinical_qkt.core.state_folder import ledger_of as place_of_ledger
 from clinical_qkt.data.datalist import CheckedData, load_datalist
 from clinical_qkt.data.formats import entries, missed, name_of
 from clinical_qkt.data.images import check_images, warn_skipped
@@ -23,18 +28,14 @@ from clinical_qkt.data.transforms import contract_transforms
 from clinical_qkt.data.transforms import reading as reading
 from clinical_qkt.data.transforms import show_progress as show_progress
 from clinical_qkt.data.transforms import symmetries as symmetries
-from clinical_qkt.errors import InputError, OutputError
-from clinical_qkt.errors import QKTError as QKTError
 from clinical_qkt.evaluation_writer import EvaluationWriter
 from clinical_qkt.evidence.gated import read_gate
-from clinical_qkt.files import fingerprint, require_writable, sha256
 from clinical_qkt.handlers import FiniteLoss as FiniteLoss
 from clinical_qkt.handlers import Resume as Resume
 from clinical_qkt.handlers import SeedEachEpoch as SeedEachEpoch
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.ledger_beginning import require_begun
-from clinical_qkt.ledger_places import ledger_of as place_of_ledger
 from clinical_qkt.made_for import MadeFor, require_made_for
 from clinical_qkt.packages import networks, store
 from clinical_qkt.packages import query as query_package

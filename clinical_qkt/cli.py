@@ -19,10 +19,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import typer
 from rich.console import Console
 
-from clinical_qkt import exchange, logs, research, review
-from clinical_qkt.exit_codes import exit_codes
+from clinical_qkt import exchange, research, review
+from clinical_qkt.core import logs
+from clinical_qkt.core.exit_codes import exit_codes
+from clinical_qkt.core.version import __version__
 from clinical_qkt.monitoring.command import monitor
-from clinical_qkt.version import __version__
 from clinical_qkt.worklist.asking import worklist, worklist_result
 
 app = typer.Typer(

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from clinical_qkt.terms import Unit
+from clinical_qkt.core.terms import Unit
 
 WHOLE = 0.96
 """What truncation can add where one of two images is taken away. Let x be what stays and -y what goes, in

@@ -14,10 +14,11 @@ from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
 
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.files import sha256
+from clinical_qkt.core.terms import guarantee
 from clinical_qkt.data.datalist import SECTIONS, parse_datalist
 from clinical_qkt.data.formats import name_of
-from clinical_qkt.errors import InputError
-from clinical_qkt.files import sha256
 from clinical_qkt.identifiers import Identifiers
 from clinical_qkt.labels import ClassLabel
 from clinical_qkt.ledger import Departure, Ledger
@@ -29,7 +30,6 @@ from clinical_qkt.packages.tables import read_header
 from clinical_qkt.policy import Policy
 from clinical_qkt.prepare.local import LOCAL, names_kept, originals
 from clinical_qkt.sites import Site
-from clinical_qkt.terms import guarantee
 
 LONGEST = 100
 """Letters of a field that are shown; the rest is in the card."""

@@ -10,17 +10,17 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from clinical_qkt.batches import images_at_once
+from clinical_qkt.core.batches import images_at_once
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.terms import Unit
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import adapter
-from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.query import Query
 from clinical_qkt.patient_batches import Batch, looked_at, of_images, of_patients, room_for
 from clinical_qkt.privacy import PatientSums
 from clinical_qkt.statistics import KINDS, ClassStatistics, Kind, Moments
-from clinical_qkt.terms import Unit
 
 
 @dataclass

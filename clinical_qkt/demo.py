@@ -21,15 +21,16 @@ from rich.console import Console
 from rich.markup import escape
 
 from clinical_qkt import bundle, report, viewing
+from clinical_qkt.core.errors import InputError, OutputError, one_of
+from clinical_qkt.core.files import fingerprint, require_writable, write_json
+from clinical_qkt.core.shipped_bundles import bundle_folder
+from clinical_qkt.core.state_folder import state_in
 from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.export import write_datalist, write_images
 from clinical_qkt.data.images import raw_image, warn_skipped
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
-from clinical_qkt.errors import InputError, OutputError, one_of
 from clinical_qkt.federations import Ask, choose_query, pathological
-from clinical_qkt.files import fingerprint, require_writable, write_json
-from clinical_qkt.ledger_places import state_in
 from clinical_qkt.made_for import ImageFacts, fitting
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.folder import is_package
@@ -37,7 +38,6 @@ from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.store import is_model
 from clinical_qkt.prepare import fit
-from clinical_qkt.shipped_bundles import bundle_folder
 from clinical_qkt.sites import write_site
 from clinical_qkt.summary_schema import TransferSummary
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clinical_qkt import registry, tracking
+from clinical_qkt.core.errors import QKTError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import QKTError
 from clinical_qkt.evidence import failures
 from clinical_qkt.evidence.abstention import abstention
 from clinical_qkt.evidence.gate import Door

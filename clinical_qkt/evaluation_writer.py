@@ -8,11 +8,11 @@ from pathlib import Path
 from ignite.engine import Engine, Events
 
 from clinical_qkt import metrics, report
-from clinical_qkt.files import fingerprint, sha256, write_json
+from clinical_qkt.core.files import fingerprint, sha256, write_json
+from clinical_qkt.core.version import __version__
 from clinical_qkt.packages.store import Model
 from clinical_qkt.sites import Site
 from clinical_qkt.tracking import Tracker
-from clinical_qkt.version import __version__
 
 
 class EvaluationWriter:

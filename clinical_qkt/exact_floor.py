@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clinical_qkt.errors import InputError
-from clinical_qkt.files import sha256
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.files import sha256
 
 NO_MORE = "this site gives no further exact answer for this class"
 """One reason for all: which of them it was would tell whether a few patients came or went."""

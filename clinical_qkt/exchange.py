@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.first_look import require_packages
 
 package = typer.Typer(no_args_is_help=True, help="Look at, check, sign and compare packages.")
@@ -28,8 +28,8 @@ def align(
 
     And what is ambiguous.
     """
+    from clinical_qkt.core.yaml_file import read_yaml
     from clinical_qkt.first_look import require_packages
-    from clinical_qkt.siteyaml import read_yaml
 
     read_yaml(site)
     require_packages(packages)

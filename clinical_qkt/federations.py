@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clinical_qkt.errors import InputError, QueryError
+from clinical_qkt.core.errors import InputError, QueryError
 
 
 def pathological(classes: int, sites: int, per_site: int | Sequence[int], seed: int) -> list[list[int]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from clinical_qkt.errors import InputError, OutputError, PackageError
+from clinical_qkt.core.errors import InputError, OutputError, PackageError
 
 
 def require_source(path: Path, out: Path) -> None:

@@ -13,8 +13,8 @@ from monai.data.utils import set_rnd
 from monai.handlers import CheckpointLoader
 from monai.utils import set_determinism
 
-from clinical_qkt.errors import InputError
-from clinical_qkt.files import private_folder
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.files import private_folder
 
 
 class SeedEachEpoch:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.statistics import ClassStatistics
 
 Head = Literal["auto", "linear", "quadratic", "replay"]

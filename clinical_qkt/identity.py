@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from clinical_qkt.files import digest_of, sha256
+from clinical_qkt.core.files import digest_of, sha256
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.provenance import git_version
 from clinical_qkt.sites import Site

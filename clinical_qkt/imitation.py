@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clinical_qkt.budget import class_recalls, first_within_budget, fit_budget
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import InputError
 from clinical_qkt.inference import answer, labels_of, pooled_of
 from clinical_qkt.labels import LabelSpace, align
 from clinical_qkt.opinion import merged

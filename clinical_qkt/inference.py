@@ -10,7 +10,7 @@ from monai.data import DataLoader, Dataset
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from clinical_qkt.batches import for_images
+from clinical_qkt.core.batches import for_images
 from clinical_qkt.packages.extractor import Extractor, Pooling
 from clinical_qkt.packages.networks import find_head
 

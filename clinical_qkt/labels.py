@@ -16,7 +16,7 @@ from pydantic import AfterValidator, ValidationError
 from clinical_qkt.classes import ClassLabel as ClassLabel
 from clinical_qkt.classes import How
 from clinical_qkt.classes import SiteClass as SiteClass
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.names import fold as fold
 from clinical_qkt.names import shown
 

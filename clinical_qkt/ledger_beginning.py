@@ -15,7 +15,7 @@ from rich.prompt import Confirm
 from rich.text import Text
 
 from clinical_qkt import ledger_file, ledger_second
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.sites import Site
 

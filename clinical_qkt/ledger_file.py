@@ -12,9 +12,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from clinical_qkt.errors import OutputError
-from clinical_qkt.files import digest_of, made, private_folder
-from clinical_qkt.ledger_places import state_folder
+from clinical_qkt.core.errors import OutputError
+from clinical_qkt.core.files import digest_of, made, private_folder
+from clinical_qkt.core.state_folder import state_folder
 
 FIRST = (
     *("time", "asked_by", "query_sha256", "class", "kind", "data_sha256"),

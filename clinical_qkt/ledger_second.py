@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from clinical_qkt.errors import InputError, OutputError
+from clinical_qkt.core.errors import InputError, OutputError
+from clinical_qkt.core.state_folder import STATE, second_place
 from clinical_qkt.ledger_file import changing, from_text
-from clinical_qkt.ledger_places import STATE, second_place
 
 SHARED = 0.05
 """From this share of a site's images on, and from two, they are another ledger's images. Fewer are alike by

@@ -11,8 +11,8 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from clinical_qkt.refusals import Origin, Place, Problem, shown, wrong
-from clinical_qkt.values import number, true_or_false, whole_number
+from clinical_qkt.core.refusals import Origin, Place, Problem, shown, wrong
+from clinical_qkt.core.values import number, true_or_false, whole_number
 
 OF_THEIR_OWN = (
     *("settings", "input", "policy", "acceptance", "monitoring", "made_for", "_meta_", "initialize", "run"),

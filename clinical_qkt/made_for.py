@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.shipped_bundles import shipped
 from clinical_qkt.data.formats import Kind
-from clinical_qkt.errors import InputError
-from clinical_qkt.shipped_bundles import shipped
 
 _NAMES: dict[Kind, str] = {
     "picture": "pictures (PNG, JPEG, TIFF, BMP)",

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from clinical_qkt.batches import images_at_once
+from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.probes import COPIES, probes
 
 THRESHOLD = 0.1

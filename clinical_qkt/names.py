@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 
 LONGEST = 100
 """Characters of a class name, at most."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from clinical_qkt.files import fingerprint
+from clinical_qkt.core.files import fingerprint
 
 NOTE = "mlflow.note.content"
 """The tag of a run or an experiment that the UI shows as its description."""

@@ -9,9 +9,9 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ReferenceResolver
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.refusals import COMMAND_LINE, Origin
 from clinical_qkt.literals import leaves
-from clinical_qkt.refusals import COMMAND_LINE, Origin
 
 ANYWHERE = "the site's YAML or the command line"
 

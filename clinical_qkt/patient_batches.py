@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from clinical_qkt import memory
-from clinical_qkt.batches import FLOAT, OVERHEAD, budget_of, images_at_once
+from clinical_qkt.core import memory
+from clinical_qkt.core.batches import FLOAT, OVERHEAD, budget_of, images_at_once
+from clinical_qkt.core.errors import OutputError, QKTError, explained
+from clinical_qkt.core.footprint import Footprint
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import OutputError, QKTError, explained
-from clinical_qkt.footprint import Footprint
 from clinical_qkt.packages.extractor import Extractor
 
 SIZES = (1, 2, 4, 8, 16, 32)

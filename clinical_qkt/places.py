@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.packages import made_here
 from clinical_qkt.packages.trust import Trust
 from clinical_qkt.sites import Site, SiteTrust, read_part

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.schema import SHOWN
+from clinical_qkt.core.terms import KINDS, Kind, Unit
+from clinical_qkt.core.values import Strict
 from clinical_qkt.labels import ClassLabel, LabelSpace
 from clinical_qkt.packages.signing import PSEUDONYM
-from clinical_qkt.schema import SHOWN
-from clinical_qkt.terms import KINDS, Kind, Unit
-from clinical_qkt.values import Strict
 
 if TYPE_CHECKING:  # whoever only reads a site's YAML need not wait for torch
     from clinical_qkt.packages.query import QueryCard

@@ -35,10 +35,10 @@ from opacus.grad_sample import GradSampleHooks
 from opacus.validators import ModuleValidator
 from torch import Tensor, nn
 
-from clinical_qkt.batches import MOST, OVERHEAD, at_once, size_told
+from clinical_qkt.core.batches import MOST, OVERHEAD, at_once, size_told
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.footprint import Footprint
 from clinical_qkt.data.datalist import CheckedData
-from clinical_qkt.errors import InputError
-from clinical_qkt.footprint import Footprint
 from clinical_qkt.packages.statement import DifferentialPrivacy
 from clinical_qkt.private_gradients import PrivateOptimizer
 from clinical_qkt.training import plain_tensors, prepare_batch

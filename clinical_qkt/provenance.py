@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from clinical_qkt.version import __version__
+from clinical_qkt.core.version import __version__
 
 PATH_KEYS = frozenset(
     {

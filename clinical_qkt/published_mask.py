@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.gradual import chance
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.ledger_lines import MaskLine, Told

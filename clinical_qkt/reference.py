@@ -16,11 +16,11 @@ import yaml
 
 from clinical_qkt import summary_reference
 from clinical_qkt.cli import app
+from clinical_qkt.core.errors import QKTError
+from clinical_qkt.core.files import write_text
+from clinical_qkt.core.schema import DIALECT, SHOWN
 from clinical_qkt.described import between_marks, bounds, plain, table, tidied
-from clinical_qkt.errors import QKTError
-from clinical_qkt.files import write_text
 from clinical_qkt.packages import reference as packages
-from clinical_qkt.schema import DIALECT, SHOWN
 from clinical_qkt.sites import Site, SiteTrust
 
 BY = "clinical_qkt.reference"

@@ -20,7 +20,7 @@ from rich.prompt import Confirm
 from rich.text import Text
 
 from clinical_qkt import registry, sync
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.launch import plan
 from clinical_qkt.places import places
 

@@ -35,8 +35,8 @@ def compare(
 
     What was gained and what was lost, class by class.
     """
+    from clinical_qkt.core.yaml_file import read_yaml
     from clinical_qkt.first_look import require_runs
-    from clinical_qkt.siteyaml import read_yaml
 
     require_runs(runs, stored=mlflow is not None or (site is not None and bool(read_yaml(site))))
     from clinical_qkt.comparison.command import compare as run_compare
@@ -91,7 +91,7 @@ def ledger(
 
     Which packages, and when; what was answered, and what that spent.
     """
-    from clinical_qkt.errors import InputError
+    from clinical_qkt.core.errors import InputError
     from clinical_qkt.ledger import Ledger
     from clinical_qkt.ledger_printing import as_data, print_ledger
 

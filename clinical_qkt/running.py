@@ -17,8 +17,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from monai.bundle import ConfigWorkflow
 
-from clinical_qkt import endings, keys, logs, stopping
-from clinical_qkt.errors import InputError, explained
+from clinical_qkt import endings, keys
+from clinical_qkt.core import logs, stopping
+from clinical_qkt.core.errors import InputError, explained
 from clinical_qkt.launch import Launch
 from clinical_qkt.sites import Site
 

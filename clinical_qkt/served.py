@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clinical_qkt.batches import images_at_once
+from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.packages.store import Model, load_model
 
 

@@ -7,11 +7,11 @@ from typing import Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from clinical_qkt import masks
+from clinical_qkt.core.values import Strict
 from clinical_qkt.heads import Head
 from clinical_qkt.losses import Divergence
 from clinical_qkt.targets import Answers
 from clinical_qkt.teachers import Start
-from clinical_qkt.values import Strict
 
 
 class TransferSettings(Strict):

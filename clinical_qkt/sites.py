@@ -11,17 +11,17 @@ import yaml
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from clinical_qkt.acceptance import Acceptance, TestImages
-from clinical_qkt.errors import InputError, one_of
-from clinical_qkt.files import write_text
+from clinical_qkt.core.errors import InputError, one_of
+from clinical_qkt.core.files import write_text
+from clinical_qkt.core.refusals import Origin, refused
+from clinical_qkt.core.schema import SHOWN
+from clinical_qkt.core.values import Number, Strict
+from clinical_qkt.core.yaml_file import read_yaml
 from clinical_qkt.labels import LabelSpace, SiteClass
 from clinical_qkt.monitoring.settings import Monitoring
 from clinical_qkt.packages import made_here
 from clinical_qkt.packages.signing import PSEUDONYM, Trust
 from clinical_qkt.policy import Policy
-from clinical_qkt.refusals import Origin, refused
-from clinical_qkt.schema import SHOWN
-from clinical_qkt.siteyaml import read_yaml
-from clinical_qkt.values import Number, Strict
 
 S = TypeVar("S", bound=Strict)
 FIX = "the site's YAML, see docs/reference/site-yaml.md"

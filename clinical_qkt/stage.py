@@ -8,8 +8,8 @@ from typing import Any
 from monai.bundle import ConfigWorkflow
 
 from clinical_qkt import keys
+from clinical_qkt.core.errors import QKTError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import QKTError
 from clinical_qkt.launch import Launch
 from clinical_qkt.packages.store import Model, load_model
 from clinical_qkt.sites import Site

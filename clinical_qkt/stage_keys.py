@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from clinical_qkt.core.terms import Precision
+from clinical_qkt.core.values import Strict
 from clinical_qkt.packages.signing import PSEUDONYM
-from clinical_qkt.terms import Precision
-from clinical_qkt.values import Strict
 
 
 class StageKeys(Strict):

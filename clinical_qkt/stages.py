@@ -11,10 +11,10 @@ from torch import nn
 from clinical_qkt import metrics
 from clinical_qkt.audit.own import Audit
 from clinical_qkt.consent import Leaving, require_no_identifiers
+from clinical_qkt.core.files import drop_unfinished
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import cached
-from clinical_qkt.files import drop_unfinished
 from clinical_qkt.inference import answer, labels_of
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.packages.card import Card, KnowledgeMask, Precision

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clinical_qkt.terms import KINDS as KINDS
-from clinical_qkt.terms import Kind as Kind
+from clinical_qkt.core.terms import KINDS as KINDS
+from clinical_qkt.core.terms import Kind as Kind
 
 
 @dataclass(frozen=True)

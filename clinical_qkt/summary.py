@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from clinical_qkt import metrics
 from clinical_qkt.answers import Answers
 from clinical_qkt.budget import BudgetFit
+from clinical_qkt.core.files import sha256
+from clinical_qkt.core.version import __version__
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.evidence import base_rates
 from clinical_qkt.evidence.criteria import decision
-from clinical_qkt.files import sha256
 from clinical_qkt.labels import Alignment, LabelSpace
 from clinical_qkt.packages.answer import Answer
 from clinical_qkt.packages.store import Model
@@ -27,7 +28,6 @@ from clinical_qkt.sites import Site
 from clinical_qkt.statistics import Agreement
 from clinical_qkt.summary_schema import SCHEMA, TransferSummary
 from clinical_qkt.teachers import Teacher
-from clinical_qkt.version import __version__
 
 Array = NDArray[Any]
 

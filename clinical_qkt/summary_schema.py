@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from clinical_qkt.core.terms import ACCEPTED, REFUSED, UNDECIDED, Verdict
 from clinical_qkt.evidence import parts
 from clinical_qkt.evidence.evaluation_schema import (
     Amount,
@@ -23,7 +24,6 @@ from clinical_qkt.evidence.evaluation_schema import (
     Share,
 )
 from clinical_qkt.summary_checks import contradictions
-from clinical_qkt.terms import ACCEPTED, REFUSED, UNDECIDED, Verdict
 
 SCHEMA = "clinical-qkt/transfer-summary/2"
 

@@ -21,8 +21,8 @@ from mlflow.entities import LifecycleStage, Metric, Param, Run, RunStatus, RunTa
 from mlflow.exceptions import MlflowException
 
 from clinical_qkt import notes
-from clinical_qkt.errors import InputError, OutputError
-from clinical_qkt.files import write_whole
+from clinical_qkt.core.errors import InputError, OutputError
+from clinical_qkt.core.files import write_whole
 from clinical_qkt.viewing import EXPERIMENT
 
 TO, SENT, ORIGIN = "clinical_qkt.send_to", "clinical_qkt.sent", "clinical_qkt.origin"

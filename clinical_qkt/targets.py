@@ -9,8 +9,8 @@ import torch
 from monai.data import Dataset
 from torch import Tensor
 
-from clinical_qkt.batches import at_once
-from clinical_qkt.errors import PackageError
+from clinical_qkt.core.batches import at_once
+from clinical_qkt.core.errors import PackageError
 from clinical_qkt.inference import Images, labels_of
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.opinion import joint_opinion, merged, opinion_bytes

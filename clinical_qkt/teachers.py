@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from clinical_qkt import masks
+from clinical_qkt.core.errors import InputError, PackageError, QueryError
 from clinical_qkt.data.inputs import InputContract, covering
-from clinical_qkt.errors import InputError, PackageError, QueryError
 from clinical_qkt.labels import Alignment, LabelSpace, align
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.committee import MAX_CLASSES, MAX_MEMBERS, Committee, CommitteeSpec, Seat

@@ -31,8 +31,8 @@ from mlflow.entities import (
 from mlflow.utils.time import get_current_time_millis
 
 from clinical_qkt import sync
-from clinical_qkt.errors import InputError, explained
-from clinical_qkt.files import fingerprint
+from clinical_qkt.core.errors import InputError, explained
+from clinical_qkt.core.files import fingerprint
 from clinical_qkt.logged import evaluation_figures as evaluation_figures
 from clinical_qkt.logged import figures as figures
 from clinical_qkt.logged import metric_name as metric_name

@@ -10,8 +10,8 @@ import torch
 from ignite.engine import Engine, Events
 from mlflow.entities import Run
 
-from clinical_qkt.errors import explained
-from clinical_qkt.files import sha256
+from clinical_qkt.core.errors import explained
+from clinical_qkt.core.files import sha256
 from clinical_qkt.sites import Site
 from clinical_qkt.tracking import Tracker
 

@@ -20,7 +20,7 @@ from monai.handlers import LrScheduleHandler
 from monai.transforms import Compose
 from torch import Tensor, nn
 
-from clinical_qkt.batches import require_trainable
+from clinical_qkt.core.batches import require_trainable
 from clinical_qkt.handlers import FiniteLoss, Resume, SeedEachEpoch
 
 

@@ -22,12 +22,13 @@ from torch import nn
 from clinical_qkt import phases, record, report, subclasses, targets
 from clinical_qkt.answers import Answers, read_answers, with_answers
 from clinical_qkt.budget import BudgetFit, class_recalls, spend_budget
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.files import drop_unfinished, fingerprint, sha256, write_json
+from clinical_qkt.core.tensor_cache import cached
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import InputError
 from clinical_qkt.evaluating import Evaluating
 from clinical_qkt.examination import TestSet, agreements, few_images
-from clinical_qkt.files import drop_unfinished, fingerprint, sha256, write_json
 from clinical_qkt.identity import identity, judged
 from clinical_qkt.imitation import with_heads
 from clinical_qkt.inference import answer, labels_of
@@ -46,7 +47,6 @@ from clinical_qkt.teachers import (
     relevant_teachers,
     starting_point,
 )
-from clinical_qkt.tensor_cache import cached
 from clinical_qkt.tracking import Tracker
 from clinical_qkt.tracking_handlers import LogEpochs
 

@@ -12,8 +12,8 @@ import shlex
 from pathlib import Path
 from urllib.parse import urlencode
 
-from clinical_qkt.errors import OutputError
-from clinical_qkt.quiet import OFF
+from clinical_qkt.core.errors import OutputError
+from clinical_qkt.core.quiet import OFF
 
 LOCAL = "http://127.0.0.1:5000"
 """Where ``mlflow ui`` is reached when nothing else is said."""

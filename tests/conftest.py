@@ -21,7 +21,7 @@ from PIL import Image
 from rich.console import Console
 
 from clinical_qkt.cli import main
-from clinical_qkt.files import sha256
+from clinical_qkt.core.files import sha256
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.folder import CARD, SUMS
 from clinical_qkt.packages.signing import sign

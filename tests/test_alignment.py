@@ -12,7 +12,7 @@ from rich.console import Console
 from test_teachers import package
 
 from clinical_qkt.alignment import print_alignment, run_align
-from clinical_qkt.errors import InputError, PackageError
+from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.labels import Alignment, ClassLabel, LabelSpace, SiteClass, align
 from clinical_qkt.sites import SiteLabels, read_part
 from tests.conftest import ROOT, run, site_file

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from clinical_qkt.answering import Answering
 from clinical_qkt.audit.releases import audit_release
+from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.datalist import load_datalist
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import InputError, PackageError
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.packages.answer import AnswerCard, load_answer
 from clinical_qkt.packages.extractor import Extractor, describe

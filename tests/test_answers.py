@@ -11,7 +11,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from clinical_qkt import bundle
-from clinical_qkt.errors import InputError, PackageError, QueryError
+from clinical_qkt.core.errors import InputError, PackageError, QueryError
 from clinical_qkt.packages import made_here
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.folder import CARD

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from clinical_qkt import memory
-from clinical_qkt.batches import (
+from clinical_qkt.core import memory
+from clinical_qkt.core.batches import (
     BUDGET,
     KEPT,
     LAST,
@@ -17,7 +17,7 @@ from clinical_qkt.batches import (
     kept,
     require_trainable,
 )
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.packages.networks import preset
 
 GB = 10**9

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.labels import Alignment, ClassLabel, DistinctClasses, LabelSpace, SiteClass, align, fold
 from clinical_qkt.opinion import merged
 from clinical_qkt.packages.query import QueryCard

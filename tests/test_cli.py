@@ -19,9 +19,9 @@ from PIL import Image
 
 from clinical_qkt import bundle
 from clinical_qkt.cli import app
-from clinical_qkt.errors import QKTError
-from clinical_qkt.exit_codes import exit_codes
-from clinical_qkt.version import __version__
+from clinical_qkt.core.errors import QKTError
+from clinical_qkt.core.exit_codes import exit_codes
+from clinical_qkt.core.version import __version__
 from tests.conftest import CONFIGS, DEMO, run, square
 from tests.documented import PATH
 

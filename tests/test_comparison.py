@@ -17,7 +17,7 @@ from clinical_qkt.comparison import runs
 from clinical_qkt.comparison.command import tracking_uri
 from clinical_qkt.comparison.figures import as_csv, as_json, cautions, figures, ordered
 from clinical_qkt.comparison.printing import print_comparison
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from tests.conftest import run, site_file
 from tests.mlflow_ui import first_transfer
 

@@ -10,8 +10,8 @@ import yaml
 
 from clinical_qkt import bundle, consent
 from clinical_qkt.consent import Leaving, Preview, contents, require_consent
-from clinical_qkt.errors import InputError
-from clinical_qkt.files import sha256
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.files import sha256
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.store import load_model

@@ -11,7 +11,7 @@ import sys
 import pytest
 import torch
 
-from clinical_qkt.errors import InputError, OutputError, PackageError, explained, likeliest, one_of
+from clinical_qkt.core.errors import InputError, OutputError, PackageError, explained, likeliest, one_of
 
 
 def wrapped(error: BaseException) -> RuntimeError:

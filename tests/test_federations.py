@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_qkt.errors import InputError, QueryError
+from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.federations import choose_query, pathological
 
 

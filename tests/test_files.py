@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clinical_qkt.files import (
+from clinical_qkt.core.files import (
     as_umask_says,
     copy_private,
     private_file,

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clinical_qkt.batches import OVERHEAD
+from clinical_qkt.core.batches import OVERHEAD
+from clinical_qkt.core.footprint import Alive, Footprint
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.footprint import Alive, Footprint
 from clinical_qkt.opinion import joint_opinion, opinion_bytes
 from clinical_qkt.packages.allowed import PRESETS
 from clinical_qkt.packages.extractor import Pooling, describe
@@ -102,7 +102,7 @@ def test_a_joint_opinion_takes_no_more_than_is_said_of_it(images, width, models)
 CHILD = """
 import re, sys, torch
 from pathlib import Path
-from clinical_qkt.footprint import Footprint
+from clinical_qkt.core.footprint import Footprint
 from clinical_qkt.packages.networks import preset
 name, side, dims, images = sys.argv[1], *map(int, sys.argv[2:])
 channels, size = 3 if dims == 2 else 1, [side] * dims

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from clinical_qkt import bundle
 from clinical_qkt.consent import require_no_identifiers
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.identifiers import SHORTEST, Identifiers, normal
 from clinical_qkt.labels import ClassLabel
 from clinical_qkt.packages.signing import new_key

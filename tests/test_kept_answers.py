@@ -11,8 +11,8 @@ from test_answering import CPU, EXACT, READ, answer, given, query, site
 from test_answering import pictures as pictures
 
 from clinical_qkt.answering import Answering
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import load_datalist
-from clinical_qkt.errors import InputError
 from clinical_qkt.kept_answers import packed, unpacked
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.packages.answer import AnswerCard, load_answer

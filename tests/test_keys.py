@@ -10,12 +10,12 @@ import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from clinical_qkt import keys
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.shipped_bundles import chain
+from clinical_qkt.core.values import plain_type, true_or_false
 from clinical_qkt.literals import leaves, readers
-from clinical_qkt.shipped_bundles import chain
 from clinical_qkt.sites import Site
 from clinical_qkt.stage_keys import StageKeys
-from clinical_qkt.values import plain_type, true_or_false
 from tests.conftest import CONFIGS
 
 STAGES = sorted(p.stem for p in CONFIGS.glob("*.yaml"))

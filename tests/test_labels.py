@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.labels import ClassLabel, LabelSpace, align, fold
 
 names = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=12)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.shipped_bundles import bundle_folder, chain, shipped, stages
 from clinical_qkt.launch import plan, quoted
-from clinical_qkt.shipped_bundles import bundle_folder, chain, shipped, stages
 from tests.conftest import ROOT, run, site_file
 from tests.documented import shell
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from clinical_qkt.composition import composed_epsilon
-from clinical_qkt.errors import InputError, OutputError
+from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.exact_floor import Shown
 from clinical_qkt.ledger import Asked, BudgetSpent, Exact, Ledger, NoFurtherAnswer
 from clinical_qkt.ledger_printing import as_data, print_ledger

@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from clinical_qkt import logs
+from clinical_qkt.core import logs
 
 NAME = "Mueller_Hans"
 

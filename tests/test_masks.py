@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.masks import knowledge_mask, knowledge_scores, randomised
 from clinical_qkt.packages.networks import preset

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from clinical_qkt.memory import bytes_told, free, reuse
+from clinical_qkt.core.memory import bytes_told, free, reuse
 
 CPU = torch.device("cpu")
 GB = 10**9

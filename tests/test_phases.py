@@ -7,7 +7,7 @@ from monai.data import Dataset
 from monai.transforms import RandFlipd
 
 from clinical_qkt.budget import class_recalls, retained_recall, spend_budget
-from clinical_qkt.errors import PackageError
+from clinical_qkt.core.errors import PackageError
 from clinical_qkt.inference import answer, head_inputs, labels_of
 from clinical_qkt.packages.networks import preset
 from clinical_qkt.phases import distil, retrain_head

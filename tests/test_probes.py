@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_qkt.footprint import Alive
+from clinical_qkt.core.footprint import Alive
 from clinical_qkt.probes import COPIES, Noise, Normals, Shapes, multiscale_noise, probes, random_shapes
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from clinical_qkt.quiet import OFF, no_telemetry
+from clinical_qkt.core.quiet import OFF, no_telemetry
 from tests.conftest import CONFIGS, DEMO
 from tests.lookups import looked_up
 

@@ -1,7 +1,7 @@
 import pytest
 from monai.bundle import ConfigParser
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.sites import check_site, write_site
 
 GOOD = {

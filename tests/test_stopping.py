@@ -12,9 +12,9 @@ import mlflow
 import pytest
 from ignite.engine import Engine
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.stopping import guarded, plainly
 from clinical_qkt.handlers import FiniteLoss
-from clinical_qkt.stopping import guarded, plainly
 from tests.conftest import CONFIGS
 from tests.launcher import bundle_words, start
 

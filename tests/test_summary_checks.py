@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from clinical_qkt.comparison.reading import read_summary
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.report.command import report
 from clinical_qkt.summary_checks import disagreements
 from tests.report.conftest import made

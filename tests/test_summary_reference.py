@@ -6,8 +6,8 @@ import jsonschema
 import pytest
 
 from clinical_qkt.comparison.reading import read_summary
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.described import undescribed
-from clinical_qkt.errors import InputError
 from clinical_qkt.summary_reference import ANYWHERE, FILE, MEANINGS, TOP, files, schema
 from clinical_qkt.summary_schema import SCHEMA
 from tests.conftest import ROOT

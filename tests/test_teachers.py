@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from clinical_qkt.core.errors import InputError, PackageError, QueryError
 from clinical_qkt.data.inputs import InputContract, covering
-from clinical_qkt.errors import InputError, PackageError, QueryError
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field, ValidationError
 
-from clinical_qkt.refusals import Origin, refused
-from clinical_qkt.values import Number, Strict, day, number, read_value, true_or_false, whole_number
+from clinical_qkt.core.refusals import Origin, refused
+from clinical_qkt.core.values import Number, Strict, day, number, read_value, true_or_false, whole_number
 
 
 @pytest.mark.parametrize(

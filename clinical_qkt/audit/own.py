@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from clinical_qkt.audit.shadows import Recipe
 from clinical_qkt.audit.site import audit_model
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.transforms import cached
-from clinical_qkt.errors import InputError
 from clinical_qkt.inference import Images
 from clinical_qkt.packages.networks import NetworkSpec
 from clinical_qkt.packages.statement import DifferentialPrivacy, PrivacyAudit

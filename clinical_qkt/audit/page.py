@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from clinical_qkt.core.files import write_text
 from clinical_qkt.described import between_marks
-from clinical_qkt.files import write_text
 
 FIGURES = Path("docs/results/privacy/privacy.json")
 STUDENTS = Path("docs/results/privacy/students.json")

@@ -22,7 +22,7 @@ from torch.utils.data import Subset
 from tqdm import tqdm
 
 from clinical_qkt.audit.membership import Bools, Floats, confidences
-from clinical_qkt.files import drop_unfinished, fingerprint, write_whole
+from clinical_qkt.core.files import drop_unfinished, fingerprint, write_whole
 from clinical_qkt.inference import Images, answer, labels_of
 from clinical_qkt.packages.networks import NetworkSpec
 from clinical_qkt.targets import Each

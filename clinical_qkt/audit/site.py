@@ -10,7 +10,7 @@ import torch
 
 from clinical_qkt.audit import membership
 from clinical_qkt.audit.shadows import Recipe, confidences_of, halves, shadow_networks
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.inference import Images, labels_of
 from clinical_qkt.packages.statement import FEWEST, MembershipFigures, PrivacyAudit
 from clinical_qkt.packages.store import Model

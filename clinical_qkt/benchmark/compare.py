@@ -27,15 +27,15 @@ from clinical_qkt.benchmark.config import BenchmarkConfig, Scenario
 from clinical_qkt.benchmark.federation import Federation
 from clinical_qkt.benchmark.rows import FIGURES
 from clinical_qkt.budget import class_recalls, fit_query_bias
+from clinical_qkt.core.errors import OutputError, QueryError
+from clinical_qkt.core.files import fingerprint, require_writable, write_json
+from clinical_qkt.core.version import __version__
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
-from clinical_qkt.errors import OutputError, QueryError
 from clinical_qkt.federations import Ask
-from clinical_qkt.files import fingerprint, require_writable, write_json
 from clinical_qkt.inference import labels_of
 from clinical_qkt.methods import METHODS
 from clinical_qkt.methods.case import Case
-from clinical_qkt.version import __version__
 
 
 def compare(config: BenchmarkConfig, out: Path, console: Console) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clinical_qkt.benchmark.rows import FIGURES
-from clinical_qkt.errors import InputError, one_of
+from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.methods import METHODS
 from clinical_qkt.packages.allowed import PRESETS
 

@@ -21,13 +21,13 @@ from torch.nn import functional as F
 
 from clinical_qkt.benchmark.config import Scenario, in_turn
 from clinical_qkt.benchmark.partition import label_lists, shares_of
+from clinical_qkt.core.errors import QueryError
+from clinical_qkt.core.files import fingerprint
 from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.inputs import InputContract, converted
 from clinical_qkt.data.sources import Source
 from clinical_qkt.data.transforms import adapter, reading, show_progress, symmetries
-from clinical_qkt.errors import QueryError
 from clinical_qkt.federations import Ask
-from clinical_qkt.files import fingerprint
 from clinical_qkt.inference import Images
 from clinical_qkt.labels import LabelSpace, align
 from clinical_qkt.methods.case import Case, Member

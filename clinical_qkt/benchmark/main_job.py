@@ -24,12 +24,12 @@ import torch
 import typer
 from rich.console import Console
 
+from clinical_qkt.core.errors import InputError, QueryError
+from clinical_qkt.core.exit_codes import exit_codes
+from clinical_qkt.core.files import write_json, write_text
+from clinical_qkt.core.version import __version__
 from clinical_qkt.demo import BUNDLE, DemoSettings, run_demo
-from clinical_qkt.errors import InputError, QueryError
-from clinical_qkt.exit_codes import exit_codes
-from clinical_qkt.files import write_json, write_text
 from clinical_qkt.summary_schema import TransferSummary
-from clinical_qkt.version import __version__
 
 
 def run(

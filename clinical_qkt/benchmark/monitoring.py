@@ -29,12 +29,13 @@ from PIL import Image
 from rich.console import Console
 from scipy.ndimage import gaussian_filter
 
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.exit_codes import exit_codes
+from clinical_qkt.core.files import write_json, write_text
+from clinical_qkt.core.yaml_file import read_yaml
 from clinical_qkt.data.sources import open_source
 from clinical_qkt.demo import DemoSettings, run_demo
-from clinical_qkt.errors import InputError
 from clinical_qkt.evidence.intervals import proportion
-from clinical_qkt.exit_codes import exit_codes
-from clinical_qkt.files import write_json, write_text
 from clinical_qkt.launch import plan
 from clinical_qkt.monitoring.acceptance import at_acceptance
 from clinical_qkt.monitoring.check import ANY_RULE, AnyRule, checked
@@ -43,7 +44,6 @@ from clinical_qkt.monitoring.images import looked_at
 from clinical_qkt.monitoring.reference import Reference, as_baseline
 from clinical_qkt.monitoring.settings import Monitoring
 from clinical_qkt.packages.store import load_model
-from clinical_qkt.siteyaml import read_yaml
 from clinical_qkt.stage import Stage
 
 PER_CLASS, EPOCHS = 400, 4

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clinical_qkt.benchmark.config import Scenario
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.federations import pathological
 from clinical_qkt.labels import ClassLabel, LabelSpace
 

@@ -32,14 +32,14 @@ from clinical_qkt.benchmark.privacy_config import Part, PrivacyConfig, read_priv
 from clinical_qkt.benchmark.privacy_curves import write_curves
 from clinical_qkt.benchmark.privacy_sites import AttackedFederation
 from clinical_qkt.benchmark.privacy_tables import ATTACKS
+from clinical_qkt.core.errors import QueryError
+from clinical_qkt.core.exit_codes import exit_codes
+from clinical_qkt.core.files import fingerprint, require_writable, write_json, write_text
+from clinical_qkt.core.version import __version__
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
-from clinical_qkt.errors import QueryError
-from clinical_qkt.exit_codes import exit_codes
 from clinical_qkt.federations import Ask
-from clinical_qkt.files import fingerprint, require_writable, write_json, write_text
 from clinical_qkt.methods import METHODS
-from clinical_qkt.version import __version__
 
 Attempt = tuple[str, Ask, tuple[Any, ...], Callable[[], list[Record]]]
 """What is attacked, in which query, what else decides the outcome, and the attack."""

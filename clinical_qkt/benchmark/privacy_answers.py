@@ -20,7 +20,7 @@ from clinical_qkt.audit.shadows import halves
 from clinical_qkt.benchmark.config import BenchmarkConfig
 from clinical_qkt.benchmark.privacy_attacks import Record, attacked
 from clinical_qkt.benchmark.privacy_sites import AttackedFederation
-from clinical_qkt.errors import QueryError
+from clinical_qkt.core.errors import QueryError
 from clinical_qkt.federations import Ask
 from clinical_qkt.inference import features_of, labels_of
 from clinical_qkt.methods import statistics

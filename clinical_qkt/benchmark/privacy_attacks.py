@@ -16,9 +16,9 @@ from clinical_qkt.audit.membership import Bools, Floats
 from clinical_qkt.audit.shadows import confidences_of
 from clinical_qkt.benchmark.config import BenchmarkConfig
 from clinical_qkt.benchmark.privacy_sites import AttackedFederation
-from clinical_qkt.errors import QueryError
+from clinical_qkt.core.errors import QueryError
+from clinical_qkt.core.files import write_whole
 from clinical_qkt.federations import Ask
-from clinical_qkt.files import write_whole
 from clinical_qkt.inference import labels_of
 from clinical_qkt.methods import METHODS
 from clinical_qkt.methods.case import Case, Outcome

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clinical_qkt.benchmark.config import BenchmarkConfig, Scenario
-from clinical_qkt.errors import InputError, one_of
+from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.methods.asked import AskedSettings
 from clinical_qkt.methods.statistics import Settings as StatisticsSettings
 

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_curve
 from clinical_qkt.benchmark.privacy_attacks import PACKAGE, Record
 from clinical_qkt.benchmark.privacy_config import PrivacyConfig
 from clinical_qkt.benchmark.privacy_tables import ATTACKS, only_rare, together
-from clinical_qkt.files import write_whole
+from clinical_qkt.core.files import write_whole
 
 
 def write_curves(config: PrivacyConfig, records: dict[str, list[Record]], path: Path) -> None:

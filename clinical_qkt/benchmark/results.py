@@ -13,7 +13,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from clinical_qkt.benchmark.curves import curve_points, curve_table, draw_curve
 from clinical_qkt.benchmark.rows import in_points, scenarios
-from clinical_qkt.files import write_text, write_whole
+from clinical_qkt.core.files import write_text, write_whole
 
 RIVALS = ("distill", "fedavg", "fedsa", "knfu", "amalgamation")
 """The modules of the distillation, averaging and amalgamation rivals, whose mean a margin is taken over."""

@@ -27,11 +27,11 @@ from torch.nn import functional as F
 from clinical_qkt import masks, phases
 from clinical_qkt.answers import fitted
 from clinical_qkt.asking import own_extractor
-from clinical_qkt.batches import images_at_once
+from clinical_qkt.core.batches import images_at_once
+from clinical_qkt.core.exit_codes import exit_codes
+from clinical_qkt.core.files import write_json
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import symmetries
-from clinical_qkt.exit_codes import exit_codes
-from clinical_qkt.files import write_json
 from clinical_qkt.imitation import imitations
 from clinical_qkt.inference import answer, features_of
 from clinical_qkt.labels import LabelSpace

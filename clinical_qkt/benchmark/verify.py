@@ -20,9 +20,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import typer
 from rich.console import Console
 
+from clinical_qkt.core.exit_codes import exit_codes
+from clinical_qkt.core.files import write_json
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.exit_codes import exit_codes
-from clinical_qkt.files import write_json
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.signing import Trust, new_key

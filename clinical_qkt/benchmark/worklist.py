@@ -33,16 +33,16 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from clinical_qkt.benchmark.worklist_tables import SHARES, WANTED, tables
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.exit_codes import exit_codes
+from clinical_qkt.core.files import write_json, write_text
+from clinical_qkt.core.version import __version__
 from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.data.transforms import contract_transforms
 from clinical_qkt.demo import DemoSettings, run_demo
-from clinical_qkt.errors import InputError
 from clinical_qkt.evidence.intervals import proportion
-from clinical_qkt.exit_codes import exit_codes
-from clinical_qkt.files import write_json, write_text
 from clinical_qkt.inference import answer
 from clinical_qkt.packages.store import Model, load_model
-from clinical_qkt.version import __version__
 from clinical_qkt.worklist.estimates import Counted, Figures, figures
 from clinical_qkt.worklist.sampling import drawn, strata
 

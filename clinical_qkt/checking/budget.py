@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from clinical_qkt import ledger_file, ledger_second
 from clinical_qkt.checking.finding import Finding, problem
-from clinical_qkt.errors import QKTError
+from clinical_qkt.core.errors import QKTError
 from clinical_qkt.keys import switch
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.ledger_beginning import NOBODY_SAID

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from clinical_qkt.checking.finding import Finding
+from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.data.datalist import SECTIONS, Datalist, Section, parse_datalist
 from clinical_qkt.data.images import check_images, size_of
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.leaks import Listed, refuse_leaks
-from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.made_for import ImageFacts, MadeFor, require_made_for
 from clinical_qkt.sites import Site

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from clinical_qkt.errors import QKTError
+from clinical_qkt.core.errors import QKTError
 
 State = Literal["ok", "warning", "problem"]
 

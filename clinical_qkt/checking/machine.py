@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-from clinical_qkt import batches, memory
 from clinical_qkt.checking.data import counts
 from clinical_qkt.checking.estimates import (
     RATE,
@@ -20,8 +19,9 @@ from clinical_qkt.checking.estimates import (
     seconds_told,
 )
 from clinical_qkt.checking.finding import Finding
-from clinical_qkt.errors import InputError
-from clinical_qkt.memory import bytes_told
+from clinical_qkt.core import batches, memory
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.memory import bytes_told
 from clinical_qkt.packages.folder import package_bytes
 from clinical_qkt.packages.networks import NetworkSpec, preset
 from clinical_qkt.stage import Stage

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from clinical_qkt.checking.finding import Finding, problem
-from clinical_qkt.errors import QKTError
+from clinical_qkt.core.errors import QKTError
 from clinical_qkt.labels import Alignment, LabelSpace
 from clinical_qkt.packages.answer import Answer, load_answer
 from clinical_qkt.packages.query import load_query

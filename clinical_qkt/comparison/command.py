@@ -12,8 +12,8 @@ from rich.console import Console
 from clinical_qkt.comparison.figures import as_csv, as_json, ordered
 from clinical_qkt.comparison.printing import print_comparison
 from clinical_qkt.comparison.runs import find_runs
-from clinical_qkt.errors import InputError, OutputError
-from clinical_qkt.files import require_writable, write_text, write_whole
+from clinical_qkt.core.errors import InputError, OutputError
+from clinical_qkt.core.files import require_writable, write_text, write_whole
 
 PICTURE, TABLE = "comparison.png", "comparison.csv"
 

@@ -9,10 +9,10 @@ from difflib import get_close_matches
 from typing import Any
 
 from clinical_qkt.comparison.reading import Compared, plain
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.spreadsheets import harmless
 from clinical_qkt.evidence.evaluation_schema import Row
 from clinical_qkt.report.reasons import reasons
-from clinical_qkt.spreadsheets import harmless
 from clinical_qkt.tracking import metric_name
 
 LESS_IS_BETTER = ("forgetting", "bytes_received", "seconds", "after/calibration_error", "after/false_alarms")

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from clinical_qkt import tracking
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.summary_checks import disagreements
 from clinical_qkt.summary_schema import SCHEMA, TransferSummary
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clinical_qkt.comparison.reading import SENTENCE, Compared, plain, read_summary
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.notes import is_unnamed
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.data.datalist_fields import SECTIONS as SECTIONS
 from clinical_qkt.data.datalist_fields import Datalist as Datalist
 from clinical_qkt.data.datalist_fields import Entry as Entry
@@ -31,7 +32,6 @@ from clinical_qkt.data.formats import Kind
 from clinical_qkt.data.images import check_images
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.leaks import Listed, refuse_leaks
-from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.labels import ClassLabel, LabelSpace, class_of
 from clinical_qkt.made_for import ImageFacts
 from clinical_qkt.names import shown

@@ -10,9 +10,9 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
+from clinical_qkt.core.files import private_folder, write_json, write_whole
 from clinical_qkt.data.datalist import SECTIONS, Section
 from clinical_qkt.data.sources import Source
-from clinical_qkt.files import private_folder, write_json, write_whole
 
 
 def write_images(source: Source, folder: Path) -> list[Path]:

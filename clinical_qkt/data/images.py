@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.dicom import opened, pixels
 from clinical_qkt.data.formats import ImageRefused, Kind, kind_of, name_of
 from clinical_qkt.data.headers import quiet, text
 from clinical_qkt.data.inputs import InputContract, Intensity
 from clinical_qkt.data.pictures import Array, read_picture
 from clinical_qkt.data.volumes import read_volume
-from clinical_qkt.errors import InputError
 
 MAX_UNREADABLE = 0.1
 """Above this share of images that cannot be used the lot is refused: then something else is wrong."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
-from clinical_qkt.errors import PackageError
+from clinical_qkt.core.errors import PackageError
 
 Intensity = Literal["display", "HU", "relative"]
 """What the numbers of a raw image mean: brightness as shown on a screen, 0 to 255 (pictures; DICOM after

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.data.words import is_missing
-from clinical_qkt.errors import InputError, one_of
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.names import shown
 

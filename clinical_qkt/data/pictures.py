@@ -18,11 +18,11 @@ from monai.data.image_reader import _copy_compatible_dict, _stack_images
 from monai.utils.enums import MetaKeys, SpaceKeys
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
+from clinical_qkt.core.files import write_whole
 from clinical_qkt.data.bit_depth import Depth, depth_of
 from clinical_qkt.data.formats import ImageRefused, kind_of
 from clinical_qkt.data.misread import EXPORT, entries_of, refuse_lost_colours, refuse_misread
 from clinical_qkt.data.unidentified import refusal
-from clinical_qkt.files import write_whole
 
 Array = np.ndarray[Any, Any]
 

@@ -22,13 +22,13 @@ from monai.transforms import (
     ScaleIntensityRanged,
 )
 
-from clinical_qkt.batches import kept
+from clinical_qkt.core.batches import kept
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.dicom import DicomReader
 from clinical_qkt.data.inputs import InputContract, Intensity, recoloured, resampled
 from clinical_qkt.data.loading import loader
 from clinical_qkt.data.pictures import PictureReader
 from clinical_qkt.data.volumes import VolumeReader
-from clinical_qkt.errors import InputError
 
 
 def reading(intensity: Intensity, key: str = "image") -> list[Any]:

@@ -15,9 +15,9 @@ from monai.data.image_reader import _copy_compatible_dict, _stack_images
 from monai.transforms import Orientation, Spacing
 from monai.utils.enums import MetaKeys, SpaceKeys
 
+from clinical_qkt.core.files import write_whole
 from clinical_qkt.data.formats import ImageRefused, kind_of, suffix_of
 from clinical_qkt.data.headers import quiet
-from clinical_qkt.files import write_whole
 
 Array = np.ndarray[Any, Any]
 Intensity = Literal["relative", "HU"]

@@ -14,8 +14,8 @@ from typing import Any
 from scipy.optimize import brentq
 
 from clinical_qkt.acceptance import Acceptance
+from clinical_qkt.core.terms import ACCEPTED, REFUSED, UNDECIDED
 from clinical_qkt.evidence.intervals import Interval, proportion
-from clinical_qkt.terms import ACCEPTED, REFUSED, UNDECIDED
 
 MET, FAILED, OPEN = "met", "failed", "undecided"
 AT_LEAST, AT_MOST = "at least", "at most"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from clinical_qkt.core.files import private_folder, write_text
+from clinical_qkt.core.spreadsheets import harmless
 from clinical_qkt.data.formats import name_of
 from clinical_qkt.evidence.intervals import Array
-from clinical_qkt.files import private_folder, write_text
-from clinical_qkt.spreadsheets import harmless
 
 PLACE = Path("local") / "failures.csv"
 """Within the folder of a transfer's results."""

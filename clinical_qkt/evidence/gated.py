@@ -15,19 +15,19 @@ import torch
 from pydantic import ConfigDict, Field, ValidationError
 from torch import nn
 
-from clinical_qkt.batches import at_once
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.batches import at_once
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.files import write_json
+from clinical_qkt.core.values import Strict
 from clinical_qkt.evidence import gate
 from clinical_qkt.evidence.gate import Answers, Door, Score
 from clinical_qkt.evidence.intervals import Array
 from clinical_qkt.evidence.parts import Gate
 from clinical_qkt.evidence.pictures import NUMBERS_BYTES, Pictures, numbers_of
 from clinical_qkt.evidence.strangers import strangers
-from clinical_qkt.files import write_json
 from clinical_qkt.inference import Images, answer, labels_of
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.gaussian import GaussianSpec
-from clinical_qkt.values import Strict
 
 FILE = "gate.json"
 

@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import Field
 from sklearn.covariance import LedoitWolf
 
+from clinical_qkt.core.values import Strict
 from clinical_qkt.evidence.intervals import Array
-from clinical_qkt.values import Strict
 
 SLACK = 2.0
 """Squared distances up to so many times that of the farthest own image pass."""

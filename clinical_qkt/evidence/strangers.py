@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clinical_qkt.batches import FLOAT, at_once
+from clinical_qkt.core.batches import FLOAT, at_once
 from clinical_qkt.data.inputs import InputContract, recoloured
 from clinical_qkt.data.phantoms import RECIPES, draw_cell
 from clinical_qkt.evidence.gate import Kind, Others

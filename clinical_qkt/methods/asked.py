@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from clinical_qkt.asking import own_extractor, radius_of
-from clinical_qkt.errors import QueryError
+from clinical_qkt.core.errors import QueryError
 from clinical_qkt.inference import Images, features_of, labels_of, outputs_of
 from clinical_qkt.methods.case import Case
 from clinical_qkt.packages.extractor import Extractor

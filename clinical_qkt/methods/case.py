@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import InputError
 from clinical_qkt.inference import Images, answer, head_inputs
 from clinical_qkt.packages.store import Model
 from clinical_qkt.student import Student

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from clinical_qkt.errors import InputError, QueryError
-from clinical_qkt.files import fingerprint, write_whole
+from clinical_qkt.core.errors import InputError, QueryError
+from clinical_qkt.core.files import fingerprint, write_whole
 from clinical_qkt.inference import answer
 from clinical_qkt.labels import LabelSpace, align
 from clinical_qkt.methods.case import Case, Member, Outcome, TrainingSettings

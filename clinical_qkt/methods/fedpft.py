@@ -25,7 +25,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.heads import train_head
 from clinical_qkt.methods.asked import AskedSettings, asked
 from clinical_qkt.methods.case import Case, Outcome

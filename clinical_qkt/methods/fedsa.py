@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.inference import head_inputs, labels_of
 from clinical_qkt.losses import masked_kl, restricted_cross_entropy
 from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, of_network

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from clinical_qkt import axes
 from clinical_qkt.answers import fitted, own_statistics
-from clinical_qkt.errors import QueryError
+from clinical_qkt.core.errors import QueryError
 from clinical_qkt.inference import Images
 from clinical_qkt.methods.asked import Asked, AskedSettings, asked
 from clinical_qkt.methods.case import Case, Outcome

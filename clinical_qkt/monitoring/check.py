@@ -9,12 +9,12 @@ from typing import Literal, get_args
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from clinical_qkt.core.version import __version__
 from clinical_qkt.monitoring.descriptors import look_names
 from clinical_qkt.monitoring.drift import PERMUTATIONS, RULES, Drift, Rule, Seen, drift
 from clinical_qkt.monitoring.limits import against_counts, against_prevalence, most_against
 from clinical_qkt.monitoring.reference import Kind, Reference, counts_of, some
 from clinical_qkt.monitoring.settings import Monitoring
-from clinical_qkt.version import __version__
 
 AnyRule = Literal["look", "features", "certainty", "counts", "unreadable"]
 ANY_RULE: tuple[AnyRule, ...] = get_args(AnyRule)

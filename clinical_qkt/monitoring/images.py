@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tqdm import tqdm
 
-from clinical_qkt.batches import images_at_once
+from clinical_qkt.core.batches import images_at_once
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import SECTIONS, parse_datalist
 from clinical_qkt.data.formats import ImageRefused, entries, missed
 from clinical_qkt.data.images import raw_image, require_content, size_of
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import contract_transforms
-from clinical_qkt.errors import InputError
 from clinical_qkt.monitoring.descriptors import look, watched
 from clinical_qkt.monitoring.drift import Seen
 from clinical_qkt.packages.store import Model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clinical_qkt.files import fingerprint
+from clinical_qkt.core.files import fingerprint
 from clinical_qkt.monitoring.check import Check
 from clinical_qkt.sites import Site
 from clinical_qkt.tracking import Tracker

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import jinja2
 
-from clinical_qkt.files import write_text
+from clinical_qkt.core.files import write_text
+from clinical_qkt.core.version import __version__
 from clinical_qkt.monitoring import words
 from clinical_qkt.monitoring.charts import charts
 from clinical_qkt.monitoring.check import IN_WORDS, Check
 from clinical_qkt.monitoring.settings import Monitoring
-from clinical_qkt.version import __version__
 
 NAME = "monitoring.html"
 

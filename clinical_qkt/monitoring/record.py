@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from clinical_qkt.errors import InputError, OutputError
-from clinical_qkt.files import write_text
+from clinical_qkt.core.errors import InputError, OutputError
+from clinical_qkt.core.files import write_text
 from clinical_qkt.monitoring.check import Check
 
 FILE = "record.jsonl"

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from clinical_qkt.errors import InputError
-from clinical_qkt.files import write_whole
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.files import write_whole
 from clinical_qkt.monitoring.drift import Floats, Seen, Whole
 from clinical_qkt.monitoring.mix import estimated_mix, thinned
 

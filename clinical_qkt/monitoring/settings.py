@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field
 
-from clinical_qkt.values import Strict
+from clinical_qkt.core.values import Strict
 
 SHARES = {"images": 0.6, "counts": 0.3, "unreadable": 0.1}
 """How the false alarms that are allowed are dealt out: to what images show, to counts of classes, to files

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from clinical_qkt import logs
-from clinical_qkt.errors import InputError, OutputError
-from clinical_qkt.files import private_folder, require_writable, sha256
+from clinical_qkt.core import logs
+from clinical_qkt.core.errors import InputError, OutputError
+from clinical_qkt.core.files import private_folder, require_writable, sha256
 from clinical_qkt.launch import plan
 from clinical_qkt.monitoring import page, record, terminal
 from clinical_qkt.monitoring.acceptance import at_acceptance

@@ -11,6 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
+from clinical_qkt.core.terms import Unit as Unit
 from clinical_qkt.labels import ClassLabel
 from clinical_qkt.packages.card import PackageCard
 from clinical_qkt.packages.folder import CARD, write_package
@@ -19,7 +20,6 @@ from clinical_qkt.packages.reading import Reading
 from clinical_qkt.packages.signing import Signed, Trust
 from clinical_qkt.privacy import COUNT_STEPS, Guarantee, Release
 from clinical_qkt.statistics import ClassStatistics, Kind, PrivateSum
-from clinical_qkt.terms import Unit as Unit
 
 FEW = 10
 """What a number of images that is not told, as it is below 20, counts as when answers are pooled."""

@@ -7,6 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from clinical_qkt.core.terms import Precision as Precision
+from clinical_qkt.core.version import __version__
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.labels import DistinctClasses, LabelSpace
 from clinical_qkt.packages.committee import CommitteeSpec
@@ -16,8 +18,6 @@ from clinical_qkt.packages.multihead import MultiHeadSpec
 from clinical_qkt.packages.networks import NetworkSpec
 from clinical_qkt.packages.signing import PSEUDONYM as PSEUDONYM
 from clinical_qkt.packages.statement import PrivacyStatement, Share, TrainingSummary
-from clinical_qkt.terms import Precision as Precision
-from clinical_qkt.version import __version__
 
 AnyNetwork = Annotated[
     Annotated[NetworkSpec, Tag("network")]

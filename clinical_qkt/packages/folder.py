@@ -15,8 +15,8 @@ from typing import TypeVar
 from safetensors.torch import save_file
 from torch import Tensor
 
-from clinical_qkt.errors import InputError, PackageError
-from clinical_qkt.files import as_umask_says, sha256, write_text
+from clinical_qkt.core.errors import InputError, PackageError
+from clinical_qkt.core.files import as_umask_says, sha256, write_text
 from clinical_qkt.packages import made_here, signing
 from clinical_qkt.packages.card import PackageCard
 from clinical_qkt.packages.card_file import card_text

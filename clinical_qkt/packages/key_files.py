@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
-from clinical_qkt.errors import InputError, OutputError
-from clinical_qkt.terms import PSEUDONYM
+from clinical_qkt.core.errors import InputError, OutputError
+from clinical_qkt.core.terms import PSEUDONYM
 
 PASSPHRASE = "CLINICAL_QKT_PASSPHRASE"
 """The environment variable that opens an encrypted private key."""

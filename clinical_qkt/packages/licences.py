@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 
 OWN = "all rights reserved by the sending site"
 """Where a site says nothing."""

@@ -14,9 +14,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from clinical_qkt.errors import OutputError
-from clinical_qkt.files import private_folder, sha256
-from clinical_qkt.ledger_places import state_folder
+from clinical_qkt.core.errors import OutputError
+from clinical_qkt.core.files import private_folder, sha256
+from clinical_qkt.core.state_folder import state_folder
 
 FILE = "made_here.txt"
 """In ``output_dir``."""

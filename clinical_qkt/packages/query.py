@@ -11,8 +11,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import InputError
 from clinical_qkt.labels import DistinctClasses
 from clinical_qkt.packages.card import PackageCard
 from clinical_qkt.packages.extractor import MAX_FEATURES, Extractor, ExtractorSpec, describe

@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from clinical_qkt.errors import InputError, PackageError
-from clinical_qkt.files import sha256
+from clinical_qkt.core.errors import InputError, PackageError
+from clinical_qkt.core.files import sha256
 from clinical_qkt.packages.card import PackageCard
 from clinical_qkt.packages.card_file import MAX_CARD_BYTES, read_card
 from clinical_qkt.packages.folder import CARD, SUMS

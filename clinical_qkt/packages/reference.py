@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from clinical_qkt.core.schema import DIALECT
 from clinical_qkt.described import between_marks, plain, table, tidied
 from clinical_qkt.packages import allowed, cardtext, committee, reading, tables
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.card import Card, PackageCard
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.store import LARGEST_OUTPUT
-from clinical_qkt.schema import DIALECT
 
 CARDS: dict[str, type[PackageCard]] = {"model": Card, "query": QueryCard, "answer": AnswerCard}
 PAGE = Path("docs/reference/packages.md")

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from clinical_qkt.core.terms import PSEUDONYM as PSEUDONYM
 from clinical_qkt.packages.key_files import PASSPHRASE as PASSPHRASE
 from clinical_qkt.packages.key_files import fingerprint as fingerprint
 from clinical_qkt.packages.key_files import given_passphrase
@@ -23,7 +24,6 @@ from clinical_qkt.packages.key_files import new_key as new_key
 from clinical_qkt.packages.key_files import require_private_key as require_private_key
 from clinical_qkt.packages.trust import Signed as Signed
 from clinical_qkt.packages.trust import Trust as Trust
-from clinical_qkt.terms import PSEUDONYM as PSEUDONYM
 
 SIGNATURE = "package.sig"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.packages.card import Card, Precision
 from clinical_qkt.packages.folder import is_package, write_package
 from clinical_qkt.packages.networks import find_head

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.packages import cardtext
 from clinical_qkt.packages.answer import Answer, load_answer
 from clinical_qkt.packages.card import PackageCard

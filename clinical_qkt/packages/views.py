@@ -7,7 +7,7 @@ from itertools import combinations
 
 from torch import Tensor
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 
 
 def views(image: Tensor, mirror_axes: Sequence[int]) -> list[Tensor]:

@@ -13,11 +13,11 @@ from typing import Any
 from rich.console import Console
 from tqdm import tqdm
 
+from clinical_qkt.core.errors import InputError, QKTError
+from clinical_qkt.core.files import copy_private, private_folder, write_json
 from clinical_qkt.data.datalist import SECTIONS, Section
 from clinical_qkt.data.formats import suffix_of
 from clinical_qkt.data.leaks import refuse_sections
-from clinical_qkt.errors import InputError, QKTError
-from clinical_qkt.files import copy_private, private_folder, write_json
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.names import require_plain
 from clinical_qkt.prepare import page, summary

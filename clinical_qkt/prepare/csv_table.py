@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.words import is_missing, one_spelling
-from clinical_qkt.errors import InputError
 from clinical_qkt.names import shown
 
 SEPARATORS = ",;\t"

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from clinical_qkt.core.errors import InputError, OutputError
+from clinical_qkt.core.files import private_folder, require_writable, write_whole
+from clinical_qkt.core.spreadsheets import harmless
 from clinical_qkt.data.formats import name_of
-from clinical_qkt.errors import InputError, OutputError
-from clinical_qkt.files import private_folder, require_writable, write_whole
 from clinical_qkt.prepare.salt import Salt
-from clinical_qkt.spreadsheets import harmless
 
 LOCAL, FILES, NAMES = "local", "files.csv", "names"
 COLUMNS = ("name", "file", "became", "reason", "label")

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 from pydicom import Dataset
 
+from clinical_qkt.core.files import private_folder
 from clinical_qkt.data import dicom, display
 from clinical_qkt.data.formats import ImageRefused, kind_of
 from clinical_qkt.data.headers import number, numbers, quiet, spacing, text
 from clinical_qkt.data.pictures import read_picture, write_picture
-from clinical_qkt.files import private_folder
 from clinical_qkt.prepare.found import Found, Slice
 from clinical_qkt.prepare.identifiers import inspect
 from clinical_qkt.prepare.labelling import Label, Labelling

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.files import private_folder
 from clinical_qkt.data import volumes
 from clinical_qkt.data.formats import ImageRefused
-from clinical_qkt.errors import InputError
-from clinical_qkt.files import private_folder
 from clinical_qkt.prepare.found import Found
 from clinical_qkt.prepare.labelling import Label, Labelling, TableLabels
 from clinical_qkt.prepare.patches import Cutting, cut

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.formats import Kind
 from clinical_qkt.data.images import MEANINGS
-from clinical_qkt.errors import InputError
 from clinical_qkt.prepare.labelling import Labelling, TableLabels
 from clinical_qkt.prepare.looking import FlatImages, Look
 from clinical_qkt.prepare.looking_volumes import Parts, Volumes

@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from clinical_qkt.core.files import write_text
 from clinical_qkt.data.datalist import SECTIONS
 from clinical_qkt.data.formats import Kind
-from clinical_qkt.files import write_text
 
 COLOURS = {"training": "#0072B2", "validation": "#999999", "test": "#D55E00"}
 SHOWN = 12

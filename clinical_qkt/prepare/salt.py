@@ -8,7 +8,7 @@ import os
 import secrets
 from pathlib import Path
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 
 SIZE = 32
 

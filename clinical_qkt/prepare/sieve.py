@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import SECTIONS, Section
 from clinical_qkt.data.formats import Kind
 from clinical_qkt.data.images import BLANK, MAX_UNREADABLE, size_of
 from clinical_qkt.data.leaks import refuse_shared_patients
-from clinical_qkt.errors import InputError
 from clinical_qkt.prepare.found import Found
 
 WHERE = "SOURCE"

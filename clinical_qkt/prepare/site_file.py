@@ -13,14 +13,14 @@ from typing import Any
 
 import yaml
 
-from clinical_qkt.errors import InputError
-from clinical_qkt.files import write_text
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.files import write_text
+from clinical_qkt.core.version import __version__
 from clinical_qkt.made_for import ImageFacts, fitting
 from clinical_qkt.packages.signing import PSEUDONYM
 from clinical_qkt.prepare import fit
 from clinical_qkt.prepare.fit import Chosen
 from clinical_qkt.prepare.found import Found
-from clinical_qkt.version import __version__
 
 OTHERS = """
 # When you share, ask or gain classes, these come in as well: docs/reference/site-yaml.md

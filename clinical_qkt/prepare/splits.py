@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import SECTIONS, Section
-from clinical_qkt.errors import InputError
 from clinical_qkt.names import in_words, shown
 
 Array = np.ndarray[Any, Any]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from clinical_qkt.core.version import __version__
 from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.formats import Kind
 from clinical_qkt.data.images import size_of
@@ -18,7 +19,6 @@ from clinical_qkt.prepare.found import Found
 from clinical_qkt.prepare.identifiers import KEYWORDS
 from clinical_qkt.prepare.splits import dealt_told
 from clinical_qkt.prepare.stacks import Stack
-from clinical_qkt.version import __version__
 
 SCHEMA = "clinical-qkt/prepare-summary/1"
 KINDS: dict[Kind, str] = {"picture": "pictures", "dicom": "DICOM files", "nifti": "NIfTI volumes"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 from rich.console import Console
 
-from clinical_qkt.errors import InputError, OutputError
+from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.report import pdf
 from clinical_qkt.report.pdf import Paper
 

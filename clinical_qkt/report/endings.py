@@ -12,11 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from clinical_qkt.core.terms import guarantee
 from clinical_qkt.report.facts import Summary
 from clinical_qkt.report.headline import verdict
 from clinical_qkt.report.spelled import joined, percent
 from clinical_qkt.report.terminal import interval, print_transfer
-from clinical_qkt.terms import guarantee
 
 Places = Mapping[str, str | Path]
 """What it is, and where it lies or how it is called: one line each."""

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from clinical_qkt.core.files import write_text
 from clinical_qkt.described import between_marks
-from clinical_qkt.files import write_text
 from clinical_qkt.report import alternatives, facts, figures, headline, page, practice, rule, spelled, words
 from clinical_qkt.report.facts import Summary
 from clinical_qkt.report.terminal import print_transfer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clinical_qkt.core.terms import guarantee
 from clinical_qkt.evidence.parts import (
     Abstention,
     AbstentionPoint,
@@ -27,7 +28,6 @@ from clinical_qkt.report.spelled import (
     short,
 )
 from clinical_qkt.summary_schema import AnsweredClass, SwitchOff
-from clinical_qkt.terms import guarantee
 
 SCORES = {
     "max_probability": "the highest probability that it states",

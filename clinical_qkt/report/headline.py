@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from clinical_qkt.core.terms import ACCEPTED, REFUSED, UNDECIDED
 from clinical_qkt.evidence.evaluation_schema import Alarms
 from clinical_qkt.report import facts
 from clinical_qkt.report.facts import Summary
 from clinical_qkt.report.spelled import between, counted, ends, hundred, images_of, joined, lost, rate
-from clinical_qkt.terms import ACCEPTED, REFUSED, UNDECIDED
 
 VERDICTS = {ACCEPTED: "Accepted", REFUSED: "Not accepted", UNDECIDED: "Cannot be decided"}
 KINDS = {ACCEPTED: "yes", REFUSED: "no", UNDECIDED: "open"}

@@ -12,8 +12,9 @@ import jinja2
 import matplotlib
 from matplotlib.figure import Figure
 
+from clinical_qkt.core.files import write_text, write_whole
+from clinical_qkt.core.version import __version__
 from clinical_qkt.evidence.failures import PLACE
-from clinical_qkt.files import write_text, write_whole
 from clinical_qkt.report import (
     alternatives,
     facts,
@@ -28,7 +29,6 @@ from clinical_qkt.report import (
 )
 from clinical_qkt.report.facts import Summary
 from clinical_qkt.report.figures.worth import chosen
-from clinical_qkt.version import __version__
 
 FILTERS = ("counted", "day", "digest", "ends", "joined", "lost", "lost_ends", "percent", "rates", "short")
 

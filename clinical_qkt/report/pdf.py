@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from clinical_qkt.errors import OutputError
-from clinical_qkt.files import write_whole
+from clinical_qkt.core.errors import OutputError
+from clinical_qkt.core.files import write_whole
 
 Paper = Literal["a4", "letter"]
 SIZES: dict[Paper, str] = {"a4": "A4", "letter": "letter"}

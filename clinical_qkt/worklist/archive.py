@@ -13,16 +13,16 @@ import torch
 from monai.data import Dataset
 from numpy.typing import NDArray
 
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.files import sha256
+from clinical_qkt.core.spreadsheets import harmless
 from clinical_qkt.data.datalist import parse_datalist
 from clinical_qkt.data.formats import entries, missed, name_of
 from clinical_qkt.data.images import check_images
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import adapter, reading
-from clinical_qkt.errors import InputError
-from clinical_qkt.files import sha256
 from clinical_qkt.inference import answer
 from clinical_qkt.packages.store import Model
-from clinical_qkt.spreadsheets import harmless
 
 Array = NDArray[Any]
 TRAINED_ON = "is among the images that the site's models were trained or chosen on"

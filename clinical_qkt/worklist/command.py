@@ -11,14 +11,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from clinical_qkt.errors import InputError, OutputError
-from clinical_qkt.files import private_folder, require_writable
+from clinical_qkt.core.errors import InputError, OutputError
+from clinical_qkt.core.files import private_folder, require_writable
+from clinical_qkt.core.version import __version__
 from clinical_qkt.launch import plan, quoted
 from clinical_qkt.packages.store import Model, is_model, load_model
 from clinical_qkt.report.endings import print_places
 from clinical_qkt.sites import Site
 from clinical_qkt.stage import Stage
-from clinical_qkt.version import __version__
 from clinical_qkt.worklist import words
 from clinical_qkt.worklist.archive import Archive, open_archive, probabilities
 from clinical_qkt.worklist.estimates import rare_limits

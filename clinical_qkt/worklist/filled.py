@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from clinical_qkt.errors import InputError
-from clinical_qkt.files import sha256
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.files import sha256
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.prepare.csv_table import Table, file_key, read_table
 from clinical_qkt.worklist import words

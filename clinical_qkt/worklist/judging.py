@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from clinical_qkt.errors import InputError, OutputError
-from clinical_qkt.files import write_json
+from clinical_qkt.core.errors import InputError, OutputError
+from clinical_qkt.core.files import write_json
 from clinical_qkt.launch import plan
 from clinical_qkt.report.endings import print_places
 from clinical_qkt.stage import Stage

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from clinical_qkt.errors import InputError
-from clinical_qkt.files import sha256, write_json, write_whole
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.files import sha256, write_json, write_whole
 from clinical_qkt.worklist.archive import Archive
 from clinical_qkt.worklist.sampling import Stratum, drawn
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from clinical_qkt.core.files import write_text
 from clinical_qkt.data.images import raw_image
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.files import write_text
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.worklist import words
 from clinical_qkt.worklist.listing import PAGE, TABLE, Row, Worklist

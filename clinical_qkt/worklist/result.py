@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from clinical_qkt.errors import InputError
-from clinical_qkt.files import sha256
-from clinical_qkt.version import __version__
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.files import sha256
+from clinical_qkt.core.version import __version__
 from clinical_qkt.worklist import filled, words
 from clinical_qkt.worklist.estimates import Counted, Estimate, Figures, figures
 from clinical_qkt.worklist.listing import TABLE, Worklist, read_list

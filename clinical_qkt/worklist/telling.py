@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from clinical_qkt.files import write_text
+from clinical_qkt.core.files import write_text
 from clinical_qkt.worklist import words
 from clinical_qkt.worklist.result import OfClass, Result, Share
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clinical_qkt.errors import InputError, one_of
+from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.names import fold, shown
 

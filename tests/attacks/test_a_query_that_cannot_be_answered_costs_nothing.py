@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from clinical_qkt.errors import PackageError
+from clinical_qkt.core.errors import PackageError
 from clinical_qkt.labels import LabelSpace, SiteClass
 from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.query import QueryCard, load_query

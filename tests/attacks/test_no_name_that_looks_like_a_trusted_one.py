@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from clinical_qkt.core.errors import PackageError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import PackageError
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.networks import NetworkSpec, find_head

@@ -21,9 +21,9 @@ from test_answering import pictures as pictures
 from clinical_qkt import bundle, stages
 from clinical_qkt.answering import Answering
 from clinical_qkt.consent import Leaving
+from clinical_qkt.core.errors import QKTError
 from clinical_qkt.data.datalist import load_datalist
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import QKTError
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head

@@ -12,8 +12,8 @@ import yaml
 
 from clinical_qkt import bundle
 from clinical_qkt.answers import read_answers
+from clinical_qkt.core.errors import PackageError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import PackageError
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.card import Card
@@ -179,6 +179,6 @@ def test_half_a_line_vouches_for_nothing_and_hides_no_other(tmp_path):
 
 
 def _digest(folder: Path) -> str:
-    from clinical_qkt.files import sha256
+    from clinical_qkt.core.files import sha256
 
     return sha256(folder / CARD)

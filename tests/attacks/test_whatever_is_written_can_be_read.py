@@ -11,8 +11,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.folder import CARD

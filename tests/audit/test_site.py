@@ -7,8 +7,8 @@ import torch
 from clinical_qkt.audit import shadows
 from clinical_qkt.audit.shadows import Recipe, halves, shadow_networks, supervised
 from clinical_qkt.audit.site import audit_model
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import InputError
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import NetworkSpec
 from clinical_qkt.packages.store import Model

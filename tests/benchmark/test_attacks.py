@@ -12,7 +12,7 @@ from clinical_qkt.benchmark import privacy_attacks as attacks
 from clinical_qkt.benchmark.privacy import Run
 from clinical_qkt.benchmark.privacy_attacks import Record
 from clinical_qkt.benchmark.privacy_config import PrivacyConfig, read_privacy_config
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.methods.asked import AskedSettings, asked
 from tests.conftest import ROOT
 

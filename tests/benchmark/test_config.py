@@ -5,7 +5,7 @@ import yaml
 
 from clinical_qkt.benchmark.config import only, read_config
 from clinical_qkt.benchmark.privacy_config import read_privacy_config
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from tests.conftest import ROOT
 
 QUICK = ROOT / "configs" / "benchmarks" / "quick.yaml"

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from clinical_qkt.benchmark.config import Scenario
 from clinical_qkt.benchmark.federation import Federation
 from clinical_qkt.benchmark.partition import dirichlet_shares, label_lists
+from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.data.sources import open_source
-from clinical_qkt.errors import InputError, QueryError
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clinical_qkt.files import sha256
+from clinical_qkt.core.files import sha256
 from clinical_qkt.ledger import Ledger
 from tests.conftest import CONFIGS
 from tests.launcher import launch_bundle

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from clinical_qkt import ledger_second
+from clinical_qkt.core.state_folder import ledger_of
 from clinical_qkt.ledger import Ledger
-from clinical_qkt.ledger_places import ledger_of
 from tests.attacks.hospital import Hospital, asked
 from tests.conftest import run
 

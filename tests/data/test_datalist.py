@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import CheckedData, load_datalist, parse_datalist
-from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
 from tests.conftest import square
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from clinical_qkt.bundle import image_items
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.formats import entries, image_files, name_of, passed_over
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.sources import from_folder
-from clinical_qkt.errors import InputError
 from clinical_qkt.prepare.source import open_files
 from tests.conftest import COLOURS, run, square
 

@@ -7,9 +7,9 @@ import json
 import pytest
 from PIL import Image
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import load_datalist, parse_datalist
 from clinical_qkt.data.groups import MOST
-from clinical_qkt.errors import InputError
 from clinical_qkt.labels import LabelSpace
 from tests.conftest import square
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.formats import ImageRefused
 from clinical_qkt.data.images import check_images, raw_image, require_content
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import InputError
 from tests.conftest import square
 
 PICTURE = InputContract(channels=3, spatial_size=[28, 28])

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.export import write_datalist, write_images
 from clinical_qkt.data.sources import from_npz, open_source
-from clinical_qkt.errors import InputError
 from clinical_qkt.prepare.splits import stratified
 from tests.conftest import COLOURS
 

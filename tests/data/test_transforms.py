@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.inputs import InputContract, converted, covering, recoloured, resampled
 from clinical_qkt.data.transforms import adapter, reading, symmetries
-from clinical_qkt.errors import InputError, PackageError
 from tests.conftest import square
 
 PICTURE = InputContract(channels=3, spatial_size=[28, 28])

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import InputError
 from clinical_qkt.evidence.gate import Door
 from clinical_qkt.evidence.gated import gated, read_gate, write_gate
 from clinical_qkt.evidence.pictures import Pictures

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.evidence.in_use import OTHER, compared, named
 from clinical_qkt.evidence.intervals import paired
 from clinical_qkt.labels import LabelSpace

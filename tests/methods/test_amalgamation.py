@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from clinical_qkt.errors import QueryError
+from clinical_qkt.core.errors import QueryError
 from clinical_qkt.inference import labels_of
 from clinical_qkt.methods.amalgamation import (
     OWN,

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from clinical_qkt.errors import InputError, QueryError
+from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.inference import labels_of
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.methods import case as training_of_cases

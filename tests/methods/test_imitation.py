@@ -11,7 +11,7 @@ from torch import nn
 
 from clinical_qkt import imitation
 from clinical_qkt.budget import class_recalls, first_within_budget, fit_budget
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.inference import answer
 from clinical_qkt.methods import METHODS
 from clinical_qkt.packages import extractor

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from clinical_qkt.errors import PackageError, QueryError
+from clinical_qkt.core.errors import PackageError, QueryError
 from clinical_qkt.inference import labels_of
 from clinical_qkt.labels import LabelSpace
 from clinical_qkt.methods import METHODS

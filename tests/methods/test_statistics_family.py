@@ -9,7 +9,7 @@ from sklearn.mixture import GaussianMixture
 from torch.nn import functional as F
 
 from clinical_qkt.answers import own_statistics
-from clinical_qkt.errors import InputError, QueryError
+from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.heads import shared_covariance
 from clinical_qkt.inference import labels_of
 from clinical_qkt.methods import METHODS, fedpft, fisher, gaussian_head, prototypes, public_prototypes

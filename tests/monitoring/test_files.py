@@ -9,7 +9,7 @@ import os
 import numpy as np
 import pytest
 
-from clinical_qkt.errors import InputError, OutputError
+from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.monitoring import record
 from clinical_qkt.monitoring.images import list_images
 from clinical_qkt.monitoring.reference import main_axes, read_reference, some

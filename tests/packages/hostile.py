@@ -30,8 +30,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from clinical_qkt.core.files import sha256
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.files import sha256
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.card import Card, KnowledgeMask
 from clinical_qkt.packages.committee import CommitteeSpec, Seat

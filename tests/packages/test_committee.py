@@ -4,8 +4,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from clinical_qkt.core.errors import PackageError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import PackageError
 from clinical_qkt.opinion import joint_opinion
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.committee import CommitteeSpec, Seat

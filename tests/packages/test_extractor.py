@@ -6,8 +6,8 @@ from monai.networks.utils import convert_to_torchscript
 from pydantic import ValidationError
 
 from clinical_qkt.asking import whitening
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import InputError
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.extractor import Extractor, ExtractorSpec, describe
 from clinical_qkt.packages.gaussian import GaussianSpec

@@ -23,7 +23,7 @@ import torch
 from monai.bundle import ConfigExpression
 from safetensors.torch import load_file, save_file
 
-from clinical_qkt.errors import PackageError
+from clinical_qkt.core.errors import PackageError
 from clinical_qkt.packages.folder import CARD, SUMS
 from clinical_qkt.packages.verify import verify
 from tests.conftest import site_file

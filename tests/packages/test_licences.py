@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.packages.inspect import leaves
 from clinical_qkt.packages.licences import LONGEST, MOST, MOST_LETTERS, Licences, joined
 

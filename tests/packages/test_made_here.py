@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from clinical_qkt.errors import OutputError
-from clinical_qkt.files import sha256
+from clinical_qkt.core.errors import OutputError
+from clinical_qkt.core.files import sha256
 from clinical_qkt.packages import made_here
 
 

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.packages.allowed import ALLOWED, PRESETS
 from clinical_qkt.packages.networks import NetworkSpec, find_head, preset, reshape_head
 from clinical_qkt.packages.store import require_modest

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import InputError, PackageError
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, load_answer, save_answer
 from clinical_qkt.packages.extractor import Extractor, describe
 from clinical_qkt.packages.folder import CARD

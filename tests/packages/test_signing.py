@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clinical_qkt.errors import InputError, OutputError
+from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.packages.signing import (
     SIGNATURE,
     BadSignature,

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.errors import InputError, PackageError
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.folder import CARD, SUMS
 from clinical_qkt.packages.networks import find_head, preset

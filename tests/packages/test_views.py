@@ -3,9 +3,9 @@ import torch
 from monai.networks.utils import convert_to_torchscript
 from pydantic import ValidationError
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import symmetries
-from clinical_qkt.errors import InputError
 from clinical_qkt.packages.extractor import Extractor, ExtractorSpec, describe
 from clinical_qkt.packages.networks import preset
 from clinical_qkt.packages.views import views

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.prepare.groups import columns_of
 from clinical_qkt.prepare.labelling import TableLabels, labelling_of
 from tests.conftest import COLOURS, run

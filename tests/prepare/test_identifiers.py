@@ -6,8 +6,8 @@ from pydicom.data import get_testdata_file
 from pydicom.datadict import tag_for_keyword
 from pydicom.sequence import Sequence
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.headers import quiet
-from clinical_qkt.errors import InputError
 from clinical_qkt.prepare.identifiers import KEYWORDS, inspect
 from clinical_qkt.prepare.salt import Salt
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom._dicom_dict import DicomDictionary
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.formats import ImageRefused
-from clinical_qkt.errors import InputError
 from clinical_qkt.prepare.labelling import AttributeLabels, FolderLabels, Label, TableLabels, labelling_of
 
 

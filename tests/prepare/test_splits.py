@@ -3,8 +3,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import SECTIONS
-from clinical_qkt.errors import InputError
 from clinical_qkt.prepare.splits import SHARES, dealt_told, split, stratified
 
 IMAGES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 25)), min_size=12, max_size=120)

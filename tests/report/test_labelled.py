@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.report import command, figures
 
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from clinical_qkt import report as reports
 from clinical_qkt.cli import app
-from clinical_qkt.errors import InputError, OutputError
-from clinical_qkt.files import write_json
+from clinical_qkt.core.errors import InputError, OutputError
+from clinical_qkt.core.files import write_json
 from clinical_qkt.report import figures, pdf
 from clinical_qkt.report.command import report
 

@@ -2,7 +2,8 @@ import doctest
 
 import pytest
 
-from clinical_qkt import report, terms
+from clinical_qkt import report
+from clinical_qkt.core import terms
 from clinical_qkt.report import further, page, practice, reasons, spelled, words
 
 

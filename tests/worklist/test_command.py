@@ -13,8 +13,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from clinical_qkt.core.errors import OutputError
 from clinical_qkt.data.datalist import parse_datalist
-from clinical_qkt.errors import OutputError
 from clinical_qkt.worklist.command import claim
 from tests.conftest import COLOURS, ROOT, run, square
 from tests.documented import commands

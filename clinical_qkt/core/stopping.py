@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from clinical_qkt import logs
-from clinical_qkt.errors import explained
+from clinical_qkt.core import logs
+from clinical_qkt.core.errors import explained
 
 CONTINUED = ("train", "transfer", "share")
 """Stages that find what they had done when they were stopped: checkpoints, soft targets, shadow models."""

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from clinical_qkt.version import __version__
+from clinical_qkt.core.version import __version__
 
 FOLDER = "log"
 """Below a site's ``output_dir``."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from platformdirs import user_state_path
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 
 STATE = "CLINICAL_QKT_STATE"
 """The environment's variable that names another place for all that has to outlive a results folder."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from clinical_qkt.errors import OutputError
+from clinical_qkt.core.errors import OutputError
 
 
 def write_whole(path: Path, write: Callable[[Path], Any], *, private: bool = False) -> None:

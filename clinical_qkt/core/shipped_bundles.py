@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from clinical_qkt.errors import InputError, one_of
+from clinical_qkt.core.errors import InputError, one_of
 
 FIRST = "train"
 """The config that all others are overlays of."""

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from clinical_qkt import logs
-from clinical_qkt.errors import explained
+from clinical_qkt.core import logs
+from clinical_qkt.core.errors import explained
 
 
 def exit_codes(command: Callable[[], Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from clinical_qkt.errors import InputError
+from clinical_qkt.core.errors import InputError
 
 EXAMPLE = "start from the site.yaml that `clinical-qkt prepare` writes, or from configs/sites/example.yaml"
 

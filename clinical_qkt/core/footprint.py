@@ -16,7 +16,7 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from clinical_qkt.files import digest_of
+from clinical_qkt.core.files import digest_of
 
 Step = Callable[[Tensor], Any]
 """What is done with ``(B, channels, *spatial_size)``."""

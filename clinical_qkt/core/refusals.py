@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from clinical_qkt.errors import InputError, likeliest, one_of
-from clinical_qkt.values import NOT_A_NUMBER, NOT_A_SWITCH, NOT_WHOLE, plain_type, read_value
+from clinical_qkt.core.errors import InputError, likeliest, one_of
+from clinical_qkt.core.values import NOT_A_NUMBER, NOT_A_SWITCH, NOT_WHOLE, plain_type, read_value
 
 Place = tuple[str | int, ...]
 """Of a value in nested sections, as pydantic's ``loc``."""

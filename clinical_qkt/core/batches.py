@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from clinical_qkt import memory
-from clinical_qkt.errors import InputError
-from clinical_qkt.footprint import Footprint, Step
-from clinical_qkt.memory import bytes_told
+from clinical_qkt.core import memory
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.footprint import Footprint, Step
+from clinical_qkt.core.memory import bytes_told
 
 MOST = 256
 """Images at once, however small: more bring nothing."""
