@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.labels import Alignment, ClassLabel, Row
+from clinical_qkt.data.label_space import Alignment, ClassLabel, Row
 from clinical_qkt.packages.store import load_model
 from clinical_qkt.sites import SiteLabels, read_part
 

@@ -18,9 +18,9 @@ from clinical_qkt.contributions import OnePass, Seen
 from clinical_qkt.core.files import sha256
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.label_space import ClassLabel
 from clinical_qkt.exact_floor import Shown, require_at_most
 from clinical_qkt.kept_answers import packed, unpacked
-from clinical_qkt.labels import ClassLabel
 from clinical_qkt.ledger import Asked, BudgetSpent, Ledger, NoFurtherAnswer
 from clinical_qkt.ledger_beginning import require_begun
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer

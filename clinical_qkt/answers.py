@@ -11,9 +11,9 @@ import torch
 
 from clinical_qkt import heads
 from clinical_qkt.core.errors import InputError, PackageError
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.heads import Gaussians, Head
 from clinical_qkt.inference import Images, features_of, labels_of
-from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.answer import Answer, load_answer
 from clinical_qkt.packages.extractor import Extractor
 from clinical_qkt.packages.gaussian import GaussianClassifier, GaussianSpec

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.variations import variations
 from clinical_qkt.inference import Images, labels_of
 from clinical_qkt.packages.extractor import Pooling
-from clinical_qkt.variations import variations
 
 SHOWN = 12
 """Own images of each class that are varied."""

@@ -24,6 +24,8 @@ from clinical_qkt.data.datalist import CheckedData, load_datalist
 from clinical_qkt.data.formats import entries, missed, name_of
 from clinical_qkt.data.images import check_images, warn_skipped
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.label_space import LabelSpace
+from clinical_qkt.data.made_for import MadeFor, require_made_for
 from clinical_qkt.data.transforms import contract_transforms
 from clinical_qkt.data.transforms import reading as reading
 from clinical_qkt.data.transforms import show_progress as show_progress
@@ -33,10 +35,8 @@ from clinical_qkt.evidence.gated import read_gate
 from clinical_qkt.handlers import FiniteLoss as FiniteLoss
 from clinical_qkt.handlers import Resume as Resume
 from clinical_qkt.handlers import SeedEachEpoch as SeedEachEpoch
-from clinical_qkt.labels import LabelSpace
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.ledger_beginning import require_begun
-from clinical_qkt.made_for import MadeFor, require_made_for
 from clinical_qkt.packages import networks, store
 from clinical_qkt.packages import query as query_package
 from clinical_qkt.packages.card import Precision

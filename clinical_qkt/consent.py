@@ -19,8 +19,8 @@ from clinical_qkt.core.files import sha256
 from clinical_qkt.core.terms import guarantee
 from clinical_qkt.data.datalist import SECTIONS, parse_datalist
 from clinical_qkt.data.formats import name_of
-from clinical_qkt.identifiers import Identifiers
-from clinical_qkt.labels import ClassLabel
+from clinical_qkt.data.identifiers import Identifiers
+from clinical_qkt.data.label_space import ClassLabel
 from clinical_qkt.ledger import Departure, Ledger
 from clinical_qkt.packages.card import Card, PackageCard
 from clinical_qkt.packages.folder import CARD, package_bytes

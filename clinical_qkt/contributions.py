@@ -15,8 +15,8 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.terms import Unit
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.transforms import adapter
-from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.query import Query
 from clinical_qkt.patient_batches import Batch, looked_at, of_images, of_patients, room_for
 from clinical_qkt.privacy import PatientSums

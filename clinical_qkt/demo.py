@@ -28,10 +28,10 @@ from clinical_qkt.core.state_folder import state_in
 from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.export import write_datalist, write_images
 from clinical_qkt.data.images import raw_image, warn_skipped
+from clinical_qkt.data.made_for import ImageFacts, fitting
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.federations import Ask, choose_query, pathological
-from clinical_qkt.made_for import ImageFacts, fitting
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.folder import is_package
 from clinical_qkt.packages.query import QueryCard

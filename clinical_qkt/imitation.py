@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from clinical_qkt.budget import class_recalls, first_within_budget, fit_budget
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.inference import answer, labels_of, pooled_of
-from clinical_qkt.labels import LabelSpace, align
 from clinical_qkt.opinion import merged
 from clinical_qkt.packages.extractor import Pooling, PoolingSpec, describe
 from clinical_qkt.packages.licences import joined

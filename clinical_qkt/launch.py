@@ -20,7 +20,7 @@ from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.core.shipped_bundles import bundle_folder, chain, shipped, stages
 from clinical_qkt.core.values import read_value
 from clinical_qkt.core.yaml_file import read_yaml
-from clinical_qkt.names import require_plain
+from clinical_qkt.data.class_names import require_plain
 
 CARRIED = (
     *("site", "data", "classes", "query", "teachers", "answers", "mlflow", "policy", "ledger", "channels"),

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from clinical_qkt.core.batches import images_at_once
-from clinical_qkt.probes import COPIES, probes
+from clinical_qkt.data.probes import COPIES, probes
 
 THRESHOLD = 0.1
 """The least score of a class that counts as known, for the statistic ``peak``."""

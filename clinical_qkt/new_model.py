@@ -8,10 +8,10 @@ from typing import Any
 from torch import nn
 
 from clinical_qkt.data.datalist import CheckedData
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence.gate import Door
 from clinical_qkt.evidence.gated import write_gate
 from clinical_qkt.evidence.parts import Gate
-from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.card_file import card_text
 from clinical_qkt.packages.networks import find_head

@@ -10,7 +10,7 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.schema import SHOWN
 from clinical_qkt.core.terms import KINDS, Kind, Unit
 from clinical_qkt.core.values import Strict
-from clinical_qkt.labels import ClassLabel, LabelSpace
+from clinical_qkt.data.label_space import ClassLabel, LabelSpace
 from clinical_qkt.packages.signing import PSEUDONYM
 
 if TYPE_CHECKING:  # whoever only reads a site's YAML need not wait for torch

@@ -14,9 +14,9 @@ from ignite.engine import Engine, Events
 from clinical_qkt import endings
 from clinical_qkt.core.files import write_text
 from clinical_qkt.core.spreadsheets import harmless
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence.gate import Door
 from clinical_qkt.evidence.pictures import numbers_of
-from clinical_qkt.labels import LabelSpace
 
 NONE_OF_THESE = "none_of_these"
 """The column that says whether an image looks like no class: yes or no."""

@@ -17,7 +17,7 @@ from clinical_qkt.core.refusals import Origin, refused
 from clinical_qkt.core.schema import SHOWN
 from clinical_qkt.core.values import Number, Strict
 from clinical_qkt.core.yaml_file import read_yaml
-from clinical_qkt.labels import LabelSpace, SiteClass
+from clinical_qkt.data.label_space import LabelSpace, SiteClass
 from clinical_qkt.monitoring.settings import Monitoring
 from clinical_qkt.packages import made_here
 from clinical_qkt.packages.signing import PSEUDONYM, Trust

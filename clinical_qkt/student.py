@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.inference import Images
-from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.store import Model
 
 

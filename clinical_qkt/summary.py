@@ -18,9 +18,9 @@ from clinical_qkt.core.files import sha256
 from clinical_qkt.core.version import __version__
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.label_space import Alignment, LabelSpace
 from clinical_qkt.evidence import base_rates
 from clinical_qkt.evidence.criteria import decision
-from clinical_qkt.labels import Alignment, LabelSpace
 from clinical_qkt.packages.answer import Answer
 from clinical_qkt.packages.store import Model
 from clinical_qkt.settings import TransferSettings

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from clinical_qkt import masks
 from clinical_qkt.core.errors import InputError, PackageError, QueryError
 from clinical_qkt.data.inputs import InputContract, covering
-from clinical_qkt.labels import Alignment, LabelSpace, align
+from clinical_qkt.data.label_space import Alignment, LabelSpace, align
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.committee import MAX_CLASSES, MAX_MEMBERS, Committee, CommitteeSpec, Seat
 from clinical_qkt.packages.licences import joined

@@ -3,9 +3,9 @@ import torch
 
 from clinical_qkt import axes
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.variations import variations
 from clinical_qkt.packages.extractor import Extractor, describe
 from clinical_qkt.packages.networks import preset
-from clinical_qkt.variations import variations
 
 
 def drawn(rows: int, width: int, seed: int) -> torch.Tensor:

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.labels import Alignment, ClassLabel, DistinctClasses, LabelSpace, SiteClass, align, fold
+from clinical_qkt.data.label_space import (
+    Alignment,
+    ClassLabel,
+    DistinctClasses,
+    LabelSpace,
+    SiteClass,
+    align,
+    fold,
+)
 from clinical_qkt.opinion import merged
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.policy import Policy

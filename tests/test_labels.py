@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.labels import ClassLabel, LabelSpace, align, fold
+from clinical_qkt.data.label_space import ClassLabel, LabelSpace, align, fold
 
 names = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=12)
 spaces = st.lists(names, min_size=1, max_size=8, unique_by=fold).map(LabelSpace)

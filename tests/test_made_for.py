@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.made_for import ImageFacts, MadeFor, fitting, require_made_for
+from clinical_qkt.data.made_for import ImageFacts, MadeFor, fitting, require_made_for
 from tests.conftest import ROOT, run
 from tests.make_dicom import write_dicom
 from tests.prepare.conftest import pictures

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from clinical_qkt import bundle, private_gradients
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import CheckedData
-from clinical_qkt.labels import LabelSpace
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.packages.networks import preset
 from clinical_qkt.packages.store import load_model
 from clinical_qkt.privacy import FINE

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_qkt.core.footprint import Alive
-from clinical_qkt.probes import COPIES, Noise, Normals, Shapes, multiscale_noise, probes, random_shapes
+from clinical_qkt.data.probes import COPIES, Noise, Normals, Shapes, multiscale_noise, probes, random_shapes
 
 
 @settings(max_examples=25, deadline=None)

@@ -14,7 +14,7 @@ from test_teachers import package
 
 from clinical_qkt import bundle
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.labels import ClassLabel, LabelSpace, SiteClass
+from clinical_qkt.data.label_space import ClassLabel, LabelSpace, SiteClass
 from clinical_qkt.methods.case import Case
 from clinical_qkt.packages.store import load_model, save_model
 from clinical_qkt.targets import asked

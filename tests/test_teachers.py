@@ -3,7 +3,7 @@ import torch
 
 from clinical_qkt.core.errors import InputError, PackageError, QueryError
 from clinical_qkt.data.inputs import InputContract, covering
-from clinical_qkt.labels import LabelSpace
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import load_model, save_model

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from clinical_qkt.variations import variations
+from clinical_qkt.data.variations import variations
 
 
 def images(channels: int, size: list[int]) -> torch.Tensor:

@@ -25,11 +25,11 @@ from clinical_qkt.core.errors import QueryError
 from clinical_qkt.core.files import fingerprint
 from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.inputs import InputContract, converted
+from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.data.sources import Source
 from clinical_qkt.data.transforms import adapter, reading, show_progress, symmetries
 from clinical_qkt.federations import Ask
 from clinical_qkt.inference import Images
-from clinical_qkt.labels import LabelSpace, align
 from clinical_qkt.methods.case import Case, Member
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset, reshape_head

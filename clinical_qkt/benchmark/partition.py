@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from clinical_qkt.benchmark.config import Scenario
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.data.label_space import ClassLabel, LabelSpace
 from clinical_qkt.federations import pathological
-from clinical_qkt.labels import ClassLabel, LabelSpace
 
 LEAST_SHARE = 0.05
 """A site with a smaller share of a class's images does without it: too few to train and validate on."""

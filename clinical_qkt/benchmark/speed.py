@@ -31,10 +31,10 @@ from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.files import write_json
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.transforms import symmetries
 from clinical_qkt.imitation import imitations
 from clinical_qkt.inference import answer, features_of
-from clinical_qkt.labels import LabelSpace
 from clinical_qkt.losses import TransferLoss
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.gaussian import GaussianClassifier

@@ -11,9 +11,9 @@ from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.data.datalist import SECTIONS, Datalist, Section, parse_datalist
 from clinical_qkt.data.images import check_images, size_of
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.leaks import Listed, refuse_leaks
-from clinical_qkt.labels import LabelSpace
-from clinical_qkt.made_for import ImageFacts, MadeFor, require_made_for
+from clinical_qkt.data.made_for import ImageFacts, MadeFor, require_made_for
 from clinical_qkt.sites import Site
 from clinical_qkt.stage import Stage
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from clinical_qkt.core.errors import InputError, one_of
+from clinical_qkt.data.class_names import shown
 from clinical_qkt.data.datalist_fields import SECTIONS as SECTIONS
 from clinical_qkt.data.datalist_fields import Datalist as Datalist
 from clinical_qkt.data.datalist_fields import Entry as Entry
@@ -31,10 +32,9 @@ from clinical_qkt.data.datalist_fields import Section as Section
 from clinical_qkt.data.formats import Kind
 from clinical_qkt.data.images import check_images
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.label_space import ClassLabel, LabelSpace, class_of
 from clinical_qkt.data.leaks import Listed, refuse_leaks
-from clinical_qkt.labels import ClassLabel, LabelSpace, class_of
-from clinical_qkt.made_for import ImageFacts
-from clinical_qkt.names import shown
+from clinical_qkt.data.made_for import ImageFacts
 
 
 @dataclass

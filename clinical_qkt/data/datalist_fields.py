@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
+from clinical_qkt.data.class_names import shown
 from clinical_qkt.data.groups import read_groups, values_problem
 from clinical_qkt.data.headers import PADDING
 from clinical_qkt.data.leaks import SECTION_NAMES
 from clinical_qkt.data.words import is_missing, patient_like
-from clinical_qkt.names import shown
 
 Section = Literal["training", "validation", "test"]
 SECTIONS: tuple[Section, ...] = ("training", "validation", "test")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from clinical_qkt.data.class_names import shown
 from clinical_qkt.data.words import is_missing, one_spelling, patient_like
-from clinical_qkt.names import shown
 
 MOST, LONGEST = 20, 40
 """Values of a column, and characters of a value, at most."""

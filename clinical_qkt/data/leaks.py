@@ -11,10 +11,10 @@ from pathlib import Path
 from pydicom import dcmread
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.data.class_names import in_words
 from clinical_qkt.data.formats import kind_of
 from clinical_qkt.data.headers import PADDING, quiet, text
 from clinical_qkt.data.words import one_spelling
-from clinical_qkt.names import in_words
 
 TAGS = ["PatientID", "IssuerOfPatientID"]
 SECTION_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from clinical_qkt.core.errors import InputError, one_of
+from clinical_qkt.data.class_names import shown
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.words import is_missing
-from clinical_qkt.labels import LabelSpace
-from clinical_qkt.names import shown
 
 Array = np.ndarray[Any, Any]
 FIX = "give one label an image: a whole number from 0, or the name of its class"

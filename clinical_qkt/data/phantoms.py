@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from tqdm import tqdm
 
 from clinical_qkt.data.datalist import SECTIONS, Section
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.sources import Source
-from clinical_qkt.labels import LabelSpace
 
 SIZE = 64
 """Pixels along each side of a phantom."""

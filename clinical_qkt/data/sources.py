@@ -17,14 +17,14 @@ import numpy as np
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data import formats
+from clinical_qkt.data.class_names import in_words, shown
 from clinical_qkt.data.datalist import SECTIONS, Section, load_datalist, parse_datalist
 from clinical_qkt.data.images import check_images
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.leaks import refuse_sections
 from clinical_qkt.data.npz_labels import read_labels
+from clinical_qkt.data.splits import dealt_told, stratified
 from clinical_qkt.data.words import patient_like
-from clinical_qkt.labels import LabelSpace
-from clinical_qkt.names import in_words, shown
-from clinical_qkt.prepare.splits import dealt_told, stratified
 
 Array = np.ndarray[Any, Any]
 NPZ_SPLITS: dict[str, Section] = {"train": "training", "val": "validation", "test": "test"}

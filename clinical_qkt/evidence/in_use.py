@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.evidence import intervals
 from clinical_qkt.evidence.counting import among, difference
 from clinical_qkt.evidence.intervals import Array, Interval
 from clinical_qkt.evidence.parts import Counted, Difference, InUse
-from clinical_qkt.labels import LabelSpace, align
 
 OTHER = -1
 """Stands for a class that the new model does not have."""

@@ -11,7 +11,7 @@ import torch
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import sha256
 from clinical_qkt.data.datalist import Datalist, listed_class, parse_datalist
-from clinical_qkt.labels import LabelSpace
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.monitoring.images import looked_at
 from clinical_qkt.monitoring.reference import MOST, About, Reference, counts_of, main_axes, some
 from clinical_qkt.packages.store import Model

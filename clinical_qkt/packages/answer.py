@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from clinical_qkt.core.terms import Unit as Unit
-from clinical_qkt.labels import ClassLabel
+from clinical_qkt.data.label_space import ClassLabel
 from clinical_qkt.packages.card import PackageCard
 from clinical_qkt.packages.folder import CARD, write_package
 from clinical_qkt.packages.query import Query, QueryCard

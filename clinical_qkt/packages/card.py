@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from clinical_qkt.core.terms import Precision as Precision
 from clinical_qkt.core.version import __version__
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.labels import DistinctClasses, LabelSpace
+from clinical_qkt.data.label_space import DistinctClasses, LabelSpace
 from clinical_qkt.packages.committee import CommitteeSpec
 from clinical_qkt.packages.gaussian import GaussianSpec, kind_of_network
 from clinical_qkt.packages.licences import OWN, Licences

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.labels import DistinctClasses
+from clinical_qkt.data.label_space import DistinctClasses
 from clinical_qkt.packages.card import PackageCard
 from clinical_qkt.packages.extractor import MAX_FEATURES, Extractor, ExtractorSpec, describe
 from clinical_qkt.packages.folder import CARD, write_package

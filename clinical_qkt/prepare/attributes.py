@@ -11,7 +11,7 @@ import re
 from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.names import shown
+from clinical_qkt.data.class_names import shown
 from clinical_qkt.prepare.identifiers import KEYWORDS
 
 WORDS = ("CS", "SH", "LO", "UC")

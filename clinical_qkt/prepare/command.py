@@ -15,11 +15,12 @@ from tqdm import tqdm
 
 from clinical_qkt.core.errors import InputError, QKTError
 from clinical_qkt.core.files import copy_private, private_folder, write_json
+from clinical_qkt.data.class_names import require_plain
 from clinical_qkt.data.datalist import SECTIONS, Section
 from clinical_qkt.data.formats import suffix_of
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.leaks import refuse_sections
-from clinical_qkt.labels import LabelSpace
-from clinical_qkt.names import require_plain
+from clinical_qkt.data.splits import split
 from clinical_qkt.prepare import page, summary
 from clinical_qkt.prepare.found import Found
 from clinical_qkt.prepare.groups import NEEDS_TABLE, groups_told
@@ -42,7 +43,6 @@ from clinical_qkt.prepare.sieve import (
 )
 from clinical_qkt.prepare.site_file import SiteFile, require_pseudonym
 from clinical_qkt.prepare.source import ListedLabels, SourceFiles, open_files
-from clinical_qkt.prepare.splits import split
 from clinical_qkt.prepare.stacks import Stack, in_order, stacks
 
 

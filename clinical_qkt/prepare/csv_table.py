@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.data.class_names import shown
 from clinical_qkt.data.words import is_missing, one_spelling
-from clinical_qkt.names import shown
 
 SEPARATORS = ",;\t"
 _WHOLE = re.compile(r"(-?\d+)[.,]0*")

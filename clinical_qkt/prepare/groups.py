@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from clinical_qkt.core.errors import InputError, one_of
+from clinical_qkt.data.class_names import shown
 from clinical_qkt.data.groups import column_problem, values_problem
 from clinical_qkt.data.words import is_missing
-from clinical_qkt.names import shown
 from clinical_qkt.prepare.csv_table import Table
 from clinical_qkt.prepare.found import Found
 

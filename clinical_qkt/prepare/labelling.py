@@ -10,10 +10,10 @@ from typing import Protocol
 from pydicom import Dataset
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.data.class_names import shown
 from clinical_qkt.data.formats import ImageRefused
 from clinical_qkt.data.headers import text
 from clinical_qkt.data.words import patient_like
-from clinical_qkt.names import shown
 from clinical_qkt.prepare.attributes import refuse_attribute
 from clinical_qkt.prepare.csv_table import Table, file_key, read_table
 from clinical_qkt.prepare.groups import NEEDS_TABLE, groups_of

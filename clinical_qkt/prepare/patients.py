@@ -14,7 +14,7 @@ from typing import Literal
 from pydicom import Dataset
 
 from clinical_qkt.data.headers import PADDING, quiet, text
-from clinical_qkt.identifiers import forms
+from clinical_qkt.data.identifiers import forms
 from clinical_qkt.prepare.found import Found, Identity, PatientFrom
 from clinical_qkt.prepare.labelling import Label
 from clinical_qkt.prepare.salt import Salt

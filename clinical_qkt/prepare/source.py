@@ -10,13 +10,13 @@ from pathlib import Path, PurePath
 from pydicom import Dataset
 
 from clinical_qkt.core.errors import InputError, one_of
+from clinical_qkt.data.class_names import shown
 from clinical_qkt.data.datalist import SECTIONS, Section, listed_class, parse_datalist
 from clinical_qkt.data.export import write_images
 from clinical_qkt.data.formats import SUFFIXES, ImageRefused, Kind, entries, kind_of, passed_over
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.leaks import Listed, refuse_leaks
 from clinical_qkt.data.sources import from_npz
-from clinical_qkt.labels import LabelSpace
-from clinical_qkt.names import shown
 from clinical_qkt.prepare.labelling import Label
 
 WHERE = "SOURCE"

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from clinical_qkt.core.version import __version__
+from clinical_qkt.data.class_names import shown
 from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.formats import Kind
 from clinical_qkt.data.images import size_of
-from clinical_qkt.names import shown
+from clinical_qkt.data.splits import dealt_told
 from clinical_qkt.prepare.found import Found
 from clinical_qkt.prepare.identifiers import KEYWORDS
-from clinical_qkt.prepare.splits import dealt_told
 from clinical_qkt.prepare.stacks import Stack
 
 SCHEMA = "clinical-qkt/prepare-summary/1"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import sha256
-from clinical_qkt.labels import LabelSpace
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.prepare.csv_table import Table, file_key, read_table
 from clinical_qkt.worklist import words
 from clinical_qkt.worklist.listing import COLUMNS, Row, Worklist

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from clinical_qkt.core.files import write_text
 from clinical_qkt.data.images import raw_image
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.labels import LabelSpace
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.worklist import words
 from clinical_qkt.worklist.listing import PAGE, TABLE, Row, Worklist
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from clinical_qkt.core.errors import InputError, one_of
-from clinical_qkt.labels import LabelSpace
-from clinical_qkt.names import fold, shown
+from clinical_qkt.data.class_names import fold, shown
+from clinical_qkt.data.label_space import LabelSpace
 
 NONE, UNUSABLE = "none of these", "not usable"
 """An image of no class of the list; an image that nobody can name."""

@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.transforms import cached, reading
 from clinical_qkt.inference import answer, labels_of
-from clinical_qkt.labels import LabelSpace
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import NetworkSpec, preset
 from clinical_qkt.packages.store import save_model

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from clinical_qkt.core.errors import PackageError
-from clinical_qkt.labels import LabelSpace, SiteClass
+from clinical_qkt.data.label_space import LabelSpace, SiteClass
 from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.query import QueryCard, load_query
 from clinical_qkt.policy import Policy

@@ -14,7 +14,7 @@ from clinical_qkt import bundle
 from clinical_qkt.answers import read_answers
 from clinical_qkt.core.errors import PackageError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.labels import LabelSpace
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.extractor import Extractor, describe

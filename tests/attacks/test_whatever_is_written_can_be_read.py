@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.labels import LabelSpace
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.networks import NetworkSpec, find_head

@@ -6,7 +6,7 @@ from PIL import Image
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import CheckedData, load_datalist, parse_datalist
-from clinical_qkt.labels import LabelSpace
+from clinical_qkt.data.label_space import LabelSpace
 from tests.conftest import square
 
 CLASSES = LabelSpace(["red", "green"])

@@ -11,9 +11,9 @@ from PIL import Image
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import SECTIONS, load_datalist
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.leaks import Listed, refuse_leaks
 from clinical_qkt.data.sources import open_source
-from clinical_qkt.labels import LabelSpace
 from tests.conftest import square
 from tests.make_dicom import picture_header
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.export import write_datalist, write_images
 from clinical_qkt.data.sources import from_npz, open_source
-from clinical_qkt.prepare.splits import stratified
+from clinical_qkt.data.splits import stratified
 from tests.conftest import COLOURS
 
 

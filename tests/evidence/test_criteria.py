@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_qkt.acceptance import Acceptance
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence import criteria
 from clinical_qkt.evidence.intervals import proportion
 from clinical_qkt.evidence.intervals import share as shares_interval
 from clinical_qkt.evidence.losses import lost
-from clinical_qkt.labels import LabelSpace
 from clinical_qkt.summary import evaluation
 
 KNOWN = ["a", "b", "c"]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence.in_use import OTHER, compared, named
 from clinical_qkt.evidence.intervals import paired
-from clinical_qkt.labels import LabelSpace
 
 SPACE = LabelSpace(["a", "b", "q"])
 LABELS = np.repeat([0, 1, 2], 20)

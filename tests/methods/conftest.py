@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.data.transforms import symmetries
-from clinical_qkt.labels import LabelSpace, align
 from clinical_qkt.losses import restricted_cross_entropy
 from clinical_qkt.methods.case import Case, Member
 from clinical_qkt.packages.card import Card

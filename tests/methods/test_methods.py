@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from clinical_qkt.core.errors import PackageError, QueryError
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.inference import labels_of
-from clinical_qkt.labels import LabelSpace
 from clinical_qkt.methods import METHODS
 
 QUICK = {"max_epochs": 3, "batch_size": 32}

@@ -22,8 +22,8 @@ from clinical_qkt.consent import require_no_identifiers
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import SECTIONS, load_datalist, parse_datalist
 from clinical_qkt.data.dicom import decode
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.volumes import read_volume
-from clinical_qkt.labels import LabelSpace
 from clinical_qkt.prepare.command import Prepare
 from clinical_qkt.prepare.identifiers import KEYWORDS
 from clinical_qkt.prepare.local import LocalFolder, Row

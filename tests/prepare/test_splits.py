@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import SECTIONS
-from clinical_qkt.prepare.splits import SHARES, dealt_told, split, stratified
+from clinical_qkt.data.splits import SHARES, dealt_told, split, stratified
 
 IMAGES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 25)), min_size=12, max_size=120)
 

@@ -11,13 +11,13 @@ import pytest
 
 from clinical_qkt import metrics
 from clinical_qkt.acceptance import Acceptance
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence.abstention import abstention
 from clinical_qkt.evidence.criteria import decision
 from clinical_qkt.evidence.intervals import proportion
 from clinical_qkt.evidence.losses import lost
 from clinical_qkt.evidence.net_benefit import net_benefit
 from clinical_qkt.evidence.precision_recall import precision_recall
-from clinical_qkt.labels import LabelSpace
 from clinical_qkt.summary import evaluation
 from clinical_qkt.summary_schema import SCHEMA, TransferSummary
 

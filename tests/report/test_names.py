@@ -10,7 +10,7 @@ from rich.console import Console
 from clinical_qkt import report
 from clinical_qkt.alignment import print_alignment
 from clinical_qkt.comparison import drawing
-from clinical_qkt.labels import Alignment, LabelSpace
+from clinical_qkt.data.label_space import Alignment, LabelSpace
 from clinical_qkt.prepare import page
 from clinical_qkt.report import endings, figures
 from tests.conftest import run

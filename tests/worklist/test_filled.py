@@ -9,7 +9,7 @@ import pytest
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import sha256
-from clinical_qkt.labels import LabelSpace
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.worklist.filled import read_labels, require_images
 from clinical_qkt.worklist.listing import LIST, TABLE, Part, Row, Worklist, read_list, write_list
 from clinical_qkt.worklist.result import read_result

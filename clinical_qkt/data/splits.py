@@ -13,8 +13,8 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.data.class_names import in_words, shown
 from clinical_qkt.data.datalist import SECTIONS, Section
-from clinical_qkt.names import in_words, shown
 
 Array = np.ndarray[Any, Any]
 Splits = dict[Section, Array]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from clinical_qkt.names import LONGEST, fold, name_problem
+from clinical_qkt.data.class_names import LONGEST, fold, name_problem
 
 How = Literal["code", "name", "synonym", "merged"]
 """By what a class of another site is one of ours; ``merged``: as a part of it."""

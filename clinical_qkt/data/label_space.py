@@ -13,12 +13,12 @@ from typing import Annotated, Any, Literal, overload
 
 from pydantic import AfterValidator, ValidationError
 
-from clinical_qkt.classes import ClassLabel as ClassLabel
-from clinical_qkt.classes import How
-from clinical_qkt.classes import SiteClass as SiteClass
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.names import fold as fold
-from clinical_qkt.names import shown
+from clinical_qkt.data.class_names import fold as fold
+from clinical_qkt.data.class_names import shown
+from clinical_qkt.data.classes import ClassLabel as ClassLabel
+from clinical_qkt.data.classes import How
+from clinical_qkt.data.classes import SiteClass as SiteClass
 
 _NONE = ("no such class", "same name, other code")
 
