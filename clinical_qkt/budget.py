@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from clinical_qkt.core.errors import PackageError
 from clinical_qkt.inference import Images, answer, labels_of
+from clinical_qkt.packages.networks import linear_head
 from clinical_qkt.packages.store import Model
-from clinical_qkt.phases import _head
 from clinical_qkt.settings import TransferSettings
 
 
@@ -165,7 +165,7 @@ def spend_budget(
 ) -> BudgetFit:
     """Phase 2, its end: raise the queried classes' biases as far as ``fit_budget`` says; in place."""
     fit = fit_budget(network, validation, query, before, budget, settings, device)
-    head = _head(network)
+    head = linear_head(network)
     with torch.no_grad():
         head.bias[list(query)] += torch.tensor(fit.bias, device=head.bias.device)
     return fit

@@ -22,7 +22,7 @@ from torch import nn
 from clinical_qkt.handlers import Progress
 from clinical_qkt.inference import Images, head_inputs
 from clinical_qkt.losses import TransferLoss
-from clinical_qkt.packages.networks import find_head
+from clinical_qkt.packages.networks import linear_head
 from clinical_qkt.second_head import SecondHead
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.training import prepare_batch, train
@@ -52,7 +52,7 @@ def distil(
         work: folder for checkpoints; none are kept without it.
         handlers: further ignite handlers; ``engine.state.metrics`` holds the curves.
     """
-    local = [c for c in range(_head(network).out_features) if c not in set(query)]
+    local = [c for c in range(linear_head(network).out_features) if c not in set(query)]
     loss = _loss(local, query, settings)
     learner = _with_second_head(network, images.data[0], seed) if settings.subclass > 1 else network
     train(
@@ -83,7 +83,7 @@ def retrain_head(
     """Phase 2: retrain the head on frozen features, ``settings.refine_epochs`` long; in place."""
     if settings.refine_epochs == 0:
         return
-    head = _head(network)
+    head = linear_head(network)
     local = [c for c in range(head.out_features) if c not in set(query)]
     seen = head_inputs(network, images.data, device)
     batches = [
@@ -109,7 +109,7 @@ def _with_second_head(network: nn.Module, item: dict[str, Any], seed: int) -> Se
     shape = item["parts"].shape
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        second = nn.Linear(_head(network).in_features, shape.numel())
+        second = nn.Linear(linear_head(network).in_features, shape.numel())
     return SecondHead(network, nn.Sequential(second, nn.Unflatten(1, shape)))
 
 
@@ -123,9 +123,3 @@ def _loss(local: Sequence[int], query: Sequence[int], settings: TransferSettings
         self_weight=settings.self_weight,
         temperature=settings.temperature,
     )
-
-
-def _head(network: nn.Module) -> nn.Linear:
-    head = network.get_submodule(find_head(network))
-    assert isinstance(head, nn.Linear)
-    return head

@@ -71,7 +71,7 @@ def git_version() -> str | None:
 
     None for an installed wheel, or without git.
     """
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[2]
     if not (folder.parent / "pyproject.toml").is_file():
         return None
     try:

@@ -185,7 +185,7 @@ def _named_alone(made: Any) -> Any:
 
 
 def main(
-    root: Annotated[Path, typer.Argument(help="The checkout.")] = Path(__file__).parents[1],
+    root: Annotated[Path, typer.Argument(help="The checkout.")] = Path(__file__).parents[2],
 ) -> None:
     """Write the JSON Schemas and the generated tables of the reference anew."""
     for path, text in files(root).items():

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from scipy.linalg import helmert
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from clinical_qkt.packages.networks import find_head
+from clinical_qkt.packages.networks import linear_head
 from clinical_qkt.teachers import Teacher
 
 
@@ -39,8 +39,7 @@ def of_teachers(
     parts = []
     for t, teacher in enumerate(teachers):
         network = teacher.model.network
-        head = network.get_submodule(find_head(network))
-        assert isinstance(head, nn.Linear)
+        head = linear_head(network)
         weight = head.weight.detach().float().cpu()
         parts.append(split(features[teacher.site], weight, answers[:, t], count))
     return torch.stack(parts, 1)

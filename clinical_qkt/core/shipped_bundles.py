@@ -33,7 +33,7 @@ def stages(bundle: Path) -> list[str]:
 
 def shipped() -> dict[str, Path]:
     """The bundles that come with the software, by name: inside the installed package, or in the checkout."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     folder = here / "bundles" if (here / "bundles").is_dir() else here.parent / "bundles"
     return {p.parent.parent.name: p.parent.parent for p in sorted(folder.glob("*/configs/train.yaml"))}
 

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from clinical_qkt.inference import answer, head_inputs
 from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, of_network
-from clinical_qkt.packages.networks import find_head, reshape_head
+from clinical_qkt.packages.networks import linear_head, reshape_head
 from clinical_qkt.targets import aligned
 from clinical_qkt.teachers import relevant_teachers
 
@@ -151,8 +151,7 @@ class WithFeatures(nn.Module):
     def __init__(self, network: nn.Module, widths: Sequence[int]) -> None:
         super().__init__()
         self.network = network
-        head = network.get_submodule(find_head(network))
-        assert isinstance(head, nn.Linear)
+        head = linear_head(network)
         self.adaptors = nn.ModuleList(nn.Linear(head.in_features, width) for width in widths)
         self.hook = head.register_forward_pre_hook(self._catch)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
-
 from clinical_qkt.core.files import write_text
+from clinical_qkt.core.pages import environment
 from clinical_qkt.core.version import __version__
 from clinical_qkt.monitoring import words
 from clinical_qkt.monitoring.charts import charts
@@ -29,15 +28,9 @@ def page(site: str, checks: Sequence[Check], rules: Monitoring) -> str:
         checks: one at least, in their order.
         rules: the site's limits.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("clinical_qkt"),
-        autoescape=True,  # names of classes come from other sites
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = environment("clinical_qkt.monitoring", trim=True)
     last = checks[-1]
-    return environment.get_template("monitoring.html.j2").render(
+    return templates.get_template("monitoring.html.j2").render(
         site=site,
         last=last,
         checks=list(reversed(checks)),

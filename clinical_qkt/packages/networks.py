@@ -116,6 +116,13 @@ def find_head(network: nn.Module) -> str:
     return linear[-1]
 
 
+def linear_head(network: nn.Module) -> nn.Linear:
+    """The layer that ``find_head`` names."""
+    head = network.get_submodule(find_head(network))
+    assert isinstance(head, nn.Linear)
+    return head
+
+
 def reshape_head(network: nn.Module, rows: dict[int, int], classes: int) -> nn.Module:
     """A copy of a network whose head has ``classes`` rows, some taken over from the old head.
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib
 
 matplotlib.use("Agg")
@@ -19,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clinical_qkt.core.files import write_text
+from clinical_qkt.core.pages import environment
 from clinical_qkt.data.datalist import SECTIONS
 from clinical_qkt.data.formats import Kind
 
@@ -33,14 +33,12 @@ LONGEST_TICK = 40
 
 def write_page(path: Path, facts: dict[str, Any]) -> None:
     """One page for a reader, that needs no network and shows no image: writing may be burned into one."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("clinical_qkt"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
+    templates = environment("clinical_qkt.prepare")
     picture = _picture(facts["classes"]) if facts["classes"] else None
     odd_first = sorted(
         facts["series"], key=lambda row: not (row["even"] is False or row["tilt_of_positions"])
     )
-    page = environment.get_template("prepare.html.j2").render(
+    page = templates.get_template("prepare.html.j2").render(
         s=facts, sections=SECTIONS, picture=picture, series=odd_first[:LONGEST], longest=LONGEST
     )
     write_text(path, page, private=True)

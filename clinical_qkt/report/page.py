@@ -13,6 +13,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from clinical_qkt.core.files import write_text, write_whole
+from clinical_qkt.core.pages import environment
 from clinical_qkt.core.version import __version__
 from clinical_qkt.evidence.failures import PLACE
 from clinical_qkt.report import (
@@ -123,16 +124,10 @@ def plain(told: str) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("clinical_qkt"),
-        autoescape=True,  # names of classes and sites come from other sites
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = environment("clinical_qkt.report", trim=True)
     told: dict[str, Any] = {name: getattr(spelled, name) for name in FILTERS}
-    environment.filters |= {**told, "points": words.points, "rate": _rate, "thousand": _thousand}
-    return environment
+    templates.filters |= {**told, "points": words.points, "rate": _rate, "thousand": _thousand}
+    return templates
 
 
 def _rate(share: float | None) -> str:

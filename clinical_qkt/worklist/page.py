@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
 from clinical_qkt.core.files import write_text
+from clinical_qkt.core.pages import environment
 from clinical_qkt.data.images import raw_image
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace
@@ -35,10 +35,8 @@ def write_pages(folder: Path, archive: Path, listed: Worklist, contract: InputCo
         archive: the folder with the images.
         contract: how the model reads them, so that what is shown is what it sees, in full size.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("clinical_qkt"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.get_template("worklist.html.j2")
+    templates = environment("clinical_qkt.worklist")
+    template = templates.get_template("worklist.html.j2")
     parts = [listed.rows[i : i + PER_PAGE] for i in range(0, len(listed.rows), PER_PAGE)]
     files = [PAGE, *(f"worklist-{i}.html" for i in range(2, len(parts) + 1))]
     about = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import jinja2
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from clinical_qkt.core.files import write_text
+from clinical_qkt.core.pages import environment
 from clinical_qkt.worklist import words
 from clinical_qkt.worklist.result import OfClass, Result, Share
 
@@ -99,11 +99,9 @@ def print_result(console: Console, result: Result) -> None:
 
 def write_page(path: Path, result: Result) -> None:
     """One page, which shows no image and no file's name."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("clinical_qkt"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
+    templates = environment("clinical_qkt.worklist")
     tables = {name: rows(name, row) for name, row in result.classes.items()}
-    page = environment.get_template("worklist-result.html.j2").render(
+    page = templates.get_template("worklist-result.html.j2").render(
         r=result, tables=tables, sentences=sentences(result)
     )
     write_text(path, page)
