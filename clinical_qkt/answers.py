@@ -9,10 +9,8 @@ from typing import Any
 
 import torch
 
-from clinical_qkt import heads
 from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.label_space import LabelSpace
-from clinical_qkt.heads import Gaussians, Head
 from clinical_qkt.inference import Images, features_of, labels_of
 from clinical_qkt.packages.answer import Answer, load_answer
 from clinical_qkt.packages.extractor import Extractor
@@ -23,13 +21,15 @@ from clinical_qkt.packages.query import load_query
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.packages.store import Model
 from clinical_qkt.shrinkage import told
-from clinical_qkt.statistics import (
+from clinical_qkt.statistics.class_statistics import gaussian_heads
+from clinical_qkt.statistics.class_statistics.class_statistics import (
     Agreement,
     ClassStatistics,
     PrivateSum,
     agreement,
     class_statistics,
 )
+from clinical_qkt.statistics.class_statistics.gaussian_heads import Gaussians, Head
 
 
 @dataclass
@@ -136,17 +136,17 @@ def fitted(
     network = GaussianClassifier(spec, single, len(everyone))
     facts: dict[str, Any] = {"head": head}
     if head == "replay":
-        shared = heads.shared_covariance(everyone)
-        network.head = heads.replayed(*training, queried, shared, seed)
+        shared = gaussian_heads.shared_covariance(everyone)
+        network.head = gaussian_heads.replayed(*training, queried, shared, seed)
         return network.eval(), facts
     if head == "linear":
-        gaussians = heads.linear(everyone)
+        gaussians = gaussian_heads.linear(everyone)
     else:
         if shrinkage is None:
-            shrinkage = heads.chosen_shrinkage(everyone, *validation)
-        gaussians = heads.quadratic(everyone, shrinkage)
+            shrinkage = gaussian_heads.chosen_shrinkage(everyone, *validation)
+        gaussians = gaussian_heads.quadratic(everyone, shrinkage)
         facts["shrinkage"] = shrinkage
-    facts["temperature"] = heads.chosen_temperature(gaussians, *validation)
+    facts["temperature"] = gaussian_heads.chosen_temperature(gaussians, *validation)
     fill(network, gaussians, facts["temperature"])
     return network.eval(), facts
 

@@ -23,7 +23,7 @@ from clinical_qkt.packages.query import QueryCard, save_query
 from clinical_qkt.packages.signing import require_private_key
 from clinical_qkt.packages.store import Model
 from clinical_qkt.sites import Site
-from clinical_qkt.statistics import KINDS, Kind, Moments
+from clinical_qkt.statistics.class_statistics.class_statistics import KINDS, Kind, Moments
 
 MOST_FEATURES = 160
 """Of a network's pooled numbers."""

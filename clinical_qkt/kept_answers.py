@@ -6,7 +6,7 @@ from safetensors.torch import load, save
 
 from clinical_qkt.ledger_lines import Exact
 from clinical_qkt.packages.statement import FEWEST
-from clinical_qkt.statistics import ClassStatistics
+from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics
 
 
 def tens(images: int) -> int | None:

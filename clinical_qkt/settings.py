@@ -8,8 +8,8 @@ from pydantic import ConfigDict, Field, model_validator
 
 from clinical_qkt import masks
 from clinical_qkt.core.values import Strict
-from clinical_qkt.heads import Head
 from clinical_qkt.losses import Divergence
+from clinical_qkt.statistics.class_statistics.gaussian_heads import Head
 from clinical_qkt.targets import Answers
 from clinical_qkt.teachers import Start
 

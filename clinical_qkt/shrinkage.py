@@ -11,7 +11,12 @@ import torch
 from torch import Tensor
 
 from clinical_qkt import axes
-from clinical_qkt.statistics import FEWEST_PATIENTS, ClassStatistics, PrivateSum, pooled
+from clinical_qkt.statistics.class_statistics.class_statistics import (
+    FEWEST_PATIENTS,
+    ClassStatistics,
+    PrivateSum,
+    pooled,
+)
 
 CAUTION = 2.0
 """By what the noise's variance is multiplied: it misleads more than an axis that is left out."""

@@ -25,7 +25,7 @@ from clinical_qkt.packages.answer import Answer
 from clinical_qkt.packages.store import Model
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.sites import Site
-from clinical_qkt.statistics import Agreement
+from clinical_qkt.statistics.class_statistics.class_statistics import Agreement
 from clinical_qkt.summary_schema import SCHEMA, TransferSummary
 from clinical_qkt.teachers import Teacher
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from clinical_qkt.statistics.class_statistics.class_statistics import PrivateSum
 from torch.nn import functional as F
 
 from clinical_qkt.answers import fitted, own_statistics
@@ -17,7 +18,6 @@ from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import Model, load_model, save_model
 from clinical_qkt.privacy import STEPS, Guarantee, private_release, rounded_noise, whole
 from clinical_qkt.shrinkage import told
-from clinical_qkt.statistics import PrivateSum
 from clinical_qkt.training import train
 
 SIDE = 16

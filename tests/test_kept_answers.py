@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics
 from safetensors.torch import load_file
 from test_answering import CPU, EXACT, READ, answer, given, query, site
 from test_answering import pictures as pictures
@@ -16,7 +17,6 @@ from clinical_qkt.data.datalist import load_datalist
 from clinical_qkt.kept_answers import packed, unpacked
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.packages.answer import AnswerCard, load_answer
-from clinical_qkt.statistics import ClassStatistics
 
 
 def smaller(pictures, name: str, images: int) -> str:

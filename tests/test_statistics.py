@@ -1,10 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from clinical_qkt.statistics import (
+from clinical_qkt.statistics.class_statistics.class_statistics import (
     ClassStatistics,
     Moments,
     PrivateSum,
@@ -12,6 +9,8 @@ from clinical_qkt.statistics import (
     class_statistics,
     pooled,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 def features(n: int, seed: int, shift: float = 0.0, width: int = 6) -> torch.Tensor:

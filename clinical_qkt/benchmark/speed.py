@@ -42,7 +42,7 @@ from clinical_qkt.packages.networks import preset, reshape_head
 from clinical_qkt.packages.store import Model
 from clinical_qkt.patient_batches import looked_at, of_images
 from clinical_qkt.settings import TransferSettings
-from clinical_qkt.statistics import Moments, class_statistics, pooled
+from clinical_qkt.statistics.class_statistics.class_statistics import Moments, class_statistics, pooled
 from clinical_qkt.student import Student
 from clinical_qkt.targets import aligned, with_targets
 from clinical_qkt.teachers import Teacher, committee, relevant_teachers

@@ -24,7 +24,7 @@ from clinical_qkt.core.errors import QueryError
 from clinical_qkt.inference import Images
 from clinical_qkt.methods.asked import Asked, AskedSettings, asked
 from clinical_qkt.methods.case import Case, Outcome
-from clinical_qkt.statistics import ClassStatistics
+from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics
 
 
 class Settings(AskedSettings):

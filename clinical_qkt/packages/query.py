@@ -21,7 +21,7 @@ from clinical_qkt.packages.networks import reshape_head
 from clinical_qkt.packages.reading import RESEND, Reading
 from clinical_qkt.packages.signing import Signed, Trust
 from clinical_qkt.packages.store import filled, require_modest
-from clinical_qkt.statistics import Kind
+from clinical_qkt.statistics.class_statistics.class_statistics import Kind
 
 
 class QueryCard(PackageCard):

@@ -4,18 +4,22 @@ from dataclasses import replace
 
 import pytest
 import torch
+from clinical_qkt.statistics.class_statistics.class_statistics import (
+    ClassStatistics,
+    class_statistics,
+    pooled,
+)
+from clinical_qkt.statistics.class_statistics.gaussian_heads import shared_covariance
 from pydantic import ValidationError
 from sklearn.mixture import GaussianMixture
 from torch.nn import functional as F
 
 from clinical_qkt.answers import own_statistics
 from clinical_qkt.core.errors import InputError, QueryError
-from clinical_qkt.heads import shared_covariance
 from clinical_qkt.inference import labels_of
 from clinical_qkt.methods import METHODS, fedpft, fisher, gaussian_head, prototypes, public_prototypes
 from clinical_qkt.methods.asked import asked
 from clinical_qkt.shrinkage import PUSH, told
-from clinical_qkt.statistics import ClassStatistics, class_statistics, pooled
 
 QUICK = {"draws": 300, "epochs": 25}
 LONGER = {"draws": 1000, "epochs": 50}  # a residual starts at random, far from where it should be

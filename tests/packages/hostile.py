@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from clinical_qkt.statistics.class_statistics.class_statistics import class_statistics
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -51,7 +52,6 @@ from clinical_qkt.packages.statement import (
 )
 from clinical_qkt.packages.store import save_model
 from clinical_qkt.privacy import Release
-from clinical_qkt.statistics import class_statistics
 
 HERE = InputContract(channels=3, spatial_size=[28, 28])
 SITE, OTHER = "hospital_a", "hospital_b"
