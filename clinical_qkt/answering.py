@@ -26,7 +26,7 @@ from clinical_qkt.ledger_beginning import require_begun
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.query import Query
 from clinical_qkt.packages.signing import require_private_key
-from clinical_qkt.privacy import Guarantee, Release, private_release
+from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee, Release, private_release
 from clinical_qkt.sites import Site
 from clinical_qkt.statistics.class_statistics.class_statistics import KINDS, ClassStatistics
 

@@ -41,8 +41,8 @@ from clinical_qkt.packages import networks, store
 from clinical_qkt.packages import query as query_package
 from clinical_qkt.packages.card import Precision
 from clinical_qkt.packages.query import Query
-from clinical_qkt.packages.statement import DifferentialPrivacy
 from clinical_qkt.predictions import PredictionWriter
+from clinical_qkt.privacy.mechanisms.statement import DifferentialPrivacy
 from clinical_qkt.provenance import without_paths
 from clinical_qkt.running import NOW, launched, plain_errors, running_workflow
 from clinical_qkt.running import check as check

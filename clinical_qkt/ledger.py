@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from clinical_qkt import exact_floor, ledger_file, ledger_judged, ledger_second
-from clinical_qkt.composition import Incomparable, Spent, composed_epsilon, counted_for
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.terms import Unit
 from clinical_qkt.exact_floor import Shown
@@ -26,9 +25,10 @@ from clinical_qkt.ledger_lines import Asked as Asked
 from clinical_qkt.ledger_lines import Departure as Departure
 from clinical_qkt.ledger_lines import Exact as Exact
 from clinical_qkt.ledger_lines import MaskLine, Told, columns, keep, kept, masks_told, same, spent_in, write
+from clinical_qkt.privacy.mechanisms.composition import Incomparable, Spent, composed_epsilon, counted_for
 
 if TYPE_CHECKING:  # whoever looks at a ledger need not wait for torch
-    from clinical_qkt.privacy import Guarantee
+    from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee
 
 _TOLERANCE = 1e-6
 

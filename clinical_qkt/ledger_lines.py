@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from clinical_qkt import ledger_file
-from clinical_qkt.composition import Spent
 from clinical_qkt.core.terms import Unit
 from clinical_qkt.ledger_file import MASK
+from clinical_qkt.privacy.mechanisms.composition import Spent
 
 Told = Mapping[tuple[bool, float], bool]
 """What was told of one class of a mask, by whether the model knew it, and at which epsilon."""

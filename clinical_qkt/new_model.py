@@ -15,8 +15,8 @@ from clinical_qkt.evidence.parts import Gate
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.card_file import card_text
 from clinical_qkt.packages.networks import find_head
-from clinical_qkt.packages.statement import PrivacyStatement
 from clinical_qkt.packages.store import Model, save_model
+from clinical_qkt.privacy.mechanisms.statement import PrivacyStatement
 from clinical_qkt.sites import Site
 
 

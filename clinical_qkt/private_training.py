@@ -39,8 +39,8 @@ from clinical_qkt.core.batches import MOST, OVERHEAD, at_once, size_told
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.footprint import Footprint
 from clinical_qkt.data.datalist import CheckedData
-from clinical_qkt.packages.statement import DifferentialPrivacy
-from clinical_qkt.private_gradients import PrivateOptimizer
+from clinical_qkt.privacy.mechanisms.noised_gradients import PrivateOptimizer
+from clinical_qkt.privacy.mechanisms.statement import DifferentialPrivacy
 from clinical_qkt.training import plain_tensors, prepare_batch
 
 GRADIENTS = 2**29

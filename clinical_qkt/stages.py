@@ -21,8 +21,13 @@ from clinical_qkt.packages.card import Card, KnowledgeMask, Precision
 from clinical_qkt.packages.licences import joined
 from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.signing import require_private_key
-from clinical_qkt.packages.statement import DifferentialPrivacy, PrivacyStatement, TrainingSummary, coarse
 from clinical_qkt.packages.store import Model, in_precision, save_model
+from clinical_qkt.privacy.mechanisms.statement import (
+    DifferentialPrivacy,
+    PrivacyStatement,
+    TrainingSummary,
+    coarse,
+)
 from clinical_qkt.published_mask import published
 from clinical_qkt.sites import Site
 from clinical_qkt.teachers import Teacher, probe

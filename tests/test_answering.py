@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clinical_qkt.privacy.mechanisms.mechanisms import STEPS, private_release, rounded_noise
 from monai.transforms import EnsureChannelFirstd, LoadImaged
 from PIL import Image
 from safetensors.torch import load_file
@@ -22,7 +23,6 @@ from clinical_qkt.packages.answer import AnswerCard, load_answer
 from clinical_qkt.packages.extractor import Extractor, describe
 from clinical_qkt.packages.networks import preset
 from clinical_qkt.packages.query import Query, QueryCard, load_query, save_query
-from clinical_qkt.privacy import STEPS, private_release, rounded_noise
 from clinical_qkt.sites import check_site
 from tests.conftest import CONFIGS, square
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from clinical_qkt.privacy.mechanisms.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
 from clinical_qkt.statistics.class_statistics.class_statistics import PrivateSum
 from torch.nn import functional as F
 
@@ -16,7 +17,6 @@ from clinical_qkt.inference import features_of, labels_of, outputs_of
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import Model, load_model, save_model
-from clinical_qkt.privacy import STEPS, Guarantee, private_release, rounded_noise, whole
 from clinical_qkt.shrinkage import told
 from clinical_qkt.training import train
 

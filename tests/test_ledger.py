@@ -7,14 +7,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from clinical_qkt.privacy.mechanisms.composition import composed_epsilon
+from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee
 from rich.console import Console
 
-from clinical_qkt.composition import composed_epsilon
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.exact_floor import Shown
 from clinical_qkt.ledger import Asked, BudgetSpent, Exact, Ledger, NoFurtherAnswer
 from clinical_qkt.ledger_printing import as_data, print_ledger
-from clinical_qkt.privacy import Guarantee
 
 ONE, TOTAL = Guarantee(1.0, 1e-5), Guarantee(1.5, 1e-5)  # room for two: together they come to 1.47
 

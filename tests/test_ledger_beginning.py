@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee
 
 from clinical_qkt import ledger_beginning, ledger_second
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.state_folder import ledger_of, state_folder
 from clinical_qkt.ledger import Asked, Ledger
 from clinical_qkt.ledger_beginning import mend, require_begun
-from clinical_qkt.privacy import Guarantee
 from clinical_qkt.sites import Site, check_site
 from tests.conftest import run
 

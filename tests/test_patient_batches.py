@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from clinical_qkt.privacy.mechanisms.mechanisms import PatientSums
 from torch import Tensor, nn
 
 from clinical_qkt.core import memory
@@ -17,7 +18,6 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.packages.extractor import Extractor, describe
 from clinical_qkt.packages.networks import preset
 from clinical_qkt.patient_batches import SIZES, looked_at, of_images, of_patients, room_for
-from clinical_qkt.privacy import PatientSums
 
 CPU = torch.device("cpu")
 LARGE = InputContract(channels=3, spatial_size=[300, 300])

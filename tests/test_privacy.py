@@ -3,14 +3,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from dp_accounting.pld import privacy_loss_mechanism
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.signal import fftconvolve
-from scipy.stats import norm
-
-from clinical_qkt.composition import composed_epsilon
-from clinical_qkt.privacy import (
+from clinical_qkt.privacy.mechanisms.composition import composed_epsilon
+from clinical_qkt.privacy.mechanisms.mechanisms import (
     COUNT_STEPS,
     FINE,
     STEPS,
@@ -23,6 +17,11 @@ from clinical_qkt.privacy import (
     system_noise,
     whole,
 )
+from dp_accounting.pld import privacy_loss_mechanism
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.signal import fftconvolve
+from scipy.stats import norm
 
 ONE = Guarantee(1.0, 1e-5)
 numbers = st.floats(allow_nan=True, allow_infinity=True, width=64)

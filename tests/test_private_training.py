@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from clinical_qkt.privacy.mechanisms.mechanisms import FINE
 from monai.data import Dataset
 from monai.engines import SupervisedTrainer
 from monai.transforms import RandFlipd
@@ -14,13 +15,13 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from clinical_qkt import bundle, private_gradients
+from clinical_qkt import bundle
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.packages.networks import preset
 from clinical_qkt.packages.store import load_model
-from clinical_qkt.privacy import FINE
+from clinical_qkt.privacy.mechanisms import noised_gradients
 from clinical_qkt.private_training import (
     PrivateOptimizer,
     PrivateTraining,
@@ -172,7 +173,7 @@ def test_the_gradient_of_each_image_is_its_own():
 def test_a_step_is_the_same_in_as_many_parts_as_memory_needs_with_noise_once(monkeypatch):
     made, drawn = items(5), []
     monkeypatch.setattr(
-        private_gradients, "system_noise", lambda n: drawn.append(n) or torch.zeros(n).double()
+        noised_gradients, "system_noise", lambda n: drawn.append(n) or torch.zeros(n).double()
     )
     batch = {k: torch.stack([item[k] for item in made]) for k in ("image", "label")}
     after = []

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from clinical_qkt.privacy.mechanisms.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
 from clinical_qkt.statistics.class_statistics.class_statistics import (
     ClassStatistics,
     PrivateSum,
@@ -8,7 +9,6 @@ from clinical_qkt.statistics.class_statistics.class_statistics import (
 )
 
 from clinical_qkt import axes
-from clinical_qkt.privacy import STEPS, Guarantee, private_release, rounded_noise, whole
 from clinical_qkt.shrinkage import PUSH, added, told
 
 WIDTH = 8

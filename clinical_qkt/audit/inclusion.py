@@ -18,7 +18,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from clinical_qkt.audit.membership import Bools, Floats
-from clinical_qkt.privacy import COUNT_STEPS, STEPS, Guarantee, Release
+from clinical_qkt.privacy.mechanisms.mechanisms import COUNT_STEPS, STEPS, Guarantee, Release
 from clinical_qkt.statistics.class_statistics.class_statistics import FEWEST_PATIENTS, ClassStatistics
 
 RANK = 1e-6

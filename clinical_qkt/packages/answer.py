@@ -18,7 +18,7 @@ from clinical_qkt.packages.folder import CARD, write_package
 from clinical_qkt.packages.query import Query, QueryCard
 from clinical_qkt.packages.reading import Reading
 from clinical_qkt.packages.signing import Signed, Trust
-from clinical_qkt.privacy import COUNT_STEPS, Guarantee, Release
+from clinical_qkt.privacy.mechanisms.mechanisms import COUNT_STEPS, Guarantee, Release
 from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics, Kind, PrivateSum
 
 FEW = 10

@@ -15,7 +15,7 @@ from clinical_qkt.evidence.parts import (
     Subgroup,
     Subgroups,
 )
-from clinical_qkt.packages.statement import FEWEST
+from clinical_qkt.privacy.mechanisms.statement import FEWEST
 from clinical_qkt.report.facts import SURE, TIED, Summary
 from clinical_qkt.report.spelled import (
     counted,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
+from clinical_qkt.privacy.mechanisms.statement import DifferentialPrivacy
 
 from clinical_qkt import private_training
 from clinical_qkt.audit.own import with_privacy
 from clinical_qkt.audit.shadows import Recipe
 from clinical_qkt.packages.networks import preset
-from clinical_qkt.packages.statement import DifferentialPrivacy
 
 SPEC = preset("densenet_private", 3, [28, 28])
 

@@ -27,6 +27,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from clinical_qkt.privacy.mechanisms.mechanisms import Release
+from clinical_qkt.privacy.mechanisms.statement import (
+    DifferentialPrivacy,
+    MembershipFigures,
+    PrivacyAudit,
+    PrivacyStatement,
+    TrainingSummary,
+)
 from clinical_qkt.statistics.class_statistics.class_statistics import class_statistics
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -43,15 +51,7 @@ from clinical_qkt.packages.multihead import MultiHeadSpec
 from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.query import QueryCard, load_query, save_query
 from clinical_qkt.packages.signing import SIGNATURE, Trust, new_key, sign
-from clinical_qkt.packages.statement import (
-    DifferentialPrivacy,
-    MembershipFigures,
-    PrivacyAudit,
-    PrivacyStatement,
-    TrainingSummary,
-)
 from clinical_qkt.packages.store import save_model
-from clinical_qkt.privacy import Release
 
 HERE = InputContract(channels=3, spatial_size=[28, 28])
 SITE, OTHER = "hospital_a", "hospital_b"

@@ -8,6 +8,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+from clinical_qkt.privacy.mechanisms.statement import (
+    DifferentialPrivacy,
+    MembershipFigures,
+    PrivacyAudit,
+    PrivacyStatement,
+    TrainingSummary,
+)
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.described import limited, undescribed
@@ -20,13 +27,6 @@ from clinical_qkt.packages.multihead import MultiHeadSpec
 from clinical_qkt.packages.networks import NetworkSpec, preset
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.reference import CARDS, SCHEMAS, files, schema
-from clinical_qkt.packages.statement import (
-    DifferentialPrivacy,
-    MembershipFigures,
-    PrivacyAudit,
-    PrivacyStatement,
-    TrainingSummary,
-)
 from clinical_qkt.published_mask import published
 from tests.conftest import ROOT
 
