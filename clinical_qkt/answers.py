@@ -12,11 +12,11 @@ import torch
 from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.inference import Images, features_of, labels_of
+from clinical_qkt.networks.extractor import Extractor
+from clinical_qkt.networks.gaussian_classifier import GaussianClassifier, GaussianSpec
+from clinical_qkt.networks.spec import find_head
 from clinical_qkt.packages.answer import Answer, load_answer
-from clinical_qkt.packages.extractor import Extractor
-from clinical_qkt.packages.gaussian import GaussianClassifier, GaussianSpec
 from clinical_qkt.packages.licences import joined
-from clinical_qkt.packages.networks import find_head
 from clinical_qkt.packages.query import load_query
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.packages.store import Model

@@ -17,8 +17,8 @@ from clinical_qkt.core.values import Strict
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.transforms import cached
 from clinical_qkt.inference import Images, labels_of, pooled_of
-from clinical_qkt.packages.extractor import Extractor, describe
-from clinical_qkt.packages.networks import NetworkSpec
+from clinical_qkt.networks.extractor import Extractor, describe
+from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.query import QueryCard, save_query
 from clinical_qkt.packages.signing import require_private_key
 from clinical_qkt.packages.store import Model

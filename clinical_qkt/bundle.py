@@ -37,8 +37,9 @@ from clinical_qkt.handlers import Resume as Resume
 from clinical_qkt.handlers import SeedEachEpoch as SeedEachEpoch
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.ledger_beginning import require_begun
-from clinical_qkt.packages import networks, store
+from clinical_qkt.networks import spec
 from clinical_qkt.packages import query as query_package
+from clinical_qkt.packages import store
 from clinical_qkt.packages.card import Precision
 from clinical_qkt.packages.query import Query
 from clinical_qkt.predictions import PredictionWriter
@@ -135,9 +136,9 @@ prepare = contract_transforms
 
 
 @plain_errors
-def network_spec(architecture: str, given: InputContract) -> networks.NetworkSpec:
+def network_spec(architecture: str, given: InputContract) -> spec.NetworkSpec:
     """The network that a short name stands for, for images as the contract says."""
-    return networks.preset(architecture, given.channels, given.spatial_size)
+    return spec.preset(architecture, given.channels, given.spatial_size)
 
 
 @plain_errors

@@ -23,11 +23,11 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.inference import answer, labels_of, pooled_of
-from clinical_qkt.opinion import merged
-from clinical_qkt.packages.extractor import Pooling, PoolingSpec, describe
+from clinical_qkt.networks.extractor import Pooling, PoolingSpec, describe
+from clinical_qkt.networks.joint_opinion import merged
+from clinical_qkt.networks.multihead import MAX_COLUMNS, MAX_HEADS, MultiHead, MultiHeadSpec
+from clinical_qkt.networks.spec import NetworkSpec, find_head, reshape_head
 from clinical_qkt.packages.licences import joined
-from clinical_qkt.packages.multihead import MAX_COLUMNS, MAX_HEADS, MultiHead, MultiHeadSpec
-from clinical_qkt.packages.networks import NetworkSpec, find_head, reshape_head
 from clinical_qkt.packages.store import Model
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.student import Student

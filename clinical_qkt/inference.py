@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from clinical_qkt.core.batches import for_images
-from clinical_qkt.packages.extractor import Extractor, Pooling
-from clinical_qkt.packages.networks import find_head
+from clinical_qkt.networks.extractor import Extractor, Pooling
+from clinical_qkt.networks.spec import find_head
 
 
 class Images(Protocol):

@@ -12,9 +12,9 @@ from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence.gate import Door
 from clinical_qkt.evidence.gated import write_gate
 from clinical_qkt.evidence.parts import Gate
+from clinical_qkt.networks.spec import find_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.card_file import card_text
-from clinical_qkt.packages.networks import find_head
 from clinical_qkt.packages.store import Model, save_model
 from clinical_qkt.privacy.mechanisms.statement import PrivacyStatement
 from clinical_qkt.sites import Site

@@ -32,7 +32,7 @@ from clinical_qkt.core.batches import FLOAT, OVERHEAD, budget_of, images_at_once
 from clinical_qkt.core.errors import OutputError, QKTError, explained
 from clinical_qkt.core.footprint import Footprint
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.packages.extractor import Extractor
+from clinical_qkt.networks.extractor import Extractor
 
 SIZES = (1, 2, 4, 8, 16, 32)
 """Of a patient's batches, blanks included."""

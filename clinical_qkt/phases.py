@@ -22,7 +22,7 @@ from torch import nn
 from clinical_qkt.handlers import Progress
 from clinical_qkt.inference import Images, head_inputs
 from clinical_qkt.losses import TransferLoss
-from clinical_qkt.packages.networks import linear_head
+from clinical_qkt.networks.spec import linear_head
 from clinical_qkt.second_head import SecondHead
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.training import prepare_batch, train

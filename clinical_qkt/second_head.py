@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from clinical_qkt.packages.networks import find_head
+from clinical_qkt.networks.spec import find_head
 
 
 class SecondHead(nn.Module):

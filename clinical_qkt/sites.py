@@ -173,7 +173,7 @@ class Site(SiteLabels):
 
     @model_validator(mode="after")
     def _consistent(self) -> Site:
-        from clinical_qkt.packages.allowed import PRESETS  # which takes MONAI's seconds to import
+        from clinical_qkt.networks.registry import PRESETS  # which takes MONAI's seconds to import
 
         if self.architecture not in PRESETS:
             known = one_of(self.architecture, list(PRESETS))

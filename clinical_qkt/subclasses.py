@@ -16,7 +16,7 @@ from scipy.linalg import helmert
 from torch import Tensor
 from torch.nn import functional as F
 
-from clinical_qkt.packages.networks import linear_head
+from clinical_qkt.networks.spec import linear_head
 from clinical_qkt.teachers import Teacher
 
 

@@ -14,10 +14,10 @@ from clinical_qkt import masks
 from clinical_qkt.core.errors import InputError, PackageError, QueryError
 from clinical_qkt.data.inputs import InputContract, covering
 from clinical_qkt.data.label_space import Alignment, LabelSpace, align
+from clinical_qkt.networks.committee import MAX_CLASSES, MAX_MEMBERS, Committee, CommitteeSpec, Seat
+from clinical_qkt.networks.spec import NetworkSpec, find_head, reshape_head
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.committee import MAX_CLASSES, MAX_MEMBERS, Committee, CommitteeSpec, Seat
 from clinical_qkt.packages.licences import joined
-from clinical_qkt.packages.networks import NetworkSpec, find_head, reshape_head
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.packages.store import Model, load_model
 

@@ -18,7 +18,7 @@ from clinical_qkt.core.batches import (
     require_trainable,
 )
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.packages.networks import preset
+from clinical_qkt.networks.spec import preset
 
 GB = 10**9
 

@@ -20,7 +20,7 @@ from clinical_qkt.data.label_space import (
     align,
     fold,
 )
-from clinical_qkt.opinion import merged
+from clinical_qkt.networks.joint_opinion import merged
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.policy import Policy
 from clinical_qkt.targets import aligned

@@ -15,7 +15,7 @@ from clinical_qkt.privacy.mechanisms.composition import (
 )
 from clinical_qkt.privacy.mechanisms.mechanisms import COUNT_STEPS, STEPS, PatientSums
 
-from clinical_qkt.packages.extractor import MAX_FEATURES
+from clinical_qkt.networks.extractor import MAX_FEATURES
 
 OF_A_PATIENT = math.hypot(STEPS, COUNT_STEPS)
 

@@ -14,8 +14,8 @@ from clinical_qkt.budget import class_recalls, fit_query_bias
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import symmetries
 from clinical_qkt.inference import features_of, labels_of, outputs_of
+from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import Model, load_model, save_model
 from clinical_qkt.shrinkage import told
 from clinical_qkt.training import train

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from clinical_qkt.core.batches import OVERHEAD
 from clinical_qkt.core.footprint import Alive, Footprint
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.opinion import joint_opinion, opinion_bytes
-from clinical_qkt.packages.allowed import PRESETS
-from clinical_qkt.packages.extractor import Pooling, describe
-from clinical_qkt.packages.networks import NetworkSpec, preset
+from clinical_qkt.networks.extractor import Pooling, describe
+from clinical_qkt.networks.joint_opinion import joint_opinion, opinion_bytes
+from clinical_qkt.networks.registry import PRESETS
+from clinical_qkt.networks.spec import NetworkSpec, preset
 
 
 def small() -> nn.Module:
@@ -103,7 +103,7 @@ CHILD = """
 import re, sys, torch
 from pathlib import Path
 from clinical_qkt.core.footprint import Footprint
-from clinical_qkt.packages.networks import preset
+from clinical_qkt.networks.spec import preset
 name, side, dims, images = sys.argv[1], *map(int, sys.argv[2:])
 channels, size = 3 if dims == 2 else 1, [side] * dims
 network = preset(name, channels, size).build(4).eval()

@@ -9,7 +9,7 @@ from torch import nn
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.masks import knowledge_mask, knowledge_scores, randomised
-from clinical_qkt.packages.networks import preset
+from clinical_qkt.networks.spec import preset
 from clinical_qkt.published_mask import published
 from tests.conftest import COLOURS, square
 

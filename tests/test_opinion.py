@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_qkt import opinion
-from clinical_qkt.opinion import joint_opinion
+from clinical_qkt.networks import joint_opinion
+from clinical_qkt.networks.joint_opinion import joint_opinion
 
 
 def test_one_model_that_knows_all_is_repeated() -> None:
@@ -49,7 +49,9 @@ def test_the_steps_arrive(seed: int, scale: float, width: int) -> None:
     logits = [scale * torch.randn(16, len(c), generator=rng) for c in columns]
     z = joint_opinion(logits, columns, width)
     assert z.shape == (16, width) and torch.isfinite(z).all()
-    gradient, _ = opinion._derivatives(z, [x.softmax(1) for x in logits], [torch.tensor(c) for c in columns])
+    gradient, _ = joint_opinion._derivatives(
+        z, [x.softmax(1) for x in logits], [torch.tensor(c) for c in columns]
+    )
     assert float(gradient.abs().max()) < 1e-3
 
 

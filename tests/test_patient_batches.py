@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from clinical_qkt.core import memory
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.packages.extractor import Extractor, describe
-from clinical_qkt.packages.networks import preset
+from clinical_qkt.networks.extractor import Extractor, describe
+from clinical_qkt.networks.spec import preset
 from clinical_qkt.patient_batches import SIZES, looked_at, of_images, of_patients, room_for
 
 CPU = torch.device("cpu")

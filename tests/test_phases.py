@@ -9,7 +9,7 @@ from monai.transforms import RandFlipd
 from clinical_qkt.budget import class_recalls, retained_recall, spend_budget
 from clinical_qkt.core.errors import PackageError
 from clinical_qkt.inference import answer, head_inputs, labels_of
-from clinical_qkt.packages.networks import preset
+from clinical_qkt.networks.spec import preset
 from clinical_qkt.phases import distil, retrain_head
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.training import prepare_batch

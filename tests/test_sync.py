@@ -18,8 +18,8 @@ from mlflow import MlflowClient, pyfunc
 from clinical_qkt import notes, registry, sync
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import load_model, save_model
 from clinical_qkt.tracking import Tracker
 from tests.conftest import ROOT, run

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from clinical_qkt import bundle
-from clinical_qkt.packages.networks import NetworkSpec, find_head, preset
+from clinical_qkt.networks.spec import NetworkSpec, find_head, preset
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.store import load_model, save_model
 from tests.conftest import COLOURS, CONFIGS, DEMO, run

@@ -28,8 +28,8 @@ from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.files import write_json
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.packages.extractor import Extractor, describe
-from clinical_qkt.packages.networks import preset
+from clinical_qkt.networks.extractor import Extractor, describe
+from clinical_qkt.networks.spec import preset
 from clinical_qkt.patient_batches import Batch, looked_at, of_images, of_patients, room_for
 
 CLOCKS = ("clock", "computing")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from clinical_qkt.benchmark.rows import FIGURES
 from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.methods import METHODS
-from clinical_qkt.packages.allowed import PRESETS
+from clinical_qkt.networks.registry import PRESETS
 
 
 class _Strict(BaseModel):

@@ -22,8 +22,8 @@ from clinical_qkt.data.sources import Source
 from clinical_qkt.federations import Ask
 from clinical_qkt.inference import labels_of
 from clinical_qkt.methods.case import Case
+from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import Model, is_model, load_model, save_model
 from clinical_qkt.privacy.mechanisms.statement import DifferentialPrivacy, PrivacyStatement
 from clinical_qkt.private_training import train_privately

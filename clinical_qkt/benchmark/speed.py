@@ -36,9 +36,9 @@ from clinical_qkt.data.transforms import symmetries
 from clinical_qkt.imitation import imitations
 from clinical_qkt.inference import answer, features_of
 from clinical_qkt.losses import TransferLoss
+from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
+from clinical_qkt.networks.spec import preset, reshape_head
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.gaussian import GaussianClassifier
-from clinical_qkt.packages.networks import preset, reshape_head
 from clinical_qkt.packages.store import Model
 from clinical_qkt.patient_batches import looked_at, of_images
 from clinical_qkt.settings import TransferSettings

@@ -23,8 +23,8 @@ from rich.console import Console
 from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.files import write_json
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.signing import Trust, new_key
 from clinical_qkt.packages.store import load_model, save_model
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from clinical_qkt.packages.networks import NetworkSpec
+from clinical_qkt.networks.spec import NetworkSpec
 
 FLOAT = 4
 """Bytes of a number in single precision."""

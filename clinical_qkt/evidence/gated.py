@@ -26,8 +26,8 @@ from clinical_qkt.evidence.parts import Gate
 from clinical_qkt.evidence.pictures import NUMBERS_BYTES, Pictures, numbers_of
 from clinical_qkt.evidence.strangers import strangers
 from clinical_qkt.inference import Images, answer, labels_of
+from clinical_qkt.networks.gaussian_classifier import GaussianSpec
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.gaussian import GaussianSpec
 
 FILE = "gate.json"
 

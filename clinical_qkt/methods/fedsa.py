@@ -25,7 +25,7 @@ from clinical_qkt.inference import head_inputs, labels_of
 from clinical_qkt.losses import masked_kl, restricted_cross_entropy
 from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, of_network
 from clinical_qkt.methods.fedavg import average
-from clinical_qkt.packages.networks import NetworkSpec, reshape_head
+from clinical_qkt.networks.spec import NetworkSpec, reshape_head
 from clinical_qkt.second_head import SecondHead
 from clinical_qkt.targets import aligned, require_finite
 from clinical_qkt.teachers import Teacher, relevant_teachers

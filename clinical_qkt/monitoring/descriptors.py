@@ -9,10 +9,10 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
-from clinical_qkt.packages.committee import Committee
-from clinical_qkt.packages.gaussian import GaussianClassifier
-from clinical_qkt.packages.multihead import MultiHead
-from clinical_qkt.packages.networks import find_head
+from clinical_qkt.networks.committee import Committee
+from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
+from clinical_qkt.networks.multihead import MultiHead
+from clinical_qkt.networks.spec import find_head
 
 COLOURS = ("red", "green", "blue")
 MOST_CHANNELS = 4

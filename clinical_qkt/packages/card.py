@@ -11,11 +11,11 @@ from clinical_qkt.core.terms import Precision as Precision
 from clinical_qkt.core.version import __version__
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import DistinctClasses, LabelSpace
-from clinical_qkt.packages.committee import CommitteeSpec
-from clinical_qkt.packages.gaussian import GaussianSpec, kind_of_network
+from clinical_qkt.networks.committee import CommitteeSpec
+from clinical_qkt.networks.gaussian_classifier import GaussianSpec, kind_of_network
+from clinical_qkt.networks.multihead import MultiHeadSpec
+from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.licences import OWN, Licences
-from clinical_qkt.packages.multihead import MultiHeadSpec
-from clinical_qkt.packages.networks import NetworkSpec
 from clinical_qkt.packages.signing import PSEUDONYM as PSEUDONYM
 from clinical_qkt.privacy.mechanisms.statement import PrivacyStatement, Share, TrainingSummary
 

@@ -14,10 +14,10 @@ from torch import Tensor
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import DistinctClasses
+from clinical_qkt.networks.extractor import MAX_FEATURES, Extractor, ExtractorSpec, describe
+from clinical_qkt.networks.spec import reshape_head
 from clinical_qkt.packages.card import PackageCard
-from clinical_qkt.packages.extractor import MAX_FEATURES, Extractor, ExtractorSpec, describe
 from clinical_qkt.packages.folder import CARD, write_package
-from clinical_qkt.packages.networks import reshape_head
 from clinical_qkt.packages.reading import RESEND, Reading
 from clinical_qkt.packages.signing import Signed, Trust
 from clinical_qkt.packages.store import filled, require_modest

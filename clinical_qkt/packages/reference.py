@@ -12,7 +12,8 @@ from typing import Any
 
 from clinical_qkt.core.schema import DIALECT
 from clinical_qkt.described import between_marks, plain, table, tidied
-from clinical_qkt.packages import allowed, cardtext, committee, reading, tables
+from clinical_qkt.networks import committee, registry
+from clinical_qkt.packages import cardtext, reading, tables
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.card import Card, PackageCard
 from clinical_qkt.packages.query import QueryCard
@@ -66,7 +67,7 @@ def limits() -> str:
         ("values in a card", f"{cardtext.MAX_VALUES:,}"),
         ("a key in a card", f"{cardtext.MAX_KEY} characters"),
         ("digits of a whole number", f"{cardtext.MAX_DIGITS}"),
-        ("depth of a network", f"{allowed.MOST_BLOCKS} blocks; of a committee {committee.MOST_BLOCKS}"),
+        ("depth of a network", f"{registry.MOST_BLOCKS} blocks; of a committee {committee.MOST_BLOCKS}"),
         ("what one layer gives for one image", f"{LARGEST_OUTPUT:,} numbers"),
     ]
     return "\n".join(["| of | at most |", "| --- | --- |", *(f"| {what} | {most} |" for what, most in rows)])

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.networks.spec import find_head
 from clinical_qkt.packages.card import Card, Precision
 from clinical_qkt.packages.folder import is_package, write_package
-from clinical_qkt.packages.networks import find_head
 from clinical_qkt.packages.reading import RESEND, Reading
 from clinical_qkt.packages.signing import Signed, Trust
 

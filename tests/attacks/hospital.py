@@ -14,8 +14,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.packages.extractor import Extractor, describe
-from clinical_qkt.packages.networks import preset
+from clinical_qkt.networks.extractor import Extractor, describe
+from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.query import QueryCard, save_query
 from clinical_qkt.stage_keys import StageKeys
 from tests.conftest import run, square

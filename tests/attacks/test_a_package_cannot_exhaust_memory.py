@@ -21,8 +21,8 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.transforms import cached, reading
 from clinical_qkt.inference import answer, labels_of
+from clinical_qkt.networks.spec import NetworkSpec, preset
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.networks import NetworkSpec, preset
 from clinical_qkt.packages.store import save_model
 from clinical_qkt.teachers import probe, read_teachers
 

@@ -25,8 +25,8 @@ from clinical_qkt.core.errors import QKTError
 from clinical_qkt.data.datalist import load_datalist
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.ledger import Ledger
+from clinical_qkt.networks.spec import find_head
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.networks import find_head
 from clinical_qkt.packages.store import Model
 from tests.conftest import CONFIGS, square
 

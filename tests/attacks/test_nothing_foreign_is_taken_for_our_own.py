@@ -15,11 +15,11 @@ from clinical_qkt.answers import read_answers
 from clinical_qkt.core.errors import PackageError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace
+from clinical_qkt.networks.extractor import Extractor, describe
+from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.extractor import Extractor, describe
 from clinical_qkt.packages.folder import CARD
-from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.query import QueryCard, load_query, save_query
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.store import load_model, save_model

@@ -8,7 +8,7 @@ from clinical_qkt.privacy.mechanisms.statement import DifferentialPrivacy
 from clinical_qkt import private_training
 from clinical_qkt.audit.own import with_privacy
 from clinical_qkt.audit.shadows import Recipe
-from clinical_qkt.packages.networks import preset
+from clinical_qkt.networks.spec import preset
 
 SPEC = preset("densenet_private", 3, [28, 28])
 

@@ -9,8 +9,8 @@ from clinical_qkt.audit.shadows import Recipe, halves, shadow_networks, supervis
 from clinical_qkt.audit.site import audit_model
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.networks import NetworkSpec
 from clinical_qkt.packages.store import Model
 
 CPU = torch.device("cpu")

@@ -13,8 +13,8 @@ import yaml
 
 from clinical_qkt.checking import machine
 from clinical_qkt.checking.estimates import Load, cost_of, seconds_told
+from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages import made_here
-from clinical_qkt.packages.networks import preset
 from tests.conftest import run
 
 

@@ -15,8 +15,8 @@ from clinical_qkt.evidence.gate import Door
 from clinical_qkt.evidence.gated import gated, read_gate, write_gate
 from clinical_qkt.evidence.pictures import Pictures
 from clinical_qkt.evidence.strangers import OtherModality, strangers, tomogram
+from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.networks import preset
 
 DEVICE = torch.device("cpu")
 COLOURS = torch.eye(3) * 1.2 - 0.6

@@ -14,8 +14,8 @@ from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.data.transforms import symmetries
 from clinical_qkt.losses import restricted_cross_entropy
 from clinical_qkt.methods.case import Case, Member
+from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import Model, load_model, save_model
 from clinical_qkt.teachers import Teacher, probe
 from clinical_qkt.training import train

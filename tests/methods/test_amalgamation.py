@@ -16,7 +16,7 @@ from clinical_qkt.methods.amalgamation import (
     soft_targets,
     teachers_of,
 )
-from clinical_qkt.packages.networks import preset
+from clinical_qkt.networks.spec import preset
 from clinical_qkt.teachers import Teacher
 
 NAN = torch.nan

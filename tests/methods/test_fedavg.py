@@ -9,7 +9,7 @@ from clinical_qkt.inference import labels_of
 from clinical_qkt.methods import case as training_of_cases
 from clinical_qkt.methods import fedavg
 from clinical_qkt.methods.case import Member
-from clinical_qkt.packages.networks import preset
+from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.store import Model
 from clinical_qkt.teachers import Teacher
 

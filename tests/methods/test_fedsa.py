@@ -7,8 +7,8 @@ import torch
 from clinical_qkt.inference import labels_of
 from clinical_qkt.methods import case as training_of_cases
 from clinical_qkt.methods import fedsa
-from clinical_qkt.packages.allowed import PRESETS
-from clinical_qkt.packages.networks import find_head, preset
+from clinical_qkt.networks.registry import PRESETS
+from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.teachers import Teacher
 
 CPU = torch.device("cpu")

@@ -15,9 +15,9 @@ from PIL import Image
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.monitoring.check import Changed, Check, Counted
 from clinical_qkt.monitoring.drift import Seen
+from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages import made_here
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import save_model
 from tests.conftest import square
 

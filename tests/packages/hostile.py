@@ -41,14 +41,14 @@ from torch import Tensor
 
 from clinical_qkt.core.files import sha256
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.networks.committee import CommitteeSpec, Seat
+from clinical_qkt.networks.extractor import Extractor, PoolingSpec, describe
+from clinical_qkt.networks.gaussian_classifier import GaussianSpec
+from clinical_qkt.networks.multihead import MultiHeadSpec
+from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.card import Card, KnowledgeMask
-from clinical_qkt.packages.committee import CommitteeSpec, Seat
-from clinical_qkt.packages.extractor import Extractor, PoolingSpec, describe
 from clinical_qkt.packages.folder import CARD, SUMS
-from clinical_qkt.packages.gaussian import GaussianSpec
-from clinical_qkt.packages.multihead import MultiHeadSpec
-from clinical_qkt.packages.networks import NetworkSpec, find_head
 from clinical_qkt.packages.query import QueryCard, load_query, save_query
 from clinical_qkt.packages.signing import SIGNATURE, Trust, new_key, sign
 from clinical_qkt.packages.store import save_model

@@ -6,11 +6,11 @@ from pydantic import ValidationError
 
 from clinical_qkt.core.errors import PackageError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.opinion import joint_opinion
+from clinical_qkt.networks.committee import CommitteeSpec, Seat
+from clinical_qkt.networks.joint_opinion import joint_opinion
+from clinical_qkt.networks.spec import find_head, preset, reshape_head
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.committee import CommitteeSpec, Seat
 from clinical_qkt.packages.folder import CARD
-from clinical_qkt.packages.networks import find_head, preset, reshape_head
 from clinical_qkt.packages.store import load_model, save_model
 from tests.conftest import reseal
 

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from clinical_qkt.asking import whitening
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.networks.extractor import Extractor, ExtractorSpec, describe
+from clinical_qkt.networks.gaussian_classifier import GaussianSpec
+from clinical_qkt.networks.spec import NetworkSpec, find_head, preset
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.extractor import Extractor, ExtractorSpec, describe
-from clinical_qkt.packages.gaussian import GaussianSpec
-from clinical_qkt.packages.networks import NetworkSpec, find_head, preset
 from clinical_qkt.packages.store import load_model, save_model
 
 SPEC = preset("resnet_small", 3, [28, 28])

@@ -3,11 +3,11 @@ import torch
 from pydantic import ValidationError
 
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.opinion import joint_opinion
+from clinical_qkt.networks.extractor import PoolingSpec, describe
+from clinical_qkt.networks.joint_opinion import joint_opinion
+from clinical_qkt.networks.multihead import MultiHeadSpec
+from clinical_qkt.networks.spec import NetworkSpec, find_head, preset, reshape_head
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.extractor import PoolingSpec, describe
-from clinical_qkt.packages.multihead import MultiHeadSpec
-from clinical_qkt.packages.networks import NetworkSpec, find_head, preset, reshape_head
 from clinical_qkt.packages.store import load_model, save_model
 
 SPEC = preset("resnet_small", 3, [28, 28])

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.packages.allowed import ALLOWED, PRESETS
-from clinical_qkt.packages.networks import NetworkSpec, find_head, preset, reshape_head
+from clinical_qkt.networks.registry import ALLOWED, PRESETS
+from clinical_qkt.networks.spec import NetworkSpec, find_head, preset, reshape_head
 from clinical_qkt.packages.store import require_modest
 
 SIZES = {

@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.networks.extractor import Extractor, describe
+from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, load_answer, save_answer
-from clinical_qkt.packages.extractor import Extractor, describe
 from clinical_qkt.packages.folder import CARD
-from clinical_qkt.packages.networks import preset
 from clinical_qkt.packages.query import Query, QueryCard, load_query, save_query
 from clinical_qkt.packages.verify import verify
 from tests.conftest import reseal

@@ -18,13 +18,13 @@ from clinical_qkt.privacy.mechanisms.statement import (
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.described import limited, undescribed
+from clinical_qkt.networks.committee import CommitteeSpec, Seat
+from clinical_qkt.networks.extractor import ExtractorSpec, PoolingSpec
+from clinical_qkt.networks.gaussian_classifier import GaussianSpec
+from clinical_qkt.networks.multihead import MultiHeadSpec
+from clinical_qkt.networks.spec import NetworkSpec, preset
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.committee import CommitteeSpec, Seat
-from clinical_qkt.packages.extractor import ExtractorSpec, PoolingSpec
-from clinical_qkt.packages.gaussian import GaussianSpec
-from clinical_qkt.packages.multihead import MultiHeadSpec
-from clinical_qkt.packages.networks import NetworkSpec, preset
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.reference import CARDS, SCHEMAS, files, schema
 from clinical_qkt.published_mask import published

@@ -8,9 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.folder import CARD, SUMS
-from clinical_qkt.packages.networks import find_head, preset
 from clinical_qkt.packages.store import in_precision, is_model, load_model, save_model
 from tests.conftest import reseal
 

@@ -6,9 +6,9 @@ from pydantic import ValidationError
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import symmetries
-from clinical_qkt.packages.extractor import Extractor, ExtractorSpec, describe
-from clinical_qkt.packages.networks import preset
-from clinical_qkt.packages.views import views
+from clinical_qkt.networks.extractor import Extractor, ExtractorSpec, describe
+from clinical_qkt.networks.spec import preset
+from clinical_qkt.networks.views import views
 
 
 @pytest.mark.parametrize(

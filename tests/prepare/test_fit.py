@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clinical_qkt.packages.networks import preset
+from clinical_qkt.networks.spec import preset
 from clinical_qkt.prepare import fit
 from clinical_qkt.prepare.found import Found
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.packages.networks import NetworkSpec
-from clinical_qkt.packages.views import views
+from clinical_qkt.networks.spec import NetworkSpec
+from clinical_qkt.networks.views import views
 
 MAX_FEATURES = 4096
 

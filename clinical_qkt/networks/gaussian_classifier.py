@@ -11,9 +11,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from torch import Tensor, nn
 
-from clinical_qkt.packages.extractor import Extractor, ExtractorSpec
-from clinical_qkt.packages.multihead import MultiHeadSpec
-from clinical_qkt.packages.networks import NetworkSpec
+from clinical_qkt.networks.extractor import Extractor, ExtractorSpec
+from clinical_qkt.networks.multihead import MultiHeadSpec
+from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.statistics.class_statistics.gaussian_heads import Gaussians
 
 MAX_GAUSSIANS = 512

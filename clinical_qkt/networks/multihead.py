@@ -12,8 +12,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from clinical_qkt.opinion import joint_opinion
-from clinical_qkt.packages.extractor import Pooling, PoolingSpec
+from clinical_qkt.networks.extractor import Pooling, PoolingSpec
+from clinical_qkt.networks.joint_opinion import joint_opinion
 
 MAX_HEADS, MAX_COLUMNS, MOST_ROWS = 128, 512, 8192
 """Heads, classes, and rows of all heads. The joint opinion needs memory for the square of the classes, for

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from clinical_qkt.data.inputs import InputContract, converted
-from clinical_qkt.opinion import joint_opinion, merged
-from clinical_qkt.packages.gaussian import SingleNetwork
+from clinical_qkt.networks.gaussian_classifier import SingleNetwork
+from clinical_qkt.networks.joint_opinion import joint_opinion, merged
 
 
 class Committee(nn.Module):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
 from clinical_qkt.core.errors import InputError, one_of
-from clinical_qkt.packages.allowed import ALLOWED, PRESETS, Literal, blocks, preset_args, why_not
+from clinical_qkt.networks.registry import ALLOWED, PRESETS, Literal, blocks, preset_args, why_not
 
 
 class NetworkSpec(BaseModel):
