@@ -11,7 +11,6 @@ import torch
 
 from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.label_space import LabelSpace
-from clinical_qkt.inference import Images, features_of, labels_of
 from clinical_qkt.networks.extractor import Extractor
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier, GaussianSpec
 from clinical_qkt.networks.spec import find_head
@@ -30,6 +29,7 @@ from clinical_qkt.statistics.class_statistics.class_statistics import (
     class_statistics,
 )
 from clinical_qkt.statistics.class_statistics.gaussian_heads import Gaussians, Head
+from clinical_qkt.training.loop.inference import Images, features_of, labels_of
 
 
 @dataclass

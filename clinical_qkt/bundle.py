@@ -32,9 +32,6 @@ from clinical_qkt.data.transforms import show_progress as show_progress
 from clinical_qkt.data.transforms import symmetries as symmetries
 from clinical_qkt.evaluation_writer import EvaluationWriter
 from clinical_qkt.evidence.gated import read_gate
-from clinical_qkt.handlers import FiniteLoss as FiniteLoss
-from clinical_qkt.handlers import Resume as Resume
-from clinical_qkt.handlers import SeedEachEpoch as SeedEachEpoch
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.ledger_beginning import require_begun
 from clinical_qkt.networks import spec
@@ -52,10 +49,13 @@ from clinical_qkt.running import run as run
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.sites import Site
 from clinical_qkt.tracking_handlers import TrackTraining as TrackTraining
+from clinical_qkt.training.loop.handlers import FiniteLoss as FiniteLoss
+from clinical_qkt.training.loop.handlers import Resume as Resume
+from clinical_qkt.training.loop.handlers import SeedEachEpoch as SeedEachEpoch
 from clinical_qkt.transfer import Transfer
 
 if TYPE_CHECKING:
-    from clinical_qkt.private_training import PrivateTraining
+    from clinical_qkt.training.loop.dp_sgd import PrivateTraining
 
 
 @plain_errors
@@ -179,7 +179,7 @@ def unfinished(site: Site, stage: str, *facts: Any) -> Path:
 @plain_errors
 def private_training(data: CheckedData, network: nn.Module, settings: dict[str, Any]) -> PrivateTraining:
     """The plan of a training with differential privacy; see ``private_training.of_site``."""
-    from clinical_qkt.private_training import of_site  # opacus takes its time to be imported
+    from clinical_qkt.training.loop.dp_sgd import of_site  # opacus takes its time to be imported
 
     return of_site(data, network, settings)
 

@@ -22,7 +22,6 @@ from clinical_qkt.budget import class_recalls, first_within_budget, fit_budget
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace, align
-from clinical_qkt.inference import answer, labels_of, pooled_of
 from clinical_qkt.networks.extractor import Pooling, PoolingSpec, describe
 from clinical_qkt.networks.joint_opinion import merged
 from clinical_qkt.networks.multihead import MAX_COLUMNS, MAX_HEADS, MultiHead, MultiHeadSpec
@@ -33,7 +32,8 @@ from clinical_qkt.settings import TransferSettings
 from clinical_qkt.student import Student
 from clinical_qkt.targets import Each, require_finite
 from clinical_qkt.teachers import Start, Teacher, all_classes, possible_starts
-from clinical_qkt.training import plain_tensors
+from clinical_qkt.training.loop.inference import answer, labels_of, pooled_of
+from clinical_qkt.training.loop.loop import plain_tensors
 
 VIEWS = 3
 """Random views of each image beside the plain one; the answers stay those to the plain image."""

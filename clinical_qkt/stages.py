@@ -15,7 +15,6 @@ from clinical_qkt.core.files import drop_unfinished
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import cached
-from clinical_qkt.inference import answer, labels_of
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.card import Card, KnowledgeMask, Precision
@@ -31,6 +30,7 @@ from clinical_qkt.privacy.mechanisms.statement import (
 from clinical_qkt.published_mask import published
 from clinical_qkt.sites import Site
 from clinical_qkt.teachers import Teacher, probe
+from clinical_qkt.training.loop.inference import answer, labels_of
 
 
 def finish_training(

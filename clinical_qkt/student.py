@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from clinical_qkt.data.label_space import LabelSpace
-from clinical_qkt.inference import Images
 from clinical_qkt.packages.store import Model
+from clinical_qkt.training.loop.inference import Images
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,6 @@ from clinical_qkt.evaluating import Evaluating
 from clinical_qkt.examination import TestSet, agreements, few_images
 from clinical_qkt.identity import identity, judged
 from clinical_qkt.imitation import with_heads
-from clinical_qkt.inference import answer, labels_of
 from clinical_qkt.new_model import finish_transfer, require_card
 from clinical_qkt.own_images import OWN, OwnImages
 from clinical_qkt.packages.store import Model
@@ -49,6 +48,7 @@ from clinical_qkt.teachers import (
 )
 from clinical_qkt.tracking import Tracker
 from clinical_qkt.tracking_handlers import LogEpochs
+from clinical_qkt.training.loop.inference import answer, labels_of
 
 
 class Transfer:

@@ -6,6 +6,8 @@ import pytest
 import torch
 from clinical_qkt.privacy.mechanisms.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
 from clinical_qkt.statistics.class_statistics.class_statistics import PrivateSum
+from clinical_qkt.training.loop.inference import features_of, labels_of, outputs_of
+from clinical_qkt.training.loop.loop import train
 from torch.nn import functional as F
 
 from clinical_qkt.answers import fitted, own_statistics
@@ -13,12 +15,10 @@ from clinical_qkt.asking import QuerySettings, own_question
 from clinical_qkt.budget import class_recalls, fit_query_bias
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import symmetries
-from clinical_qkt.inference import features_of, labels_of, outputs_of
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.store import Model, load_model, save_model
 from clinical_qkt.shrinkage import told
-from clinical_qkt.training import train
 
 SIDE = 16
 CPU = torch.device("cpu")

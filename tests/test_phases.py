@@ -3,16 +3,16 @@ import copy
 import numpy as np
 import pytest
 import torch
+from clinical_qkt.training.loop.inference import answer, head_inputs, labels_of
+from clinical_qkt.training.loop.loop import prepare_batch
 from monai.data import Dataset
 from monai.transforms import RandFlipd
 
 from clinical_qkt.budget import class_recalls, retained_recall, spend_budget
 from clinical_qkt.core.errors import PackageError
-from clinical_qkt.inference import answer, head_inputs, labels_of
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.phases import distil, retrain_head
 from clinical_qkt.settings import TransferSettings
-from clinical_qkt.training import prepare_batch
 from tests.conftest import COLOURS, square
 
 CPU, QUERY = torch.device("cpu"), [2]

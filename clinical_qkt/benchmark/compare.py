@@ -33,9 +33,9 @@ from clinical_qkt.core.version import __version__
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.federations import Ask
-from clinical_qkt.inference import labels_of
 from clinical_qkt.methods import METHODS
 from clinical_qkt.methods.case import Case
+from clinical_qkt.training.loop.inference import labels_of
 
 
 def compare(config: BenchmarkConfig, out: Path, console: Console) -> dict[str, Any]:

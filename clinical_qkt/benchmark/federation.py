@@ -29,13 +29,13 @@ from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.data.sources import Source
 from clinical_qkt.data.transforms import adapter, reading, show_progress, symmetries
 from clinical_qkt.federations import Ask
-from clinical_qkt.inference import Images
 from clinical_qkt.methods.case import Case, Member
 from clinical_qkt.networks.spec import find_head, preset, reshape_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.store import Model, is_model, load_model, save_model
 from clinical_qkt.teachers import Teacher, probe
-from clinical_qkt.training import train
+from clinical_qkt.training.loop.inference import Images
+from clinical_qkt.training.loop.loop import train
 
 SITE_LEARNING_RATE = 3e-3
 

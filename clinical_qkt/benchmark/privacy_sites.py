@@ -20,13 +20,13 @@ from clinical_qkt.benchmark.federation import SITE_LEARNING_RATE, Federation
 from clinical_qkt.benchmark.privacy_config import AttackedScenario, PrivateTrainingSettings
 from clinical_qkt.data.sources import Source
 from clinical_qkt.federations import Ask
-from clinical_qkt.inference import labels_of
 from clinical_qkt.methods.case import Case
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.store import Model, is_model, load_model, save_model
 from clinical_qkt.privacy.mechanisms.statement import DifferentialPrivacy, PrivacyStatement
-from clinical_qkt.private_training import train_privately
+from clinical_qkt.training.loop.dp_sgd import train_privately
+from clinical_qkt.training.loop.inference import labels_of
 
 
 @dataclass(frozen=True)

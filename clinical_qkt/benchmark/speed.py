@@ -34,7 +34,6 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.transforms import symmetries
 from clinical_qkt.imitation import imitations
-from clinical_qkt.inference import answer, features_of
 from clinical_qkt.losses import TransferLoss
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
 from clinical_qkt.networks.spec import preset, reshape_head
@@ -46,7 +45,8 @@ from clinical_qkt.statistics.class_statistics.class_statistics import Moments, c
 from clinical_qkt.student import Student
 from clinical_qkt.targets import aligned, with_targets
 from clinical_qkt.teachers import Teacher, committee, relevant_teachers
-from clinical_qkt.training import train
+from clinical_qkt.training.loop.inference import answer, features_of
+from clinical_qkt.training.loop.loop import train
 
 CLASSES, QUERY = 5, [4]
 LOCAL = [c for c in range(CLASSES) if c not in QUERY]

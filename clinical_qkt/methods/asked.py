@@ -16,7 +16,6 @@ from torch import Tensor
 
 from clinical_qkt.asking import own_extractor, radius_of
 from clinical_qkt.core.errors import QueryError
-from clinical_qkt.inference import Images, features_of, labels_of, outputs_of
 from clinical_qkt.methods.case import Case
 from clinical_qkt.networks.extractor import Extractor
 from clinical_qkt.privacy.mechanisms.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
@@ -26,6 +25,7 @@ from clinical_qkt.statistics.class_statistics.class_statistics import (
     PrivateSum,
     class_statistics,
 )
+from clinical_qkt.training.loop.inference import Images, features_of, labels_of, outputs_of
 
 Views = Literal["all", "one"]
 

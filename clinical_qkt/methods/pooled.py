@@ -5,9 +5,9 @@ No transfer can do this, since no image may leave a hospital; a benchmark can, t
 
 from __future__ import annotations
 
-from clinical_qkt.inference import answer
 from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, cross_entropy
 from clinical_qkt.networks.spec import reshape_head
+from clinical_qkt.training.loop.inference import answer
 
 
 class Settings(TrainingSettings):

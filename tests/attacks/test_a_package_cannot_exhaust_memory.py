@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from clinical_qkt.training.loop.inference import answer, labels_of
 from PIL import Image
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.transforms import cached, reading
-from clinical_qkt.inference import answer, labels_of
 from clinical_qkt.networks.spec import NetworkSpec, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.store import save_model

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from clinical_qkt.training.loop.loop import train
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace, align
@@ -18,7 +19,6 @@ from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.store import Model, load_model, save_model
 from clinical_qkt.teachers import Teacher, probe
-from clinical_qkt.training import train
 from tests.conftest import COLOURS, square
 
 CPU = torch.device("cpu")

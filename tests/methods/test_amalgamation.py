@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from clinical_qkt.training.loop.inference import labels_of
 
 from clinical_qkt.core.errors import QueryError
-from clinical_qkt.inference import labels_of
 from clinical_qkt.methods.amalgamation import (
     OWN,
     Settings,

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from clinical_qkt.training.loop.inference import labels_of
 
 from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.data.label_space import LabelSpace
-from clinical_qkt.inference import labels_of
 from clinical_qkt.methods import case as training_of_cases
 from clinical_qkt.methods import fedavg
 from clinical_qkt.methods.case import Member

@@ -3,8 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from clinical_qkt.training.loop.inference import labels_of
 
-from clinical_qkt.inference import labels_of
 from clinical_qkt.methods import case as training_of_cases
 from clinical_qkt.methods import fedsa
 from clinical_qkt.networks.registry import PRESETS

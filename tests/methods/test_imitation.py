@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from clinical_qkt.training.loop.inference import answer
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -12,7 +13,6 @@ from torch import nn
 from clinical_qkt import imitation
 from clinical_qkt.budget import class_recalls, first_within_budget, fit_budget
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.inference import answer
 from clinical_qkt.methods import METHODS
 from clinical_qkt.networks import extractor
 from clinical_qkt.packages.store import Model

@@ -2,11 +2,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from clinical_qkt.training.loop.inference import labels_of
 from hypothesis import given
 from hypothesis import settings as quick
 from hypothesis import strategies as st
 
-from clinical_qkt.inference import labels_of
 from clinical_qkt.methods import knfu
 
 LABELS = torch.tensor([0, 0, 1, 1])

@@ -10,13 +10,13 @@ from clinical_qkt.statistics.class_statistics.class_statistics import (
     pooled,
 )
 from clinical_qkt.statistics.class_statistics.gaussian_heads import shared_covariance
+from clinical_qkt.training.loop.inference import labels_of
 from pydantic import ValidationError
 from sklearn.mixture import GaussianMixture
 from torch.nn import functional as F
 
 from clinical_qkt.answers import own_statistics
 from clinical_qkt.core.errors import InputError, QueryError
-from clinical_qkt.inference import labels_of
 from clinical_qkt.methods import METHODS, fedpft, fisher, gaussian_head, prototypes, public_prototypes
 from clinical_qkt.methods.asked import asked
 from clinical_qkt.shrinkage import PUSH, told

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from clinical_qkt.training.loop.second_head import SecondHead
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -9,7 +10,6 @@ from torch.nn import functional as F
 
 from clinical_qkt.losses import TransferLoss, masked_kl
 from clinical_qkt.methods import METHODS
-from clinical_qkt.second_head import SecondHead
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.subclasses import split, subclass_divergence
 
