@@ -12,9 +12,9 @@ from rich.text import Text
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import sha256
 from clinical_qkt.packages import made_here
-from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.inspect import print_card, print_verified
 from clinical_qkt.packages.verify import verify
+from clinical_qkt.packages.writer import CARD
 from clinical_qkt.places import places
 
 

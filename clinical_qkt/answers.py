@@ -16,9 +16,9 @@ from clinical_qkt.networks.gaussian_classifier import GaussianClassifier, Gaussi
 from clinical_qkt.networks.spec import find_head
 from clinical_qkt.packages.answer import Answer, load_answer
 from clinical_qkt.packages.licences import joined
+from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.query import load_query
 from clinical_qkt.packages.signing import Trust
-from clinical_qkt.packages.store import Model
 from clinical_qkt.shrinkage import told
 from clinical_qkt.statistics.class_statistics import gaussian_heads
 from clinical_qkt.statistics.class_statistics.class_statistics import (

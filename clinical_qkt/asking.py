@@ -18,9 +18,9 @@ from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.transforms import cached
 from clinical_qkt.networks.extractor import Extractor, describe
 from clinical_qkt.networks.spec import NetworkSpec
+from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.query import QueryCard, save_query
 from clinical_qkt.packages.signing import require_private_key
-from clinical_qkt.packages.store import Model
 from clinical_qkt.sites import Site
 from clinical_qkt.statistics.class_statistics.class_statistics import KINDS, Kind, Moments
 from clinical_qkt.training.loop.inference import Images, labels_of, pooled_of

@@ -35,8 +35,8 @@ from clinical_qkt.evidence.gated import read_gate
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.ledger_beginning import require_begun
 from clinical_qkt.networks import spec
+from clinical_qkt.packages import model
 from clinical_qkt.packages import query as query_package
-from clinical_qkt.packages import store
 from clinical_qkt.packages.card import Precision
 from clinical_qkt.packages.query import Query
 from clinical_qkt.predictions import PredictionWriter
@@ -160,7 +160,7 @@ def kept(items: Sequence[Any], given: InputContract) -> int:
 
 
 @plain_errors
-def load_model(folder: str | Path, site: Site) -> store.Model:
+def load_model(folder: str | Path, site: Site) -> model.Model:
     """A model folder, verified; see ``packages.store``. A site's own are those that its record holds."""
     if not Path(folder).is_dir():
         raise InputError(
@@ -168,7 +168,7 @@ def load_model(folder: str | Path, site: Site) -> store.Model:
             where=f"model: {folder}",
             fix="run `train` first, or name a model's folder with --model FOLDER",
         )
-    return store.load_model(folder, site.trust)
+    return model.load_model(folder, site.trust)
 
 
 def unfinished(site: Site, stage: str, *facts: Any) -> Path:
@@ -207,7 +207,7 @@ def finish_training(
 @plain_errors
 def share(
     site: Site,
-    loaded: store.Model,
+    loaded: model.Model,
     data: CheckedData,
     read: list[Any],
     augment: list[Any],
@@ -242,7 +242,7 @@ def share(
 def query(
     site: Site,
     settings: dict[str, Any],
-    loaded: store.Model,
+    loaded: model.Model,
     data: CheckedData,
     read: list[Any],
     device: torch.device,
@@ -354,7 +354,7 @@ def pred_and_label(output: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return output["pred"].float(), output["label"].long().flatten()
 
 
-def save_evaluation(path: str | Path, site: Site, task: str, loaded: store.Model) -> EvaluationWriter:
+def save_evaluation(path: str | Path, site: Site, task: str, loaded: model.Model) -> EvaluationWriter:
     """A handler that writes ``evaluation.json`` and the same figures to MLflow."""
     told = partial(endings.evaluated, launched(), site, loaded.folder, Path(path))
     return EvaluationWriter(Path(path), site, task, loaded, told)
@@ -362,7 +362,7 @@ def save_evaluation(path: str | Path, site: Site, task: str, loaded: store.Model
 
 @plain_errors
 def save_predictions(
-    path: str | Path, items: list[dict[str, Any]], labels: LabelSpace, loaded: store.Model | None = None
+    path: str | Path, items: list[dict[str, Any]], labels: LabelSpace, loaded: model.Model | None = None
 ) -> PredictionWriter:
     """A handler that writes one line an image: file, class, probability of each class.
 

@@ -33,10 +33,10 @@ from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.federations import Ask, choose_query, pathological
 from clinical_qkt.packages.answer import AnswerCard
-from clinical_qkt.packages.folder import is_package
+from clinical_qkt.packages.model import is_model
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.signing import new_key
-from clinical_qkt.packages.store import is_model
+from clinical_qkt.packages.writer import is_package
 from clinical_qkt.prepare import fit
 from clinical_qkt.sites import write_site
 from clinical_qkt.summary_schema import TransferSummary

@@ -15,8 +15,8 @@ from torch import nn
 from clinical_qkt import metrics, viewing
 from clinical_qkt.launch import Launch
 from clinical_qkt.packages.answer import AnswerCard
-from clinical_qkt.packages.folder import package_bytes
 from clinical_qkt.packages.signing import read_fingerprint
+from clinical_qkt.packages.writer import package_bytes
 from clinical_qkt.report import endings as shown
 from clinical_qkt.sites import Site
 from clinical_qkt.summary_schema import TransferSummary

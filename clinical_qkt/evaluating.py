@@ -30,7 +30,7 @@ from clinical_qkt.evidence.precision_recall import precision_recall
 from clinical_qkt.evidence.subgroups import subgroups
 from clinical_qkt.examination import TestSet, probabilities
 from clinical_qkt.own_images import OwnImages
-from clinical_qkt.packages.store import Model, load_model
+from clinical_qkt.packages.model import Model, load_model
 from clinical_qkt.sites import Site
 from clinical_qkt.teachers import require_same_kind
 from clinical_qkt.tracking import Tracker

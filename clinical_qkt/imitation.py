@@ -27,7 +27,7 @@ from clinical_qkt.networks.joint_opinion import merged
 from clinical_qkt.networks.multihead import MAX_COLUMNS, MAX_HEADS, MultiHead, MultiHeadSpec
 from clinical_qkt.networks.spec import NetworkSpec, find_head, reshape_head
 from clinical_qkt.packages.licences import joined
-from clinical_qkt.packages.store import Model
+from clinical_qkt.packages.model import Model
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.student import Student
 from clinical_qkt.targets import Each, require_finite

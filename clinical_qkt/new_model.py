@@ -15,7 +15,7 @@ from clinical_qkt.evidence.parts import Gate
 from clinical_qkt.networks.spec import find_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.card_file import card_text
-from clinical_qkt.packages.store import Model, save_model
+from clinical_qkt.packages.model import Model, save_model
 from clinical_qkt.privacy.mechanisms.statement import PrivacyStatement
 from clinical_qkt.sites import Site
 

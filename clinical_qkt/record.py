@@ -12,8 +12,8 @@ from mlflow.entities import Run
 from clinical_qkt import notes, registry, tracking
 from clinical_qkt.core.files import fingerprint, sha256
 from clinical_qkt.core.version import __version__
-from clinical_qkt.packages.folder import CARD
-from clinical_qkt.packages.store import Model
+from clinical_qkt.packages.model import Model
+from clinical_qkt.packages.writer import CARD
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.sites import Site
 from clinical_qkt.tracking import Tracker

@@ -24,7 +24,7 @@ from mlflow.types import Schema, TensorSpec
 from clinical_qkt import notes, sync
 from clinical_qkt.core.version import __version__
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.folder import CARD
+from clinical_qkt.packages.writer import CARD
 
 ACCEPTED = "accepted"
 """The alias of the model in use: the newest that was accepted, or the one that was restored. As a tag of runs

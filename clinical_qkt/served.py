@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from clinical_qkt.core.batches import images_at_once
-from clinical_qkt.packages.store import Model, load_model
+from clinical_qkt.packages.model import Model, load_model
 
 
 class Served:

@@ -11,7 +11,7 @@ from clinical_qkt import keys
 from clinical_qkt.core.errors import QKTError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.launch import Launch
-from clinical_qkt.packages.store import Model, load_model
+from clinical_qkt.packages.model import Model, load_model
 from clinical_qkt.sites import Site
 
 

@@ -19,8 +19,8 @@ from clinical_qkt.ledger import Ledger
 from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.card import Card, KnowledgeMask, Precision
 from clinical_qkt.packages.licences import joined
+from clinical_qkt.packages.model import Model, in_precision, save_model
 from clinical_qkt.packages.signing import require_private_key
-from clinical_qkt.packages.store import Model, in_precision, save_model
 from clinical_qkt.privacy.mechanisms.statement import (
     DifferentialPrivacy,
     PrivacyStatement,

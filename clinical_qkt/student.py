@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from clinical_qkt.data.label_space import LabelSpace
-from clinical_qkt.packages.store import Model
+from clinical_qkt.packages.model import Model
 from clinical_qkt.training.loop.inference import Images
 
 

@@ -22,7 +22,7 @@ from clinical_qkt.data.label_space import Alignment, LabelSpace
 from clinical_qkt.evidence import base_rates
 from clinical_qkt.evidence.criteria import decision
 from clinical_qkt.packages.answer import Answer
-from clinical_qkt.packages.store import Model
+from clinical_qkt.packages.model import Model
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.sites import Site
 from clinical_qkt.statistics.class_statistics.class_statistics import Agreement

@@ -18,8 +18,8 @@ from clinical_qkt.networks.committee import MAX_CLASSES, MAX_MEMBERS, Committee,
 from clinical_qkt.networks.spec import NetworkSpec, find_head, reshape_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.licences import joined
+from clinical_qkt.packages.model import Model, load_model
 from clinical_qkt.packages.signing import Trust
-from clinical_qkt.packages.store import Model, load_model
 
 Start = Literal["committee", "teacher", "own"]
 

@@ -33,7 +33,7 @@ from clinical_qkt.identity import identity, judged
 from clinical_qkt.imitation import with_heads
 from clinical_qkt.new_model import finish_transfer, require_card
 from clinical_qkt.own_images import OWN, OwnImages
-from clinical_qkt.packages.store import Model
+from clinical_qkt.packages.model import Model
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.sites import Site
 from clinical_qkt.student import Student

@@ -23,8 +23,8 @@ from rich.console import Console
 from clinical_qkt.cli import main
 from clinical_qkt.core.files import sha256
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.folder import CARD, SUMS
 from clinical_qkt.packages.signing import sign
+from clinical_qkt.packages.writer import CARD, SUMS
 
 STATES = tempfile.mkdtemp(prefix="clinical-qkt-state-")
 """What outlives a results folder goes there, never into the home of whoever runs the tests."""

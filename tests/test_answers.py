@@ -14,8 +14,8 @@ from clinical_qkt import bundle
 from clinical_qkt.core.errors import InputError, PackageError, QueryError
 from clinical_qkt.packages import made_here
 from clinical_qkt.packages.answer import AnswerCard
-from clinical_qkt.packages.folder import CARD
-from clinical_qkt.packages.store import load_model
+from clinical_qkt.packages.model import load_model
+from clinical_qkt.packages.writer import CARD
 from tests.conftest import COLOURS, CONFIGS, reseal, run
 
 EXACT = {"kinds": ["covariance"], "unit": "image", "minimum_patients": 5}

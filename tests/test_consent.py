@@ -13,8 +13,8 @@ from clinical_qkt.consent import Leaving, Preview, contents, require_consent
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import sha256
 from clinical_qkt.ledger import Ledger
-from clinical_qkt.packages.folder import CARD
-from clinical_qkt.packages.store import load_model
+from clinical_qkt.packages.model import load_model
+from clinical_qkt.packages.writer import CARD
 from clinical_qkt.policy import Policy
 from tests.conftest import CONFIGS, run
 

@@ -9,8 +9,8 @@ import pytest
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.card import Card
+from clinical_qkt.packages.model import save_model
 from clinical_qkt.packages.signing import SIGNATURE, new_key
-from clinical_qkt.packages.store import save_model
 from tests.conftest import run, site_file
 
 SPEC = NetworkSpec(

@@ -17,7 +17,7 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import symmetries
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.store import Model, load_model, save_model
+from clinical_qkt.packages.model import Model, load_model, save_model
 from clinical_qkt.shrinkage import told
 
 SIDE = 16

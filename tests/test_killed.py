@@ -14,7 +14,7 @@ import mlflow
 import pytest
 
 from clinical_qkt import bundle
-from clinical_qkt.packages.store import load_model
+from clinical_qkt.packages.model import load_model
 from tests.conftest import CONFIGS
 from tests.launcher import bundle_words, start
 

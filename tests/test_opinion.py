@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_qkt.networks import joint_opinion
+from clinical_qkt.networks import joint_opinion as module
 from clinical_qkt.networks.joint_opinion import joint_opinion
 
 
@@ -49,9 +49,7 @@ def test_the_steps_arrive(seed: int, scale: float, width: int) -> None:
     logits = [scale * torch.randn(16, len(c), generator=rng) for c in columns]
     z = joint_opinion(logits, columns, width)
     assert z.shape == (16, width) and torch.isfinite(z).all()
-    gradient, _ = joint_opinion._derivatives(
-        z, [x.softmax(1) for x in logits], [torch.tensor(c) for c in columns]
-    )
+    gradient, _ = module._derivatives(z, [x.softmax(1) for x in logits], [torch.tensor(c) for c in columns])
     assert float(gradient.abs().max()) < 1e-3
 
 

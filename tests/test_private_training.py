@@ -29,7 +29,7 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.networks.spec import preset
-from clinical_qkt.packages.store import load_model
+from clinical_qkt.packages.model import load_model
 from clinical_qkt.privacy.mechanisms import noised_gradients
 from tests.conftest import COLOURS, CONFIGS, ROOT, square
 

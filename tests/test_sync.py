@@ -20,7 +20,7 @@ from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.store import load_model, save_model
+from clinical_qkt.packages.model import load_model, save_model
 from clinical_qkt.tracking import Tracker
 from tests.conftest import ROOT, run
 from tests.mlflow_ui import free_port, served

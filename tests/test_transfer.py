@@ -13,8 +13,8 @@ import yaml
 
 from clinical_qkt import bundle
 from clinical_qkt.networks.spec import NetworkSpec, find_head, preset
+from clinical_qkt.packages.model import load_model, save_model
 from clinical_qkt.packages.signing import new_key
-from clinical_qkt.packages.store import load_model, save_model
 from tests.conftest import COLOURS, CONFIGS, DEMO, run
 from tests.launcher import bundle_words, start
 

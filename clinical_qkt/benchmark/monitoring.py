@@ -43,7 +43,7 @@ from clinical_qkt.monitoring.drift import Seen
 from clinical_qkt.monitoring.images import looked_at
 from clinical_qkt.monitoring.reference import Reference, as_baseline
 from clinical_qkt.monitoring.settings import Monitoring
-from clinical_qkt.packages.store import load_model
+from clinical_qkt.packages.model import load_model
 from clinical_qkt.stage import Stage
 
 PER_CLASS, EPOCHS = 400, 4

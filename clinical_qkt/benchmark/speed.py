@@ -38,7 +38,7 @@ from clinical_qkt.losses import TransferLoss
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
 from clinical_qkt.networks.spec import preset, reshape_head
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.store import Model
+from clinical_qkt.packages.model import Model
 from clinical_qkt.patient_batches import looked_at, of_images
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.statistics.class_statistics.class_statistics import Moments, class_statistics, pooled

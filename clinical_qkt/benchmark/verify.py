@@ -25,8 +25,8 @@ from clinical_qkt.core.files import write_json
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
+from clinical_qkt.packages.model import load_model, save_model
 from clinical_qkt.packages.signing import Trust, new_key
-from clinical_qkt.packages.store import load_model, save_model
 
 
 def measure(network: str, folder: Path, repeats: int) -> dict[str, Any]:

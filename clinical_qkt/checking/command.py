@@ -15,7 +15,7 @@ from clinical_qkt.checking import budget, data, machine, packages
 from clinical_qkt.checking.finding import Finding, problem
 from clinical_qkt.core.errors import explained
 from clinical_qkt.launch import Launch
-from clinical_qkt.packages.store import is_model
+from clinical_qkt.packages.model import is_model
 from clinical_qkt.sites import Site
 from clinical_qkt.stage import Stage
 

@@ -23,7 +23,7 @@ from clinical_qkt.core import batches, memory
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.memory import bytes_told
 from clinical_qkt.networks.spec import NetworkSpec, preset
-from clinical_qkt.packages.folder import package_bytes
+from clinical_qkt.packages.writer import package_bytes
 from clinical_qkt.stage import Stage
 
 CHECKPOINTS = 2 * 3

@@ -9,9 +9,9 @@ from clinical_qkt.checking.finding import Finding, problem
 from clinical_qkt.core.errors import QKTError
 from clinical_qkt.data.label_space import Alignment, LabelSpace
 from clinical_qkt.packages.answer import Answer, load_answer
+from clinical_qkt.packages.model import Model, load_model
 from clinical_qkt.packages.query import load_query
 from clinical_qkt.packages.signing import fingerprint, require_private_key
-from clinical_qkt.packages.store import Model, load_model
 from clinical_qkt.stage import Stage
 
 SIGNING = ("share", "query", "answer")

@@ -12,7 +12,7 @@ from pydantic import Field
 from clinical_qkt import phases, subclasses, targets
 from clinical_qkt.imitation import with_heads
 from clinical_qkt.methods.case import Case, Outcome, of_network
-from clinical_qkt.packages.store import in_precision
+from clinical_qkt.packages.model import in_precision
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.teachers import relevant_teachers, starting_point
 

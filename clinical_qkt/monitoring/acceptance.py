@@ -14,7 +14,7 @@ from clinical_qkt.data.datalist import Datalist, listed_class, parse_datalist
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.monitoring.images import looked_at
 from clinical_qkt.monitoring.reference import MOST, About, Reference, counts_of, main_axes, some
-from clinical_qkt.packages.store import Model
+from clinical_qkt.packages.model import Model
 from clinical_qkt.sites import Site
 
 

@@ -25,7 +25,7 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import contract_transforms
 from clinical_qkt.monitoring.descriptors import look, watched
 from clinical_qkt.monitoring.drift import Seen
-from clinical_qkt.packages.store import Model
+from clinical_qkt.packages.model import Model
 
 BATCH = 64
 LOOK_COPIES = 12

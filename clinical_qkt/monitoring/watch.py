@@ -28,8 +28,8 @@ from clinical_qkt.monitoring.reference import (
     as_baseline,
     read_reference,
 )
+from clinical_qkt.packages.model import Model, is_model, load_model
 from clinical_qkt.packages.signing import PSEUDONYM
-from clinical_qkt.packages.store import Model, is_model, load_model
 from clinical_qkt.sites import Site
 from clinical_qkt.stage import Stage
 

@@ -14,10 +14,10 @@ from torch import Tensor
 from clinical_qkt.core.terms import Unit as Unit
 from clinical_qkt.data.label_space import ClassLabel
 from clinical_qkt.packages.card import PackageCard
-from clinical_qkt.packages.folder import CARD, write_package
 from clinical_qkt.packages.query import Query, QueryCard
-from clinical_qkt.packages.reading import Reading
+from clinical_qkt.packages.reader import Reading
 from clinical_qkt.packages.signing import Signed, Trust
+from clinical_qkt.packages.writer import CARD, write_package
 from clinical_qkt.privacy.mechanisms.mechanisms import COUNT_STEPS, Guarantee, Release
 from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics, Kind, PrivateSum
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.packages import cardtext
+from clinical_qkt.packages import plain_json
 from clinical_qkt.packages.card import PackageCard
 
 MAX_CARD_BYTES = 1_000_000
@@ -25,10 +25,10 @@ def read_card(raw: bytes, schema: type[C]) -> tuple[C | None, list[str]]:
         raw: from another site; nothing is known of it but its length.
     """
     try:
-        value = cardtext.parse(raw)
+        value = plain_json.parse(raw)
     except ValueError as e:
         return None, [str(e)]
-    found = cardtext.problems(value)
+    found = plain_json.problems(value)
     try:
         card = schema.model_validate(value)
     except ValidationError as e:
@@ -53,7 +53,7 @@ def card_text(card: PackageCard) -> str:
             a text could steer a terminal or a config, or all of it is too long.
     """
     facts = card.facts()
-    found = cardtext.problems(facts)  # what these refuse could not even be written
+    found = plain_json.problems(facts)  # what these refuse could not even be written
     if not found:
         text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
         raw = text.encode("utf-8")

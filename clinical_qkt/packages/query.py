@@ -17,10 +17,10 @@ from clinical_qkt.data.label_space import DistinctClasses
 from clinical_qkt.networks.extractor import MAX_FEATURES, Extractor, ExtractorSpec, describe
 from clinical_qkt.networks.spec import reshape_head
 from clinical_qkt.packages.card import PackageCard
-from clinical_qkt.packages.folder import CARD, write_package
-from clinical_qkt.packages.reading import RESEND, Reading
+from clinical_qkt.packages.model import filled, require_modest
+from clinical_qkt.packages.reader import RESEND, Reading
 from clinical_qkt.packages.signing import Signed, Trust
-from clinical_qkt.packages.store import filled, require_modest
+from clinical_qkt.packages.writer import CARD, write_package
 from clinical_qkt.statistics.class_statistics.class_statistics import Kind
 
 

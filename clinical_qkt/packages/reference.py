@@ -13,11 +13,11 @@ from typing import Any
 from clinical_qkt.core.schema import DIALECT
 from clinical_qkt.described import between_marks, plain, table, tidied
 from clinical_qkt.networks import committee, registry
-from clinical_qkt.packages import cardtext, reading, tables
+from clinical_qkt.packages import plain_json, reader, tensor_table
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.card import Card, PackageCard
+from clinical_qkt.packages.model import LARGEST_OUTPUT
 from clinical_qkt.packages.query import QueryCard
-from clinical_qkt.packages.store import LARGEST_OUTPUT
 
 CARDS: dict[str, type[PackageCard]] = {"model": Card, "query": QueryCard, "answer": AnswerCard}
 PAGE = Path("docs/reference/packages.md")
@@ -60,13 +60,16 @@ def files(root: Path) -> dict[Path, str]:
 def limits() -> str:
     """What no package may exceed, whatever its card says."""
     rows = [
-        *((f"`{name}`", f"{size:,} bytes") for name, size in reading.MAX_BYTES.items()),
-        ("the tensors' file", f"{reading.MAX_TENSOR_BYTES:,} bytes"),
-        ("its table of names", f"{tables.MAX_HEADER_BYTES:,} bytes, {tables.MAX_TENSORS:,} tensors"),
-        ("nesting of a card", f"{cardtext.MAX_DEPTH}"),
-        ("values in a card", f"{cardtext.MAX_VALUES:,}"),
-        ("a key in a card", f"{cardtext.MAX_KEY} characters"),
-        ("digits of a whole number", f"{cardtext.MAX_DIGITS}"),
+        *((f"`{name}`", f"{size:,} bytes") for name, size in reader.MAX_BYTES.items()),
+        ("the tensors' file", f"{reader.MAX_TENSOR_BYTES:,} bytes"),
+        (
+            "its table of names",
+            f"{tensor_table.MAX_HEADER_BYTES:,} bytes, {tensor_table.MAX_TENSORS:,} tensors",
+        ),
+        ("nesting of a card", f"{plain_json.MAX_DEPTH}"),
+        ("values in a card", f"{plain_json.MAX_VALUES:,}"),
+        ("a key in a card", f"{plain_json.MAX_KEY} characters"),
+        ("digits of a whole number", f"{plain_json.MAX_DIGITS}"),
         ("depth of a network", f"{registry.MOST_BLOCKS} blocks; of a committee {committee.MOST_BLOCKS}"),
         ("what one layer gives for one image", f"{LARGEST_OUTPUT:,} numbers"),
     ]

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.packages import cardtext
+from clinical_qkt.packages import plain_json
 from clinical_qkt.packages.answer import Answer, load_answer
 from clinical_qkt.packages.card import PackageCard
-from clinical_qkt.packages.folder import CARD
+from clinical_qkt.packages.model import Model, load_model
 from clinical_qkt.packages.query import Query, load_query
-from clinical_qkt.packages.reading import MAX_BYTES
+from clinical_qkt.packages.reader import MAX_BYTES
 from clinical_qkt.packages.signing import Signed, Trust
-from clinical_qkt.packages.store import Model, load_model
+from clinical_qkt.packages.writer import CARD
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,6 @@ def _field(folder: Path, name: str) -> str:
         if not (folder / CARD).is_file() or (folder / CARD).is_symlink():
             return ""
         with (folder / CARD).open("rb") as f:
-            return str(cardtext.parse(f.read(MAX_BYTES[CARD]))[name])
+            return str(plain_json.parse(f.read(MAX_BYTES[CARD]))[name])
     except (OSError, ValueError, LookupError, TypeError):
         return ""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_qkt.packages import signing
-from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.signing import SIGNATURE, BadSignature
 from clinical_qkt.packages.trust import Signed, Trust
+from clinical_qkt.packages.writer import CARD
 
 NOT_OURS = "was not written by this site, as far as its record tells"
 SIGN_IT = "ask the sending site to sign it (`clinical-qkt package sign`)"

@@ -21,7 +21,7 @@ from clinical_qkt.data.formats import entries, missed, name_of
 from clinical_qkt.data.images import check_images
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import adapter, reading
-from clinical_qkt.packages.store import Model
+from clinical_qkt.packages.model import Model
 from clinical_qkt.training.loop.inference import answer
 
 Array = NDArray[Any]

@@ -11,9 +11,9 @@ from clinical_qkt.core.errors import PackageError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.folder import CARD
+from clinical_qkt.packages.model import load_model, save_model
 from clinical_qkt.packages.signing import Trust, new_key
-from clinical_qkt.packages.store import load_model, save_model
+from clinical_qkt.packages.writer import CARD
 from tests.conftest import reseal
 
 SPEC = NetworkSpec(

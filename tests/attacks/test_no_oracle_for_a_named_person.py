@@ -27,7 +27,7 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.networks.spec import find_head
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.store import Model
+from clinical_qkt.packages.model import Model
 from tests.conftest import CONFIGS, square
 
 NOT_MEANT = {"time", "query_sha256", "id", "release", "card_sha256", "tensors_sha256", "bytes", "signed_with"}

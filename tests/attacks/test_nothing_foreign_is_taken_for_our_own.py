@@ -19,10 +19,10 @@ from clinical_qkt.networks.extractor import Extractor, describe
 from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.folder import CARD
+from clinical_qkt.packages.model import load_model, save_model
 from clinical_qkt.packages.query import QueryCard, load_query, save_query
 from clinical_qkt.packages.signing import new_key
-from clinical_qkt.packages.store import load_model, save_model
+from clinical_qkt.packages.writer import CARD
 from clinical_qkt.running import NOW
 from clinical_qkt.sites import Site, check_site
 from tests.conftest import reseal, run

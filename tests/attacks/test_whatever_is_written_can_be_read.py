@@ -16,8 +16,8 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.folder import CARD
-from clinical_qkt.packages.store import Model, load_model, save_model
+from clinical_qkt.packages.model import Model, load_model, save_model
+from clinical_qkt.packages.writer import CARD
 from clinical_qkt.teachers import committee, read_teachers
 from tests.conftest import reseal
 

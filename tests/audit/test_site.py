@@ -11,7 +11,7 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.store import Model
+from clinical_qkt.packages.model import Model
 
 CPU = torch.device("cpu")
 TINY = NetworkSpec(

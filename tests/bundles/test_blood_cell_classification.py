@@ -14,7 +14,7 @@ import yaml
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow, verify_metadata, verify_net_in_out
 
-from clinical_qkt.packages.store import load_model
+from clinical_qkt.packages.model import load_model
 from tests.conftest import CONFIGS, ROOT
 from tests.launcher import launch_bundle
 

@@ -15,7 +15,7 @@ from monai.bundle import verify_metadata, verify_net_in_out
 from pydicom import dcmread
 
 from clinical_qkt import bundle
-from clinical_qkt.packages.store import load_model
+from clinical_qkt.packages.model import load_model
 from tests.conftest import ROOT, run
 from tests.launcher import launch_bundle
 from tests.make_dicom import write_dicom, write_labels

@@ -17,7 +17,7 @@ from clinical_qkt.losses import restricted_cross_entropy
 from clinical_qkt.methods.case import Case, Member
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.store import Model, load_model, save_model
+from clinical_qkt.packages.model import Model, load_model, save_model
 from clinical_qkt.teachers import Teacher, probe
 from tests.conftest import COLOURS, square
 

@@ -15,7 +15,7 @@ from clinical_qkt.budget import class_recalls, first_within_budget, fit_budget
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.methods import METHODS
 from clinical_qkt.networks import extractor
-from clinical_qkt.packages.store import Model
+from clinical_qkt.packages.model import Model
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.teachers import committee
 

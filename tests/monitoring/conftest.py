@@ -18,7 +18,7 @@ from clinical_qkt.monitoring.drift import Seen
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages import made_here
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.store import save_model
+from clinical_qkt.packages.model import save_model
 from tests.conftest import square
 
 KINDS = ("red", "green", "blue")

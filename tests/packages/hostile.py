@@ -48,10 +48,10 @@ from clinical_qkt.networks.multihead import MultiHeadSpec
 from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.card import Card, KnowledgeMask
-from clinical_qkt.packages.folder import CARD, SUMS
+from clinical_qkt.packages.model import save_model
 from clinical_qkt.packages.query import QueryCard, load_query, save_query
 from clinical_qkt.packages.signing import SIGNATURE, Trust, new_key, sign
-from clinical_qkt.packages.store import save_model
+from clinical_qkt.packages.writer import CARD, SUMS
 
 HERE = InputContract(channels=3, spatial_size=[28, 28])
 SITE, OTHER = "hospital_a", "hospital_b"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinical_qkt.packages import cardtext
+from clinical_qkt.packages import plain_json
 
 TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
@@ -28,7 +28,7 @@ def texts(value):
 @given(VALUES)
 def test_any_value_comes_back_as_it_was_or_is_refused(value):
     try:
-        read = cardtext.parse(json.dumps(value).encode())
+        read = plain_json.parse(json.dumps(value).encode())
     except ValueError:
         return
     assert read == json.loads(json.dumps(value))  # two halves of a character become the whole
@@ -37,14 +37,14 @@ def test_any_value_comes_back_as_it_was_or_is_refused(value):
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(raw):
     try:
-        cardtext.problems(cardtext.parse(raw))
+        plain_json.problems(plain_json.parse(raw))
     except ValueError as e:
         assert str(e).isprintable()
 
 
 @given(VALUES)
 def test_nothing_that_is_code_or_steers_passes(value):
-    if cardtext.problems(value):
+    if plain_json.problems(value):
         return
     for text in texts(value):
         assert not text.lstrip().startswith(("$", "@", "%")), text
@@ -55,14 +55,14 @@ def test_nothing_that_is_code_or_steers_passes(value):
 @given(VALUES, st.sampled_from(["$x", "@x", "%x", " $x", "a\x1b", "\u202e", "\ud800", "\u2028"]))
 def test_one_bad_text_is_found_wherever_it_stands(value, bad):
     for whole in ([value, bad], {"a": value, "b": [bad]}, {"a": {bad: value}}):
-        found = cardtext.problems(whole)
+        found = plain_json.problems(whole)
         assert found and all(problem.isprintable() for problem in found)
 
 
 @pytest.mark.parametrize("key", ["_target_", "_disabled_", "_requires_", "_mode_", "_anything_"])
 def test_directives_of_a_config_are_no_keys(key):
-    assert "directive" in cardtext.problems({"network": {key: 1}})[0]
-    assert not cardtext.problems({"network": key})
+    assert "directive" in plain_json.problems({"network": {key: 1}})[0]
+    assert not plain_json.problems({"network": key})
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ def test_directives_of_a_config_are_no_keys(key):
 )
 def test_what_is_no_plain_json_is_refused_with_the_reason(raw, says):
     with pytest.raises(ValueError, match=says):
-        cardtext.parse(raw)
+        plain_json.parse(raw)
 
 
 def test_prose_may_have_lines_and_scripts_may_have_joiners():
-    assert not cardtext.problems({"licence": "one\ntwo\tthree", "label": "\u0645\u06cc\u200c\u062e"})
-    assert not cardtext.problems({"licence": ["one\ntwo", "three"]})
-    assert cardtext.problems({"task": "one\ntwo"}) and cardtext.problems({"a": {"licence": "one\ntwo"}})
+    assert not plain_json.problems({"licence": "one\ntwo\tthree", "label": "\u0645\u06cc\u200c\u062e"})
+    assert not plain_json.problems({"licence": ["one\ntwo", "three"]})
+    assert plain_json.problems({"task": "one\ntwo"}) and plain_json.problems({"a": {"licence": "one\ntwo"}})
 
 
 def test_problems_of_a_huge_card_are_bounded():
-    assert len(cardtext.problems({"k" * 200: ["$"] * 50_000})) == cardtext.MOST_FOUND
+    assert len(plain_json.problems({"k" * 200: ["$"] * 50_000})) == plain_json.MOST_FOUND

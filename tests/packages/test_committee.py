@@ -10,8 +10,8 @@ from clinical_qkt.networks.committee import CommitteeSpec, Seat
 from clinical_qkt.networks.joint_opinion import joint_opinion
 from clinical_qkt.networks.spec import find_head, preset, reshape_head
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.folder import CARD
-from clinical_qkt.packages.store import load_model, save_model
+from clinical_qkt.packages.model import load_model, save_model
+from clinical_qkt.packages.writer import CARD
 from tests.conftest import reseal
 
 HERE = InputContract(channels=3, spatial_size=[28, 28])

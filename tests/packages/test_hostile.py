@@ -24,8 +24,8 @@ from monai.bundle import ConfigExpression
 from safetensors.torch import load_file, save_file
 
 from clinical_qkt.core.errors import PackageError
-from clinical_qkt.packages.folder import CARD, SUMS
 from clinical_qkt.packages.verify import verify
+from clinical_qkt.packages.writer import CARD, SUMS
 from tests.conftest import site_file
 from tests.packages.hostile import BASES, KINDS, Case, World
 

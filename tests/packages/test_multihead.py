@@ -8,7 +8,7 @@ from clinical_qkt.networks.joint_opinion import joint_opinion
 from clinical_qkt.networks.multihead import MultiHeadSpec
 from clinical_qkt.networks.spec import NetworkSpec, find_head, preset, reshape_head
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.store import load_model, save_model
+from clinical_qkt.packages.model import load_model, save_model
 
 SPEC = preset("resnet_small", 3, [28, 28])
 CONTRACT = InputContract(channels=3, spatial_size=[28, 28])

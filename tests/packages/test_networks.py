@@ -9,7 +9,7 @@ from torch import nn
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.networks.registry import ALLOWED, PRESETS
 from clinical_qkt.networks.spec import NetworkSpec, find_head, preset, reshape_head
-from clinical_qkt.packages.store import require_modest
+from clinical_qkt.packages.model import require_modest
 
 SIZES = {
     "resnet_small": [[28, 28], [64, 64]],

@@ -15,9 +15,9 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.extractor import Extractor, describe
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, load_answer, save_answer
-from clinical_qkt.packages.folder import CARD
 from clinical_qkt.packages.query import Query, QueryCard, load_query, save_query
 from clinical_qkt.packages.verify import verify
+from clinical_qkt.packages.writer import CARD
 from tests.conftest import reseal
 
 SPEC, CONTRACT = preset("resnet_small", 3, [28, 28]), InputContract(channels=3, spatial_size=[28, 28])

@@ -10,8 +10,8 @@ from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.folder import CARD, SUMS
-from clinical_qkt.packages.store import in_precision, is_model, load_model, save_model
+from clinical_qkt.packages.model import in_precision, is_model, load_model, save_model
+from clinical_qkt.packages.writer import CARD, SUMS
 from tests.conftest import reseal
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from clinical_qkt.packages.tables import read_header
+from clinical_qkt.packages.tensor_table import read_header
 
 NUMBERS = {
     "b": torch.zeros(2, 3),

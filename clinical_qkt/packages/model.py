@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.networks.spec import find_head
 from clinical_qkt.packages.card import Card, Precision
-from clinical_qkt.packages.folder import is_package, write_package
-from clinical_qkt.packages.reading import RESEND, Reading
+from clinical_qkt.packages.reader import RESEND, Reading
 from clinical_qkt.packages.signing import Signed, Trust
+from clinical_qkt.packages.writer import is_package, write_package
 
 LARGEST_OUTPUT = 2**28
 """Numbers that a layer may give for one image: 1 GiB in single precision."""

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from clinical_qkt.packages import cardtext
+from clinical_qkt.packages import plain_json
 
 MAX_HEADER_BYTES, MAX_TENSORS = 8_000_000, 40_000
 """Of the table, and how many tensors it may name."""
@@ -26,7 +26,7 @@ def read_header(path: Path) -> dict[str, tuple[list[int], str]]:
         if length > MAX_HEADER_BYTES:
             raise ValueError("there is no table of names, or it is too large")
         raw = f.read(length)
-    table = cardtext.parse(raw, MAX_TENSORS * 10)
+    table = plain_json.parse(raw, MAX_TENSORS * 10)
     if not isinstance(table, dict) or len(table) > MAX_TENSORS:
         raise ValueError(f"the table is none of at most {MAX_TENSORS:,} tensors")
     end, found = 0, {}

@@ -21,10 +21,10 @@ from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.core.files import sha256
 from clinical_qkt.packages.card import PackageCard
 from clinical_qkt.packages.card_file import MAX_CARD_BYTES, read_card
-from clinical_qkt.packages.folder import CARD, SUMS
 from clinical_qkt.packages.signing import SIGNATURE, Signed, Trust
-from clinical_qkt.packages.tables import read_header
+from clinical_qkt.packages.tensor_table import read_header
 from clinical_qkt.packages.vouching import vouched
+from clinical_qkt.packages.writer import CARD, SUMS
 
 MAX_BYTES = {CARD: MAX_CARD_BYTES, SUMS: 1_000, SIGNATURE: 20_000}
 MAX_TENSOR_BYTES = 4_000_000_000
