@@ -110,10 +110,10 @@ def prepare(
     from clinical_qkt.first_look import require_source
 
     require_source(source, out)
-    from clinical_qkt.prepare.command import Prepare
     from clinical_qkt.prepare.groups import columns_of
     from clinical_qkt.prepare.options import PrepareSettings, parts_of
     from clinical_qkt.prepare.patches import Cutting
+    from clinical_qkt.prepare.prepare import Prepare
 
     settings = PrepareSettings(
         source=source,

@@ -28,7 +28,7 @@ from clinical_qkt.packages.signing import SIGNATURE, read_fingerprint
 from clinical_qkt.packages.tensor_table import read_header
 from clinical_qkt.packages.writer import CARD, package_bytes
 from clinical_qkt.policy import Policy
-from clinical_qkt.prepare.local import LOCAL, names_kept, originals
+from clinical_qkt.prepare.local_folder import LOCAL, names_kept, originals
 from clinical_qkt.sites import Site
 
 LONGEST = 100

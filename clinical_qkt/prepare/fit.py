@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from clinical_qkt.prepare.found import Found
+from clinical_qkt.prepare.findings import Found
 
 LARGEST, LARGEST_3D, LEAST = 224, 64, 8
 """Pixels, or voxels, along an image's longest side to which larger ones are shrunk: what a small network can

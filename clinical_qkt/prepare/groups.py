@@ -10,7 +10,7 @@ from clinical_qkt.data.class_names import shown
 from clinical_qkt.data.groups import column_problem, values_problem
 from clinical_qkt.data.words import is_missing
 from clinical_qkt.prepare.csv_table import Table
-from clinical_qkt.prepare.found import Found
+from clinical_qkt.prepare.findings import Found
 
 WHERE = "--groups"
 NEEDS_TABLE = "needs a table of labels that has the columns"

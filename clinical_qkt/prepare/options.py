@@ -11,10 +11,10 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.formats import Kind
 from clinical_qkt.data.images import MEANINGS
 from clinical_qkt.prepare.labelling import Labelling, TableLabels
-from clinical_qkt.prepare.looking import FlatImages, Look
-from clinical_qkt.prepare.looking_volumes import Parts, Volumes
+from clinical_qkt.prepare.open_images import FlatImages, Look
+from clinical_qkt.prepare.open_volumes import Parts, Volumes
 from clinical_qkt.prepare.patches import Cutting
-from clinical_qkt.prepare.salt import Salt
+from clinical_qkt.prepare.pseudonyms import Salt
 
 
 @dataclass(frozen=True)

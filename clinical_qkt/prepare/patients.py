@@ -15,9 +15,9 @@ from pydicom import Dataset
 
 from clinical_qkt.data.headers import PADDING, quiet, text
 from clinical_qkt.data.identifiers import forms
-from clinical_qkt.prepare.found import Found, Identity, PatientFrom
+from clinical_qkt.prepare.findings import Found, Identity, PatientFrom
 from clinical_qkt.prepare.labelling import Label
-from clinical_qkt.prepare.salt import Salt
+from clinical_qkt.prepare.pseudonyms import Salt
 
 Weak = Literal["header", "study"]
 SURER: dict[Weak, tuple[PatientFrom, ...]] = {"header": ("table",), "study": ("table", "header")}

@@ -19,8 +19,8 @@ from clinical_qkt.core.version import __version__
 from clinical_qkt.data.made_for import ImageFacts, fitting
 from clinical_qkt.packages.signing import PSEUDONYM
 from clinical_qkt.prepare import fit
+from clinical_qkt.prepare.findings import Found
 from clinical_qkt.prepare.fit import Chosen
-from clinical_qkt.prepare.found import Found
 
 OTHERS = """
 # When you share, ask or gain classes, these come in as well: docs/reference/site-yaml.md

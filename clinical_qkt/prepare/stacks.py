@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clinical_qkt.prepare.found import Found, Slice
+from clinical_qkt.prepare.findings import Found, Slice
 from clinical_qkt.prepare.series import Geometry, geometry, normal_of, same_orientation
 
 

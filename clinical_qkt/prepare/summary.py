@@ -16,7 +16,7 @@ from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.formats import Kind
 from clinical_qkt.data.images import size_of
 from clinical_qkt.data.splits import dealt_told
-from clinical_qkt.prepare.found import Found
+from clinical_qkt.prepare.findings import Found
 from clinical_qkt.prepare.identifiers import KEYWORDS
 from clinical_qkt.prepare.stacks import Stack
 

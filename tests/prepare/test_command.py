@@ -24,9 +24,9 @@ from clinical_qkt.data.datalist import SECTIONS, load_datalist, parse_datalist
 from clinical_qkt.data.dicom import decode
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.volumes import read_volume
-from clinical_qkt.prepare.command import Prepare
 from clinical_qkt.prepare.identifiers import KEYWORDS
-from clinical_qkt.prepare.local import LocalFolder, Row
+from clinical_qkt.prepare.local_folder import LocalFolder, Row
+from clinical_qkt.prepare.prepare import Prepare
 from clinical_qkt.sites import check_site
 from tests.conftest import ROOT, run, square
 

@@ -6,7 +6,7 @@ import pytest
 
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.prepare import fit
-from clinical_qkt.prepare.found import Found
+from clinical_qkt.prepare.findings import Found
 
 
 def images(*shapes: tuple[int, ...], **facts: object) -> list[Found]:

@@ -9,7 +9,7 @@ from pydicom.sequence import Sequence
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.headers import quiet
 from clinical_qkt.prepare.identifiers import KEYWORDS, inspect
-from clinical_qkt.prepare.salt import Salt
+from clinical_qkt.prepare.pseudonyms import Salt
 
 
 def test_every_keyword_is_in_the_data_dictionary():

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinical_qkt.prepare.found import Found
+from clinical_qkt.prepare.findings import Found
 from clinical_qkt.prepare.labelling import Label
 from clinical_qkt.prepare.patients import identity, name_patient, settle
-from clinical_qkt.prepare.salt import Salt
+from clinical_qkt.prepare.pseudonyms import Salt
 from tests.make_dicom import picture_header
 
 from .conftest import entries, pictures, prepared, summary

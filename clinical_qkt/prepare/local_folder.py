@@ -16,7 +16,7 @@ from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.files import private_folder, require_writable, write_whole
 from clinical_qkt.core.spreadsheets import harmless
 from clinical_qkt.data.formats import name_of
-from clinical_qkt.prepare.salt import Salt
+from clinical_qkt.prepare.pseudonyms import Salt
 
 LOCAL, FILES, NAMES = "local", "files.csv", "names"
 COLUMNS = ("name", "file", "became", "reason", "label")

@@ -22,16 +22,7 @@ from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.leaks import refuse_sections
 from clinical_qkt.data.splits import split
 from clinical_qkt.prepare import page, summary
-from clinical_qkt.prepare.found import Found
-from clinical_qkt.prepare.groups import NEEDS_TABLE, groups_told
-from clinical_qkt.prepare.labelling import FolderLabels, Labelling, TableLabels, labelling_of
-from clinical_qkt.prepare.local import LOCAL, LocalFolder, Row, whole_or_nothing
-from clinical_qkt.prepare.looking import Look
-from clinical_qkt.prepare.looking_volumes import Parts
-from clinical_qkt.prepare.options import PrepareSettings, look_for
-from clinical_qkt.prepare.patients import names_of_one, settle
-from clinical_qkt.prepare.salt import Salt
-from clinical_qkt.prepare.sieve import (
+from clinical_qkt.prepare.exclude import (
     WHERE,
     drop_duplicates,
     given_sections,
@@ -41,6 +32,15 @@ from clinical_qkt.prepare.sieve import (
     refuse_mixed_sizes,
     refuse_odd_channels,
 )
+from clinical_qkt.prepare.findings import Found
+from clinical_qkt.prepare.groups import NEEDS_TABLE, groups_told
+from clinical_qkt.prepare.labelling import FolderLabels, Labelling, TableLabels, labelling_of
+from clinical_qkt.prepare.local_folder import LOCAL, LocalFolder, Row, whole_or_nothing
+from clinical_qkt.prepare.open_images import Look
+from clinical_qkt.prepare.open_volumes import Parts
+from clinical_qkt.prepare.options import PrepareSettings, look_for
+from clinical_qkt.prepare.patients import names_of_one, settle
+from clinical_qkt.prepare.pseudonyms import Salt
 from clinical_qkt.prepare.site_file import SiteFile, require_pseudonym
 from clinical_qkt.prepare.source import ListedLabels, SourceFiles, open_files
 from clinical_qkt.prepare.stacks import Stack, in_order, stacks

@@ -10,7 +10,7 @@ from clinical_qkt.data.datalist import SECTIONS, Section
 from clinical_qkt.data.formats import Kind
 from clinical_qkt.data.images import BLANK, MAX_UNREADABLE, size_of
 from clinical_qkt.data.leaks import refuse_shared_patients
-from clinical_qkt.prepare.found import Found
+from clinical_qkt.prepare.findings import Found
 
 WHERE = "SOURCE"
 """What errors call the folder that was given, since its name may be a patient's."""

@@ -14,11 +14,11 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import private_folder
 from clinical_qkt.data import volumes
 from clinical_qkt.data.formats import ImageRefused
-from clinical_qkt.prepare.found import Found
+from clinical_qkt.prepare.findings import Found
 from clinical_qkt.prepare.labelling import Label, Labelling, TableLabels
 from clinical_qkt.prepare.patches import Cutting, cut
 from clinical_qkt.prepare.patients import name_patient
-from clinical_qkt.prepare.salt import Salt
+from clinical_qkt.prepare.pseudonyms import Salt
 
 Array = np.ndarray[Any, Any]
 

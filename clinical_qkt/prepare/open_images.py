@@ -15,11 +15,11 @@ from clinical_qkt.data import dicom, display
 from clinical_qkt.data.formats import ImageRefused, kind_of
 from clinical_qkt.data.headers import number, numbers, quiet, spacing, text
 from clinical_qkt.data.pictures import read_picture, write_picture
-from clinical_qkt.prepare.found import Found, Slice
+from clinical_qkt.prepare.findings import Found, Slice
 from clinical_qkt.prepare.identifiers import inspect
 from clinical_qkt.prepare.labelling import Label, Labelling
 from clinical_qkt.prepare.patients import identity, name_patient
-from clinical_qkt.prepare.salt import Salt
+from clinical_qkt.prepare.pseudonyms import Salt
 
 Array = np.ndarray[Any, Any]
 
