@@ -11,7 +11,7 @@ import torch
 from ignite.metrics import EpochMetric
 from torch import nn
 
-from clinical_qkt import asking, endings, keys, ledger_second, metrics, sections, stages
+from clinical_qkt import asking, endings, keys, ledger_second, sections, stages
 from clinical_qkt.answering import Answering
 from clinical_qkt.audit.own import audit_of
 from clinical_qkt.consent import Leaving
@@ -31,6 +31,7 @@ from clinical_qkt.data.transforms import reading as reading
 from clinical_qkt.data.transforms import show_progress as show_progress
 from clinical_qkt.data.transforms import symmetries as symmetries
 from clinical_qkt.evaluation_writer import EvaluationWriter
+from clinical_qkt.evidence import metrics
 from clinical_qkt.evidence.gated import read_gate
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.ledger_beginning import require_begun

@@ -12,7 +12,8 @@ from monai.bundle import ConfigWorkflow
 from rich.console import Console
 from torch import nn
 
-from clinical_qkt import metrics, viewing
+from clinical_qkt import viewing
+from clinical_qkt.evidence import metrics
 from clinical_qkt.launch import Launch
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.signing import read_fingerprint

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from clinical_qkt.acceptance import Acceptance, TestImages
 from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.core.files import write_text
 from clinical_qkt.core.refusals import Origin, refused
@@ -18,6 +17,7 @@ from clinical_qkt.core.schema import SHOWN
 from clinical_qkt.core.values import Number, Strict
 from clinical_qkt.core.yaml_file import read_yaml
 from clinical_qkt.data.label_space import LabelSpace, SiteClass
+from clinical_qkt.evidence.acceptance import Acceptance, TestImages
 from clinical_qkt.monitoring.settings import Monitoring
 from clinical_qkt.packages import made_here
 from clinical_qkt.packages.signing import PSEUDONYM, Trust

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from clinical_qkt import metrics
 from clinical_qkt.audit.own import Audit
 from clinical_qkt.consent import Leaving, require_no_identifiers
 from clinical_qkt.core.files import drop_unfinished
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import cached
+from clinical_qkt.evidence import metrics
 from clinical_qkt.ledger import Ledger
 from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.card import Card, KnowledgeMask, Precision

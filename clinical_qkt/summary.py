@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clinical_qkt import metrics
 from clinical_qkt.answers import Answers
 from clinical_qkt.budget import BudgetFit
 from clinical_qkt.core.files import sha256
@@ -19,7 +18,7 @@ from clinical_qkt.core.version import __version__
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import Alignment, LabelSpace
-from clinical_qkt.evidence import base_rates
+from clinical_qkt.evidence import base_rates, metrics
 from clinical_qkt.evidence.criteria import decision
 from clinical_qkt.packages.answer import Answer
 from clinical_qkt.packages.model import Model

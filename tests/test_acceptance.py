@@ -5,7 +5,7 @@ import datetime
 import pytest
 from pydantic import ValidationError
 
-from clinical_qkt.acceptance import Acceptance, TestImages
+from clinical_qkt.evidence.acceptance import Acceptance, TestImages
 
 
 def test_a_rule_that_makes_no_sense_is_refused():

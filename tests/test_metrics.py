@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from clinical_qkt import metrics
+from clinical_qkt.evidence import metrics
 
 NAMES = ["a", "b", "c"]
 

@@ -21,7 +21,6 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from clinical_qkt import metrics
 from clinical_qkt.benchmark import results
 from clinical_qkt.benchmark.config import BenchmarkConfig, Scenario
 from clinical_qkt.benchmark.federation import Federation
@@ -32,6 +31,7 @@ from clinical_qkt.core.files import fingerprint, require_writable, write_json
 from clinical_qkt.core.version import __version__
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
+from clinical_qkt.evidence import metrics
 from clinical_qkt.federations import Ask
 from clinical_qkt.methods import METHODS
 from clinical_qkt.methods.case import Case

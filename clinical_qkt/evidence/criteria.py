@@ -13,8 +13,8 @@ from typing import Any
 
 from scipy.optimize import brentq
 
-from clinical_qkt.acceptance import Acceptance
 from clinical_qkt.core.terms import ACCEPTED, REFUSED, UNDECIDED
+from clinical_qkt.evidence.acceptance import Acceptance
 from clinical_qkt.evidence.intervals import Interval, proportion
 
 MET, FAILED, OPEN = "met", "failed", "undecided"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from clinical_qkt import metrics
+from clinical_qkt.evidence import metrics
 from clinical_qkt.evidence.evaluation_schema import Bin, Evaluation, Threshold
 from clinical_qkt.evidence.intervals import proportion
 from clinical_qkt.summary_schema import AnsweredClass, TransferSummary

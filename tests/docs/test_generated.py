@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 import yaml
 
-from clinical_qkt.acceptance import Acceptance
 from clinical_qkt.described import undescribed
+from clinical_qkt.evidence.acceptance import Acceptance
 from clinical_qkt.policy import Policy
 from clinical_qkt.reference import SITE_SCHEMA, bundle_keys, exit_codes, files, site_schema
 from clinical_qkt.sites import Site

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_qkt.acceptance import Acceptance
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence import criteria
+from clinical_qkt.evidence.acceptance import Acceptance
 from clinical_qkt.evidence.intervals import proportion
 from clinical_qkt.evidence.intervals import share as shares_interval
 from clinical_qkt.evidence.losses import lost

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clinical_qkt import metrics
-from clinical_qkt.acceptance import Acceptance
 from clinical_qkt.data.label_space import LabelSpace
+from clinical_qkt.evidence import metrics
 from clinical_qkt.evidence.abstention import abstention
+from clinical_qkt.evidence.acceptance import Acceptance
 from clinical_qkt.evidence.criteria import decision
 from clinical_qkt.evidence.intervals import proportion
 from clinical_qkt.evidence.losses import lost
