@@ -13,7 +13,7 @@ from rich.text import Text
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.label_space import Alignment, ClassLabel, Row
 from clinical_qkt.packages.model import load_model
-from clinical_qkt.sites import SiteLabels, read_part
+from clinical_qkt.site.config import SiteLabels, read_part
 
 _WORDS = {"merged": "part of it", "ambiguous": "AMBIGUOUS", "no such class": "no such class here"}
 

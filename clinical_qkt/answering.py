@@ -12,22 +12,22 @@ from typing import Any
 
 import torch
 
-from clinical_qkt import ledger_second
-from clinical_qkt.consent import Leaving, Preview, require_consent, require_no_identifiers
 from clinical_qkt.contributions import OnePass, Seen
 from clinical_qkt.core.files import sha256
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import ClassLabel
-from clinical_qkt.exact_floor import Shown, require_at_most
-from clinical_qkt.kept_answers import packed, unpacked
-from clinical_qkt.ledger import Asked, BudgetSpent, Ledger, NoFurtherAnswer
-from clinical_qkt.ledger_beginning import require_begun
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.query import Query
 from clinical_qkt.packages.signing import require_private_key
 from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee, Release, private_release
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
+from clinical_qkt.site.consent import Leaving, Preview, require_consent, require_no_identifiers
+from clinical_qkt.site.ledger import second_place
+from clinical_qkt.site.ledger.beginning import require_begun
+from clinical_qkt.site.ledger.exact_floor import Shown, require_at_most
+from clinical_qkt.site.ledger.kept_responses import packed, unpacked
+from clinical_qkt.site.ledger.ledger import Asked, BudgetSpent, Ledger, NoFurtherAnswer
 from clinical_qkt.statistics.class_statistics.class_statistics import KINDS, ClassStatistics
 
 
@@ -82,7 +82,7 @@ class Answering:
         rows = [self.preview(i, d, seen.get(i)) for i, d in enumerate(decisions)]
         require_consent(self.query.card.site, rows, self.policy, spent, folder, yes=self.yes)
         if self.shown:
-            ledger_second.note(self.site.site, self.files, self.ledger.require_newest(), self.ledger.path)
+            second_place.note(self.site.site, self.files, self.ledger.require_newest(), self.ledger.path)
         answers, given = [], []
         for i, decision in enumerate(decisions):
             told, statistics = self.answer(i, decision, seen.get(i))

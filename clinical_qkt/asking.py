@@ -11,7 +11,6 @@ from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from clinical_qkt import axes
-from clinical_qkt.consent import Leaving, require_no_identifiers
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.values import Strict
 from clinical_qkt.data.datalist import CheckedData
@@ -21,7 +20,8 @@ from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.query import QueryCard, save_query
 from clinical_qkt.packages.signing import require_private_key
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
+from clinical_qkt.site.consent import Leaving, require_no_identifiers
 from clinical_qkt.statistics.class_statistics.class_statistics import KINDS, Kind, Moments
 from clinical_qkt.training.loop.inference import Images, labels_of, pooled_of
 

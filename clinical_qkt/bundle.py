@@ -11,10 +11,9 @@ import torch
 from ignite.metrics import EpochMetric
 from torch import nn
 
-from clinical_qkt import asking, endings, keys, ledger_second, sections, stages
+from clinical_qkt import asking, endings, keys, sections, stages
 from clinical_qkt.answering import Answering
 from clinical_qkt.audit.own import audit_of
-from clinical_qkt.consent import Leaving
 from clinical_qkt.core import batches
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.errors import QKTError as QKTError
@@ -33,8 +32,6 @@ from clinical_qkt.data.transforms import symmetries as symmetries
 from clinical_qkt.evaluation_writer import EvaluationWriter
 from clinical_qkt.evidence import metrics
 from clinical_qkt.evidence.gated import read_gate
-from clinical_qkt.ledger import Ledger
-from clinical_qkt.ledger_beginning import require_begun
 from clinical_qkt.networks import spec
 from clinical_qkt.packages import model
 from clinical_qkt.packages import query as query_package
@@ -48,7 +45,11 @@ from clinical_qkt.running import check as check
 from clinical_qkt.running import launch as launch
 from clinical_qkt.running import run as run
 from clinical_qkt.settings import TransferSettings
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
+from clinical_qkt.site.consent import Leaving
+from clinical_qkt.site.ledger import second_place
+from clinical_qkt.site.ledger.beginning import require_begun
+from clinical_qkt.site.ledger.ledger import Ledger
 from clinical_qkt.tracking_handlers import TrackTraining as TrackTraining
 from clinical_qkt.training.loop.handlers import FiniteLoss as FiniteLoss
 from clinical_qkt.training.loop.handlers import Resume as Resume
@@ -229,7 +230,7 @@ def share(
     agree = _leaving(site, site.package_dir, **leaving)
     if new or (site.publish_mask and site.mask_epsilon is not None):
         require_begun(site, agree.ledger, new=new, yes=agree.yes)
-        ledger_second.note(site.site, (), agree.ledger.require_newest(), agree.ledger.path)
+        second_place.note(site.site, (), agree.ledger.require_newest(), agree.ledger.path)
     audit = None
     if shadow_models is not None:
         audit = audit_of(site, loaded, data, augment, shadow_models, unfinished(site, "audit"))

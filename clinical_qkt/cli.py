@@ -148,7 +148,7 @@ def check(
 
     Keys, paths, signatures, label lists, disk, device, memory and time. Exit code 2 if there is a problem.
     """
-    from clinical_qkt.launch import plan
+    from clinical_qkt.site.launch import plan
 
     planned = plan(stage or "train", site, context.args, bundle)
     with _no_collecting():
@@ -177,7 +177,7 @@ def run(
     Every key of the YAML and of the stage can be given for this run alone: --max_epochs 20,
     --settings::variant distil. The equivalent line for MONAI's own launcher is printed first.
     """
-    from clinical_qkt.launch import plan
+    from clinical_qkt.site.launch import plan
 
     planned = plan(stage, site, context.args, bundle)
     print(f"With MONAI's own launcher:\n{planned.line()}\n", flush=True)

@@ -38,7 +38,7 @@ from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.writer import is_package
 from clinical_qkt.prepare import fit
-from clinical_qkt.sites import write_site
+from clinical_qkt.site.config import write_site
 from clinical_qkt.summary_schema import TransferSummary
 
 BUNDLE = "blood_cell_classification"

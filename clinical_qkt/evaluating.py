@@ -31,7 +31,7 @@ from clinical_qkt.evidence.subgroups import subgroups
 from clinical_qkt.examination import TestSet, probabilities
 from clinical_qkt.own_images import OwnImages
 from clinical_qkt.packages.model import Model, load_model
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
 from clinical_qkt.teachers import require_same_kind
 from clinical_qkt.tracking import Tracker
 from clinical_qkt.training.loop.inference import answer

@@ -12,7 +12,7 @@ from clinical_qkt.core.files import fingerprint, sha256, write_json
 from clinical_qkt.core.version import __version__
 from clinical_qkt.evidence import metrics
 from clinical_qkt.packages.model import Model
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
 from clinical_qkt.tracking import Tracker
 
 

@@ -50,7 +50,7 @@ def verify(
 ) -> None:
     """Check a package: files, digests, signature, card, tensors. Exit code 3 if it is refused."""
     from clinical_qkt.packages.signing import Trust
-    from clinical_qkt.places import trust_of
+    from clinical_qkt.site.places import trust_of
 
     if [site is not None, key is not None, unsigned].count(True) != 1:
         raise InputError(
@@ -106,7 +106,7 @@ def adopt(
 ) -> None:
     """Say that this site made a package itself, where its record does not know."""
     _require_there(folder)
-    from clinical_qkt.adoption import adopt as adopted
+    from clinical_qkt.site.adoption import adopt as adopted
 
     adopted(folder, site, console, yes=yes)
 

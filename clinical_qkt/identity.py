@@ -6,9 +6,9 @@ import datetime
 from typing import Any
 
 from clinical_qkt.core.files import digest_of, sha256
-from clinical_qkt.ledger import Ledger
 from clinical_qkt.provenance import git_version
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
+from clinical_qkt.site.ledger.ledger import Ledger
 
 
 def identity(

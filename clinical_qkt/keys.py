@@ -24,7 +24,7 @@ from clinical_qkt.core.values import plain_type, true_or_false
 from clinical_qkt.literals import is_expression, misplaced, put, put_right, readers
 from clinical_qkt.origins import ANYWHERE, origin_of_config, own_files_given
 from clinical_qkt.sections import check_settings, parsed, read_contract
-from clinical_qkt.sites import FIX, Site, check_site
+from clinical_qkt.site.config import FIX, Site, check_site
 from clinical_qkt.stage_keys import StageKeys
 
 _TRACKING: Any = DEFAULT_MLFLOW_SETTINGS

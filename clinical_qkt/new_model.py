@@ -17,7 +17,7 @@ from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.card_file import card_text
 from clinical_qkt.packages.model import Model, save_model
 from clinical_qkt.privacy.mechanisms.statement import PrivacyStatement
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
 
 
 def finish_transfer(

@@ -9,11 +9,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.ledger import Ledger
-from clinical_qkt.ledger_lines import MaskLine, Told
 from clinical_qkt.masks import THRESHOLD
 from clinical_qkt.packages.card import KnowledgeMask
 from clinical_qkt.privacy.mechanisms.randomised_response import chance
+from clinical_qkt.site.ledger.ledger import Ledger
+from clinical_qkt.site.ledger.lines import MaskLine, Told
 
 
 def published(

@@ -15,7 +15,7 @@ from clinical_qkt.core.version import __version__
 from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.writer import CARD
 from clinical_qkt.settings import TransferSettings
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
 from clinical_qkt.tracking import Tracker
 
 _NAMED = 3

@@ -21,7 +21,7 @@ from clinical_qkt.core.files import write_text
 from clinical_qkt.core.schema import DIALECT, SHOWN
 from clinical_qkt.described import between_marks, bounds, plain, table, tidied
 from clinical_qkt.packages import reference as packages
-from clinical_qkt.sites import Site, SiteTrust
+from clinical_qkt.site.config import Site, SiteTrust
 
 BY = "clinical_qkt.reference"
 SITE_PAGE, COMMANDS_PAGE = Path("docs/reference/site-yaml.md"), Path("docs/reference/command-line.md")

@@ -21,8 +21,8 @@ from rich.text import Text
 
 from clinical_qkt import registry, sync
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.launch import plan
-from clinical_qkt.places import places
+from clinical_qkt.site.launch import plan
+from clinical_qkt.site.places import places
 
 IN_USE_BEFORE = "clinical_qkt.in_use_before"
 """The tag of a registered model: the version that a person last replaced; empty if none was in use."""

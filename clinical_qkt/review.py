@@ -92,14 +92,14 @@ def ledger(
     Which packages, and when; what was answered, and what that spent.
     """
     from clinical_qkt.core.errors import InputError
-    from clinical_qkt.ledger import Ledger
-    from clinical_qkt.ledger_printing import as_data, print_ledger
+    from clinical_qkt.site.ledger.ledger import Ledger
+    from clinical_qkt.site.ledger.printing import as_data, print_ledger
 
     of_a_site = path.suffix in (".yaml", ".yml")
     if mend and not of_a_site:
         raise InputError("takes a site's YAML", where="--mend", fix="clinical-qkt ledger SITE.yaml --mend")
     if of_a_site:
-        from clinical_qkt.ledger_sites import mended, of_site
+        from clinical_qkt.site.ledger.of_site import mended, of_site
 
         if mend:
             console.print(f"lines that were missing, and are in it again: {mended(path)}")

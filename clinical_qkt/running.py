@@ -20,8 +20,8 @@ from monai.bundle import ConfigWorkflow
 from clinical_qkt import endings, keys
 from clinical_qkt.core import logs, stopping
 from clinical_qkt.core.errors import InputError, explained
-from clinical_qkt.launch import Launch
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
+from clinical_qkt.site.launch import Launch
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,9 +10,9 @@ from monai.bundle import ConfigWorkflow
 from clinical_qkt import keys
 from clinical_qkt.core.errors import QKTError
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.launch import Launch
 from clinical_qkt.packages.model import Model, load_model
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
+from clinical_qkt.site.launch import Launch
 
 
 class Stage:

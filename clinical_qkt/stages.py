@@ -9,13 +9,11 @@ import torch
 from torch import nn
 
 from clinical_qkt.audit.own import Audit
-from clinical_qkt.consent import Leaving, require_no_identifiers
 from clinical_qkt.core.files import drop_unfinished
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import cached
 from clinical_qkt.evidence import metrics
-from clinical_qkt.ledger import Ledger
 from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.card import Card, KnowledgeMask, Precision
 from clinical_qkt.packages.licences import joined
@@ -28,7 +26,9 @@ from clinical_qkt.privacy.mechanisms.statement import (
     coarse,
 )
 from clinical_qkt.published_mask import published
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
+from clinical_qkt.site.consent import Leaving, require_no_identifiers
+from clinical_qkt.site.ledger.ledger import Ledger
 from clinical_qkt.teachers import Teacher, probe
 from clinical_qkt.training.loop.inference import answer, labels_of
 

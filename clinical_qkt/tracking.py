@@ -43,7 +43,7 @@ from clinical_qkt.viewing import address as address
 if TYPE_CHECKING:  # whoever only reads records need not wait for these
     import torch
 
-    from clinical_qkt.sites import Site
+    from clinical_qkt.site.config import Site
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
 PLACE, WORK = "clinical_qkt.place", "clinical_qkt.work"

@@ -12,7 +12,7 @@ from mlflow.entities import Run
 
 from clinical_qkt.core.errors import explained
 from clinical_qkt.core.files import sha256
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
 from clinical_qkt.tracking import Tracker
 
 

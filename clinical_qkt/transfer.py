@@ -35,7 +35,7 @@ from clinical_qkt.new_model import finish_transfer, require_card
 from clinical_qkt.own_images import OWN, OwnImages
 from clinical_qkt.packages.model import Model
 from clinical_qkt.settings import TransferSettings
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
 from clinical_qkt.student import Student
 from clinical_qkt.summary import summarise
 from clinical_qkt.summary_schema import TransferSummary

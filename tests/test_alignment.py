@@ -14,7 +14,7 @@ from test_teachers import package
 from clinical_qkt.alignment import print_alignment, run_align
 from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.label_space import Alignment, ClassLabel, LabelSpace, SiteClass, align
-from clinical_qkt.sites import SiteLabels, read_part
+from clinical_qkt.site.config import SiteLabels, read_part
 from tests.conftest import ROOT, run, site_file
 from tests.launcher import launch
 

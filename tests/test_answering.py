@@ -18,12 +18,12 @@ from clinical_qkt.audit.releases import audit_release
 from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.datalist import load_datalist
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.ledger import Ledger
 from clinical_qkt.networks.extractor import Extractor, describe
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.answer import AnswerCard, load_answer
 from clinical_qkt.packages.query import Query, QueryCard, load_query, save_query
-from clinical_qkt.sites import check_site
+from clinical_qkt.site.config import check_site
+from clinical_qkt.site.ledger.ledger import Ledger
 from tests.conftest import CONFIGS, square
 
 assert CONFIGS.is_dir()

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clinical_qkt import bundle, consent
-from clinical_qkt.consent import Leaving, Preview, contents, require_consent
+from clinical_qkt import bundle
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import sha256
-from clinical_qkt.ledger import Ledger
 from clinical_qkt.packages.model import load_model
 from clinical_qkt.packages.writer import CARD
-from clinical_qkt.policy import Policy
+from clinical_qkt.site import consent
+from clinical_qkt.site.consent import Leaving, Preview, contents, require_consent
+from clinical_qkt.site.ledger.ledger import Ledger
+from clinical_qkt.site.policy import Policy
 from tests.conftest import CONFIGS, run
 
 

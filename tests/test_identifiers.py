@@ -14,12 +14,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from clinical_qkt import bundle
-from clinical_qkt.consent import require_no_identifiers
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.identifiers import SHORTEST, Identifiers, normal
 from clinical_qkt.data.label_space import ClassLabel
 from clinical_qkt.packages.signing import new_key
-from clinical_qkt.sites import Site, check_site
+from clinical_qkt.site.config import Site, check_site
+from clinical_qkt.site.consent import require_no_identifiers
 from tests.attacks.outsider import seen_by_others
 from tests.conftest import ROOT, run
 from tests.make_dicom import write_dicom

@@ -14,9 +14,9 @@ from test_answering import pictures as pictures
 from clinical_qkt.answering import Answering
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import load_datalist
-from clinical_qkt.kept_answers import packed, unpacked
-from clinical_qkt.ledger import Ledger
 from clinical_qkt.packages.answer import AnswerCard, load_answer
+from clinical_qkt.site.ledger.kept_responses import packed, unpacked
+from clinical_qkt.site.ledger.ledger import Ledger
 
 
 def smaller(pictures, name: str, images: int) -> str:

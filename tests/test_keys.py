@@ -14,7 +14,7 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.shipped_bundles import chain
 from clinical_qkt.core.values import plain_type, true_or_false
 from clinical_qkt.literals import leaves, readers
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
 from clinical_qkt.stage_keys import StageKeys
 from tests.conftest import CONFIGS
 

@@ -13,7 +13,7 @@ import yaml
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.shipped_bundles import bundle_folder, chain, shipped, stages
-from clinical_qkt.launch import plan, quoted
+from clinical_qkt.site.launch import plan, quoted
 from tests.conftest import ROOT, run, site_file
 from tests.documented import shell
 
@@ -177,7 +177,7 @@ def test_a_key_that_is_given_twice_is_refused(site):
 
 
 def test_a_site_s_every_key_can_be_given(site):
-    from clinical_qkt.sites import Site
+    from clinical_qkt.site.config import Site
 
     for key in set(Site.model_fields) - {"bundle"}:
         plan("train", site, [f"--{key}", "x"])
@@ -255,7 +255,7 @@ def test_a_quoted_word_is_one_word_for_a_shell(word):
 
 def test_an_installed_package_carries_its_bundles(tmp_path, monkeypatch):
     """As the wheel lays them: beside the modules."""
-    import clinical_qkt.launch as launch
+    import clinical_qkt.site.launch as launch
 
     place = tmp_path / "site-packages" / "clinical_qkt"
     place.mkdir(parents=True)

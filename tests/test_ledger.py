@@ -12,9 +12,9 @@ from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee
 from rich.console import Console
 
 from clinical_qkt.core.errors import InputError, OutputError
-from clinical_qkt.exact_floor import Shown
-from clinical_qkt.ledger import Asked, BudgetSpent, Exact, Ledger, NoFurtherAnswer
-from clinical_qkt.ledger_printing import as_data, print_ledger
+from clinical_qkt.site.ledger.exact_floor import Shown
+from clinical_qkt.site.ledger.ledger import Asked, BudgetSpent, Exact, Ledger, NoFurtherAnswer
+from clinical_qkt.site.ledger.printing import as_data, print_ledger
 
 ONE, TOTAL = Guarantee(1.0, 1e-5), Guarantee(1.5, 1e-5)  # room for two: together they come to 1.47
 

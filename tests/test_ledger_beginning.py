@@ -12,12 +12,12 @@ import pytest
 import yaml
 from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee
 
-from clinical_qkt import ledger_beginning, ledger_second
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.state_folder import ledger_of, state_folder
-from clinical_qkt.ledger import Asked, Ledger
-from clinical_qkt.ledger_beginning import mend, require_begun
-from clinical_qkt.sites import Site, check_site
+from clinical_qkt.site.config import Site, check_site
+from clinical_qkt.site.ledger import beginning, second_place
+from clinical_qkt.site.ledger.beginning import mend, require_begun
+from clinical_qkt.site.ledger.ledger import Asked, Ledger
 from tests.conftest import run
 
 ONE, TOTAL = Guarantee(1.0, 1e-5), Guarantee(4.0, 1e-5)
@@ -40,7 +40,7 @@ def begun(us: Site, *, spent: int = 0, images=IMAGES) -> Ledger:
     """A ledger that was begun and has answered some questions."""
     ledger = Ledger(us.ledger)
     require_begun(us, ledger, images, new=True, yes=True)
-    ledger_second.note(us.site, images, ledger.begin(), ledger.path)
+    second_place.note(us.site, images, ledger.begin(), ledger.path)
     for n in range(spent):
         spend(ledger, n)
     return ledger
@@ -58,7 +58,7 @@ def test_whoever_sits_there_is_asked_in_so_many_words(tmp_path, monkeypatch, sai
     questions = []
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr(
-        ledger_beginning.Confirm, "ask", lambda q, **how: questions.append((str(q), how["default"])) or said
+        beginning.Confirm, "ask", lambda q, **how: questions.append((str(q), how["default"])) or said
     )
     us = site(tmp_path)
     if said:

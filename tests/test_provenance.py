@@ -111,7 +111,7 @@ def test_an_expression_is_told_if_it_is_the_bundles_own_and_names_no_far_place()
 def test_every_key_of_a_site_that_is_a_path_is_known():
     from pathlib import Path
 
-    from clinical_qkt.sites import Site
+    from clinical_qkt.site.config import Site
 
     paths = {k for k, f in Site.model_fields.items() if Path.__name__ in str(f.annotation)}
     assert paths - {"trusted_keys"} <= provenance.PATH_KEYS

@@ -2,7 +2,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.sites import check_site, write_site
+from clinical_qkt.site.config import check_site, write_site
 
 GOOD = {
     "site": "hospital_a", "data": "d.json", "classes": ["a", "b"],

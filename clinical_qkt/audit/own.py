@@ -19,7 +19,7 @@ from clinical_qkt.data.transforms import cached
 from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.model import Model
 from clinical_qkt.privacy.mechanisms.statement import DifferentialPrivacy, PrivacyAudit
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
 from clinical_qkt.training.loop.inference import Images
 
 

@@ -36,14 +36,14 @@ from clinical_qkt.core.yaml_file import read_yaml
 from clinical_qkt.data.sources import open_source
 from clinical_qkt.demo import DemoSettings, run_demo
 from clinical_qkt.evidence.intervals import proportion
-from clinical_qkt.launch import plan
 from clinical_qkt.monitoring.acceptance import at_acceptance
 from clinical_qkt.monitoring.check import ANY_RULE, AnyRule, checked
 from clinical_qkt.monitoring.drift import Seen
 from clinical_qkt.monitoring.images import looked_at
 from clinical_qkt.monitoring.reference import Reference, as_baseline
-from clinical_qkt.monitoring.settings import Monitoring
 from clinical_qkt.packages.model import load_model
+from clinical_qkt.site.launch import plan
+from clinical_qkt.site.monitoring_limits import Monitoring
 from clinical_qkt.stage import Stage
 
 PER_CLASS, EPOCHS = 400, 4

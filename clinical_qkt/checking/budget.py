@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from clinical_qkt import ledger_file, ledger_second
 from clinical_qkt.checking.finding import Finding, problem
 from clinical_qkt.core.errors import QKTError
 from clinical_qkt.keys import switch
-from clinical_qkt.ledger import Ledger
-from clinical_qkt.ledger_beginning import NOBODY_SAID
+from clinical_qkt.site.ledger import file, second_place
+from clinical_qkt.site.ledger.beginning import NOBODY_SAID
+from clinical_qkt.site.ledger.ledger import Ledger
 from clinical_qkt.stage import Stage
 
 
@@ -29,11 +29,11 @@ def _counting(stage: Stage, ledger: Ledger) -> Finding:
     site, policy = stage.site, stage.site.policy
     begun = ledger.is_begun()
     known = ledger.require_newest() if begun else None
-    ledger_second.require_same_ledger(site.site, (), known, ledger.path)
+    second_place.require_same_ledger(site.site, (), known, ledger.path)
     if not begun:
         if switch("new_ledger", stage.value("new_ledger")):
             return Finding("ok", "ledger", f"{ledger.path}: will be begun, with nothing spent")
-        return Finding("problem", "ledger", f"{ledger.path}: {NOBODY_SAID}", ledger_file.BEGIN)
+        return Finding("problem", "ledger", f"{ledger.path}: {NOBODY_SAID}", file.BEGIN)
     if "private_mean" not in policy.kinds or stage.command == "share":
         return Finding("ok", "ledger", f"{ledger.path}: counts")
     spent = ledger.spent(policy.total_delta, policy.unit, policy.images_per_patient)

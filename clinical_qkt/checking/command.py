@@ -14,9 +14,9 @@ from rich.text import Text
 from clinical_qkt.checking import budget, data, machine, packages
 from clinical_qkt.checking.finding import Finding, problem
 from clinical_qkt.core.errors import explained
-from clinical_qkt.launch import Launch
 from clinical_qkt.packages.model import is_model
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
+from clinical_qkt.site.launch import Launch
 from clinical_qkt.stage import Stage
 
 LOOKS: dict[str, Callable[[Stage], Iterator[Finding]]] = {

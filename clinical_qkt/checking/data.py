@@ -14,7 +14,7 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.leaks import Listed, refuse_leaks
 from clinical_qkt.data.made_for import ImageFacts, MadeFor, require_made_for
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
 from clinical_qkt.stage import Stage
 
 NEEDED = {

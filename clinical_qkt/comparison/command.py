@@ -86,6 +86,6 @@ def tracking_uri(site: Path) -> str:
     Raises:
         InputError: the file cannot be read, or does not say.
     """
-    from clinical_qkt.places import places
+    from clinical_qkt.site.places import places
 
     return places(site).tracking_uri

@@ -15,7 +15,7 @@ from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.monitoring.images import looked_at
 from clinical_qkt.monitoring.reference import MOST, About, Reference, counts_of, main_axes, some
 from clinical_qkt.packages.model import Model
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
 
 
 def at_acceptance(site: Site, model: Model, read: list[Any], device: torch.device) -> Reference:

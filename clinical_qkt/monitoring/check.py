@@ -14,7 +14,7 @@ from clinical_qkt.monitoring.descriptors import look_names
 from clinical_qkt.monitoring.drift import PERMUTATIONS, RULES, Drift, Rule, Seen, drift
 from clinical_qkt.monitoring.limits import against_counts, against_prevalence, most_against
 from clinical_qkt.monitoring.reference import Kind, Reference, counts_of, some
-from clinical_qkt.monitoring.settings import Monitoring
+from clinical_qkt.site.monitoring_limits import Monitoring
 
 AnyRule = Literal["look", "features", "certainty", "counts", "unreadable"]
 ANY_RULE: tuple[AnyRule, ...] = get_args(AnyRule)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clinical_qkt.core.files import fingerprint
 from clinical_qkt.monitoring.check import Check
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
 from clinical_qkt.tracking import Tracker
 
 LEAST = 5

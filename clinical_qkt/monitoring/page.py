@@ -11,7 +11,7 @@ from clinical_qkt.core.version import __version__
 from clinical_qkt.monitoring import words
 from clinical_qkt.monitoring.charts import charts
 from clinical_qkt.monitoring.check import IN_WORDS, Check
-from clinical_qkt.monitoring.settings import Monitoring
+from clinical_qkt.site.monitoring_limits import Monitoring
 
 NAME = "monitoring.html"
 

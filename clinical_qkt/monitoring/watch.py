@@ -15,7 +15,6 @@ from rich.console import Console
 from clinical_qkt.core import logs
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.files import private_folder, require_writable, sha256
-from clinical_qkt.launch import plan
 from clinical_qkt.monitoring import page, record, terminal
 from clinical_qkt.monitoring.acceptance import at_acceptance
 from clinical_qkt.monitoring.check import Check, checked
@@ -30,7 +29,8 @@ from clinical_qkt.monitoring.reference import (
 )
 from clinical_qkt.packages.model import Model, is_model, load_model
 from clinical_qkt.packages.signing import PSEUDONYM
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
+from clinical_qkt.site.launch import plan
 from clinical_qkt.stage import Stage
 
 FOLDER = "monitoring"

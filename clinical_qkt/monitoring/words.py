@@ -8,7 +8,7 @@ from typing import Literal
 
 from clinical_qkt.monitoring.check import IN_WORDS, Check, Counted
 from clinical_qkt.monitoring.drift import RULES
-from clinical_qkt.monitoring.settings import Monitoring
+from clinical_qkt.site.monitoring_limits import Monitoring
 
 TOO_FEW = "too few images"
 State = Literal["alarm", "quiet", "not judged"]

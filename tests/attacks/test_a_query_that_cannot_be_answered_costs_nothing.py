@@ -13,7 +13,7 @@ from clinical_qkt.core.errors import PackageError
 from clinical_qkt.data.label_space import LabelSpace, SiteClass
 from clinical_qkt.packages.query import QueryCard, load_query
 from clinical_qkt.packages.writer import CARD
-from clinical_qkt.policy import Policy
+from clinical_qkt.site.policy import Policy
 from tests.attacks.hospital import Hospital, asked
 from tests.conftest import reseal
 

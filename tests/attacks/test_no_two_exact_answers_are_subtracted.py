@@ -74,6 +74,6 @@ def test_where_several_answers_are_allowed_none_is_of_nearly_the_same_patients(h
 
 
 def policy_keys() -> set[str]:
-    from clinical_qkt.policy import Policy
+    from clinical_qkt.site.policy import Policy
 
     return set(Policy.model_fields)

@@ -24,7 +24,7 @@ from clinical_qkt.packages.query import QueryCard, load_query, save_query
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.writer import CARD
 from clinical_qkt.running import NOW
-from clinical_qkt.sites import Site, check_site
+from clinical_qkt.site.config import Site, check_site
 from tests.conftest import reseal, run
 
 SPEC = NetworkSpec(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from clinical_qkt import ledger
 from clinical_qkt.published_mask import published
+from clinical_qkt.site.ledger import ledger
 
 CLASSES, PACKAGES, EPSILON = 50, 30, 1.5
 KNOWN = {f"class {i}": i % 2 == 0 for i in range(CLASSES)}

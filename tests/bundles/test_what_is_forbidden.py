@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from clinical_qkt.core.files import sha256
-from clinical_qkt.ledger import Ledger
+from clinical_qkt.site.ledger.ledger import Ledger
 from tests.conftest import CONFIGS
 from tests.launcher import launch_bundle
 

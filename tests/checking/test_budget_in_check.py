@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from clinical_qkt import ledger_second
 from clinical_qkt.core.state_folder import ledger_of
-from clinical_qkt.ledger import Ledger
+from clinical_qkt.site.ledger import second_place
+from clinical_qkt.site.ledger.ledger import Ledger
 from tests.attacks.hospital import Hospital, asked
 from tests.conftest import run
 
@@ -27,7 +27,7 @@ def test_the_ledger_is_told_before_an_answer_and_none_is_begun(tmp_path, capfd):
     state, said = told()
     assert state == "problem" and "has no ledger yet" in said and "--new_ledger true" in said
     assert told("--new_ledger", "true")[0] == "ok" and not ledger.path.exists()
-    ledger_second.note("hospital_a", (), ledger.begin(), ledger.path)
+    second_place.note("hospital_a", (), ledger.begin(), ledger.path)
     assert told() == ("ok", f"{ledger.path}: epsilon 0.00 of 1.2 is spent")
     state, said = told("--ledger", str(tmp_path / "other.db"))
     assert state == "problem" and str(ledger.path) in said

@@ -25,10 +25,10 @@ from PIL import Image
 
 from clinical_qkt.cli import app
 from clinical_qkt.core.shipped_bundles import bundle_folder, stages
-from clinical_qkt.launch import keys_of
 from clinical_qkt.packages.model import load_model
 from clinical_qkt.packages.signing import new_key
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
+from clinical_qkt.site.launch import keys_of
 from tests.conftest import COLOURS, ROOT, reseal, run, square
 from tests.documented import commands, execute, mentions, shell
 

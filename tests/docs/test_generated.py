@@ -10,9 +10,9 @@ import yaml
 
 from clinical_qkt.described import undescribed
 from clinical_qkt.evidence.acceptance import Acceptance
-from clinical_qkt.policy import Policy
 from clinical_qkt.reference import SITE_SCHEMA, bundle_keys, exit_codes, files, site_schema
-from clinical_qkt.sites import Site
+from clinical_qkt.site.config import Site
+from clinical_qkt.site.policy import Policy
 from tests.conftest import CONFIGS, ROOT
 
 GOOD = {"site": "hospital_a", "data": "d.json"}

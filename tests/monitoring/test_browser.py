@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clinical_qkt.monitoring import page
-from clinical_qkt.monitoring.settings import Monitoring
+from clinical_qkt.site.monitoring_limits import Monitoring
 from tests.monitoring.conftest import check_of
 
 sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

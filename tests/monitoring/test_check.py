@@ -7,7 +7,7 @@ import pytest
 
 from clinical_qkt.monitoring.check import checked, switch_off
 from clinical_qkt.monitoring.reference import About, Reference, as_baseline, counts_of
-from clinical_qkt.monitoring.settings import SHARES, Monitoring
+from clinical_qkt.site.monitoring_limits import SHARES, Monitoring
 from tests.monitoring.conftest import check_of, drawn
 
 NAMES = ["cat", "dog", "eel"]

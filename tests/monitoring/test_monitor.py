@@ -18,9 +18,9 @@ from clinical_qkt.monitoring import page
 from clinical_qkt.monitoring.command import exit_code
 from clinical_qkt.monitoring.descriptors import look, look_names, watched
 from clinical_qkt.monitoring.logged import figures
-from clinical_qkt.monitoring.settings import Monitoring
 from clinical_qkt.networks.committee import CommitteeSpec, Seat
 from clinical_qkt.networks.spec import preset
+from clinical_qkt.site.monitoring_limits import Monitoring
 from tests.conftest import ROOT, run
 from tests.documented import commands, execute
 from tests.monitoring.conftest import check_of, pictures

@@ -18,7 +18,6 @@ import pytest
 import yaml
 from PIL import Image
 
-from clinical_qkt.consent import require_no_identifiers
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import SECTIONS, load_datalist, parse_datalist
 from clinical_qkt.data.dicom import decode
@@ -27,7 +26,8 @@ from clinical_qkt.data.volumes import read_volume
 from clinical_qkt.prepare.identifiers import KEYWORDS
 from clinical_qkt.prepare.local_folder import LocalFolder, Row
 from clinical_qkt.prepare.prepare import Prepare
-from clinical_qkt.sites import check_site
+from clinical_qkt.site.config import check_site
+from clinical_qkt.site.consent import require_no_identifiers
 from tests.conftest import ROOT, run, square
 
 from .conftest import SHIPPED, entries, files, pictures, prepared, summary

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from clinical_qkt.sites import Site, check_site
+from clinical_qkt.site.config import Site, check_site
 from tests.conftest import COLOURS, run, square
 from tests.make_dicom import write_dicom
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from safetensors.torch import load, save
 
-from clinical_qkt.ledger_lines import Exact
+from clinical_qkt.site.ledger.lines import Exact
 from clinical_qkt.privacy.mechanisms.statement import FEWEST
 from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics
 

@@ -9,7 +9,7 @@ from typing import Any
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.packages import made_here
 from clinical_qkt.packages.trust import Trust
-from clinical_qkt.sites import Site, SiteTrust, read_part
+from clinical_qkt.site.config import Site, SiteTrust, read_part
 
 
 class _Places(SiteTrust):

@@ -15,7 +15,7 @@ from clinical_qkt.packages import made_here
 from clinical_qkt.packages.inspect import print_card, print_verified
 from clinical_qkt.packages.verify import verify
 from clinical_qkt.packages.writer import CARD
-from clinical_qkt.places import places
+from clinical_qkt.site.places import places
 
 
 def adopt(folder: Path, site: Path, console: Console, *, yes: bool) -> None:

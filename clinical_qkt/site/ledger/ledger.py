@@ -16,15 +16,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from clinical_qkt import exact_floor, ledger_file, ledger_judged, ledger_second
+from clinical_qkt.site.ledger import exact_floor, file, judged, second_place
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.terms import Unit
-from clinical_qkt.exact_floor import Shown
-from clinical_qkt.ledger_file import EXACT, MASK, ledger_change
-from clinical_qkt.ledger_lines import Asked as Asked
-from clinical_qkt.ledger_lines import Departure as Departure
-from clinical_qkt.ledger_lines import Exact as Exact
-from clinical_qkt.ledger_lines import MaskLine, Told, columns, keep, kept, masks_told, same, spent_in, write
+from clinical_qkt.site.ledger.exact_floor import Shown
+from clinical_qkt.site.ledger.file import EXACT, MASK, ledger_change
+from clinical_qkt.site.ledger.lines import Asked as Asked
+from clinical_qkt.site.ledger.lines import Departure as Departure
+from clinical_qkt.site.ledger.lines import Exact as Exact
+from clinical_qkt.site.ledger.lines import MaskLine, Told, columns, keep, kept, masks_told, same, spent_in, write
 from clinical_qkt.privacy.mechanisms.composition import Incomparable, Spent, composed_epsilon, counted_for
 
 if TYPE_CHECKING:  # whoever looks at a ledger need not wait for torch
@@ -56,13 +56,13 @@ class Ledger:
         if not self.path.exists():
             return False
         with ledger_change(self.path) as db:
-            return ledger_file.begun(db)
+            return file.begun(db)
 
     def begin(self) -> str:
         """From now on it counts what is told of patients; gives the ledger's identity."""
         with ledger_change(self.path) as db:
-            ledger_file.begin(db)
-            return ledger_file.identity(db)
+            file.begin(db)
+            return file.identity(db)
 
     def require_newest(self) -> str:
         """Refuse an older copy of a ledger that was used from here; gives the ledger's identity.
@@ -71,14 +71,14 @@ class Ledger:
             OutputError: it lacks lines that it once had; or the file cannot be used.
         """
         with ledger_change(self.path) as db:
-            held = ledger_file.digests(ledger_file.counted(db))
-            ledger_second.require_newest(ledger_file.identity(db), held, self.path)
-            return ledger_file.identity(db)
+            held = file.digests(file.counted(db))
+            second_place.require_newest(file.identity(db), held, self.path)
+            return file.identity(db)
 
     def holds_other_than(self, query_sha256: str) -> bool:
         """Whether it counts an answer to another question than this one."""
         with ledger_change(self.path) as db:
-            return any(line["query_sha256"] != query_sha256 for line in ledger_file.counted(db))
+            return any(line["query_sha256"] != query_sha256 for line in file.counted(db))
 
     def take_in(self, lines: Iterable[Mapping[str, Any]], ledger: str) -> int:
         """Write down lines that it should hold, and begin it if it is not; gives how many were missing.
@@ -87,14 +87,14 @@ class Ledger:
             ledger: its identity.
         """
         with ledger_change(self.path) as db:
-            ledger_file.set_fact(db, "id", ledger)
-            ledger_file.begin(db)
-            held = ledger_file.digests(ledger_file.counted(db))
-            missing = [line for digest, line in ledger_file.by_digest(lines).items() if digest not in held]
+            file.set_fact(db, "id", ledger)
+            file.begin(db)
+            held = file.digests(file.counted(db))
+            missing = [line for digest, line in file.by_digest(lines).items() if digest not in held]
             for line in missing:
-                ledger_file.insert(db, line)
-            held = ledger_file.digests(ledger_file.counted(db))
-        ledger_second.follow(ledger, held, self.path)
+                file.insert(db, line)
+            held = file.digests(file.counted(db))
+        second_place.follow(ledger, held, self.path)
         return len(missing)
 
     def release(
@@ -196,13 +196,13 @@ class Ledger:
         with ledger_change(self.path) as db:
             db.execute(
                 f"INSERT INTO departures (time, {', '.join(names)}) VALUES ({marks})",
-                (ledger_file.now(), *asdict(departure).values()),
+                (file.now(), *asdict(departure).values()),
             )
 
     def judged(self, test_sha256: str, rule_sha256: str, weights_sha256: str) -> dict[str, Any]:
         """Write down that a new model is judged, and tell what was judged before; see ``ledger_judged``."""
         with ledger_change(self.path) as db:
-            return ledger_judged.judged(db, test_sha256, rule_sha256, weights_sha256)
+            return judged.judged(db, test_sha256, rule_sha256, weights_sha256)
 
     def spent(self, delta: float, unit: Unit = "patient", images_per_patient: int | None = None) -> float:
         """The epsilon of all private releases together, at ``delta``, counted for one unit.
@@ -247,15 +247,15 @@ class Ledger:
     def _counting(self) -> Iterator[sqlite3.Connection]:
         """A change that decides what may still be told: in a whole ledger, and counted in a second place."""
         if not self.is_begun():
-            raise InputError("is no ledger that was begun", where=str(self.path), fix=ledger_file.BEGIN)
+            raise InputError("is no ledger that was begun", where=str(self.path), fix=file.BEGIN)
         with ledger_change(self.path) as db:
-            ledger, last = ledger_file.identity(db), ledger_file.last(db)
-            held = ledger_file.digests(ledger_file.counted(db))
-            known = ledger_second.require_newest(ledger, held, self.path)
+            ledger, last = file.identity(db), file.last(db)
+            held = file.digests(file.counted(db))
+            known = second_place.require_newest(ledger, held, self.path)
             yield db
-            held |= ledger_file.digests(ledger_file.counted(db, last))
+            held |= file.digests(file.counted(db, last))
         new = {digest: line for digest, line in held.items() if digest not in known}
-        ledger_second.follow(ledger, new, self.path)
+        second_place.follow(ledger, new, self.path)
 
 
 def _found(answer: Exact | None) -> Exact:
@@ -267,5 +267,5 @@ def _found(answer: Exact | None) -> Exact:
 def _exact_refusal(
     db: sqlite3.Connection, asked: Asked, shown: Shown, limit: int, minimum: int
 ) -> str | None:
-    earlier = [line for line in ledger_file.counted(db) if line["kind"] in EXACT]
+    earlier = [line for line in file.counted(db) if line["kind"] in EXACT]
     return exact_floor.refused(earlier, asked.own_class or asked.label, shown, limit, minimum)

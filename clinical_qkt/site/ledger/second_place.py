@@ -20,7 +20,7 @@ from typing import Any
 
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.state_folder import STATE, second_place
-from clinical_qkt.ledger_file import changing, from_text
+from clinical_qkt.site.ledger.file import changing, from_text
 
 SHARED = 0.05
 """From this share of a site's images on, and from two, they are another ledger's images. Fewer are alike by

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from clinical_qkt import ledger_file
+from clinical_qkt.site.ledger import file
 from clinical_qkt.core.terms import Unit
-from clinical_qkt.ledger_file import MASK
+from clinical_qkt.site.ledger.file import MASK
 from clinical_qkt.privacy.mechanisms.composition import Spent
 
 Told = Mapping[tuple[bool, float], bool]
@@ -99,7 +99,7 @@ def columns(asked: Asked) -> dict[str, Any]:
 
 def write(db: sqlite3.Connection, columns: Mapping[str, Any], release: Any) -> None:
     release = json.dumps(release, allow_nan=False)
-    ledger_file.insert(db, {**columns, "time": ledger_file.now(), "release": release})
+    file.insert(db, {**columns, "time": file.now(), "release": release})
 
 
 def same(db: sqlite3.Connection, key: Mapping[str, Any], *more: str) -> Any:
@@ -107,7 +107,7 @@ def same(db: sqlite3.Connection, key: Mapping[str, Any], *more: str) -> Any:
     names = ("query_sha256", "class", "kind", *more)
     wanted = " AND ".join(f"{name} = ?" for name in names)
     row = db.execute(
-        f"SELECT release FROM answers WHERE {ledger_file.COUNTED} AND {wanted}", [key[n] for n in names]
+        f"SELECT release FROM answers WHERE {file.COUNTED} AND {wanted}", [key[n] for n in names]
     ).fetchone()
     return json.loads(row["release"]) if row else None
 

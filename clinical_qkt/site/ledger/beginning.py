@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.prompt import Confirm
 from rich.text import Text
 
-from clinical_qkt import ledger_file, ledger_second
+from clinical_qkt.site.ledger import file, second_place
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.ledger import Ledger
-from clinical_qkt.sites import Site
+from clinical_qkt.site.ledger.ledger import Ledger
+from clinical_qkt.site.config import Site
 
 NOBODY_SAID = "this site has no ledger yet, and a new one forgets all that the site has told before"
 
@@ -46,7 +46,7 @@ def require_begun(
     """
     begun = ledger.is_begun()
     known = ledger.require_newest() if begun else None
-    ledger_second.require_same_ledger(site.site, images, known, ledger.path)
+    second_place.require_same_ledger(site.site, images, known, ledger.path)
     if begun:
         if new and ledger.holds_other_than(question):
             raise InputError(
@@ -63,7 +63,7 @@ def require_begun(
 
 def _require_wanted(path: Path, *, yes: bool) -> None:
     if yes or not sys.stdin.isatty():
-        raise InputError(NOBODY_SAID, where=f"ledger: {path}", fix=ledger_file.BEGIN)
+        raise InputError(NOBODY_SAID, where=f"ledger: {path}", fix=file.BEGIN)
     console = Console(stderr=True)
     console.print(
         "This site has no ledger yet: nothing counts what it tells of its patients. A new one begins with "
@@ -74,7 +74,7 @@ def _require_wanted(path: Path, *, yes: bool) -> None:
     question = Text(f"Has it never answered before, and shall a new ledger begin in {path}?")
     if not Confirm.ask(question, console=console, default=False):
         raise InputError(
-            "no ledger was begun; nothing was written", where=f"ledger: {path}", fix=ledger_file.BEGIN
+            "no ledger was begun; nothing was written", where=f"ledger: {path}", fix=file.BEGIN
         )
 
 
@@ -103,7 +103,7 @@ def mend(site: str, ledger: Ledger) -> int:
         InputError: the second place knows nothing of the site.
     """
     own = ledger.begin() if ledger.is_begun() else None
-    last, lines = ledger_second.told_by(site, own)
+    last, lines = second_place.told_by(site, own)
     if last is None:
         raise InputError(
             "nothing is known here of answers of this site",
@@ -111,5 +111,5 @@ def mend(site: str, ledger: Ledger) -> int:
             fix="mend its ledger where they were given, as the user who gave them",
         )
     missing = ledger.take_in(lines, last if own is None else own)
-    ledger_second.hand_over(last, own or last)
+    second_place.hand_over(last, own or last)
     return missing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from clinical_qkt.ledger_file import now
+from clinical_qkt.site.ledger.file import now
 
 
 def judged(db: sqlite3.Connection, test_sha256: str, rule_sha256: str, weights_sha256: str) -> dict[str, Any]:

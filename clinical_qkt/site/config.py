@@ -18,10 +18,10 @@ from clinical_qkt.core.values import Number, Strict
 from clinical_qkt.core.yaml_file import read_yaml
 from clinical_qkt.data.label_space import LabelSpace, SiteClass
 from clinical_qkt.evidence.acceptance import Acceptance, TestImages
-from clinical_qkt.monitoring.settings import Monitoring
+from clinical_qkt.site.monitoring_limits import Monitoring
 from clinical_qkt.packages import made_here
 from clinical_qkt.packages.signing import PSEUDONYM, Trust
-from clinical_qkt.policy import Policy
+from clinical_qkt.site.policy import Policy
 
 S = TypeVar("S", bound=Strict)
 FIX = "the site's YAML, see docs/reference/site-yaml.md"
