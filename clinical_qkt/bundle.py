@@ -39,7 +39,8 @@ from clinical_qkt.packages.card import Precision
 from clinical_qkt.packages.query import Query
 from clinical_qkt.predictions import PredictionWriter
 from clinical_qkt.privacy.mechanisms.statement import DifferentialPrivacy
-from clinical_qkt.provenance import without_paths
+from clinical_qkt.review.tracking.handlers import TrackTraining as TrackTraining
+from clinical_qkt.review.tracking.provenance import without_paths
 from clinical_qkt.running import NOW, launched, plain_errors, running_workflow
 from clinical_qkt.running import check as check
 from clinical_qkt.running import launch as launch
@@ -50,7 +51,6 @@ from clinical_qkt.site.consent import Leaving
 from clinical_qkt.site.ledger import second_place
 from clinical_qkt.site.ledger.beginning import require_begun
 from clinical_qkt.site.ledger.ledger import Ledger
-from clinical_qkt.tracking_handlers import TrackTraining as TrackTraining
 from clinical_qkt.training.loop.handlers import FiniteLoss as FiniteLoss
 from clinical_qkt.training.loop.handlers import Resume as Resume
 from clinical_qkt.training.loop.handlers import SeedEachEpoch as SeedEachEpoch

@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import typer
 from rich.console import Console
 
-from clinical_qkt import exchange, research, review
+from clinical_qkt import exchange, research_commands, review_commands
 from clinical_qkt.core import logs
 from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.version import __version__
@@ -196,9 +196,20 @@ app.add_typer(exchange.package, name="package", rich_help_panel=PACKAGES)
 app.add_typer(exchange.keys, name="keys", rich_help_panel=PACKAGES)
 
 
-for looking_back in (review.compare, review.report, review.ledger, review.sync, review.restore):
+for looking_back in (
+    review_commands.compare,
+    review_commands.report,
+    review_commands.ledger,
+    review_commands.sync,
+    review_commands.restore,
+):
     app.command(rich_help_panel=REVIEW)(looking_back)
-for of_research in (research.demo, research.benchmark, research.audit, research.phantoms):
+for of_research in (
+    research_commands.demo,
+    research_commands.benchmark,
+    research_commands.audit,
+    research_commands.phantoms,
+):
     app.command(rich_help_panel=RESEARCH)(of_research)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from clinical_qkt import bundle, report, viewing
+from clinical_qkt import bundle
 from clinical_qkt.core.errors import InputError, OutputError, one_of
 from clinical_qkt.core.files import fingerprint, require_writable, write_json
 from clinical_qkt.core.shipped_bundles import bundle_folder
@@ -38,8 +38,10 @@ from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.writer import is_package
 from clinical_qkt.prepare import fit
+from clinical_qkt.review import report
+from clinical_qkt.review.summary_schema import TransferSummary
+from clinical_qkt.review.tracking import viewing
 from clinical_qkt.site.config import write_site
-from clinical_qkt.summary_schema import TransferSummary
 
 BUNDLE = "blood_cell_classification"
 MARK = "demo.json"

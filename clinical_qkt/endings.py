@@ -12,15 +12,15 @@ from monai.bundle import ConfigWorkflow
 from rich.console import Console
 from torch import nn
 
-from clinical_qkt import viewing
 from clinical_qkt.evidence import metrics
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.signing import read_fingerprint
 from clinical_qkt.packages.writer import package_bytes
-from clinical_qkt.report import endings as shown
+from clinical_qkt.review.report import endings as shown
+from clinical_qkt.review.summary_schema import TransferSummary
+from clinical_qkt.review.tracking import viewing
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.launch import Launch
-from clinical_qkt.summary_schema import TransferSummary
 
 UNSIGNED = "no: name a 'signing_key' in the site's YAML, or others refuse it"
 USED = "clinical-qkt run transfer SITE.yaml, with the folder under '{}'"

@@ -16,7 +16,6 @@ from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 from torch import nn
 
-from clinical_qkt import registry, tracking
 from clinical_qkt.core.errors import QKTError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.evidence import failures
@@ -31,9 +30,10 @@ from clinical_qkt.evidence.subgroups import subgroups
 from clinical_qkt.examination import TestSet, probabilities
 from clinical_qkt.own_images import OwnImages
 from clinical_qkt.packages.model import Model, load_model
+from clinical_qkt.review.tracking import registry
+from clinical_qkt.review.tracking.tracker import Tracker, evaluation_figures
 from clinical_qkt.site.config import Site
 from clinical_qkt.teachers import require_same_kind
-from clinical_qkt.tracking import Tracker
 from clinical_qkt.training.loop.inference import answer
 
 
@@ -77,7 +77,7 @@ class Evaluating:
             images = self.images.prepared("test", given)
             states = probabilities(network, images, len(self.tested.labels), self.device)
             part = self.tested.evaluation(states)
-            self.tracker.log(child, tracking.evaluation_figures(when, part))
+            self.tracker.log(child, evaluation_figures(when, part))
         return Examined(states, part)
 
     def evidence(self, before: Examined, after: Examined) -> dict[str, Any]:

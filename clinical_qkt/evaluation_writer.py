@@ -7,13 +7,13 @@ from pathlib import Path
 
 from ignite.engine import Engine, Events
 
-from clinical_qkt import report
 from clinical_qkt.core.files import fingerprint, sha256, write_json
 from clinical_qkt.core.version import __version__
 from clinical_qkt.evidence import metrics
 from clinical_qkt.packages.model import Model
+from clinical_qkt.review import report
+from clinical_qkt.review.tracking.tracker import Tracker
 from clinical_qkt.site.config import Site
-from clinical_qkt.tracking import Tracker
 
 
 class EvaluationWriter:

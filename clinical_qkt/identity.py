@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 from clinical_qkt.core.files import digest_of, sha256
-from clinical_qkt.provenance import git_version
+from clinical_qkt.review.tracking.provenance import git_version
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.ledger.ledger import Ledger
 

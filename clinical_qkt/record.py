@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from mlflow.entities import Run
 
-from clinical_qkt import notes, registry, tracking
 from clinical_qkt.core.files import fingerprint, sha256
 from clinical_qkt.core.version import __version__
 from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.writer import CARD
+from clinical_qkt.review.tracking import notes, registry
+from clinical_qkt.review.tracking.tracker import Tracker, figures
+from clinical_qkt.review.tracking.tracker import verdict as verdict_of
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.site.config import Site
-from clinical_qkt.tracking import Tracker
 
 _NAMED = 3
 """Queried classes that a run's name tells."""
@@ -82,8 +83,8 @@ def outcome(tracker: Tracker, run: Run, site: Site, task: str, summary: dict[str
         note: the report's sentence.
     """
     version = registered(tracker, run, site, task)
-    verdict = tracking.verdict(summary)
-    tracker.log(run, tracking.figures(summary), model=registry.logged_model(tracker.client, run))
+    verdict = verdict_of(summary)
+    tracker.log(run, figures(summary), model=registry.logged_model(tracker.client, run))
     received = [*summary["teachers"], *summary["answers"]]
     tracker.params(run, {f"package_sha256/{part['site']}": part["weights_sha256"] for part in received})
     tracker.tag(

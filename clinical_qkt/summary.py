@@ -22,10 +22,10 @@ from clinical_qkt.evidence import base_rates, metrics
 from clinical_qkt.evidence.criteria import decision
 from clinical_qkt.packages.answer import Answer
 from clinical_qkt.packages.model import Model
+from clinical_qkt.review.summary_schema import SCHEMA, TransferSummary
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.site.config import Site
 from clinical_qkt.statistics.class_statistics.class_statistics import Agreement
-from clinical_qkt.summary_schema import SCHEMA, TransferSummary
 from clinical_qkt.teachers import Teacher
 
 Array = NDArray[Any]

@@ -13,7 +13,7 @@ from typing import Any
 from clinical_qkt.core.schema import DIALECT
 from clinical_qkt.described import between_marks, plain, table, tidied
 from clinical_qkt.packages.reference import SCHEMAS, parts
-from clinical_qkt.summary_schema import SCHEMA, TransferSummary
+from clinical_qkt.review.summary_schema import SCHEMA, TransferSummary
 
 BY = "clinical_qkt.summary_reference"
 PAGE = Path("docs/reference/summary.md")

@@ -19,7 +19,7 @@ from mlflow.entities import Run
 from monai.data import Dataset
 from torch import nn
 
-from clinical_qkt import phases, record, report, subclasses, targets
+from clinical_qkt import phases, record, subclasses, targets
 from clinical_qkt.answers import Answers, read_answers, with_answers
 from clinical_qkt.budget import BudgetFit, class_recalls, spend_budget
 from clinical_qkt.core.errors import InputError
@@ -34,11 +34,14 @@ from clinical_qkt.imitation import with_heads
 from clinical_qkt.new_model import finish_transfer, require_card
 from clinical_qkt.own_images import OWN, OwnImages
 from clinical_qkt.packages.model import Model
+from clinical_qkt.review import report
+from clinical_qkt.review.summary_schema import TransferSummary
+from clinical_qkt.review.tracking.handlers import LogEpochs
+from clinical_qkt.review.tracking.tracker import Tracker
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.site.config import Site
 from clinical_qkt.student import Student
 from clinical_qkt.summary import summarise
-from clinical_qkt.summary_schema import TransferSummary
 from clinical_qkt.teachers import (
     Teacher,
     probe,
@@ -46,8 +49,6 @@ from clinical_qkt.teachers import (
     relevant_teachers,
     starting_point,
 )
-from clinical_qkt.tracking import Tracker
-from clinical_qkt.tracking_handlers import LogEpochs
 from clinical_qkt.training.loop.inference import answer, labels_of
 
 

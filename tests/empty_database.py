@@ -6,7 +6,7 @@ import functools
 import tempfile
 from pathlib import Path
 
-from clinical_qkt import sync
+from clinical_qkt.review.tracking import sync
 
 made = sync.make_tables
 

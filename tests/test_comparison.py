@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from clinical_qkt import tracking
-from clinical_qkt.comparison import runs
-from clinical_qkt.comparison.command import tracking_uri
-from clinical_qkt.comparison.figures import as_csv, as_json, cautions, figures, ordered
-from clinical_qkt.comparison.printing import print_comparison
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.review.comparison import runs
+from clinical_qkt.review.comparison.command import tracking_uri
+from clinical_qkt.review.comparison.figures import as_csv, as_json, cautions, figures, ordered
+from clinical_qkt.review.comparison.printing import print_comparison
+from clinical_qkt.review.tracking import tracker
 from tests.conftest import run, site_file
 from tests.mlflow_ui import first_transfer
 
@@ -351,7 +351,7 @@ def test_runs_are_sorted_by_a_class_under_its_own_name(transfer, finished):
         return change
 
     found = runs.find_runs([transfer("a", with_(0.2)), transfer("b", with_(0.9))], None)
-    for key in ("after/recall/HER2 [+]", tracking.metric_name("after/recall/HER2 [+]")):
+    for key in ("after/recall/HER2 [+]", tracker.metric_name("after/recall/HER2 [+]")):
         assert [r.label for r in ordered(found, key)] == ["b", "a"]
 
 
@@ -360,7 +360,7 @@ def test_json_holds_the_names_and_values_of_mlflow(transfer, finished, capsys):
     told = json.loads(capsys.readouterr().out)
     assert [r["run"] for r in told["runs"]] == ["one", "two"] and told["cautions"] == []
     mine = told["runs"][0]["figures"]
-    assert {tracking.metric_name(k): v for k, v in tracking.figures(finished).items()}.items() <= mine.items()
+    assert {tracker.metric_name(k): v for k, v in tracker.figures(finished).items()}.items() <= mine.items()
     low, high = finished["after"]["query_recall_ci95"]
     assert (mine["after/query_recall_low"], mine["after/query_recall_high"]) == (low, high)
 

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from clinical_qkt.notes import begun_as
 from clinical_qkt.packages.model import load_model
+from clinical_qkt.review.tracking.notes import begun_as
 from tests.conftest import COLOURS, DEMO, run, square
 from tests.launcher import start
 from tests.mlflow_ui import first_transfer

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from clinical_qkt import viewing  # noqa: E402
+from clinical_qkt.review.tracking import viewing  # noqa: E402
 from tests.mlflow_ui import first_transfer, open_run, page_of, served  # noqa: E402
 
 CHROMIUM = shutil.which("chromium")

@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinical_qkt import provenance
-from clinical_qkt.provenance import HIDDEN, HIDDEN_EXPRESSION, HIDDEN_TEXT, without_paths
+from clinical_qkt.review.tracking import provenance
+from clinical_qkt.review.tracking.provenance import HIDDEN, HIDDEN_EXPRESSION, HIDDEN_TEXT, without_paths
 
 
 def test_the_environment_names_versions_and_no_host_user_or_path():

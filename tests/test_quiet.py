@@ -13,7 +13,7 @@ from tests.lookups import looked_up
 LOGS_A_RUN = """
 import time
 {first}
-from clinical_qkt.tracking import Tracker
+from clinical_qkt.review.tracking.tracker import Tracker
 tracker = Tracker("sqlite:///m.db", "task")
 with tracker.run("transfer"):
     pass

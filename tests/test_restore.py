@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from clinical_qkt import registry, restore, sync
-from clinical_qkt.tracking import Tracker
+from clinical_qkt.review.tracking import registry, restore, sync
+from clinical_qkt.review.tracking.tracker import Tracker
 from tests.conftest import run, site_file
 from tests.mlflow_ui import served
 

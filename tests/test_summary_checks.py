@@ -5,12 +5,12 @@ import math
 from copy import deepcopy
 
 import pytest
+from clinical_qkt.review.report.command import report
 from rich.console import Console
 
-from clinical_qkt.comparison.reading import read_summary
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.report.command import report
-from clinical_qkt.summary_checks import disagreements
+from clinical_qkt.review.comparison.reading import read_summary
+from clinical_qkt.review.summary_checks import disagreements
 from tests.report.conftest import made
 
 ACCEPTED = made(images=400, queried_images=300).as_json()

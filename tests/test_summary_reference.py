@@ -5,11 +5,11 @@ import json
 import jsonschema
 import pytest
 
-from clinical_qkt.comparison.reading import read_summary
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.described import undescribed
+from clinical_qkt.review.comparison.reading import read_summary
+from clinical_qkt.review.summary_schema import SCHEMA
 from clinical_qkt.summary_reference import ANYWHERE, FILE, MEANINGS, TOP, files, schema
-from clinical_qkt.summary_schema import SCHEMA
 from tests.conftest import ROOT
 from tests.report.conftest import made
 from tests.report.evidence import with_parts

@@ -15,13 +15,13 @@ import pytest
 import torch
 from mlflow import MlflowClient, pyfunc
 
-from clinical_qkt import notes, registry, sync
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import load_model, save_model
-from clinical_qkt.tracking import Tracker
+from clinical_qkt.review.tracking import notes, registry, sync
+from clinical_qkt.review.tracking.tracker import Tracker
 from tests.conftest import ROOT, run
 from tests.mlflow_ui import free_port, served
 

@@ -4,10 +4,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, _validate_length_limit, _validate_metric
 
-from clinical_qkt import sync
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import fingerprint
-from clinical_qkt.tracking import PLACE, Tracker, figures, metric_name
+from clinical_qkt.review.tracking import sync
+from clinical_qkt.review.tracking.tracker import PLACE, Tracker, figures, metric_name
 
 
 @pytest.fixture(scope="module")

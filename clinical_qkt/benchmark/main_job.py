@@ -29,7 +29,7 @@ from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.files import write_json, write_text
 from clinical_qkt.core.version import __version__
 from clinical_qkt.demo import BUNDLE, DemoSettings, run_demo
-from clinical_qkt.summary_schema import TransferSummary
+from clinical_qkt.review.summary_schema import TransferSummary
 
 
 def run(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from clinical_qkt.core.files import fingerprint
 from clinical_qkt.monitoring.check import Check
+from clinical_qkt.review.tracking.tracker import Tracker
 from clinical_qkt.site.config import Site
-from clinical_qkt.tracking import Tracker
 
 LEAST = 5
 """Fewer images of a class are not told: MLflow may be somebody else's server."""

@@ -9,12 +9,12 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from clinical_qkt.core.errors import InputError, OutputError
-from clinical_qkt.report import pdf
-from clinical_qkt.report.pdf import Paper
+from clinical_qkt.review.report import pdf
+from clinical_qkt.review.report.pdf import Paper
 
 if TYPE_CHECKING:
-    from clinical_qkt.report.page import Labelled
-    from clinical_qkt.summary_schema import TransferSummary
+    from clinical_qkt.review.report.page import Labelled
+    from clinical_qkt.review.summary_schema import TransferSummary
 
 PAGE, SUMMARY, PDF = "report.html", "summary.json", "report.pdf"
 
@@ -89,8 +89,8 @@ def _check_place(place: Path, overwrite: bool) -> None:
 
 
 def _again(folder: Path, worklist: Path | None) -> None:
-    from clinical_qkt.comparison.reading import read_summary
-    from clinical_qkt.report.page import write
+    from clinical_qkt.review.comparison.reading import read_summary
+    from clinical_qkt.review.report.page import write
 
     place = folder / SUMMARY
     summary, _ = read_summary(place.read_bytes(), str(place), whole=True)
@@ -99,7 +99,7 @@ def _again(folder: Path, worklist: Path | None) -> None:
 
 def _labelled(path: Path, summary: TransferSummary) -> Labelled:
     """What a list of labelled images says, if it is of the summary's model."""
-    from clinical_qkt.report.page import Labelled
+    from clinical_qkt.review.report.page import Labelled
     from clinical_qkt.worklist import telling
     from clinical_qkt.worklist.result import Result
 

@@ -2,7 +2,7 @@
 
 What the README shows of a demo is made here, too.
 
-Run in a checkout: ``python -m clinical_qkt.report.example runs/demo``.
+Run in a checkout: ``python -m clinical_qkt.review.report.example runs/demo``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,22 @@ from rich.console import Console
 
 from clinical_qkt.core.files import write_text
 from clinical_qkt.described import between_marks
-from clinical_qkt.report import alternatives, facts, figures, headline, page, practice, rule, spelled, words
-from clinical_qkt.report.facts import Summary
-from clinical_qkt.report.terminal import print_transfer
-from clinical_qkt.summary_schema import TransferSummary
+from clinical_qkt.review.report import (
+    alternatives,
+    facts,
+    figures,
+    headline,
+    page,
+    practice,
+    rule,
+    spelled,
+    words,
+)
+from clinical_qkt.review.report.facts import Summary
+from clinical_qkt.review.report.terminal import print_transfer
+from clinical_qkt.review.summary_schema import TransferSummary
 
-BY = "clinical_qkt.report.example"
+BY = "clinical_qkt.review.report.example"
 PAGE = Path("docs/for-clinicians/worked-example.md")
 SUMMARY = PAGE.with_name("demo-summary.json")
 README = Path("README.md")

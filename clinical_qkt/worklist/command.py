@@ -15,7 +15,7 @@ from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.files import private_folder, require_writable
 from clinical_qkt.core.version import __version__
 from clinical_qkt.packages.model import Model, is_model, load_model
-from clinical_qkt.report.endings import print_places
+from clinical_qkt.review.report.endings import print_places
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.launch import plan, quoted
 from clinical_qkt.stage import Stage

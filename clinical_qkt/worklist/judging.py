@@ -8,7 +8,7 @@ from rich.console import Console
 
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.files import write_json
-from clinical_qkt.report.endings import print_places
+from clinical_qkt.review.report.endings import print_places
 from clinical_qkt.site.launch import plan
 from clinical_qkt.stage import Stage
 from clinical_qkt.worklist.command import load

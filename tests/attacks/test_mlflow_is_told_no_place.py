@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from clinical_qkt import bundle
-from clinical_qkt.provenance import without_paths
+from clinical_qkt.review.tracking.provenance import without_paths
 from tests.conftest import CONFIGS
 
 SECRET = "ward7_smith"

@@ -8,11 +8,11 @@ import pytest
 import yaml
 from mlflow import pyfunc
 
-from clinical_qkt import registry
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import save_model
+from clinical_qkt.review.tracking import registry
 
 pytestmark = pytest.mark.slow  # tests/test_sync.py looks at a model of the registry at no cost
 SPEC = NetworkSpec(

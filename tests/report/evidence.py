@@ -12,7 +12,7 @@ from clinical_qkt.evidence.parts import (
     NetBenefitPoint,
     PrecisionRecall,
 )
-from clinical_qkt.summary_schema import TransferSummary
+from clinical_qkt.review.summary_schema import TransferSummary
 
 
 def with_parts(summary: TransferSummary, site: bool = True, **parts: Any) -> TransferSummary:

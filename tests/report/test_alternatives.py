@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from clinical_qkt.report import alternatives, figures
+from clinical_qkt.review.report import alternatives, figures
 
 from .evidence import with_parts
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from clinical_qkt import report
-from clinical_qkt.report import headline
-from clinical_qkt.report import page as page_module
+from clinical_qkt.review import report
+from clinical_qkt.review.report import headline
+from clinical_qkt.review.report import page as page_module
 
 sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")

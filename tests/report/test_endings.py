@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from clinical_qkt.packages.answer import ClassAnswer
-from clinical_qkt.report import endings
+from clinical_qkt.review.report import endings
 
 
 @pytest.fixture

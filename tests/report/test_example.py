@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from clinical_qkt.report import example, figures
-from clinical_qkt.summary_schema import TransferSummary
+from clinical_qkt.review.report import example, figures
+from clinical_qkt.review.summary_schema import TransferSummary
 from tests.conftest import ROOT
 
 PAGE = ROOT / example.PAGE

@@ -1,7 +1,7 @@
 import pytest
 
-from clinical_qkt.evidence.evaluation_schema import Evaluation
-from clinical_qkt.report import facts
+from clinical_qkt.review.evaluation_schema import Evaluation
+from clinical_qkt.review.report import facts
 
 
 def test_mistakes_are_sorted_and_leave_out_what_did_not_change(made):

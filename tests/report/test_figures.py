@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from PIL import Image
 
-from clinical_qkt.report import alternatives, figures, page
-from clinical_qkt.report.figures import style
+from clinical_qkt.review.report import alternatives, figures, page
+from clinical_qkt.review.report.figures import style
 
 from .evidence import abstention, point, with_parts
 

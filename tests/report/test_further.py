@@ -1,7 +1,7 @@
 import pytest
 
 from clinical_qkt.evidence.parts import AbstentionPoint, Counted
-from clinical_qkt.report import further, worth
+from clinical_qkt.review.report import further, worth
 
 
 @pytest.fixture

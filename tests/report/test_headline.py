@@ -1,7 +1,7 @@
 import pytest
 
-from clinical_qkt import report
-from clinical_qkt.report import headline
+from clinical_qkt.review import report
+from clinical_qkt.review.report import headline
 
 
 def test_the_answer_says_what_was_gained_called_falsely_and_lost_and_how_sure_that_is(made):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.report import command, figures
+from clinical_qkt.review.report import command, figures
 
 
 def share(value, low, high):

@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from clinical_qkt import report
 from clinical_qkt.alignment import print_alignment
-from clinical_qkt.comparison import drawing
 from clinical_qkt.data.label_space import Alignment, LabelSpace
 from clinical_qkt.prepare import page
-from clinical_qkt.report import endings, figures
+from clinical_qkt.review import report
+from clinical_qkt.review.comparison import drawing
+from clinical_qkt.review.report import endings, figures
 from tests.conftest import run
 
 NAMES = ("mitoses [/HPF]", "[bold]", "a:heart:b", "$x_{$", "5 % [red]x[/red]", "HER2-", "1$ or 2$")

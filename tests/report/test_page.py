@@ -4,10 +4,10 @@ from itertools import pairwise
 
 import pytest
 
-from clinical_qkt import report
-from clinical_qkt.report import figures
-from clinical_qkt.report import page as page_module
-from clinical_qkt.summary_schema import TransferSummary
+from clinical_qkt.review import report
+from clinical_qkt.review.report import figures
+from clinical_qkt.review.report import page as page_module
+from clinical_qkt.review.summary_schema import TransferSummary
 
 VOID = {"meta", "link", "img", "br"}
 CARD = [

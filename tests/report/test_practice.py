@@ -1,4 +1,4 @@
-from clinical_qkt.report import practice
+from clinical_qkt.review.report import practice
 
 
 def test_the_site_s_own_prevalence_stands_alone_on_the_first_sheet(made):

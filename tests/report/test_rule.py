@@ -2,8 +2,8 @@ import datetime
 
 import pytest
 
-from clinical_qkt.report import rule
-from clinical_qkt.report.reasons import reasons
+from clinical_qkt.review.report import rule
+from clinical_qkt.review.report.reasons import reasons
 
 ALL = ("query_recall", "false_alarms", "forgetting", "worst_forgetting", "calibration_error")
 

@@ -1,7 +1,7 @@
 import pytest
 from rich.console import Console
 
-from clinical_qkt import report
+from clinical_qkt.review import report
 
 
 def shown(summary, width=200):

@@ -2,9 +2,9 @@ import doctest
 
 import pytest
 
-from clinical_qkt import report
 from clinical_qkt.core import terms
-from clinical_qkt.report import further, page, practice, reasons, spelled, words
+from clinical_qkt.review import report
+from clinical_qkt.review.report import further, page, practice, reasons, spelled, words
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,0 @@
-"""A summary, told to people: ``report.html`` with its figures, and what the terminal shows."""
-
-from clinical_qkt.report.page import write
-from clinical_qkt.report.terminal import print_per_class, print_transfer
-from clinical_qkt.report.words import answer_sentence, percent, points
-
-__all__ = ["answer_sentence", "percent", "points", "print_per_class", "print_transfer", "write"]

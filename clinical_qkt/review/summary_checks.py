@@ -1,0 +1,156 @@
+"""Whether the parts of a summary agree: a verdict that its own figures contradict is shown nowhere.
+
+A summary may come from another hospital, or from an editor. Its verdict follows from its criteria, their
+outcomes from limits and intervals, and these stand in other parts of it, too. Where one of them says
+something else, nobody can tell which is right, and the summary is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from clinical_qkt.evidence import criteria
+from clinical_qkt.evidence.intervals import Interval
+
+if TYPE_CHECKING:
+    from clinical_qkt.review.evaluation_schema import Evaluation
+    from clinical_qkt.review.summary_schema import TransferSummary
+
+_ASKED = {
+    "query_recall": criteria.AT_LEAST,
+    "false_alarms": criteria.AT_MOST,
+    "forgetting": criteria.AT_MOST,
+    "worst_forgetting": criteria.AT_MOST,
+    "calibration_error": criteria.AT_MOST,
+}
+"""Every part of a rule; without one of them nothing was decided."""
+_ROUNDED = 1e-6
+"""A share may have been rounded by so much."""
+
+
+def rising(ends: list[float]) -> list[float]:
+    """An interval, checked.
+
+    Raises:
+        ValueError: its upper end is below its lower one, so that its bad end would be the good one.
+    """
+    if ends[0] > ends[1]:
+        raise ValueError("the upper end of an interval is below its lower one")
+    return ends
+
+
+def contradictions(summary: TransferSummary) -> list[str]:
+    """What in a summary says something else than another part of it, a sentence each; empty if nothing.
+
+    What is accepted must be borne out by every figure, down to the images that were counted.
+    """
+    if shape := list(_shape(summary)):  # the rest looks classes up
+        return shape
+    if decision := list(_decision(summary)):
+        return decision
+    return disagreements(summary) if summary.accepted else []
+
+
+def disagreements(summary: TransferSummary) -> list[str]:
+    """What in a summary's figures does not go with the images that were counted, a sentence each."""
+    counted = [p for when in ("before", "after") for p in _counted(summary, when, getattr(summary, when))]
+    return [*_measured(summary), *counted]
+
+
+def _shape(summary: TransferSummary) -> Iterator[str]:
+    """Whether every part is about the summary's classes."""
+    queried = dict.fromkeys(summary.student.query, "queried class")
+    known = dict.fromkeys(summary.student.classes, "class")
+    if len(queried | known) < len(summary.names):
+        yield "student: a class stands there twice"
+    for when, part in (("before", summary.before), ("after", summary.after)):
+        yield from _same(f"{when}.per_class", part.per_class, queried | known)
+        yield from _same(f"{when}.false_alarms.per_class", part.false_alarms.per_class, queried)
+        yield from _same(f"{when}.thresholds", part.thresholds, queried)
+        yield from _same(f"{when}.base_rates", part.base_rates, queried)
+        if part.confusion and {len(part.confusion), *map(len, part.confusion)} != {len(summary.names)}:
+            yield f"{when}.confusion: has not a row and a column for each class"
+    if len(summary.before.calibration.bins) != len(summary.after.calibration.bins):
+        yield "after.calibration.bins: are others than before"
+    yield from _same("forgetting.per_class", summary.forgetting.per_class, known)
+    yield from _same("forgetting.per_class_ci95", summary.forgetting.per_class_ci95, known)
+    sections = dict.fromkeys(("training", "validation", "test"), "section")
+    yield from _same("student.images", summary.student.images, sections)
+    for i, teacher in enumerate(summary.teachers):
+        yield from _same(f"teachers.{i}.mask", teacher.mask, dict.fromkeys(teacher.classes, "class"))
+    if any(len(curve.recall) != len(curve.precision) for curve in summary.precision_recall):
+        yield "precision_recall: a curve has not as many precisions as recalls"
+
+
+def _decision(summary: TransferSummary) -> Iterator[str]:
+    """Whether the verdict follows from the criteria, and these from limits and intervals."""
+    if sorted(c.name for c in summary.criteria) != sorted(_ASKED):
+        yield f"criteria: each of {', '.join(_ASKED)} must stand there once"
+        return
+    for c in summary.criteria:
+        if c.asked != _ASKED[c.name] or summary.rule.limits.get(c.name) != c.limit:
+            yield f"criteria: the limit of '{c.name}' is not the one of 'rule.limits'"
+        if (c.measured is None) != (c.ci95 is None):
+            yield f"criteria: '{c.name}' has a figure without an interval, or the other way round"
+        follows = criteria.outcome(c.asked, c.limit / 100, c.ci95)
+        if c.outcome != follows:
+            yield f"criteria: '{c.name}' says '{c.outcome}', limit and interval make it '{follows}'"
+    follows = criteria.verdict([c.outcome for c in summary.criteria])
+    if summary.verdict != follows:
+        yield f"verdict: says '{summary.verdict}', the criteria make it '{follows}'"
+
+
+def _measured(summary: TransferSummary) -> Iterator[str]:
+    """Whether the criteria are about the figures that are shown."""
+    after, lost = summary.after, summary.forgetting
+    alarms, doubt = after.false_alarms.overall, after.calibration
+    shown = {
+        "query_recall": (after.query_recall, after.query_recall_ci95),
+        "false_alarms": (alarms.share, alarms.ci95),
+        "forgetting": (lost.mean_loss, lost.mean_loss_ci95),
+        "worst_forgetting": (lost.worst, lost.worst_ci95),
+        "calibration_error": (doubt.error, doubt.ci95),
+    }
+    for c in summary.criteria:
+        if (c.measured, c.ci95) != shown[c.name]:
+            yield f"criteria: what '{c.name}' measured stands otherwise in 'after' or 'forgetting'"
+    if summary.budget.forgetting != summary.rule.limits["forgetting"]:
+        yield "budget: is another one than the limit of 'forgetting'"
+
+
+def _counted(summary: TransferSummary, when: str, part: Evaluation) -> Iterator[str]:
+    """Whether recall and false alarms are those of the confusion; without images they are unknown."""
+    known, n = len(summary.student.classes), len(summary.names)
+    rows = part.confusion or [[0] * n] * n
+    for c, (name, counts) in enumerate(zip(summary.names, rows, strict=True)):
+        row, at = part.per_class[name], f"{when}.per_class.{name}"
+        if row.support != sum(counts):
+            yield f"{at}.support: the confusion counts {sum(counts)} images"
+        elif not _is_share(row.recall, row.recall_ci95, counts[c], row.support):
+            yield f"{at}.recall: is not the share of images that the confusion counts as right"
+    alarms, named = part.false_alarms.overall, sum(sum(counts[known:]) for counts in rows[:known])
+    if (alarms.count, alarms.images) != (named, sum(map(sum, rows[:known]))):
+        yield f"{when}.false_alarms.overall: the confusion counts {named}"
+    elif not _is_share(alarms.share, alarms.ci95, alarms.count, alarms.images):
+        yield f"{when}.false_alarms.overall.share: is not 'count' of 'images'"
+
+
+def _is_share(share: float | None, ends: Interval | None, count: int, images: int) -> bool:
+    if not images:
+        return share is None and ends is None
+    return share is not None and ends is not None and math.isclose(share, count / images, abs_tol=_ROUNDED)
+
+
+def _same(where: str, told: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
+    """Whether a part has these keys and no other.
+
+    Args:
+        names: the keys, and what each is.
+    """
+    missing, more = [n for n in names if n not in told], [n for n in told if n not in names]
+    if missing:
+        yield f"{where}: the {names[missing[0]]} '{missing[0]}' is missing"
+    if more:
+        yield f"{where}: '{more[0]}' does not belong there"
