@@ -11,8 +11,7 @@ import torch
 from ignite.metrics import EpochMetric
 from torch import nn
 
-from clinical_qkt import asking, endings, keys, sections, stages
-from clinical_qkt.answering import Answering
+from clinical_qkt import endings, keys, sections, stages
 from clinical_qkt.audit.own import audit_of
 from clinical_qkt.core import batches
 from clinical_qkt.core.errors import InputError, OutputError
@@ -39,6 +38,8 @@ from clinical_qkt.packages.card import Precision
 from clinical_qkt.packages.query import Query
 from clinical_qkt.predictions import PredictionWriter
 from clinical_qkt.privacy.mechanisms.statement import DifferentialPrivacy
+from clinical_qkt.query import request
+from clinical_qkt.query.response import Answering
 from clinical_qkt.review.tracking.handlers import TrackTraining as TrackTraining
 from clinical_qkt.review.tracking.provenance import without_paths
 from clinical_qkt.running import NOW, launched, plain_errors, running_workflow
@@ -251,9 +252,9 @@ def query(
     leaving: dict[str, Any],
 ) -> None:
     """Write the query package, once somebody agreed; see ``asking`` and ``consent.Leaving``."""
-    chosen = sections.read_settings(asking.QuerySettings, settings)
+    chosen = sections.read_settings(request.QuerySettings, settings)
     agree = _leaving(site, site.query_dir, **leaving)
-    asking.write_query(site, chosen, loaded, data, read, device, agree)
+    request.write_query(site, chosen, loaded, data, read, device, agree)
     if not NOW.embedded:
         endings.asked(site)
 

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clinical_qkt.answers import Answers
 from clinical_qkt.budget import BudgetFit
 from clinical_qkt.core.files import sha256
 from clinical_qkt.core.version import __version__
@@ -22,6 +21,7 @@ from clinical_qkt.evidence import base_rates, metrics
 from clinical_qkt.evidence.criteria import decision
 from clinical_qkt.packages.answer import Answer
 from clinical_qkt.packages.model import Model
+from clinical_qkt.query.aggregate import Answers
 from clinical_qkt.review.summary_schema import SCHEMA, TransferSummary
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.site.config import Site

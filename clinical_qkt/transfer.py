@@ -20,7 +20,6 @@ from monai.data import Dataset
 from torch import nn
 
 from clinical_qkt import phases, record, subclasses, targets
-from clinical_qkt.answers import Answers, read_answers, with_answers
 from clinical_qkt.budget import BudgetFit, class_recalls, spend_budget
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import drop_unfinished, fingerprint, sha256, write_json
@@ -34,6 +33,7 @@ from clinical_qkt.imitation import with_heads
 from clinical_qkt.new_model import finish_transfer, require_card
 from clinical_qkt.own_images import OWN, OwnImages
 from clinical_qkt.packages.model import Model
+from clinical_qkt.query.aggregate import Answers, read_answers, with_answers
 from clinical_qkt.review import report
 from clinical_qkt.review.summary_schema import TransferSummary
 from clinical_qkt.review.tracking.handlers import LogEpochs

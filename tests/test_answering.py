@@ -13,7 +13,6 @@ from monai.transforms import EnsureChannelFirstd, LoadImaged
 from PIL import Image
 from safetensors.torch import load_file
 
-from clinical_qkt.answering import Answering
 from clinical_qkt.audit.releases import audit_release
 from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.datalist import load_datalist
@@ -22,6 +21,7 @@ from clinical_qkt.networks.extractor import Extractor, describe
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.answer import AnswerCard, load_answer
 from clinical_qkt.packages.query import Query, QueryCard, load_query, save_query
+from clinical_qkt.query.response import Answering
 from clinical_qkt.site.config import check_site
 from clinical_qkt.site.ledger.ledger import Ledger
 from tests.conftest import CONFIGS, square

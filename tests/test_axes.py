@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from clinical_qkt import axes
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.variations import variations
 from clinical_qkt.networks.extractor import Extractor, describe
 from clinical_qkt.networks.spec import preset
+from clinical_qkt.query import axes
 
 
 def drawn(rows: int, width: int, seed: int) -> torch.Tensor:

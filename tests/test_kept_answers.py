@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 from test_answering import CPU, EXACT, READ, answer, given, query, site
 from test_answering import pictures as pictures
 
-from clinical_qkt.answering import Answering
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import load_datalist
 from clinical_qkt.packages.answer import AnswerCard, load_answer
+from clinical_qkt.query.response import Answering
 from clinical_qkt.site.ledger.kept_responses import packed, unpacked
 from clinical_qkt.site.ledger.ledger import Ledger
 

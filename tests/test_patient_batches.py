@@ -17,7 +17,7 @@ from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.extractor import Extractor, describe
 from clinical_qkt.networks.spec import preset
-from clinical_qkt.patient_batches import SIZES, looked_at, of_images, of_patients, room_for
+from clinical_qkt.query.patient_batches import SIZES, looked_at, of_images, of_patients, room_for
 
 CPU = torch.device("cpu")
 LARGE = InputContract(channels=3, spatial_size=[300, 300])

@@ -8,8 +8,8 @@ from clinical_qkt.statistics.class_statistics.class_statistics import (
     pooled,
 )
 
-from clinical_qkt import axes
-from clinical_qkt.shrinkage import PUSH, added, told
+from clinical_qkt.query import axes
+from clinical_qkt.query.shrinkage import PUSH, added, told
 
 WIDTH = 8
 PRIOR = axes.prior(4 * torch.eye(WIDTH, dtype=torch.float64)[:3])

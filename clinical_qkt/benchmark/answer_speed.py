@@ -30,7 +30,7 @@ from clinical_qkt.core.files import write_json
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.extractor import Extractor, describe
 from clinical_qkt.networks.spec import preset
-from clinical_qkt.patient_batches import Batch, looked_at, of_images, of_patients, room_for
+from clinical_qkt.query.patient_batches import Batch, looked_at, of_images, of_patients, room_for
 
 CLOCKS = ("clock", "computing")
 ONE, TOGETHER, ORDINARY = "one image at a time", "a patient's images together", "ordinary batches"

@@ -25,8 +25,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clinical_qkt import masks, phases
-from clinical_qkt.answers import fitted
-from clinical_qkt.asking import own_extractor
 from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.files import write_json
@@ -39,7 +37,9 @@ from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
 from clinical_qkt.networks.spec import preset, reshape_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model
-from clinical_qkt.patient_batches import looked_at, of_images
+from clinical_qkt.query.aggregate import fitted
+from clinical_qkt.query.patient_batches import looked_at, of_images
+from clinical_qkt.query.request import own_extractor
 from clinical_qkt.settings import TransferSettings
 from clinical_qkt.statistics.class_statistics.class_statistics import Moments, class_statistics, pooled
 from clinical_qkt.student import Student

@@ -14,11 +14,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from clinical_qkt.asking import own_extractor, radius_of
 from clinical_qkt.core.errors import QueryError
 from clinical_qkt.methods.case import Case
 from clinical_qkt.networks.extractor import Extractor
 from clinical_qkt.privacy.mechanisms.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
+from clinical_qkt.query.request import own_extractor, radius_of
 from clinical_qkt.statistics.class_statistics.class_statistics import (
     ClassStatistics,
     Kind,

@@ -28,11 +28,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from clinical_qkt.answers import own_statistics
 from clinical_qkt.methods.asked import AskedSettings, answer_bytes, asked
 from clinical_qkt.methods.case import Case, Outcome
 from clinical_qkt.methods.features import of_features
 from clinical_qkt.methods.fisher import FisherMix, ProtoHyper, draws, shrunk, subspace
+from clinical_qkt.query.aggregate import own_statistics
 from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics, pooled
 from clinical_qkt.statistics.class_statistics.gaussian_heads import (
     Gaussians,

@@ -18,11 +18,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from clinical_qkt import axes
-from clinical_qkt.answers import fitted, own_statistics
 from clinical_qkt.core.errors import QueryError
 from clinical_qkt.methods.asked import Asked, AskedSettings, asked
 from clinical_qkt.methods.case import Case, Outcome
+from clinical_qkt.query import axes
+from clinical_qkt.query.aggregate import fitted, own_statistics
 from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics
 from clinical_qkt.training.loop.inference import Images
 

@@ -9,11 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from clinical_qkt.answers import fitted, own_statistics
 from clinical_qkt.methods.asked import AskedSettings, answer_bytes, asked
 from clinical_qkt.methods.case import Case, Outcome
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
-from clinical_qkt.shrinkage import told
+from clinical_qkt.query.aggregate import fitted, own_statistics
+from clinical_qkt.query.shrinkage import told
 from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics, PrivateSum
 from clinical_qkt.statistics.class_statistics.gaussian_heads import Head
 from clinical_qkt.training.loop.inference import Images

@@ -19,13 +19,13 @@ from test_answering import CPU, PRIVATE, READ, SPEC, answer, given, query, site
 from test_answering import pictures as pictures
 
 from clinical_qkt import bundle, stages
-from clinical_qkt.answering import Answering
 from clinical_qkt.core.errors import QKTError
 from clinical_qkt.data.datalist import load_datalist
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.spec import find_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model
+from clinical_qkt.query.response import Answering
 from clinical_qkt.site.consent import Leaving
 from clinical_qkt.site.ledger.ledger import Ledger
 from tests.conftest import CONFIGS, square

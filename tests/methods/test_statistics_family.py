@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from sklearn.mixture import GaussianMixture
 from torch.nn import functional as F
 
-from clinical_qkt.answers import own_statistics
 from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.methods import METHODS, fedpft, fisher, gaussian_head, prototypes, public_prototypes
 from clinical_qkt.methods.asked import asked
-from clinical_qkt.shrinkage import PUSH, told
+from clinical_qkt.query.aggregate import own_statistics
+from clinical_qkt.query.shrinkage import PUSH, told
 
 QUICK = {"draws": 300, "epochs": 25}
 LONGER = {"draws": 1000, "epochs": 50}  # a residual starts at random, far from where it should be

@@ -5,7 +5,6 @@ import torch
 from monai.networks.utils import convert_to_torchscript
 from pydantic import ValidationError
 
-from clinical_qkt.asking import whitening
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.extractor import Extractor, ExtractorSpec, describe
@@ -13,6 +12,7 @@ from clinical_qkt.networks.gaussian_classifier import GaussianSpec
 from clinical_qkt.networks.spec import NetworkSpec, find_head, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import load_model, save_model
+from clinical_qkt.query.request import whitening
 
 SPEC = preset("resnet_small", 3, [28, 28])
 CONTRACT = InputContract(channels=3, spatial_size=[28, 28])

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from clinical_qkt.contributions import OnePass, Seen
 from clinical_qkt.core.files import sha256
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
@@ -21,6 +20,7 @@ from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.query import Query
 from clinical_qkt.packages.signing import require_private_key
 from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee, Release, private_release
+from clinical_qkt.query.contributions import OnePass, Seen
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, Preview, require_consent, require_no_identifiers
 from clinical_qkt.site.ledger import second_place

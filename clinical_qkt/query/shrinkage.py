@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from clinical_qkt import axes
+from clinical_qkt.query import axes
 from clinical_qkt.statistics.class_statistics.class_statistics import (
     FEWEST_PATIENTS,
     ClassStatistics,

@@ -10,7 +10,6 @@ import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor
 
-from clinical_qkt import axes
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.values import Strict
 from clinical_qkt.data.datalist import CheckedData
@@ -20,6 +19,7 @@ from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.query import QueryCard, save_query
 from clinical_qkt.packages.signing import require_private_key
+from clinical_qkt.query import axes
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, require_no_identifiers
 from clinical_qkt.statistics.class_statistics.class_statistics import KINDS, Kind, Moments

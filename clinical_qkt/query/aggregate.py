@@ -19,7 +19,7 @@ from clinical_qkt.packages.licences import joined
 from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.query import load_query
 from clinical_qkt.packages.signing import Trust
-from clinical_qkt.shrinkage import told
+from clinical_qkt.query.shrinkage import told
 from clinical_qkt.statistics.class_statistics import gaussian_heads
 from clinical_qkt.statistics.class_statistics.class_statistics import (
     Agreement,
