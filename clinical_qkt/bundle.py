@@ -30,7 +30,6 @@ from clinical_qkt.data.transforms import show_progress as show_progress
 from clinical_qkt.data.transforms import symmetries as symmetries
 from clinical_qkt.evaluation_writer import EvaluationWriter
 from clinical_qkt.evidence import metrics
-from clinical_qkt.evidence.gated import read_gate
 from clinical_qkt.networks import spec
 from clinical_qkt.packages import model
 from clinical_qkt.packages import query as query_package
@@ -38,6 +37,9 @@ from clinical_qkt.packages.card import Precision
 from clinical_qkt.packages.query import Query
 from clinical_qkt.predictions import PredictionWriter
 from clinical_qkt.privacy.mechanisms.statement import DifferentialPrivacy
+from clinical_qkt.qkt.gate import read_gate
+from clinical_qkt.qkt.settings import TransferSettings
+from clinical_qkt.qkt.transfer import Transfer
 from clinical_qkt.query import request
 from clinical_qkt.query.response import Answering
 from clinical_qkt.review.tracking.handlers import TrackTraining as TrackTraining
@@ -46,7 +48,6 @@ from clinical_qkt.running import NOW, launched, plain_errors, running_workflow
 from clinical_qkt.running import check as check
 from clinical_qkt.running import launch as launch
 from clinical_qkt.running import run as run
-from clinical_qkt.settings import TransferSettings
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving
 from clinical_qkt.site.ledger import second_place
@@ -55,7 +56,6 @@ from clinical_qkt.site.ledger.ledger import Ledger
 from clinical_qkt.training.loop.handlers import FiniteLoss as FiniteLoss
 from clinical_qkt.training.loop.handlers import Resume as Resume
 from clinical_qkt.training.loop.handlers import SeedEachEpoch as SeedEachEpoch
-from clinical_qkt.transfer import Transfer
 
 if TYPE_CHECKING:
     from clinical_qkt.training.loop.dp_sgd import PrivateTraining

@@ -12,8 +12,8 @@ from clinical_qkt.core.refusals import Origin, refused
 from clinical_qkt.core.values import Strict
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.origins import ANYWHERE, origin_of_config
+from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.query.request import QuerySettings
-from clinical_qkt.settings import TransferSettings
 
 SETTINGS: dict[str, type[BaseModel]] = {"transfer": TransferSettings, "query": QuerySettings}
 """What the section ``settings`` of a command may say."""

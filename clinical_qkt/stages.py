@@ -26,10 +26,10 @@ from clinical_qkt.privacy.mechanisms.statement import (
     coarse,
 )
 from clinical_qkt.published_mask import published
+from clinical_qkt.qkt.teachers import Teacher, probe
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, require_no_identifiers
 from clinical_qkt.site.ledger.ledger import Ledger
-from clinical_qkt.teachers import Teacher, probe
 from clinical_qkt.training.loop.inference import answer, labels_of
 
 

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_qkt.budget import class_recalls, fit_query_bias, retained_recall
+from clinical_qkt.qkt.forgetting_budget import class_recalls, fit_query_bias, retained_recall
 
 
 def made(seed: int, count: int = 300, local: int = 4, query: int = 1) -> tuple[torch.Tensor, torch.Tensor]:

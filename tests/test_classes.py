@@ -22,8 +22,8 @@ from clinical_qkt.data.label_space import (
 )
 from clinical_qkt.networks.joint_opinion import merged
 from clinical_qkt.packages.query import QueryCard
+from clinical_qkt.qkt.targets import aligned
 from clinical_qkt.site.policy import Policy
-from clinical_qkt.targets import aligned
 from tests.conftest import ROOT
 
 GRANULOCYTE = SiteClass.model_validate({"name": "granulocyte", "merges": ["neutrophil", "eosinophil"]})

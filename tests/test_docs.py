@@ -16,8 +16,8 @@ from clinical_qkt.benchmark.rows import FIGURES
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.registry import PRESETS
 from clinical_qkt.packages.model import load_model
+from clinical_qkt.qkt.summary import SCHEMA
 from clinical_qkt.site.config import Site
-from clinical_qkt.summary import SCHEMA
 from tests.conftest import CONFIGS, ROOT
 from tests.documented import commands, execute, launcher
 

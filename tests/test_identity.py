@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from clinical_qkt.identity import identity, judged
+from clinical_qkt.qkt.identity import identity, judged
 
 
 @pytest.fixture

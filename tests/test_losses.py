@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from clinical_qkt import losses
+from clinical_qkt.qkt import losses
 
 torch.manual_seed(0)
 LOCAL, QUERY = [0, 1, 2], [3]

@@ -8,11 +8,11 @@ from clinical_qkt.training.loop.loop import prepare_batch
 from monai.data import Dataset
 from monai.transforms import RandFlipd
 
-from clinical_qkt.budget import class_recalls, retained_recall, spend_budget
 from clinical_qkt.core.errors import PackageError
 from clinical_qkt.networks.spec import preset
-from clinical_qkt.phases import distil, retrain_head
-from clinical_qkt.settings import TransferSettings
+from clinical_qkt.qkt.distillation import distil, retrain_head
+from clinical_qkt.qkt.forgetting_budget import class_recalls, retained_recall, spend_budget
+from clinical_qkt.qkt.settings import TransferSettings
 from tests.conftest import COLOURS, square
 
 CPU, QUERY = torch.device("cpu"), [2]

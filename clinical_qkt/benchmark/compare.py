@@ -25,7 +25,6 @@ from clinical_qkt.benchmark import results
 from clinical_qkt.benchmark.config import BenchmarkConfig, Scenario
 from clinical_qkt.benchmark.federation import Federation
 from clinical_qkt.benchmark.rows import FIGURES
-from clinical_qkt.budget import class_recalls, fit_query_bias
 from clinical_qkt.core.errors import OutputError, QueryError
 from clinical_qkt.core.files import fingerprint, require_writable, write_json
 from clinical_qkt.core.version import __version__
@@ -35,6 +34,7 @@ from clinical_qkt.evidence import metrics
 from clinical_qkt.federations import Ask
 from clinical_qkt.methods import METHODS
 from clinical_qkt.methods.case import Case
+from clinical_qkt.qkt.forgetting_budget import class_recalls, fit_query_bias
 from clinical_qkt.training.loop.inference import labels_of
 
 

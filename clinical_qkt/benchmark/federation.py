@@ -33,7 +33,7 @@ from clinical_qkt.methods.case import Case, Member
 from clinical_qkt.networks.spec import find_head, preset, reshape_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, is_model, load_model, save_model
-from clinical_qkt.teachers import Teacher, probe
+from clinical_qkt.qkt.teachers import Teacher, probe
 from clinical_qkt.training.loop.inference import Images
 from clinical_qkt.training.loop.loop import train
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from clinical_qkt.benchmark.privacy_config import PrivacyConfig
-from clinical_qkt.masks import THRESHOLD, randomised
+from clinical_qkt.qkt.knowledge_masks import THRESHOLD, randomised
 
 MEASURES = ("precision", "recall", "accuracy", "f1")
 DRAWS = 1000

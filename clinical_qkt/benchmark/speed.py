@@ -24,27 +24,27 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clinical_qkt import masks, phases
 from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.files import write_json
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.transforms import symmetries
-from clinical_qkt.imitation import imitations
-from clinical_qkt.losses import TransferLoss
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
 from clinical_qkt.networks.spec import preset, reshape_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model
+from clinical_qkt.qkt import distillation, knowledge_masks
+from clinical_qkt.qkt.head_imitation import imitations
+from clinical_qkt.qkt.losses import TransferLoss
+from clinical_qkt.qkt.settings import TransferSettings
+from clinical_qkt.qkt.student import Student
+from clinical_qkt.qkt.targets import aligned, with_targets
+from clinical_qkt.qkt.teachers import Teacher, committee, relevant_teachers
 from clinical_qkt.query.aggregate import fitted
 from clinical_qkt.query.patient_batches import looked_at, of_images
 from clinical_qkt.query.request import own_extractor
-from clinical_qkt.settings import TransferSettings
 from clinical_qkt.statistics.class_statistics.class_statistics import Moments, class_statistics, pooled
-from clinical_qkt.student import Student
-from clinical_qkt.targets import aligned, with_targets
-from clinical_qkt.teachers import Teacher, committee, relevant_teachers
 from clinical_qkt.training.loop.inference import answer, features_of
 from clinical_qkt.training.loop.loop import train
 
@@ -92,7 +92,7 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
         said = [aligned(answer(t.model.network, items, device), t.columns, t.known, CLASSES) for t in found]
         data = with_targets(items, torch.stack(said, 1), torch.zeros(images, len(LOCAL)))
         student = preset("resnet_small", 3, [28, 28]).build(CLASSES)
-        phases.distil(student, data, symmetries([28, 28]), items[:64], QUERY, settings, 0, device)
+        distillation.distil(student, data, symmetries([28, 28]), items[:64], QUERY, settings, 0, device)
 
     own = reshape_head(networks[-1], {c: c for c in LOCAL}, len(LOCAL))
     together = committee(_model("student", own, len(LOCAL)), _teachers(networks, 4, 4), labels).network
@@ -141,7 +141,7 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
     gaussian = head_of_answers()
 
     def probing() -> None:
-        masks.knowledge_scores(networks[0], 3, (28, 28), -1, 1, device=device)
+        knowledge_masks.knowledge_scores(networks[0], 3, (28, 28), -1, 1, device=device)
 
     def naive(relevant: int) -> None:
         student = Together(preset("resnet_small", 3, [28, 28]).build(CLASSES).to(device), networks[:relevant])

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.packages.model import Model
-from clinical_qkt.student import Student
-from clinical_qkt.teachers import Teacher
+from clinical_qkt.qkt.student import Student
+from clinical_qkt.qkt.teachers import Teacher
 from clinical_qkt.training.loop.inference import Images, answer, head_inputs
 from clinical_qkt.training.loop.loop import train
 

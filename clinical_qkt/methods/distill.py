@@ -11,11 +11,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from clinical_qkt.losses import masked_kl
 from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, of_network
 from clinical_qkt.networks.spec import reshape_head
-from clinical_qkt.targets import aligned, with_targets
-from clinical_qkt.teachers import relevant_teachers
+from clinical_qkt.qkt.losses import masked_kl
+from clinical_qkt.qkt.targets import aligned, with_targets
+from clinical_qkt.qkt.teachers import relevant_teachers
 
 
 class Settings(TrainingSettings):

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from clinical_qkt.methods.case import Case, Outcome
-from clinical_qkt.targets import aligned
-from clinical_qkt.teachers import relevant_teachers
+from clinical_qkt.qkt.targets import aligned
+from clinical_qkt.qkt.teachers import relevant_teachers
 from clinical_qkt.training.loop.inference import Images
 
 

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.losses import masked_kl, restricted_cross_entropy
 from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, of_network
 from clinical_qkt.methods.fedavg import average
 from clinical_qkt.networks.spec import NetworkSpec, reshape_head
-from clinical_qkt.targets import aligned, require_finite
-from clinical_qkt.teachers import Teacher, relevant_teachers
+from clinical_qkt.qkt.losses import masked_kl, restricted_cross_entropy
+from clinical_qkt.qkt.targets import aligned, require_finite
+from clinical_qkt.qkt.teachers import Teacher, relevant_teachers
 from clinical_qkt.training.loop.inference import head_inputs, labels_of
 from clinical_qkt.training.loop.second_head import SecondHead
 

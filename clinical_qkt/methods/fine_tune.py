@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, cross_entropy, of_network
-from clinical_qkt.teachers import relevant_teachers, starting_point
+from clinical_qkt.qkt.teachers import relevant_teachers, starting_point
 
 
 class Settings(TrainingSettings):

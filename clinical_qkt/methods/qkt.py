@@ -9,12 +9,12 @@ from dataclasses import replace
 
 from pydantic import Field
 
-from clinical_qkt import phases, subclasses, targets
-from clinical_qkt.imitation import with_heads
 from clinical_qkt.methods.case import Case, Outcome, of_network
 from clinical_qkt.packages.model import in_precision
-from clinical_qkt.settings import TransferSettings
-from clinical_qkt.teachers import relevant_teachers, starting_point
+from clinical_qkt.qkt import distillation, subclasses, targets
+from clinical_qkt.qkt.head_imitation import with_heads
+from clinical_qkt.qkt.settings import TransferSettings
+from clinical_qkt.qkt.teachers import relevant_teachers, starting_point
 
 
 class Settings(TransferSettings):
@@ -55,6 +55,6 @@ def run(case: Case, settings: Settings) -> Outcome:
         more["parts"] = subclasses.of_teachers(asked, features, answers, settings.subclass)
     images = targets.with_targets(case.view(case.training, given), answers, case.own_answers, **more)
     chosen = (case.query, settings, case.seed, case.device)
-    network = phases.distil(network, images, case.augment, case.view(case.validation, given), *chosen)
-    phases.retrain_head(network, images, *chosen)
+    network = distillation.distil(network, images, case.augment, case.view(case.validation, given), *chosen)
+    distillation.retrain_head(network, images, *chosen)
     return of_network(case, network, asked, received, given)

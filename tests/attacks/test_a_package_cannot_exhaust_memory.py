@@ -24,7 +24,7 @@ from clinical_qkt.data.transforms import cached, reading
 from clinical_qkt.networks.spec import NetworkSpec, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import save_model
-from clinical_qkt.teachers import probe, read_teachers
+from clinical_qkt.qkt.teachers import probe, read_teachers
 
 CPU = torch.device("cpu")
 LARGE = [1000, 1000]

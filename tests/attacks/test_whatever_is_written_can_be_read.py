@@ -18,7 +18,7 @@ from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, load_model, save_model
 from clinical_qkt.packages.writer import CARD
-from clinical_qkt.teachers import committee, read_teachers
+from clinical_qkt.qkt.teachers import committee, read_teachers
 from tests.conftest import reseal
 
 SPEC = NetworkSpec(

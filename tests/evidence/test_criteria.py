@@ -11,7 +11,7 @@ from clinical_qkt.evidence.acceptance import Acceptance
 from clinical_qkt.evidence.intervals import proportion
 from clinical_qkt.evidence.intervals import share as shares_interval
 from clinical_qkt.evidence.losses import lost
-from clinical_qkt.summary import evaluation
+from clinical_qkt.qkt.summary import evaluation
 
 KNOWN = ["a", "b", "c"]
 LABELS = LabelSpace([*KNOWN, "q"])

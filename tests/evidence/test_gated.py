@@ -12,11 +12,11 @@ from torch import nn
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.evidence.gate import Door
-from clinical_qkt.evidence.gated import gated, read_gate, write_gate
 from clinical_qkt.evidence.pictures import Pictures
-from clinical_qkt.evidence.strangers import OtherModality, strangers, tomogram
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.card import Card
+from clinical_qkt.qkt.gate import gated, read_gate, write_gate
+from clinical_qkt.qkt.strangers import OtherModality, strangers, tomogram
 
 DEVICE = torch.device("cpu")
 COLOURS = torch.eye(3) * 1.2 - 0.6

@@ -13,12 +13,12 @@ from clinical_qkt.training.loop.loop import train
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.data.transforms import symmetries
-from clinical_qkt.losses import restricted_cross_entropy
 from clinical_qkt.methods.case import Case, Member
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, load_model, save_model
-from clinical_qkt.teachers import Teacher, probe
+from clinical_qkt.qkt.losses import restricted_cross_entropy
+from clinical_qkt.qkt.teachers import Teacher, probe
 from tests.conftest import COLOURS, square
 
 CPU = torch.device("cpu")

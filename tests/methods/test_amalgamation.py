@@ -17,7 +17,7 @@ from clinical_qkt.methods.amalgamation import (
     teachers_of,
 )
 from clinical_qkt.networks.spec import preset
-from clinical_qkt.teachers import Teacher
+from clinical_qkt.qkt.teachers import Teacher
 
 NAN = torch.nan
 

@@ -11,7 +11,7 @@ from clinical_qkt.methods import fedavg
 from clinical_qkt.methods.case import Member
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.model import Model
-from clinical_qkt.teachers import Teacher
+from clinical_qkt.qkt.teachers import Teacher
 
 SHORT = fedavg.Settings(rounds=2, learning_rate=5e-3, batch_size=32)
 

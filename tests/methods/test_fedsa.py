@@ -9,7 +9,7 @@ from clinical_qkt.methods import case as training_of_cases
 from clinical_qkt.methods import fedsa
 from clinical_qkt.networks.registry import PRESETS
 from clinical_qkt.networks.spec import find_head, preset
-from clinical_qkt.teachers import Teacher
+from clinical_qkt.qkt.teachers import Teacher
 
 CPU = torch.device("cpu")
 

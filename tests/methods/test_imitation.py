@@ -10,21 +10,21 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
 
-from clinical_qkt import imitation
-from clinical_qkt.budget import class_recalls, first_within_budget, fit_budget
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.methods import METHODS
 from clinical_qkt.networks import extractor
 from clinical_qkt.packages.model import Model
-from clinical_qkt.settings import TransferSettings
-from clinical_qkt.teachers import committee
+from clinical_qkt.qkt import head_imitation
+from clinical_qkt.qkt.forgetting_budget import class_recalls, first_within_budget, fit_budget
+from clinical_qkt.qkt.settings import TransferSettings
+from clinical_qkt.qkt.teachers import committee
 
 CPU = torch.device("cpu")
 
 
 def made(case, start_from="teacher", **changes):
     case = replace(case, **changes)
-    return list(imitation.imitations(case, case.teachers, case.answers, case.own_answers, start_from))
+    return list(head_imitation.imitations(case, case.teachers, case.answers, case.own_answers, start_from))
 
 
 def test_the_relevant_teachers_networks_come_first_and_the_own_one_last(case):
@@ -88,14 +88,14 @@ def test_what_is_linear_in_the_features_is_learnt_whole(views, classes, seed):
     truth = torch.randn(6, classes, generator=generator, dtype=torch.float64)
     said = (base @ truth).float()
     heads = nn.Linear(6, classes)
-    imitation.fit(heads, base.repeat(views, 1) + 3, [said])
+    head_imitation.fit(heads, base.repeat(views, 1) + 3, [said])
     wanted = said - said.mean(1, keepdim=True)
     assert (heads(base.float() + 3) - wanted).abs().mean() < 0.02 * wanted.abs().mean() + 1e-4
 
 
 def test_labels_are_learnt_in_equal_parts_with_the_own_answers_but_not_those_of_queried_images():
     own = torch.tensor([[0.0, 0.0], [0.0, 0.0], [4.0, 0.0]])
-    found = imitation.taught(own, torch.tensor([0, 1, 2])).exp()
+    found = head_imitation.taught(own, torch.tensor([0, 1, 2])).exp()
     assert torch.allclose(found[:2], torch.tensor([[0.75, 0.25], [0.25, 0.75]]))
     assert torch.allclose(found[2], own[2].softmax(0))
 

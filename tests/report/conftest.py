@@ -18,8 +18,8 @@ from clinical_qkt.evidence.intervals import proportion
 from clinical_qkt.evidence.losses import lost
 from clinical_qkt.evidence.net_benefit import net_benefit
 from clinical_qkt.evidence.precision_recall import precision_recall
+from clinical_qkt.qkt.summary import evaluation
 from clinical_qkt.review.summary_schema import SCHEMA, TransferSummary
-from clinical_qkt.summary import evaluation
 
 Summary = TransferSummary
 RULE = {"query_recall": 50.0, "false_alarms": 10.0, "worst_forgetting": 40.0, "calibration_error": 25.0}

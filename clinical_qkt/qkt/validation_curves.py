@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
-from clinical_qkt.budget import retained_recall
+from clinical_qkt.qkt.forgetting_budget import retained_recall
 from clinical_qkt.training.loop.inference import Images, answer, labels_of
 
 

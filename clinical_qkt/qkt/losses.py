@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clinical_qkt.subclasses import subclass_divergence
+from clinical_qkt.qkt.subclasses import subclass_divergence
 
 Divergence = Literal["evidence", "logit", "kl", "reverse_kl", "balanced", "interpolated"]
 

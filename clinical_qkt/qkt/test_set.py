@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from clinical_qkt import targets
 from clinical_qkt.core.files import digest_of, sha256
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence import metrics
 from clinical_qkt.evidence.losses import lost
-from clinical_qkt.summary import evaluation
-from clinical_qkt.teachers import Teacher
+from clinical_qkt.qkt import targets
+from clinical_qkt.qkt.summary import evaluation
+from clinical_qkt.qkt.teachers import Teacher
 from clinical_qkt.training.loop.inference import Images, answer, labels_of
 
 Array = NDArray[Any]

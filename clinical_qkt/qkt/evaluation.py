@@ -21,19 +21,19 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.evidence import failures
 from clinical_qkt.evidence.abstention import abstention
 from clinical_qkt.evidence.gate import Door
-from clinical_qkt.evidence.gated import gated
 from clinical_qkt.evidence.in_use import compared
 from clinical_qkt.evidence.net_benefit import net_benefit
 from clinical_qkt.evidence.parts import Gate, InUse
 from clinical_qkt.evidence.precision_recall import precision_recall
 from clinical_qkt.evidence.subgroups import subgroups
-from clinical_qkt.examination import TestSet, probabilities
-from clinical_qkt.own_images import OwnImages
 from clinical_qkt.packages.model import Model, load_model
+from clinical_qkt.qkt.gate import gated
+from clinical_qkt.qkt.images import OwnImages
+from clinical_qkt.qkt.teachers import require_same_kind
+from clinical_qkt.qkt.test_set import TestSet, probabilities
 from clinical_qkt.review.tracking import registry
 from clinical_qkt.review.tracking.tracker import Tracker, evaluation_figures
 from clinical_qkt.site.config import Site
-from clinical_qkt.teachers import require_same_kind
 from clinical_qkt.training.loop.inference import answer
 
 

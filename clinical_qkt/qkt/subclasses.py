@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clinical_qkt.networks.spec import linear_head
-from clinical_qkt.teachers import Teacher
+from clinical_qkt.qkt.teachers import Teacher
 
 
 def of_teachers(

@@ -18,7 +18,6 @@ from monai.transforms import Compose
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clinical_qkt.budget import class_recalls, first_within_budget, fit_budget
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace, align
@@ -28,10 +27,11 @@ from clinical_qkt.networks.multihead import MAX_COLUMNS, MAX_HEADS, MultiHead, M
 from clinical_qkt.networks.spec import NetworkSpec, find_head, reshape_head
 from clinical_qkt.packages.licences import joined
 from clinical_qkt.packages.model import Model
-from clinical_qkt.settings import TransferSettings
-from clinical_qkt.student import Student
-from clinical_qkt.targets import Each, require_finite
-from clinical_qkt.teachers import Start, Teacher, all_classes, possible_starts
+from clinical_qkt.qkt.forgetting_budget import class_recalls, first_within_budget, fit_budget
+from clinical_qkt.qkt.settings import TransferSettings
+from clinical_qkt.qkt.student import Student
+from clinical_qkt.qkt.targets import Each, require_finite
+from clinical_qkt.qkt.teachers import Start, Teacher, all_classes, possible_starts
 from clinical_qkt.training.loop.inference import answer, labels_of, pooled_of
 from clinical_qkt.training.loop.loop import plain_tensors
 

@@ -13,10 +13,10 @@ from clinical_qkt.core.files import fingerprint, sha256
 from clinical_qkt.core.version import __version__
 from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.writer import CARD
+from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.review.tracking import notes, registry
 from clinical_qkt.review.tracking.tracker import Tracker, figures
 from clinical_qkt.review.tracking.tracker import verdict as verdict_of
-from clinical_qkt.settings import TransferSettings
 from clinical_qkt.site.config import Site
 
 _NAMED = 3

@@ -13,7 +13,7 @@ from clinical_qkt.data.datalist import CheckedData, Section
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import cached
 from clinical_qkt.packages.model import Model
-from clinical_qkt.teachers import Teacher, require_same_kind
+from clinical_qkt.qkt.teachers import Teacher, require_same_kind
 from clinical_qkt.training.loop.inference import Images, answer, head_inputs
 
 OWN = "(own)"

@@ -10,7 +10,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from clinical_qkt import masks
 from clinical_qkt.core.errors import InputError, PackageError, QueryError
 from clinical_qkt.data.inputs import InputContract, covering
 from clinical_qkt.data.label_space import Alignment, LabelSpace, align
@@ -20,6 +19,7 @@ from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.licences import joined
 from clinical_qkt.packages.model import Model, load_model
 from clinical_qkt.packages.signing import Trust
+from clinical_qkt.qkt import knowledge_masks
 
 Start = Literal["committee", "teacher", "own"]
 
@@ -113,13 +113,13 @@ def probe(
     *,
     seed: int,
     device: torch.device,
-    threshold: float = masks.THRESHOLD,
-    statistic: masks.Statistic = "peak",
+    threshold: float = knowledge_masks.THRESHOLD,
+    statistic: knowledge_masks.Statistic = "peak",
     count: int = 2048,
 ) -> None:
     """Find out with ``count`` probes which classes a teacher knows, see ``masks``."""
     expects = teacher.model.card.input
-    teacher.scores = masks.knowledge_scores(
+    teacher.scores = knowledge_masks.knowledge_scores(
         teacher.model.network,
         expects.channels,
         expects.spatial_size,
@@ -131,7 +131,7 @@ def probe(
         device=device,
         where=f"package of {teacher.site}",
     )
-    teacher.known = masks.knowledge_mask(teacher.scores, threshold).tolist()
+    teacher.known = knowledge_masks.knowledge_mask(teacher.scores, threshold).tolist()
 
 
 def relevant_teachers(

@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from clinical_qkt import masks
 from clinical_qkt.core.values import Strict
-from clinical_qkt.losses import Divergence
+from clinical_qkt.qkt import knowledge_masks
+from clinical_qkt.qkt.losses import Divergence
+from clinical_qkt.qkt.targets import Answers
+from clinical_qkt.qkt.teachers import Start
 from clinical_qkt.statistics.class_statistics.gaussian_heads import Head
-from clinical_qkt.targets import Answers
-from clinical_qkt.teachers import Start
 
 
 class TransferSettings(Strict):
@@ -75,8 +75,8 @@ class TransferSettings(Strict):
     worst_factor: float = Field(default=2.5, ge=1)
     head: Head = "auto"
     shrinkage: float | None = Field(default=0.75, ge=0, le=1)
-    mask_statistic: masks.Statistic = "peak"
-    mask_threshold: float = Field(default=masks.THRESHOLD, gt=0, lt=1)
+    mask_statistic: knowledge_masks.Statistic = "peak"
+    mask_threshold: float = Field(default=knowledge_masks.THRESHOLD, gt=0, lt=1)
     probes: int = Field(default=2048, ge=8)
 
     @model_validator(mode="after")

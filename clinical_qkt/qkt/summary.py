@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clinical_qkt.budget import BudgetFit
 from clinical_qkt.core.files import sha256
 from clinical_qkt.core.version import __version__
 from clinical_qkt.data.datalist import CheckedData
@@ -21,12 +20,13 @@ from clinical_qkt.evidence import base_rates, metrics
 from clinical_qkt.evidence.criteria import decision
 from clinical_qkt.packages.answer import Answer
 from clinical_qkt.packages.model import Model
+from clinical_qkt.qkt.forgetting_budget import BudgetFit
+from clinical_qkt.qkt.settings import TransferSettings
+from clinical_qkt.qkt.teachers import Teacher
 from clinical_qkt.query.aggregate import Answers
 from clinical_qkt.review.summary_schema import SCHEMA, TransferSummary
-from clinical_qkt.settings import TransferSettings
 from clinical_qkt.site.config import Site
 from clinical_qkt.statistics.class_statistics.class_statistics import Agreement
-from clinical_qkt.teachers import Teacher
 
 Array = NDArray[Any]
 

@@ -19,36 +19,30 @@ from mlflow.entities import Run
 from monai.data import Dataset
 from torch import nn
 
-from clinical_qkt import phases, record, subclasses, targets
-from clinical_qkt.budget import BudgetFit, class_recalls, spend_budget
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import drop_unfinished, fingerprint, sha256, write_json
 from clinical_qkt.core.tensor_cache import cached
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.evaluating import Evaluating
-from clinical_qkt.examination import TestSet, agreements, few_images
-from clinical_qkt.identity import identity, judged
-from clinical_qkt.imitation import with_heads
-from clinical_qkt.new_model import finish_transfer, require_card
-from clinical_qkt.own_images import OWN, OwnImages
 from clinical_qkt.packages.model import Model
+from clinical_qkt.qkt import distillation, mlflow_log, subclasses, targets
+from clinical_qkt.qkt.evaluation import Evaluating
+from clinical_qkt.qkt.forgetting_budget import BudgetFit, class_recalls, spend_budget
+from clinical_qkt.qkt.head_imitation import with_heads
+from clinical_qkt.qkt.identity import identity, judged
+from clinical_qkt.qkt.images import OWN, OwnImages
+from clinical_qkt.qkt.new_model import finish_transfer, require_card
+from clinical_qkt.qkt.settings import TransferSettings
+from clinical_qkt.qkt.student import Student
+from clinical_qkt.qkt.summary import summarise
+from clinical_qkt.qkt.teachers import Teacher, probe, read_teachers, relevant_teachers, starting_point
+from clinical_qkt.qkt.test_set import TestSet, agreements, few_images
 from clinical_qkt.query.aggregate import Answers, read_answers, with_answers
 from clinical_qkt.review import report
 from clinical_qkt.review.summary_schema import TransferSummary
 from clinical_qkt.review.tracking.handlers import LogEpochs
 from clinical_qkt.review.tracking.tracker import Tracker
-from clinical_qkt.settings import TransferSettings
 from clinical_qkt.site.config import Site
-from clinical_qkt.student import Student
-from clinical_qkt.summary import summarise
-from clinical_qkt.teachers import (
-    Teacher,
-    probe,
-    read_teachers,
-    relevant_teachers,
-    starting_point,
-)
 from clinical_qkt.training.loop.inference import answer, labels_of
 
 
@@ -109,9 +103,9 @@ class Transfer:
             QueryError: nobody knows a queried class.
         """
         name, place = f"transfer to {self.site.site}", self.site.transfer_dir / "summary.json"
-        work = record.decided_by(self.site, self.settings, self.own)
+        work = mlflow_log.decided_by(self.site, self.settings, self.own)
         with self.tracker.run(name, self.tags, place=place, work=work) as run:
-            record.origin(self.tracker, run, self.site, self.settings, self.own, self.device, self.config)
+            mlflow_log.origin(self.tracker, run, self.site, self.settings, self.own, self.device, self.config)
             teachers, answers = self.verified_teachers(), self.verified_answers()
             relevant = self.relevant(teachers, answers)
             tested = TestSet.of(self.data, self.query, self.site.prevalence)
@@ -137,7 +131,7 @@ class Transfer:
             made = finish_transfer(self.site, self.labels, self.data, network, start, self.task, gate)
             named = self.site, tested.sha256, made.weights_sha256
             test.write_failures(before, after)
-            version = record.registered(self.tracker, run, self.site, self.task)
+            version = mlflow_log.registered(self.tracker, run, self.site, self.task)
             summary = summarise(
                 self.site,
                 self.settings,
@@ -285,7 +279,7 @@ class Transfer:
             self.timed("phase 1"),
             self.tracker.run("phase 1: distillation", self.tags, parent=parent) as child,
         ):
-            return phases.distil(
+            return distillation.distil(
                 network,
                 images,
                 self.augment,
@@ -310,7 +304,9 @@ class Transfer:
             )
             before = class_recalls(own, labels_of(held_out), self.local)
             if images:
-                phases.retrain_head(network, images, self.query, self.settings, self.site.seed, self.device)
+                distillation.retrain_head(
+                    network, images, self.query, self.settings, self.site.seed, self.device
+                )
             fit = spend_budget(
                 network,
                 held_out,
@@ -335,7 +331,7 @@ class Transfer:
         with self.timed("report"):
             report.write(self.site.transfer_dir, summary)
         note = report.answer_sentence(summary)
-        record.outcome(self.tracker, run, self.site, self.task, summary.as_json(), note)
+        mlflow_log.outcome(self.tracker, run, self.site, self.task, summary.as_json(), note)
 
     def unfinished(self, asked: Sequence[Teacher]) -> Path:
         """Where targets and checkpoints are kept until the end: a folder named after what decides them."""
