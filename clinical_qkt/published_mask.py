@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.packages.card import KnowledgeMask
-from clinical_qkt.privacy.mechanisms.randomised_response import chance
+from clinical_qkt.privacy.randomised_response import chance
 from clinical_qkt.qkt.knowledge_masks import THRESHOLD
 from clinical_qkt.site.ledger.ledger import Ledger
 from clinical_qkt.site.ledger.lines import MaskLine, Told

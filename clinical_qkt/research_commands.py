@@ -99,7 +99,7 @@ def audit(
 ) -> None:
     """Attack the private release: does an answer tell who took part?"""
     from clinical_qkt.audit.releases import print_audit
-    from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee
+    from clinical_qkt.privacy.mechanisms import Guarantee
 
     if not print_audit(console, Guarantee(epsilon, delta), releases):
         raise SystemExit(1)

@@ -65,7 +65,7 @@ def report(
 
     Or make report.html again from summary.json.
     """
-    from clinical_qkt.review.report.command import report as make
+    from clinical_qkt.report_command import report as make
 
     make(
         folder,

@@ -19,7 +19,7 @@ from clinical_qkt.packages.card import Card, KnowledgeMask, Precision
 from clinical_qkt.packages.licences import joined
 from clinical_qkt.packages.model import Model, in_precision, save_model
 from clinical_qkt.packages.signing import require_private_key
-from clinical_qkt.privacy.mechanisms.statement import (
+from clinical_qkt.privacy.statement import (
     DifferentialPrivacy,
     PrivacyStatement,
     TrainingSummary,
@@ -30,7 +30,7 @@ from clinical_qkt.qkt.teachers import Teacher, probe
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, require_no_identifiers
 from clinical_qkt.site.ledger.ledger import Ledger
-from clinical_qkt.training.loop.inference import answer, labels_of
+from clinical_qkt.training.inference import answer, labels_of
 
 
 def finish_training(

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clinical_qkt.privacy.mechanisms.mechanisms import STEPS, private_release, rounded_noise
 from monai.transforms import EnsureChannelFirstd, LoadImaged
 from PIL import Image
 from safetensors.torch import load_file
@@ -21,6 +20,7 @@ from clinical_qkt.networks.extractor import Extractor, describe
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.answer import AnswerCard, load_answer
 from clinical_qkt.packages.query import Query, QueryCard, load_query, save_query
+from clinical_qkt.privacy.mechanisms import STEPS, private_release, rounded_noise
 from clinical_qkt.query.response import Answering
 from clinical_qkt.site.config import check_site
 from clinical_qkt.site.ledger.ledger import Ledger

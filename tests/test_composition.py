@@ -6,16 +6,16 @@ import math
 
 import pytest
 import torch
-from clinical_qkt.privacy.mechanisms.composition import (
+
+from clinical_qkt.networks.extractor import MAX_FEATURES
+from clinical_qkt.privacy.composition import (
     WHOLE,
     Incomparable,
     Spent,
     composed_epsilon,
     counted_for,
 )
-from clinical_qkt.privacy.mechanisms.mechanisms import COUNT_STEPS, STEPS, PatientSums
-
-from clinical_qkt.networks.extractor import MAX_FEATURES
+from clinical_qkt.privacy.mechanisms import COUNT_STEPS, STEPS, PatientSums
 
 OF_A_PATIENT = math.hypot(STEPS, COUNT_STEPS)
 

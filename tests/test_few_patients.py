@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from clinical_qkt.privacy.mechanisms.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
-from clinical_qkt.statistics.class_statistics.class_statistics import PrivateSum
-from clinical_qkt.training.loop.inference import features_of, labels_of, outputs_of
-from clinical_qkt.training.loop.loop import train
 from torch.nn import functional as F
 
 from clinical_qkt.data.inputs import InputContract
@@ -15,10 +11,14 @@ from clinical_qkt.data.transforms import symmetries
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, load_model, save_model
+from clinical_qkt.privacy.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
 from clinical_qkt.qkt.forgetting_budget import class_recalls, fit_query_bias
 from clinical_qkt.query.aggregate import fitted, own_statistics
 from clinical_qkt.query.request import QuerySettings, own_question
 from clinical_qkt.query.shrinkage import told
+from clinical_qkt.statistics.class_statistics import PrivateSum
+from clinical_qkt.training.inference import features_of, labels_of, outputs_of
+from clinical_qkt.training.loop import train
 
 SIDE = 16
 CPU = torch.device("cpu")

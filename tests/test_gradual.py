@@ -6,7 +6,8 @@ import itertools
 import math
 
 import pytest
-from clinical_qkt.privacy.mechanisms.randomised_response import chance
+
+from clinical_qkt.privacy.randomised_response import chance
 
 
 def probability(told: tuple[bool, ...], levels: tuple[float, ...], known: bool) -> float:

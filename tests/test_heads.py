@@ -3,11 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from clinical_qkt.statistics.class_statistics.class_statistics import class_statistics
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.statistics.class_statistics import gaussian_heads
+from clinical_qkt.statistics.class_statistics import class_statistics, gaussian_heads
 
 
 @pytest.fixture

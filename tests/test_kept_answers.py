@@ -6,7 +6,6 @@ import json
 
 import pytest
 import torch
-from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics
 from safetensors.torch import load_file
 from test_answering import CPU, EXACT, READ, answer, given, query, site
 from test_answering import pictures as pictures
@@ -17,6 +16,7 @@ from clinical_qkt.packages.answer import AnswerCard, load_answer
 from clinical_qkt.query.response import Answering
 from clinical_qkt.site.ledger.kept_responses import packed, unpacked
 from clinical_qkt.site.ledger.ledger import Ledger
+from clinical_qkt.statistics.class_statistics import ClassStatistics
 
 
 def smaller(pictures, name: str, images: int) -> str:

@@ -7,11 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from clinical_qkt.privacy.mechanisms.composition import composed_epsilon
-from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee
 from rich.console import Console
 
 from clinical_qkt.core.errors import InputError, OutputError
+from clinical_qkt.privacy.composition import composed_epsilon
+from clinical_qkt.privacy.mechanisms import Guarantee
 from clinical_qkt.site.ledger.exact_floor import Shown
 from clinical_qkt.site.ledger.ledger import Asked, BudgetSpent, Exact, Ledger, NoFurtherAnswer
 from clinical_qkt.site.ledger.printing import as_data, print_ledger

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee
 
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.state_folder import ledger_of, state_folder
+from clinical_qkt.privacy.mechanisms import Guarantee
 from clinical_qkt.site.config import Site, check_site
 from clinical_qkt.site.ledger import beginning, second_place
 from clinical_qkt.site.ledger.beginning import mend, require_begun

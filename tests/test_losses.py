@@ -2,12 +2,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from clinical_qkt.training.loop.handlers import Progress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from clinical_qkt.qkt import losses
+from clinical_qkt.training.handlers import Progress
 
 torch.manual_seed(0)
 LOCAL, QUERY = [0, 1, 2], [3]

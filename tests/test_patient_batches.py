@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from clinical_qkt.privacy.mechanisms.mechanisms import PatientSums
 from torch import Tensor, nn
 
 from clinical_qkt.core import memory
@@ -17,6 +16,7 @@ from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.extractor import Extractor, describe
 from clinical_qkt.networks.spec import preset
+from clinical_qkt.privacy.mechanisms import PatientSums
 from clinical_qkt.query.patient_batches import SIZES, looked_at, of_images, of_patients, room_for
 
 CPU = torch.device("cpu")

@@ -3,8 +3,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from clinical_qkt.training.loop.inference import answer, head_inputs, labels_of
-from clinical_qkt.training.loop.loop import prepare_batch
 from monai.data import Dataset
 from monai.transforms import RandFlipd
 
@@ -13,6 +11,8 @@ from clinical_qkt.networks.spec import preset
 from clinical_qkt.qkt.distillation import distil, retrain_head
 from clinical_qkt.qkt.forgetting_budget import class_recalls, retained_recall, spend_budget
 from clinical_qkt.qkt.settings import TransferSettings
+from clinical_qkt.training.inference import answer, head_inputs, labels_of
+from clinical_qkt.training.loop import prepare_batch
 from tests.conftest import COLOURS, square
 
 CPU, QUERY = torch.device("cpu"), [2]

@@ -3,8 +3,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from clinical_qkt.privacy.mechanisms.composition import composed_epsilon
-from clinical_qkt.privacy.mechanisms.mechanisms import (
+from dp_accounting.pld import privacy_loss_mechanism
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.signal import fftconvolve
+from scipy.stats import norm
+
+from clinical_qkt.privacy.composition import composed_epsilon
+from clinical_qkt.privacy.mechanisms import (
     COUNT_STEPS,
     FINE,
     STEPS,
@@ -17,11 +23,6 @@ from clinical_qkt.privacy.mechanisms.mechanisms import (
     system_noise,
     whole,
 )
-from dp_accounting.pld import privacy_loss_mechanism
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.signal import fftconvolve
-from scipy.stats import norm
 
 ONE = Guarantee(1.0, 1e-5)
 numbers = st.floats(allow_nan=True, allow_infinity=True, width=64)

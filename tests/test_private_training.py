@@ -7,16 +7,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from clinical_qkt.privacy.mechanisms.mechanisms import FINE
-from clinical_qkt.training.loop.dp_sgd import (
-    PrivateOptimizer,
-    PrivateTraining,
-    RandomPatients,
-    of_site,
-    require_separate_images,
-    train_privately,
-)
-from clinical_qkt.training.loop.loop import prepare_batch
 from monai.data import Dataset
 from monai.engines import SupervisedTrainer
 from monai.transforms import RandFlipd
@@ -30,7 +20,16 @@ from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.model import load_model
-from clinical_qkt.privacy.mechanisms import noised_gradients
+from clinical_qkt.privacy.mechanisms import FINE, noised_gradients
+from clinical_qkt.training.dp_sgd import (
+    PrivateOptimizer,
+    PrivateTraining,
+    RandomPatients,
+    of_site,
+    require_separate_images,
+    train_privately,
+)
+from clinical_qkt.training.loop import prepare_batch
 from tests.conftest import COLOURS, CONFIGS, ROOT, square
 
 CPU = torch.device("cpu")

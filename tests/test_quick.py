@@ -84,8 +84,7 @@ def test_a_command_that_looks_or_refuses_loads_no_torch(command, tmp_path):
 
 
 def test_a_ledger_is_shown_without_torch_even_with_what_was_spent(tmp_path):
-    from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee
-
+    from clinical_qkt.privacy.mechanisms import Guarantee
     from clinical_qkt.site.ledger.ledger import Asked, Ledger
 
     each, total = Guarantee(1.0, 1e-5), Guarantee(4.0, 1e-5)

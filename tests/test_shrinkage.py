@@ -1,15 +1,15 @@
 import pytest
 import torch
-from clinical_qkt.privacy.mechanisms.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
-from clinical_qkt.statistics.class_statistics.class_statistics import (
+
+from clinical_qkt.privacy.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
+from clinical_qkt.query import axes
+from clinical_qkt.query.shrinkage import PUSH, added, told
+from clinical_qkt.statistics.class_statistics import (
     ClassStatistics,
     PrivateSum,
     class_statistics,
     pooled,
 )
-
-from clinical_qkt.query import axes
-from clinical_qkt.query.shrinkage import PUSH, added, told
 
 WIDTH = 8
 PRIOR = axes.prior(4 * torch.eye(WIDTH, dtype=torch.float64)[:3])

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from clinical_qkt.statistics.class_statistics.class_statistics import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clinical_qkt.statistics.class_statistics import (
     ClassStatistics,
     Moments,
     PrivateSum,
@@ -9,8 +12,6 @@ from clinical_qkt.statistics.class_statistics.class_statistics import (
     class_statistics,
     pooled,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def features(n: int, seed: int, shift: float = 0.0, width: int = 6) -> torch.Tensor:

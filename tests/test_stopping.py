@@ -10,11 +10,11 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from clinical_qkt.training.loop.handlers import FiniteLoss
 from ignite.engine import Engine
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.stopping import guarded, plainly
+from clinical_qkt.training.handlers import FiniteLoss
 from tests.conftest import CONFIGS
 from tests.launcher import bundle_words, start
 

@@ -5,10 +5,10 @@ import math
 from copy import deepcopy
 
 import pytest
-from clinical_qkt.review.report.command import report
 from rich.console import Console
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.report_command import report
 from clinical_qkt.review.comparison.reading import read_summary
 from clinical_qkt.review.summary_checks import disagreements
 from tests.report.conftest import made

@@ -1,11 +1,11 @@
 import pytest
 import torch
-from clinical_qkt.training.loop.inference import answer
 from torch import nn
 
 from clinical_qkt.core.errors import PackageError
 from clinical_qkt.core.tensor_cache import cached
 from clinical_qkt.qkt.targets import aligned, require_finite, veiled, with_targets
+from clinical_qkt.training.inference import answer
 
 IMAGES = [{"image": torch.full((1, 2, 2), float(i)), "label": i % 3} for i in range(7)]
 

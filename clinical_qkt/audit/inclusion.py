@@ -18,8 +18,8 @@ from scipy.stats import norm
 from torch import Tensor
 
 from clinical_qkt.audit.membership import Bools, Floats
-from clinical_qkt.privacy.mechanisms.mechanisms import COUNT_STEPS, STEPS, Guarantee, Release
-from clinical_qkt.statistics.class_statistics.class_statistics import FEWEST_PATIENTS, ClassStatistics
+from clinical_qkt.privacy.mechanisms import COUNT_STEPS, STEPS, Guarantee, Release
+from clinical_qkt.statistics.class_statistics import FEWEST_PATIENTS, ClassStatistics
 
 RANK = 1e-6
 """Share of the largest variance below which an axis has none: an answer's numbers are in single precision."""

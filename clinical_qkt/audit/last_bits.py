@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from scipy.stats import beta
 
-from clinical_qkt.privacy.mechanisms.mechanisms import COUNT_STEPS, Guarantee, discrete_noise, system_noise
+from clinical_qkt.privacy.mechanisms import COUNT_STEPS, Guarantee, discrete_noise, system_noise
 
 Count = float | int
 Releases = Callable[[int, int], list[Count]]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta, norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from clinical_qkt.privacy.mechanisms.statement import FEWEST, MembershipFigures, coarse
+from clinical_qkt.privacy.statement import FEWEST, MembershipFigures, coarse
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -18,9 +18,9 @@ from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.transforms import cached
 from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.model import Model
-from clinical_qkt.privacy.mechanisms.statement import DifferentialPrivacy, PrivacyAudit
+from clinical_qkt.privacy.statement import DifferentialPrivacy, PrivacyAudit
 from clinical_qkt.site.config import Site
-from clinical_qkt.training.loop.inference import Images
+from clinical_qkt.training.inference import Images
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def with_privacy(recipe: Recipe, promise: DifferentialPrivacy) -> Recipe:
         what: str,
         **_: Any,
     ) -> nn.Module:
-        from clinical_qkt.training.loop.dp_sgd import train_privately
+        from clinical_qkt.training.dp_sgd import train_privately
 
         return train_privately(
             network,

@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import trange
 
 from clinical_qkt.audit.last_bits import Proofs, audit_last_bits, float_release, integer_release
-from clinical_qkt.privacy.mechanisms.mechanisms import (
+from clinical_qkt.privacy.mechanisms import (
     COUNT_STEPS,
     Guarantee,
     PatientSums,

@@ -12,8 +12,8 @@ from clinical_qkt.audit import membership
 from clinical_qkt.audit.shadows import Recipe, confidences_of, halves, shadow_networks
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.packages.model import Model
-from clinical_qkt.privacy.mechanisms.statement import FEWEST, MembershipFigures, PrivacyAudit
-from clinical_qkt.training.loop.inference import Images, labels_of
+from clinical_qkt.privacy.statement import FEWEST, MembershipFigures, PrivacyAudit
+from clinical_qkt.training.inference import Images, labels_of
 
 __all__ = ["LEAST_SHADOWS", "Recipe", "audit_model"]
 

@@ -35,7 +35,7 @@ from clinical_qkt.federations import Ask
 from clinical_qkt.methods import METHODS
 from clinical_qkt.methods.case import Case
 from clinical_qkt.qkt.forgetting_budget import class_recalls, fit_query_bias
-from clinical_qkt.training.loop.inference import labels_of
+from clinical_qkt.training.inference import labels_of
 
 
 def compare(config: BenchmarkConfig, out: Path, console: Console) -> dict[str, Any]:

@@ -34,8 +34,8 @@ from clinical_qkt.networks.spec import find_head, preset, reshape_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, is_model, load_model, save_model
 from clinical_qkt.qkt.teachers import Teacher, probe
-from clinical_qkt.training.loop.inference import Images
-from clinical_qkt.training.loop.loop import train
+from clinical_qkt.training.inference import Images
+from clinical_qkt.training.loop import train
 
 SITE_LEARNING_RATE = 3e-3
 

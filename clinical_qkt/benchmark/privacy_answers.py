@@ -26,9 +26,9 @@ from clinical_qkt.methods import statistics
 from clinical_qkt.methods.asked import Asked, AskedSettings, asked
 from clinical_qkt.methods.case import Case
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
-from clinical_qkt.privacy.mechanisms.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
-from clinical_qkt.statistics.class_statistics.class_statistics import class_statistics
-from clinical_qkt.training.loop.inference import features_of, labels_of
+from clinical_qkt.privacy.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
+from clinical_qkt.statistics.class_statistics import class_statistics
+from clinical_qkt.training.inference import features_of, labels_of
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from clinical_qkt.federations import Ask
 from clinical_qkt.methods import METHODS
 from clinical_qkt.methods.case import Case, Outcome
 from clinical_qkt.qkt.teachers import Teacher, relevant_teachers
-from clinical_qkt.training.loop.inference import labels_of
+from clinical_qkt.training.inference import labels_of
 
 PACKAGE, BEFORE = "teacher packages", "student before"
 

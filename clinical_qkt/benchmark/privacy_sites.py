@@ -24,9 +24,9 @@ from clinical_qkt.methods.case import Case
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, is_model, load_model, save_model
-from clinical_qkt.privacy.mechanisms.statement import DifferentialPrivacy, PrivacyStatement
-from clinical_qkt.training.loop.dp_sgd import train_privately
-from clinical_qkt.training.loop.inference import labels_of
+from clinical_qkt.privacy.statement import DifferentialPrivacy, PrivacyStatement
+from clinical_qkt.training.dp_sgd import train_privately
+from clinical_qkt.training.inference import labels_of
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from clinical_qkt.benchmark.main_job import interval
 from clinical_qkt.benchmark.privacy_attacks import Record
 from clinical_qkt.benchmark.privacy_config import PrivacyConfig
 from clinical_qkt.benchmark.rows import in_points
-from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee
+from clinical_qkt.privacy.mechanisms import Guarantee
 
 ATTACK_COLUMNS = (
     "attacked",

@@ -44,9 +44,9 @@ from clinical_qkt.qkt.teachers import Teacher, committee, relevant_teachers
 from clinical_qkt.query.aggregate import fitted
 from clinical_qkt.query.patient_batches import looked_at, of_images
 from clinical_qkt.query.request import own_extractor
-from clinical_qkt.statistics.class_statistics.class_statistics import Moments, class_statistics, pooled
-from clinical_qkt.training.loop.inference import answer, features_of
-from clinical_qkt.training.loop.loop import train
+from clinical_qkt.statistics.class_statistics import Moments, class_statistics, pooled
+from clinical_qkt.training.inference import answer, features_of
+from clinical_qkt.training.loop import train
 
 CLASSES, QUERY = 5, [4]
 LOCAL = [c for c in range(CLASSES) if c not in QUERY]

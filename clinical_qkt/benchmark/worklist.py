@@ -42,7 +42,7 @@ from clinical_qkt.data.transforms import contract_transforms
 from clinical_qkt.demo import DemoSettings, run_demo
 from clinical_qkt.evidence.intervals import proportion
 from clinical_qkt.packages.model import Model, load_model
-from clinical_qkt.training.loop.inference import answer
+from clinical_qkt.training.inference import answer
 from clinical_qkt.worklist.estimates import Counted, Figures, figures
 from clinical_qkt.worklist.sampling import drawn, strata
 

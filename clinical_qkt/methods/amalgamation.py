@@ -29,7 +29,7 @@ from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, of_networ
 from clinical_qkt.networks.spec import linear_head, reshape_head
 from clinical_qkt.qkt.targets import aligned
 from clinical_qkt.qkt.teachers import relevant_teachers
-from clinical_qkt.training.loop.inference import answer, head_inputs
+from clinical_qkt.training.inference import answer, head_inputs
 
 OWN = ""  # in place of a site's name
 

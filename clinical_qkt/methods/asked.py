@@ -17,15 +17,15 @@ from torch import Tensor
 from clinical_qkt.core.errors import QueryError
 from clinical_qkt.methods.case import Case
 from clinical_qkt.networks.extractor import Extractor
-from clinical_qkt.privacy.mechanisms.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
+from clinical_qkt.privacy.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
 from clinical_qkt.query.request import own_extractor, radius_of
-from clinical_qkt.statistics.class_statistics.class_statistics import (
+from clinical_qkt.statistics.class_statistics import (
     ClassStatistics,
     Kind,
     PrivateSum,
     class_statistics,
 )
-from clinical_qkt.training.loop.inference import Images, features_of, labels_of, outputs_of
+from clinical_qkt.training.inference import Images, features_of, labels_of, outputs_of
 
 Views = Literal["all", "one"]
 

@@ -17,8 +17,8 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.student import Student
 from clinical_qkt.qkt.teachers import Teacher
-from clinical_qkt.training.loop.inference import Images, answer, head_inputs
-from clinical_qkt.training.loop.loop import train
+from clinical_qkt.training.inference import Images, answer, head_inputs
+from clinical_qkt.training.loop import train
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 from clinical_qkt.methods.case import Case, Outcome
 from clinical_qkt.qkt.targets import aligned
 from clinical_qkt.qkt.teachers import relevant_teachers
-from clinical_qkt.training.loop.inference import Images
+from clinical_qkt.training.inference import Images
 
 
 class Settings(BaseModel):

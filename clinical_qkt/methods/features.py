@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clinical_qkt.methods.asked import Asked
 from clinical_qkt.methods.case import Case, Outcome
-from clinical_qkt.training.loop.inference import Images
+from clinical_qkt.training.inference import Images
 
 
 def of_features(

@@ -27,7 +27,7 @@ from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.core.files import fingerprint, write_whole
 from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.methods.case import Case, Member, Outcome, TrainingSettings
-from clinical_qkt.training.loop.inference import answer
+from clinical_qkt.training.inference import answer
 
 Weights = dict[str, Tensor]
 

@@ -29,8 +29,8 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.methods.asked import AskedSettings, asked
 from clinical_qkt.methods.case import Case, Outcome
 from clinical_qkt.methods.features import of_features
-from clinical_qkt.statistics.class_statistics.class_statistics import Kind
-from clinical_qkt.statistics.class_statistics.gaussian_heads import train_head
+from clinical_qkt.statistics.class_statistics import Kind
+from clinical_qkt.statistics.gaussian_heads import train_head
 
 IMAGES_PER_COMPONENT = 10
 """Fewer leave nothing to estimate a component's spread from."""

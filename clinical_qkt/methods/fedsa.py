@@ -27,8 +27,8 @@ from clinical_qkt.networks.spec import NetworkSpec, reshape_head
 from clinical_qkt.qkt.losses import masked_kl, restricted_cross_entropy
 from clinical_qkt.qkt.targets import aligned, require_finite
 from clinical_qkt.qkt.teachers import Teacher, relevant_teachers
-from clinical_qkt.training.loop.inference import head_inputs, labels_of
-from clinical_qkt.training.loop.second_head import SecondHead
+from clinical_qkt.training.inference import head_inputs, labels_of
+from clinical_qkt.training.second_head import SecondHead
 
 
 class Settings(TrainingSettings):

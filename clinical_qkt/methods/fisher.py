@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics
-from clinical_qkt.statistics.class_statistics.gaussian_heads import Gaussians, drawn, shared_covariance
+from clinical_qkt.statistics.class_statistics import ClassStatistics
+from clinical_qkt.statistics.gaussian_heads import Gaussians, drawn, shared_covariance
 
 
 def shrunk(covariance: Tensor, shrinkage: float) -> Tensor:

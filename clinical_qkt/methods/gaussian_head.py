@@ -33,8 +33,8 @@ from clinical_qkt.methods.case import Case, Outcome
 from clinical_qkt.methods.features import of_features
 from clinical_qkt.methods.fisher import FisherMix, ProtoHyper, draws, shrunk, subspace
 from clinical_qkt.query.aggregate import own_statistics
-from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics, pooled
-from clinical_qkt.statistics.class_statistics.gaussian_heads import (
+from clinical_qkt.statistics.class_statistics import ClassStatistics, pooled
+from clinical_qkt.statistics.gaussian_heads import (
     Gaussians,
     chosen_temperature,
     shared_covariance,

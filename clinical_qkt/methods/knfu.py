@@ -24,7 +24,7 @@ from clinical_qkt.networks.spec import reshape_head
 from clinical_qkt.qkt.losses import masked_kl
 from clinical_qkt.qkt.targets import aligned, require_finite
 from clinical_qkt.qkt.teachers import Teacher, relevant_teachers
-from clinical_qkt.training.loop.inference import labels_of
+from clinical_qkt.training.inference import labels_of
 
 
 class Settings(TrainingSettings):

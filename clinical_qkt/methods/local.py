@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from clinical_qkt.methods.case import Case, Outcome
-from clinical_qkt.training.loop.inference import Images, answer
+from clinical_qkt.training.inference import Images, answer
 
 NEVER = -30.0
 """The queried classes' logit. A forgetting budget may lift it: then "queried" is said of whatever no own

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from clinical_qkt.methods.case import Case, Outcome, TrainingSettings, cross_entropy
 from clinical_qkt.networks.spec import reshape_head
-from clinical_qkt.training.loop.inference import answer
+from clinical_qkt.training.inference import answer
 
 
 class Settings(TrainingSettings):

@@ -25,7 +25,7 @@ from clinical_qkt.methods.asked import Asked, AskedSettings, answer_bytes, asked
 from clinical_qkt.methods.case import Case, Outcome
 from clinical_qkt.methods.features import of_features
 from clinical_qkt.query.aggregate import own_statistics
-from clinical_qkt.statistics.class_statistics.class_statistics import pooled
+from clinical_qkt.statistics.class_statistics import pooled
 
 TEMPERATURES = torch.logspace(-2, 3, 31).tolist()
 

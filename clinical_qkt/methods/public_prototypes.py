@@ -23,8 +23,8 @@ from clinical_qkt.methods.asked import Asked, AskedSettings, asked
 from clinical_qkt.methods.case import Case, Outcome
 from clinical_qkt.query import axes
 from clinical_qkt.query.aggregate import fitted, own_statistics
-from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics
-from clinical_qkt.training.loop.inference import Images
+from clinical_qkt.statistics.class_statistics import ClassStatistics
+from clinical_qkt.training.inference import Images
 
 
 class Settings(AskedSettings):

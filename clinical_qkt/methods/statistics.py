@@ -14,9 +14,9 @@ from clinical_qkt.methods.case import Case, Outcome
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
 from clinical_qkt.query.aggregate import fitted, own_statistics
 from clinical_qkt.query.shrinkage import told
-from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics, PrivateSum
-from clinical_qkt.statistics.class_statistics.gaussian_heads import Head
-from clinical_qkt.training.loop.inference import Images
+from clinical_qkt.statistics.class_statistics import ClassStatistics, PrivateSum
+from clinical_qkt.statistics.gaussian_heads import Head
+from clinical_qkt.training.inference import Images
 
 
 class Settings(AskedSettings):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from clinical_qkt.networks.extractor import Extractor, ExtractorSpec
 from clinical_qkt.networks.multihead import MultiHeadSpec
 from clinical_qkt.networks.spec import NetworkSpec
-from clinical_qkt.statistics.class_statistics.gaussian_heads import Gaussians
+from clinical_qkt.statistics.gaussian_heads import Gaussians
 
 MAX_GAUSSIANS = 512
 

@@ -18,8 +18,8 @@ from clinical_qkt.packages.query import Query, QueryCard
 from clinical_qkt.packages.reader import Reading
 from clinical_qkt.packages.signing import Signed, Trust
 from clinical_qkt.packages.writer import CARD, write_package
-from clinical_qkt.privacy.mechanisms.mechanisms import COUNT_STEPS, Guarantee, Release
-from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics, Kind, PrivateSum
+from clinical_qkt.privacy.mechanisms import COUNT_STEPS, Guarantee, Release
+from clinical_qkt.statistics.class_statistics import ClassStatistics, Kind, PrivateSum
 
 FEW = 10
 """What a number of images that is not told, as it is below 20, counts as when answers are pooled."""

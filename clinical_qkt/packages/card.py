@@ -17,7 +17,7 @@ from clinical_qkt.networks.multihead import MultiHeadSpec
 from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.licences import OWN, Licences
 from clinical_qkt.packages.signing import PSEUDONYM as PSEUDONYM
-from clinical_qkt.privacy.mechanisms.statement import PrivacyStatement, Share, TrainingSummary
+from clinical_qkt.privacy.statement import PrivacyStatement, Share, TrainingSummary
 
 AnyNetwork = Annotated[
     Annotated[NetworkSpec, Tag("network")]

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from clinical_qkt.packages.card import Card, PackageCard
 from clinical_qkt.packages.signing import Signed
 from clinical_qkt.packages.verify import Verified
-from clinical_qkt.privacy.mechanisms.statement import FEWEST, MembershipFigures
+from clinical_qkt.privacy.statement import FEWEST, MembershipFigures
 
 NONE = "–"
 """For a field that is not told."""

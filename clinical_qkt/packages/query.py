@@ -21,7 +21,7 @@ from clinical_qkt.packages.model import filled, require_modest
 from clinical_qkt.packages.reader import RESEND, Reading
 from clinical_qkt.packages.signing import Signed, Trust
 from clinical_qkt.packages.writer import CARD, write_package
-from clinical_qkt.statistics.class_statistics.class_statistics import Kind
+from clinical_qkt.statistics.class_statistics import Kind
 
 
 class QueryCard(PackageCard):

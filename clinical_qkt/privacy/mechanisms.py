@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clinical_qkt.statistics.class_statistics.class_statistics import PrivateSum
+from clinical_qkt.statistics.class_statistics import PrivateSum
 
 Draw = Callable[[int], Tensor]
 """``(n,)`` standard normal numbers in float64."""

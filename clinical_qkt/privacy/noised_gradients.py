@@ -13,7 +13,7 @@ import torch
 from opacus.optimizers import DPOptimizer
 from torch import Tensor
 
-from clinical_qkt.privacy.mechanisms.mechanisms import FINE, system_noise
+from clinical_qkt.privacy.mechanisms import FINE, system_noise
 
 
 class PrivateOptimizer(DPOptimizer):

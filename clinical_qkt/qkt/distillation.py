@@ -23,10 +23,10 @@ from clinical_qkt.networks.spec import linear_head
 from clinical_qkt.qkt.losses import TransferLoss
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.validation_curves import ValidationCurves
-from clinical_qkt.training.loop.handlers import Progress
-from clinical_qkt.training.loop.inference import Images, head_inputs
-from clinical_qkt.training.loop.loop import prepare_batch, train
-from clinical_qkt.training.loop.second_head import SecondHead
+from clinical_qkt.training.handlers import Progress
+from clinical_qkt.training.inference import Images, head_inputs
+from clinical_qkt.training.loop import prepare_batch, train
+from clinical_qkt.training.second_head import SecondHead
 
 
 def distil(

@@ -34,7 +34,7 @@ from clinical_qkt.qkt.test_set import TestSet, probabilities
 from clinical_qkt.review.tracking import registry
 from clinical_qkt.review.tracking.tracker import Tracker, evaluation_figures
 from clinical_qkt.site.config import Site
-from clinical_qkt.training.loop.inference import answer
+from clinical_qkt.training.inference import answer
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from clinical_qkt.core.errors import PackageError
 from clinical_qkt.networks.spec import linear_head
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.settings import TransferSettings
-from clinical_qkt.training.loop.inference import Images, answer, labels_of
+from clinical_qkt.training.inference import Images, answer, labels_of
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from clinical_qkt.evidence.pictures import NUMBERS_BYTES, Pictures, numbers_of
 from clinical_qkt.networks.gaussian_classifier import GaussianSpec
 from clinical_qkt.packages.card import Card
 from clinical_qkt.qkt.strangers import strangers
-from clinical_qkt.training.loop.inference import Images, answer, labels_of
+from clinical_qkt.training.inference import Images, answer, labels_of
 
 FILE = "gate.json"
 

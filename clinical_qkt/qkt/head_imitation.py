@@ -32,8 +32,8 @@ from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.student import Student
 from clinical_qkt.qkt.targets import Each, require_finite
 from clinical_qkt.qkt.teachers import Start, Teacher, all_classes, possible_starts
-from clinical_qkt.training.loop.inference import answer, labels_of, pooled_of
-from clinical_qkt.training.loop.loop import plain_tensors
+from clinical_qkt.training.inference import answer, labels_of, pooled_of
+from clinical_qkt.training.loop import plain_tensors
 
 VIEWS = 3
 """Random views of each image beside the plain one; the answers stay those to the plain image."""

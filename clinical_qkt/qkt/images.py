@@ -14,7 +14,7 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import cached
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.teachers import Teacher, require_same_kind
-from clinical_qkt.training.loop.inference import Images, answer, head_inputs
+from clinical_qkt.training.inference import Images, answer, head_inputs
 
 OWN = "(own)"
 """Stands for the student beside the teachers' pseudonyms, none of which has a parenthesis."""

@@ -15,7 +15,7 @@ from clinical_qkt.networks.spec import find_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.card_file import card_text
 from clinical_qkt.packages.model import Model, save_model
-from clinical_qkt.privacy.mechanisms.statement import PrivacyStatement
+from clinical_qkt.privacy.statement import PrivacyStatement
 from clinical_qkt.qkt.gate import write_gate
 from clinical_qkt.site.config import Site
 

@@ -11,7 +11,7 @@ from clinical_qkt.qkt import knowledge_masks
 from clinical_qkt.qkt.losses import Divergence
 from clinical_qkt.qkt.targets import Answers
 from clinical_qkt.qkt.teachers import Start
-from clinical_qkt.statistics.class_statistics.gaussian_heads import Head
+from clinical_qkt.statistics.gaussian_heads import Head
 
 
 class TransferSettings(Strict):

@@ -16,7 +16,7 @@ from clinical_qkt.data.phantoms import RECIPES, draw_cell
 from clinical_qkt.data.probes import COPIES, Noise, Shapes
 from clinical_qkt.evidence.gate import Kind, Others
 from clinical_qkt.evidence.pictures import NUMBERS_BYTES, numbers_of
-from clinical_qkt.training.loop.inference import answer
+from clinical_qkt.training.inference import answer
 
 COUNT = 100
 """Images of each sort."""

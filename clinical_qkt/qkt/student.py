@@ -9,7 +9,7 @@ import torch
 
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.packages.model import Model
-from clinical_qkt.training.loop.inference import Images
+from clinical_qkt.training.inference import Images
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from clinical_qkt.qkt.teachers import Teacher
 from clinical_qkt.query.aggregate import Answers
 from clinical_qkt.review.summary_schema import SCHEMA, TransferSummary
 from clinical_qkt.site.config import Site
-from clinical_qkt.statistics.class_statistics.class_statistics import Agreement
+from clinical_qkt.statistics.class_statistics import Agreement
 
 Array = NDArray[Any]
 

@@ -13,9 +13,9 @@ from clinical_qkt.core.batches import at_once
 from clinical_qkt.core.errors import PackageError
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.networks.joint_opinion import joint_opinion, merged, opinion_bytes
-from clinical_qkt.privacy.mechanisms.mechanisms import Draw, system_noise
+from clinical_qkt.privacy.mechanisms import Draw, system_noise
 from clinical_qkt.qkt.teachers import Teacher, all_classes
-from clinical_qkt.training.loop.inference import Images, labels_of
+from clinical_qkt.training.inference import Images, labels_of
 
 Answers = Literal["joint", "each"]
 

@@ -20,7 +20,7 @@ from clinical_qkt.evidence.losses import lost
 from clinical_qkt.qkt import targets
 from clinical_qkt.qkt.summary import evaluation
 from clinical_qkt.qkt.teachers import Teacher
-from clinical_qkt.training.loop.inference import Images, answer, labels_of
+from clinical_qkt.training.inference import Images, answer, labels_of
 
 Array = NDArray[Any]
 

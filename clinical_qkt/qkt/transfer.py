@@ -43,7 +43,7 @@ from clinical_qkt.review.summary_schema import TransferSummary
 from clinical_qkt.review.tracking.handlers import LogEpochs
 from clinical_qkt.review.tracking.tracker import Tracker
 from clinical_qkt.site.config import Site
-from clinical_qkt.training.loop.inference import answer, labels_of
+from clinical_qkt.training.inference import answer, labels_of
 
 
 class Transfer:

@@ -9,7 +9,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from clinical_qkt.qkt.forgetting_budget import retained_recall
-from clinical_qkt.training.loop.inference import Images, answer, labels_of
+from clinical_qkt.training.inference import Images, answer, labels_of
 
 
 class ValidationCurves:

@@ -18,7 +18,7 @@ from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.variations import variations
 from clinical_qkt.networks.extractor import Pooling
-from clinical_qkt.training.loop.inference import Images, labels_of
+from clinical_qkt.training.inference import Images, labels_of
 
 SHOWN = 12
 """Own images of each class that are varied."""

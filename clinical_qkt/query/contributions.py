@@ -18,9 +18,9 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.transforms import adapter
 from clinical_qkt.packages.query import Query
-from clinical_qkt.privacy.mechanisms.mechanisms import PatientSums
+from clinical_qkt.privacy.mechanisms import PatientSums
 from clinical_qkt.query.patient_batches import Batch, looked_at, of_images, of_patients, room_for
-from clinical_qkt.statistics.class_statistics.class_statistics import KINDS, ClassStatistics, Kind, Moments
+from clinical_qkt.statistics.class_statistics import KINDS, ClassStatistics, Kind, Moments
 
 
 @dataclass

@@ -22,8 +22,8 @@ from clinical_qkt.packages.signing import require_private_key
 from clinical_qkt.query import axes
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, require_no_identifiers
-from clinical_qkt.statistics.class_statistics.class_statistics import KINDS, Kind, Moments
-from clinical_qkt.training.loop.inference import Images, labels_of, pooled_of
+from clinical_qkt.statistics.class_statistics import KINDS, Kind, Moments
+from clinical_qkt.training.inference import Images, labels_of, pooled_of
 
 MOST_FEATURES = 160
 """Of a network's pooled numbers."""

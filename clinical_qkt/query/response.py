@@ -19,7 +19,7 @@ from clinical_qkt.data.label_space import ClassLabel
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.query import Query
 from clinical_qkt.packages.signing import require_private_key
-from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee, Release, private_release
+from clinical_qkt.privacy.mechanisms import Guarantee, Release, private_release
 from clinical_qkt.query.contributions import OnePass, Seen
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, Preview, require_consent, require_no_identifiers
@@ -28,7 +28,7 @@ from clinical_qkt.site.ledger.beginning import require_begun
 from clinical_qkt.site.ledger.exact_floor import Shown, require_at_most
 from clinical_qkt.site.ledger.kept_responses import packed, unpacked
 from clinical_qkt.site.ledger.ledger import Asked, BudgetSpent, Ledger, NoFurtherAnswer
-from clinical_qkt.statistics.class_statistics.class_statistics import KINDS, ClassStatistics
+from clinical_qkt.statistics.class_statistics import KINDS, ClassStatistics
 
 
 class Answering:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from clinical_qkt.query import axes
-from clinical_qkt.statistics.class_statistics.class_statistics import (
+from clinical_qkt.statistics.class_statistics import (
     FEWEST_PATIENTS,
     ClassStatistics,
     PrivateSum,

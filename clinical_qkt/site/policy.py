@@ -15,7 +15,7 @@ from clinical_qkt.packages.signing import PSEUDONYM
 
 if TYPE_CHECKING:  # whoever only reads a site's YAML need not wait for torch
     from clinical_qkt.packages.query import QueryCard
-    from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee
+    from clinical_qkt.privacy.mechanisms import Guarantee
 
 
 _NOT_SAID: dict[str, Any] = {SHOWN: "not said"}
@@ -56,7 +56,7 @@ class Policy(Strict):
 
     @property
     def guarantee(self) -> Guarantee:
-        from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee
+        from clinical_qkt.privacy.mechanisms import Guarantee
 
         return Guarantee(self.epsilon, self.delta)
 

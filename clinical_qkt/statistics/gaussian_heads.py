@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics
+from clinical_qkt.statistics.class_statistics import ClassStatistics
 
 Head = Literal["auto", "linear", "quadratic", "replay"]
 

@@ -39,9 +39,9 @@ from clinical_qkt.core.batches import MOST, OVERHEAD, at_once, size_told
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.footprint import Footprint
 from clinical_qkt.data.datalist import CheckedData
-from clinical_qkt.privacy.mechanisms.noised_gradients import PrivateOptimizer
-from clinical_qkt.privacy.mechanisms.statement import DifferentialPrivacy
-from clinical_qkt.training.loop.loop import plain_tensors, prepare_batch
+from clinical_qkt.privacy.noised_gradients import PrivateOptimizer
+from clinical_qkt.privacy.statement import DifferentialPrivacy
+from clinical_qkt.training.loop import plain_tensors, prepare_batch
 
 GRADIENTS = 2**29
 """Bytes that all gradients of a part of a step may take: smaller parts are slower."""

@@ -21,7 +21,7 @@ from monai.transforms import Compose
 from torch import Tensor, nn
 
 from clinical_qkt.core.batches import require_trainable
-from clinical_qkt.training.loop.handlers import FiniteLoss, Resume, SeedEachEpoch
+from clinical_qkt.training.handlers import FiniteLoss, Resume, SeedEachEpoch
 
 
 def train(

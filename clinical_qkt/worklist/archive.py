@@ -22,7 +22,7 @@ from clinical_qkt.data.images import check_images
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import adapter, reading
 from clinical_qkt.packages.model import Model
-from clinical_qkt.training.loop.inference import answer
+from clinical_qkt.training.inference import answer
 
 Array = NDArray[Any]
 TRAINED_ON = "is among the images that the site's models were trained or chosen on"

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from clinical_qkt.training.loop.inference import answer, labels_of
 from PIL import Image
 
 from clinical_qkt.data.inputs import InputContract
@@ -25,6 +24,7 @@ from clinical_qkt.networks.spec import NetworkSpec, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import save_model
 from clinical_qkt.qkt.teachers import probe, read_teachers
+from clinical_qkt.training.inference import answer, labels_of
 
 CPU = torch.device("cpu")
 LARGE = [1000, 1000]

@@ -8,13 +8,13 @@ import math
 
 import pytest
 import torch
-from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee, discrete_noise, private_release
 from safetensors.torch import load_file
 from test_answering import PRIVATE, answer, query, site
 from test_answering import pictures as pictures
 
 from clinical_qkt.audit import last_bits
 from clinical_qkt.packages.answer import AnswerCard
+from clinical_qkt.privacy.mechanisms import Guarantee, discrete_noise, private_release
 
 PROMISED = Guarantee(1.0, 1e-5)
 

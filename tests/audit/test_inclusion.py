@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from clinical_qkt.privacy.mechanisms.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
-from clinical_qkt.statistics.class_statistics.class_statistics import class_statistics
 from scipy.stats import beta, kstest, multivariate_t, norm
 
 from clinical_qkt.audit import inclusion, membership
+from clinical_qkt.privacy.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
+from clinical_qkt.statistics.class_statistics import class_statistics
 
 KINDS = ("mean", "diagonal", "covariance")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from clinical_qkt.privacy.mechanisms.statement import DifferentialPrivacy
 
 from clinical_qkt.audit.own import with_privacy
 from clinical_qkt.audit.shadows import Recipe
 from clinical_qkt.networks.spec import preset
+from clinical_qkt.privacy.statement import DifferentialPrivacy
 from clinical_qkt.training.loop import dp_sgd
 
 SPEC = preset("densenet_private", 3, [28, 28])

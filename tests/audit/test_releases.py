@@ -1,7 +1,7 @@
 import pytest
-from clinical_qkt.privacy.mechanisms.mechanisms import COUNT_STEPS, STEPS, Guarantee, Release
 
 from clinical_qkt.audit.releases import audit_release, epsilon_of, extreme_case, last_bits, stated_and_broken
+from clinical_qkt.privacy.mechanisms import COUNT_STEPS, STEPS, Guarantee, Release
 
 
 def test_the_release_keeps_its_promise_and_one_with_half_the_noise_is_found_out():

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from clinical_qkt.training.loop.loop import train
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace, align
@@ -19,6 +18,7 @@ from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, load_model, save_model
 from clinical_qkt.qkt.losses import restricted_cross_entropy
 from clinical_qkt.qkt.teachers import Teacher, probe
+from clinical_qkt.training.loop import train
 from tests.conftest import COLOURS, square
 
 CPU = torch.device("cpu")

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from clinical_qkt.training.loop.inference import labels_of
 
 from clinical_qkt.core.errors import QueryError
 from clinical_qkt.methods.amalgamation import (
@@ -18,6 +17,7 @@ from clinical_qkt.methods.amalgamation import (
 )
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.qkt.teachers import Teacher
+from clinical_qkt.training.inference import labels_of
 
 NAN = torch.nan
 

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from clinical_qkt.training.loop.inference import labels_of
 
 from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.data.label_space import LabelSpace
@@ -12,6 +11,7 @@ from clinical_qkt.methods.case import Member
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.teachers import Teacher
+from clinical_qkt.training.inference import labels_of
 
 SHORT = fedavg.Settings(rounds=2, learning_rate=5e-3, batch_size=32)
 

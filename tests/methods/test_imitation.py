@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from clinical_qkt.training.loop.inference import answer
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -18,6 +17,7 @@ from clinical_qkt.qkt import head_imitation
 from clinical_qkt.qkt.forgetting_budget import class_recalls, first_within_budget, fit_budget
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.teachers import committee
+from clinical_qkt.training.inference import answer
 
 CPU = torch.device("cpu")
 

@@ -2,12 +2,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from clinical_qkt.training.loop.inference import labels_of
 from hypothesis import given
 from hypothesis import settings as quick
 from hypothesis import strategies as st
 
 from clinical_qkt.methods import knfu
+from clinical_qkt.training.inference import labels_of
 
 LABELS = torch.tensor([0, 0, 1, 1])
 OWN = torch.tensor([[4.0, 0.0], [3.0, 0.0], [0.0, 4.0], [0.0, 3.0]])

@@ -4,13 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from clinical_qkt.statistics.class_statistics.class_statistics import (
-    ClassStatistics,
-    class_statistics,
-    pooled,
-)
-from clinical_qkt.statistics.class_statistics.gaussian_heads import shared_covariance
-from clinical_qkt.training.loop.inference import labels_of
 from pydantic import ValidationError
 from sklearn.mixture import GaussianMixture
 from torch.nn import functional as F
@@ -20,6 +13,13 @@ from clinical_qkt.methods import METHODS, fedpft, fisher, gaussian_head, prototy
 from clinical_qkt.methods.asked import asked
 from clinical_qkt.query.aggregate import own_statistics
 from clinical_qkt.query.shrinkage import PUSH, told
+from clinical_qkt.statistics.class_statistics import (
+    ClassStatistics,
+    class_statistics,
+    pooled,
+)
+from clinical_qkt.statistics.gaussian_heads import shared_covariance
+from clinical_qkt.training.inference import labels_of
 
 QUICK = {"draws": 300, "epochs": 25}
 LONGER = {"draws": 1000, "epochs": 50}  # a residual starts at random, far from where it should be

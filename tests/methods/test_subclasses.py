@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from clinical_qkt.training.loop.second_head import SecondHead
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -12,6 +11,7 @@ from clinical_qkt.methods import METHODS
 from clinical_qkt.qkt.losses import TransferLoss, masked_kl
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.subclasses import split, subclass_divergence
+from clinical_qkt.training.second_head import SecondHead
 
 
 def embedded(count: int = 60, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

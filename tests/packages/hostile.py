@@ -27,15 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from clinical_qkt.privacy.mechanisms.mechanisms import Release
-from clinical_qkt.privacy.mechanisms.statement import (
-    DifferentialPrivacy,
-    MembershipFigures,
-    PrivacyAudit,
-    PrivacyStatement,
-    TrainingSummary,
-)
-from clinical_qkt.statistics.class_statistics.class_statistics import class_statistics
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -52,6 +43,15 @@ from clinical_qkt.packages.model import save_model
 from clinical_qkt.packages.query import QueryCard, load_query, save_query
 from clinical_qkt.packages.signing import SIGNATURE, Trust, new_key, sign
 from clinical_qkt.packages.writer import CARD, SUMS
+from clinical_qkt.privacy.mechanisms import Release
+from clinical_qkt.privacy.statement import (
+    DifferentialPrivacy,
+    MembershipFigures,
+    PrivacyAudit,
+    PrivacyStatement,
+    TrainingSummary,
+)
+from clinical_qkt.statistics.class_statistics import class_statistics
 
 HERE = InputContract(channels=3, spatial_size=[28, 28])
 SITE, OTHER = "hospital_a", "hospital_b"

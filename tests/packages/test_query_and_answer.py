@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from clinical_qkt.statistics.class_statistics.class_statistics import ClassStatistics, class_statistics
 from safetensors.torch import load_file, save_file
 
 from clinical_qkt.core.errors import InputError, PackageError
@@ -18,6 +17,7 @@ from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, load_answer, s
 from clinical_qkt.packages.query import Query, QueryCard, load_query, save_query
 from clinical_qkt.packages.verify import verify
 from clinical_qkt.packages.writer import CARD
+from clinical_qkt.statistics.class_statistics import ClassStatistics, class_statistics
 from tests.conftest import reseal
 
 SPEC, CONTRACT = preset("resnet_small", 3, [28, 28]), InputContract(channels=3, spatial_size=[28, 28])

@@ -8,13 +8,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-from clinical_qkt.privacy.mechanisms.statement import (
-    DifferentialPrivacy,
-    MembershipFigures,
-    PrivacyAudit,
-    PrivacyStatement,
-    TrainingSummary,
-)
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.described import limited, undescribed
@@ -27,6 +20,13 @@ from clinical_qkt.packages.answer import AnswerCard, ClassAnswer
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.reference import CARDS, SCHEMAS, files, schema
+from clinical_qkt.privacy.statement import (
+    DifferentialPrivacy,
+    MembershipFigures,
+    PrivacyAudit,
+    PrivacyStatement,
+    TrainingSummary,
+)
 from clinical_qkt.published_mask import published
 from tests.conftest import ROOT
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clinical_qkt.privacy.mechanisms.statement import FEWEST, coarse
+from clinical_qkt.privacy.statement import FEWEST, coarse
 
 
 def test_counts_on_a_card_have_one_digit_and_small_ones_are_not_told_apart():

@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
-from clinical_qkt.review.report.command import report
 from rich.console import Console
 from typer.testing import CliRunner
 
 from clinical_qkt.cli import app
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.files import write_json
+from clinical_qkt.report_command import report
 from clinical_qkt.review import report as reports
 from clinical_qkt.review.report import figures, pdf
 

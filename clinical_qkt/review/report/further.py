@@ -15,7 +15,7 @@ from clinical_qkt.evidence.parts import (
     Subgroup,
     Subgroups,
 )
-from clinical_qkt.privacy.mechanisms.statement import FEWEST
+from clinical_qkt.privacy.statement import FEWEST
 from clinical_qkt.review.report.facts import SURE, TIED, Summary
 from clinical_qkt.review.report.spelled import counted, ends, hundred, joined, percent, rate, rates, short
 from clinical_qkt.review.summary_schema import AnsweredClass, SwitchOff

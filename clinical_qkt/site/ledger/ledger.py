@@ -25,10 +25,10 @@ from clinical_qkt.site.ledger.lines import Asked as Asked
 from clinical_qkt.site.ledger.lines import Departure as Departure
 from clinical_qkt.site.ledger.lines import Exact as Exact
 from clinical_qkt.site.ledger.lines import MaskLine, Told, columns, keep, kept, masks_told, same, spent_in, write
-from clinical_qkt.privacy.mechanisms.composition import Incomparable, Spent, composed_epsilon, counted_for
+from clinical_qkt.privacy.composition import Incomparable, Spent, composed_epsilon, counted_for
 
 if TYPE_CHECKING:  # whoever looks at a ledger need not wait for torch
-    from clinical_qkt.privacy.mechanisms.mechanisms import Guarantee
+    from clinical_qkt.privacy.mechanisms import Guarantee
 
 _TOLERANCE = 1e-6
 
