@@ -9,13 +9,13 @@ import pytest
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from clinical_qkt import keys
+from clinical_qkt.bundle import config_keys
+from clinical_qkt.bundle.literals import leaves, readers
+from clinical_qkt.bundle.stage_keys import StageKeys
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.shipped_bundles import chain
 from clinical_qkt.core.values import plain_type, true_or_false
-from clinical_qkt.literals import leaves, readers
 from clinical_qkt.site.config import Site
-from clinical_qkt.stage_keys import StageKeys
 from tests.conftest import CONFIGS
 
 STAGES = sorted(p.stem for p in CONFIGS.glob("*.yaml"))
@@ -81,7 +81,7 @@ def test_no_stage_takes_anything_but_true_and_false_for_a_switch(site, stage):
         for value in NO_SWITCH:
             made.parser[key] = value
             with pytest.raises(InputError, match="neither true nor false") as e:
-                keys.check(made)
+                config_keys.check(made)
             assert key.replace("::", ".") in e.value.problem and e.value.exit_code == 2
             assert "true" in e.value.fix and "false" in e.value.fix
         made.parser[key] = right
@@ -94,7 +94,7 @@ def test_no_stage_takes_anything_but_true_and_false_for_a_switch(site, stage):
 def test_the_texts_true_and_false_are_what_they_say(site, stage, text, meant):
     found = switches(stage, site)
     made = workflow(site, stage, **dict.fromkeys(found, text))
-    checked = keys.check(made)
+    checked = config_keys.check(made)
     for key in found:
         assert made.parser[key] is meant, key
         assert made.parser.get_parsed_content(key) is meant, key
@@ -105,7 +105,7 @@ def test_a_text_is_put_right_after_the_config_was_parsed(site):
     made = workflow(site, "share", yes="false", **{"train::dataloader::shuffle": "False"})
     made.parser.parse()
     made.parser.get_parsed_content("imports")
-    keys.check(made)
+    config_keys.check(made)
     assert made.parser.get_parsed_content("yes") is False
     items = made.parser.ref_resolver.items
     assert items["train::dataloader"].get_config()["shuffle"] is False
@@ -114,10 +114,10 @@ def test_a_text_is_put_right_after_the_config_was_parsed(site):
 
 def test_an_argument_that_is_added_to_a_component_is_read_as_strictly(site):
     made = workflow(site, "train", **{"train::dataloader::drop_last": "false", "optimizer::amsgrad": "True"})
-    keys.check(made)
+    config_keys.check(made)
     assert made.parser["train::dataloader::drop_last"] is False and made.parser["optimizer::amsgrad"] is True
     with pytest.raises(InputError, match=r"train\.dataloader\.drop_last: is neither"):
-        keys.check(workflow(site, "train", **{"train::dataloader::drop_last": "no"}))
+        config_keys.check(workflow(site, "train", **{"train::dataloader::drop_last": "no"}))
 
 
 @pytest.mark.parametrize(
@@ -181,14 +181,14 @@ def test_an_argument_that_is_added_to_a_component_is_read_as_strictly(site):
 )
 def test_a_wrong_value_is_told_with_its_key_and_what_was_given(site, stage, overrides, told):
     with pytest.raises(InputError) as e:
-        keys.check(workflow(site, stage, **overrides))
+        config_keys.check(workflow(site, stage, **overrides))
     assert told in e.value.problem and e.value.fix
     assert "http" not in str(e.value) and "pydantic" not in str(e.value)
 
 
 def test_a_number_that_yaml_takes_for_a_text_is_one(site):
     made = workflow(site, "train", learning_rate="3e-3")
-    assert keys.check(made).learning_rate == made.parser.get_parsed_content("learning_rate") == 0.003
+    assert config_keys.check(made).learning_rate == made.parser.get_parsed_content("learning_rate") == 0.003
 
 
 def test_an_overlay_without_what_it_lies_over_says_which_file_is_missing(site):
@@ -206,7 +206,7 @@ def test_an_overlay_without_what_it_lies_over_says_which_file_is_missing(site):
 def test_a_key_that_yaml_takes_for_true_is_to_be_put_into_quotes(site):
     site.write_text(site.read_text() + "yes: true\n")  # YAML 1.1 reads the key as true
     with pytest.raises(InputError, match="the key True is no text"):
-        keys.check(workflow_of(site))
+        config_keys.check(workflow_of(site))
 
 
 def workflow_of(site: Path) -> ConfigWorkflow:
@@ -224,8 +224,8 @@ def _plain(site: Path) -> bool:
 
 def test_a_site_of_one_class_cannot_train_but_may_answer(site):
     with pytest.raises(InputError, match="a classifier needs two classes"):
-        keys.check(workflow(site, "train", classes=["a"]))
-    assert keys.check(workflow(site, "answer", classes=["a"])).labels.names == ["a"]
+        config_keys.check(workflow(site, "train", classes=["a"]))
+    assert config_keys.check(workflow(site, "answer", classes=["a"])).labels.names == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_what_a_stage_needs_is_asked_for_before_it_begins(site, stage, overrides
     made = workflow(site, stage)
     made.parser.update(overrides)
     with pytest.raises(InputError) as e:
-        keys.check(made)
+        config_keys.check(made)
     assert told in str(e.value) and e.value.fix
 
 
@@ -262,4 +262,4 @@ def test_what_a_config_may_say_otherwise_is_taken(site):
         "train::dataloader::num_workers": 1,
         "_note": "no",
     }
-    assert keys.check(workflow(site, "train", **others)).site == "us"
+    assert config_keys.check(workflow(site, "train", **others)).site == "us"

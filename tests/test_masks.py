@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from clinical_qkt.bundle.published_mask import published
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.networks.spec import preset
-from clinical_qkt.published_mask import published
 from clinical_qkt.qkt.knowledge_masks import knowledge_mask, knowledge_scores, randomised
 from clinical_qkt.site.ledger.ledger import Ledger
 from tests.conftest import COLOURS, square

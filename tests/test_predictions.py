@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_qkt import bundle, predictions
+from clinical_qkt import bundle
+from clinical_qkt.bundle import predictions
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence.gate import Door
 from clinical_qkt.evidence.pictures import Pictures, numbers_of

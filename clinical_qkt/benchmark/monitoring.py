@@ -29,6 +29,7 @@ from PIL import Image
 from rich.console import Console
 from scipy.ndimage import gaussian_filter
 
+from clinical_qkt.bundle.stage import Stage
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.files import write_json, write_text
@@ -44,7 +45,6 @@ from clinical_qkt.monitoring.reference import Reference, as_baseline
 from clinical_qkt.packages.model import load_model
 from clinical_qkt.site.launch import plan
 from clinical_qkt.site.monitoring_limits import Monitoring
-from clinical_qkt.stage import Stage
 
 PER_CLASS, EPOCHS = 400, 4
 WEEKS, SHARES = (50, 200, 500), (0.1, 0.3)

@@ -17,6 +17,9 @@ from clinical_qkt.bundle.loading import prepare as prepare
 from clinical_qkt.bundle.loading import test_items as test_items
 from clinical_qkt.bundle.loading import trainable as trainable
 from clinical_qkt.bundle.loading import unfinished as unfinished
+from clinical_qkt.bundle.running import check as check
+from clinical_qkt.bundle.running import launch as launch
+from clinical_qkt.bundle.running import run as run
 from clinical_qkt.bundle.stages import answer as answer
 from clinical_qkt.bundle.stages import finish_training as finish_training
 from clinical_qkt.bundle.stages import per_class_metric as per_class_metric
@@ -32,9 +35,6 @@ from clinical_qkt.data.transforms import reading as reading
 from clinical_qkt.data.transforms import show_progress as show_progress
 from clinical_qkt.data.transforms import symmetries as symmetries
 from clinical_qkt.review.tracking.handlers import TrackTraining as TrackTraining
-from clinical_qkt.running import check as check
-from clinical_qkt.running import launch as launch
-from clinical_qkt.running import run as run
 from clinical_qkt.training.handlers import FiniteLoss as FiniteLoss
 from clinical_qkt.training.handlers import Resume as Resume
 from clinical_qkt.training.handlers import SeedEachEpoch as SeedEachEpoch

@@ -9,7 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from clinical_qkt import keys, sections
+from clinical_qkt.bundle import config_keys, sections
+from clinical_qkt.bundle.running import check as check
+from clinical_qkt.bundle.running import launch as launch
+from clinical_qkt.bundle.running import plain_errors
+from clinical_qkt.bundle.running import run as run
 from clinical_qkt.core import batches
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.errors import QKTError as QKTError
@@ -30,10 +34,6 @@ from clinical_qkt.packages import model
 from clinical_qkt.packages import query as query_package
 from clinical_qkt.packages.query import Query
 from clinical_qkt.review.tracking.handlers import TrackTraining as TrackTraining
-from clinical_qkt.running import check as check
-from clinical_qkt.running import launch as launch
-from clinical_qkt.running import plain_errors
-from clinical_qkt.running import run as run
 from clinical_qkt.site.config import Site
 from clinical_qkt.training.handlers import FiniteLoss as FiniteLoss
 from clinical_qkt.training.handlers import Resume as Resume
@@ -48,7 +48,7 @@ def claim(path: str | Path, overwrite: bool) -> Path:
         OutputError: it holds an earlier run's results, or cannot be written to.
     """
     path = Path(path)
-    if path.exists() and not keys.switch("overwrite", overwrite):
+    if path.exists() and not config_keys.switch("overwrite", overwrite):
         raise OutputError(
             "holds the result of an earlier run",
             where=str(path),

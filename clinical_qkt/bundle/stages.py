@@ -11,9 +11,15 @@ import torch
 from ignite.metrics import EpochMetric
 from torch import nn
 
-from clinical_qkt import endings, keys, sections, stages
 from clinical_qkt.audit.own import audit_of
+from clinical_qkt.bundle import config_keys, endings, packaging, sections
+from clinical_qkt.bundle.evaluation_writer import EvaluationWriter
 from clinical_qkt.bundle.loading import test_items, unfinished
+from clinical_qkt.bundle.predictions import PredictionWriter
+from clinical_qkt.bundle.running import NOW, launched, plain_errors, running_workflow
+from clinical_qkt.bundle.running import check as check
+from clinical_qkt.bundle.running import launch as launch
+from clinical_qkt.bundle.running import run as run
 from clinical_qkt.core.errors import QKTError as QKTError
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.formats import name_of
@@ -22,12 +28,10 @@ from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.transforms import reading as reading
 from clinical_qkt.data.transforms import show_progress as show_progress
 from clinical_qkt.data.transforms import symmetries as symmetries
-from clinical_qkt.evaluation_writer import EvaluationWriter
 from clinical_qkt.evidence import metrics
 from clinical_qkt.packages import model
 from clinical_qkt.packages.card import Precision
 from clinical_qkt.packages.query import Query
-from clinical_qkt.predictions import PredictionWriter
 from clinical_qkt.privacy.statement import DifferentialPrivacy
 from clinical_qkt.qkt.gate import read_gate
 from clinical_qkt.qkt.settings import TransferSettings
@@ -36,10 +40,6 @@ from clinical_qkt.query import request
 from clinical_qkt.query.response import Answering
 from clinical_qkt.review.tracking.handlers import TrackTraining as TrackTraining
 from clinical_qkt.review.tracking.provenance import without_paths
-from clinical_qkt.running import NOW, launched, plain_errors, running_workflow
-from clinical_qkt.running import check as check
-from clinical_qkt.running import launch as launch
-from clinical_qkt.running import run as run
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving
 from clinical_qkt.site.ledger import second_place
@@ -73,7 +73,7 @@ def finish_training(
     guarantee: DifferentialPrivacy | None = None,
 ) -> None:
     """Write the trained model with its card and drop the checkpoints."""
-    stages.finish_training(site, task, network, spec, given, data, checkpoints, guarantee)
+    packaging.finish_training(site, task, network, spec, given, data, checkpoints, guarantee)
     if not NOW.embedded:
         parser = running_workflow().parser
         batches, device = (parser.get_parsed_content(k) for k in ("validate::dataloader", "device"))
@@ -101,7 +101,7 @@ def share(
         precision: of the weights: ``float32``, or ``float16`` for half the bytes.
     """
     leaving = dict(leaving)
-    new = keys.switch("new_ledger", leaving.pop("new_ledger", False))
+    new = config_keys.switch("new_ledger", leaving.pop("new_ledger", False))
     agree = _leaving(site, site.package_dir, **leaving)
     if new or (site.publish_mask and site.mask_epsilon is not None):
         require_begun(site, agree.ledger, new=new, yes=agree.yes)
@@ -110,7 +110,7 @@ def share(
     if shadow_models is not None:
         audit = audit_of(site, loaded, data, augment, shadow_models, unfinished(site, "audit"))
     items = test_items(data, loaded.card.labels)
-    stages.share(site, loaded, items, read, device, agree, audit, precision)
+    packaging.share(site, loaded, items, read, device, agree, audit, precision)
     if not NOW.embedded:
         endings.shared(site)
 
@@ -146,7 +146,7 @@ def answer(
     new_ledger: bool = False,
 ) -> None:
     """Answer a query with statistics, by the site's policy; see ``answering``."""
-    agreed, new = keys.switch("yes", yes), keys.switch("new_ledger", new_ledger)
+    agreed, new = config_keys.switch("yes", yes), config_keys.switch("new_ledger", new_ledger)
     card = Answering(site, asked, data, prepared, read, device, agreed, new).run(Path(folder))
     if not NOW.embedded:
         endings.answered(site, Path(folder), card, asked.card.site)
@@ -157,7 +157,7 @@ def transfer(site: Site, settings: dict[str, Any], *args: Any) -> None:
     """Gain the queried classes; see ``transfer.Transfer`` for the arguments."""
     chosen = sections.read_settings(TransferSettings, settings)
     workflow = running_workflow()
-    told = without_paths(workflow.parser[""], keys.own_texts(workflow))
+    told = without_paths(workflow.parser[""], config_keys.own_texts(workflow))
     summary = Transfer(site, chosen, *(*args, told)).run()
     if not NOW.embedded:
         endings.transferred(launched(), site, summary)
@@ -205,5 +205,5 @@ def save_predictions(
 
 def _leaving(site: Site, folder: Path, to: str, yes: bool) -> Leaving:
     """The question before a package leaves; whoever runs a bundle in a program has shown it there."""
-    agreed = keys.switch("yes", yes)
+    agreed = config_keys.switch("yes", yes)
     return Leaving(folder, Ledger(site.ledger), to, agreed, shown=NOW.embedded and agreed)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from clinical_qkt.bundle.config_keys import switch
+from clinical_qkt.bundle.stage import Stage
 from clinical_qkt.checking.finding import Finding, problem
 from clinical_qkt.core.errors import QKTError
-from clinical_qkt.keys import switch
 from clinical_qkt.site.ledger import file, second_place
 from clinical_qkt.site.ledger.beginning import NOBODY_SAID
 from clinical_qkt.site.ledger.ledger import Ledger
-from clinical_qkt.stage import Stage
 
 
 def findings(stage: Stage) -> Iterator[Finding]:

@@ -11,13 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from clinical_qkt.bundle.stage import Stage
 from clinical_qkt.checking import budget, data, machine, packages
 from clinical_qkt.checking.finding import Finding, problem
 from clinical_qkt.core.errors import explained
 from clinical_qkt.packages.model import is_model
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.launch import Launch
-from clinical_qkt.stage import Stage
 
 LOOKS: dict[str, Callable[[Stage], Iterator[Finding]]] = {
     "datalist": data.findings,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from clinical_qkt.bundle.stage import Stage
 from clinical_qkt.checking.finding import Finding
 from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.data.datalist import SECTIONS, Datalist, Section, parse_datalist
@@ -15,7 +16,6 @@ from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.leaks import Listed, refuse_leaks
 from clinical_qkt.data.made_for import ImageFacts, MadeFor, require_made_for
 from clinical_qkt.site.config import Site
-from clinical_qkt.stage import Stage
 
 NEEDED = {
     "train": ("training", "validation"),

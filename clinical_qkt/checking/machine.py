@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from clinical_qkt.bundle.stage import Stage
 from clinical_qkt.checking.data import counts
 from clinical_qkt.checking.estimates import (
     RATE,
@@ -24,7 +25,6 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.memory import bytes_told
 from clinical_qkt.networks.spec import NetworkSpec, preset
 from clinical_qkt.packages.writer import package_bytes
-from clinical_qkt.stage import Stage
 
 CHECKPOINTS = 2 * 3
 """Of a training: two are kept, each with weights and the optimiser's two moments."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from clinical_qkt.bundle.stage import Stage
 from clinical_qkt.checking.finding import Finding, problem
 from clinical_qkt.core.errors import QKTError
 from clinical_qkt.data.label_space import Alignment, LabelSpace
@@ -12,7 +13,6 @@ from clinical_qkt.packages.answer import Answer, load_answer
 from clinical_qkt.packages.model import Model, load_model
 from clinical_qkt.packages.query import load_query
 from clinical_qkt.packages.signing import fingerprint, require_private_key
-from clinical_qkt.stage import Stage
 
 SIGNING = ("share", "query", "answer")
 """Commands after which something leaves."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from clinical_qkt.bundle.stage import Stage
 from clinical_qkt.core import logs
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.files import private_folder, require_writable, sha256
@@ -31,7 +32,6 @@ from clinical_qkt.packages.model import Model, is_model, load_model
 from clinical_qkt.packages.signing import PSEUDONYM
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.launch import plan
-from clinical_qkt.stage import Stage
 
 FOLDER = "monitoring"
 """Beside the model's folder."""

@@ -20,13 +20,13 @@ from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.query import load_query
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.query.shrinkage import told
+from clinical_qkt.statistics import gaussian_heads
 from clinical_qkt.statistics.class_statistics import (
     Agreement,
     ClassStatistics,
     PrivateSum,
     agreement,
     class_statistics,
-    gaussian_heads,
 )
 from clinical_qkt.statistics.gaussian_heads import Gaussians, Head
 from clinical_qkt.training.inference import Images, features_of, labels_of

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from clinical_qkt.bundle.stage import Stage
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.files import private_folder, require_writable
 from clinical_qkt.core.version import __version__
@@ -18,7 +19,6 @@ from clinical_qkt.packages.model import Model, is_model, load_model
 from clinical_qkt.review.report.endings import print_places
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.launch import plan, quoted
-from clinical_qkt.stage import Stage
 from clinical_qkt.worklist import words
 from clinical_qkt.worklist.archive import Archive, open_archive, probabilities
 from clinical_qkt.worklist.estimates import rare_limits

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from clinical_qkt.bundle.stage import Stage
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.files import write_json
 from clinical_qkt.review.report.endings import print_places
 from clinical_qkt.site.launch import plan
-from clinical_qkt.stage import Stage
 from clinical_qkt.worklist.command import load
 from clinical_qkt.worklist.listing import read_list
 from clinical_qkt.worklist.result import RESULT, read_result

@@ -13,11 +13,11 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
+from clinical_qkt.bundle.stage_keys import StageKeys
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.extractor import Extractor, describe
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.query import QueryCard, save_query
-from clinical_qkt.stage_keys import StageKeys
 from tests.conftest import run, square
 
 TENSORS = "statistics.safetensors"

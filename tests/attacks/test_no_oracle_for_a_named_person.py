@@ -18,7 +18,8 @@ from PIL import Image
 from test_answering import CPU, PRIVATE, READ, SPEC, answer, given, query, site
 from test_answering import pictures as pictures
 
-from clinical_qkt import bundle, stages
+from clinical_qkt import bundle
+from clinical_qkt.bundle import packaging
 from clinical_qkt.core.errors import QKTError
 from clinical_qkt.data.datalist import load_datalist
 from clinical_qkt.data.inputs import InputContract
@@ -134,7 +135,7 @@ def test_what_a_teacher_wrote_into_a_model_that_is_shared_makes_no_difference(pi
     for name in ("MRN-red-3", "MRN-red-9"):
         card = Card(label_space=["red", "green"], intended_use=f"not for {name}", **about)
         model = Model(network, card, tmp_path, 0)
-        given = {"data": data} if "data" in inspect.signature(stages.share).parameters else {}
+        given = {"data": data} if "data" in inspect.signature(packaging.share).parameters else {}
         given |= {
             "site": who,
             "model": model,
@@ -144,7 +145,7 @@ def test_what_a_teacher_wrote_into_a_model_that_is_shared_makes_no_difference(pi
         }
         leaving = Leaving(tmp_path / "p", Ledger(tmp_path / "l.db"), yes=True)
         try:
-            ended.append(stages.share(**given, leaving=leaving).intended_use.replace(name, "NAME"))
+            ended.append(packaging.share(**given, leaving=leaving).intended_use.replace(name, "NAME"))
         except QKTError as e:
             ended.append(str(e))
     assert ended[0] == ended[1]

@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 from test_answering import query
 
+from clinical_qkt.bundle.predictions import PredictionWriter
 from clinical_qkt.data.label_space import LabelSpace
-from clinical_qkt.predictions import PredictionWriter
 from tests.attacks.outsider import seen_by_others
 from tests.conftest import run
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from clinical_qkt import bundle
+from clinical_qkt.bundle.running import NOW
 from clinical_qkt.core.errors import PackageError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace
@@ -23,7 +24,6 @@ from clinical_qkt.packages.query import QueryCard, load_query, save_query
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.writer import CARD
 from clinical_qkt.query.aggregate import read_answers
-from clinical_qkt.running import NOW
 from clinical_qkt.site.config import Site, check_site
 from tests.conftest import reseal, run
 

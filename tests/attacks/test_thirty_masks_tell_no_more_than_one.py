@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clinical_qkt.published_mask import published
+from clinical_qkt.bundle.published_mask import published
 from clinical_qkt.site.ledger import ledger
 
 CLASSES, PACKAGES, EPSILON = 50, 30, 1.5

@@ -9,13 +9,13 @@ import pytest
 import typer
 import yaml
 
+from clinical_qkt.bundle.stage_keys import StageKeys
 from clinical_qkt.cli import app
 from clinical_qkt.core.shipped_bundles import bundle_folder, stages
 from clinical_qkt.prepare.identifiers import KEYWORDS
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.launch import keys_of
 from clinical_qkt.site.policy import Policy
-from clinical_qkt.stage_keys import StageKeys
 from tests.conftest import ROOT
 from tests.documented import mentions
 

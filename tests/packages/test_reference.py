@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from clinical_qkt.bundle.published_mask import published
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.described import limited, undescribed
 from clinical_qkt.networks.committee import CommitteeSpec, Seat
@@ -27,7 +28,6 @@ from clinical_qkt.privacy.statement import (
     PrivacyStatement,
     TrainingSummary,
 )
-from clinical_qkt.published_mask import published
 from tests.conftest import ROOT
 
 SPEC, CONTRACT = preset("vit_small", 3, [28, 28]), InputContract(channels=3, spatial_size=[28, 28])

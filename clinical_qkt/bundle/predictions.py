@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from clinical_qkt import endings
+from clinical_qkt.bundle import endings
 from clinical_qkt.core.files import write_text
 from clinical_qkt.core.spreadsheets import harmless
 from clinical_qkt.data.label_space import LabelSpace

@@ -7,11 +7,11 @@ from typing import Any
 from monai.bundle import ConfigParser
 from pydantic import BaseModel, ValidationError
 
+from clinical_qkt.bundle.origins import ANYWHERE, origin_of_config
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.refusals import Origin, refused
 from clinical_qkt.core.values import Strict
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.origins import ANYWHERE, origin_of_config
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.query.request import QuerySettings
 

@@ -16,16 +16,16 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from pydantic import BaseModel, ValidationError
 
-from clinical_qkt.components import strange_arguments
+from clinical_qkt.bundle.components import strange_arguments
+from clinical_qkt.bundle.literals import is_expression, misplaced, put, put_right, readers
+from clinical_qkt.bundle.origins import ANYWHERE, origin_of_config, own_files_given
+from clinical_qkt.bundle.sections import check_settings, parsed, read_contract
+from clinical_qkt.bundle.stage_keys import StageKeys
 from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.core.refusals import Origin, refusal, refused
 from clinical_qkt.core.shipped_bundles import chain
 from clinical_qkt.core.values import plain_type, true_or_false
-from clinical_qkt.literals import is_expression, misplaced, put, put_right, readers
-from clinical_qkt.origins import ANYWHERE, origin_of_config, own_files_given
-from clinical_qkt.sections import check_settings, parsed, read_contract
 from clinical_qkt.site.config import FIX, Site, check_site
-from clinical_qkt.stage_keys import StageKeys
 
 _TRACKING: Any = DEFAULT_MLFLOW_SETTINGS
 FILES = "files"

@@ -9,9 +9,9 @@ from typing import Any
 
 from monai.bundle import ConfigComponent, ConfigParser
 
+from clinical_qkt.bundle.literals import is_expression, leaves
 from clinical_qkt.core.errors import one_of
 from clinical_qkt.core.refusals import Place, Problem
-from clinical_qkt.literals import is_expression, leaves
 
 TARGET = "_target_"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from monai.bundle import ConfigWorkflow
 
-from clinical_qkt import keys
+from clinical_qkt.bundle import config_keys
 from clinical_qkt.core.errors import QKTError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.packages.model import Model, load_model
@@ -29,7 +29,7 @@ class Stage:
         self.launch = launch
         files = [str(f) for f in launch.files]
         self.workflow = ConfigWorkflow(files, logging_file=False, workflow_type=None, **launch.overrides)
-        self.site: Site = keys.check(self.workflow)
+        self.site: Site = config_keys.check(self.workflow)
         self.workflow.parser["checked"] = self.site  # for expressions, as no stage is run that checks it
         self.command: str = self.workflow.parser["command"]
 

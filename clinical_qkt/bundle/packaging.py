@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from clinical_qkt.audit.own import Audit
+from clinical_qkt.bundle.published_mask import published
 from clinical_qkt.core.files import drop_unfinished
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
@@ -25,7 +26,6 @@ from clinical_qkt.privacy.statement import (
     TrainingSummary,
     coarse,
 )
-from clinical_qkt.published_mask import published
 from clinical_qkt.qkt.teachers import Teacher, probe
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, require_no_identifiers

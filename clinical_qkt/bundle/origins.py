@@ -9,9 +9,9 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ReferenceResolver
 
+from clinical_qkt.bundle.literals import leaves
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.refusals import COMMAND_LINE, Origin
-from clinical_qkt.literals import leaves
 
 ANYWHERE = "the site's YAML or the command line"
 

@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from monai.bundle import ConfigWorkflow
 
-from clinical_qkt import endings, keys
+from clinical_qkt.bundle import config_keys, endings
 from clinical_qkt.core import logs, stopping
 from clinical_qkt.core.errors import InputError, explained
 from clinical_qkt.site.config import Site
@@ -110,7 +110,7 @@ def run(config_files: Sequence[Path], *, embedded: bool = True, **overrides: Any
 def check() -> Site:
     """Check every key of the config that is being run, see ``keys``."""
     workflow = running_workflow()
-    site = keys.check(workflow)
+    site = config_keys.check(workflow)
     command = workflow.parser["command"]
     logs.open_log(site.output_dir, command)
     if not NOW.embedded:
