@@ -29,7 +29,7 @@ format: $(READY)
 
 # Query recall and forgetting over seeds. DATA=file.npz measures on real images.
 benchmark: $(READY)
-	$(BIN)/python -m clinical_qkt.benchmark.main_job $(if $(DATA),--data $(DATA)) $(ARGS)
+	$(BIN)/python -m clinical_qkt.research.benchmark.main_job $(if $(DATA),--data $(DATA)) $(ARGS)
 
 # Methods against each other. CONFIG=file.yaml, DATA=file.npz.
 CONFIG ?= configs/benchmarks/quick.yaml
@@ -38,23 +38,23 @@ benchmark-methods: $(READY)
 
 # What a transfer costs against plain fine-tuning and a naive loop: ratios.
 benchmark-speed: $(READY)
-	$(BIN)/python -m clinical_qkt.benchmark.speed $(ARGS)
+	$(BIN)/python -m clinical_qkt.research.benchmark.speed $(ARGS)
 
 # What a private answer's pass over images costs: one at a time, patient by patient, in several processes.
 benchmark-answers: $(READY)
-	$(BIN)/python -m clinical_qkt.benchmark.answer_speed $(ARGS)
+	$(BIN)/python -m clinical_qkt.research.benchmark.answer_speed $(ARGS)
 
 # What checking and loading a package costs beside reading its files.
 benchmark-verify: $(READY)
-	$(BIN)/python -m clinical_qkt.benchmark.verify $(ARGS)
+	$(BIN)/python -m clinical_qkt.research.benchmark.verify $(ARGS)
 
 # Drifted weeks that `monitor` finds, and quiet ones in which it alarms. DATA=file.npz, OTHER=another laboratory.
 benchmark-monitor: $(READY)
-	$(BIN)/python -m clinical_qkt.benchmark.monitoring --data $(DATA) --other $(OTHER) $(ARGS)
+	$(BIN)/python -m clinical_qkt.research.benchmark.monitoring --data $(DATA) --other $(OTHER) $(ARGS)
 
 # Labels that a list to label needs, and what its intervals cover. DATA=file.npz.
 benchmark-worklist: $(READY)
-	$(BIN)/python -m clinical_qkt.benchmark.worklist --data $(DATA) $(ARGS)
+	$(BIN)/python -m clinical_qkt.research.benchmark.worklist --data $(DATA) $(ARGS)
 
 # The documentation as a site, for a browser: site/index.html. Reads and fetches nothing from anywhere else.
 docs: $(READY)

@@ -48,7 +48,7 @@ def demo(
 ) -> None:
     """Simulate hospitals; one gains a class that it has never seen."""
     require_exists(data, where=str(data), fix="check the path given to --data")
-    from clinical_qkt.demo import DemoSettings, run_demo
+    from clinical_qkt.research.demo import DemoSettings, run_demo
 
     settings = DemoSettings(
         data=data,
@@ -82,8 +82,8 @@ def benchmark(
     """
     require_exists(config, where=str(config), fix="name a file in configs/benchmarks")
     require_exists(data, where=str(data), fix="check the path given to --data")
-    from clinical_qkt.benchmark.compare import compare
-    from clinical_qkt.benchmark.config import only, read_config
+    from clinical_qkt.research.benchmark.compare import compare
+    from clinical_qkt.research.benchmark.config import only, read_config
 
     read = read_config(config, data=data, queries=queries, seeds=seeds.split(",") if seeds else None)
     chosen = only(read, [m.strip() for m in methods.split(",")] if methods else None)

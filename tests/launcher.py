@@ -18,7 +18,7 @@ from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["monai.bundle", "clinical_qkt.bundle", "clinical_qkt.demo", "tests.empty_database"]
+    ["monai.bundle", "clinical_qkt.bundle", "clinical_qkt.research.demo", "tests.empty_database"]
 )
 PATIENCE = 300
 """Seconds that a command may take."""

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_qkt.core.errors import InputError, QueryError
-from clinical_qkt.federations import choose_query, pathological
+from clinical_qkt.research.partitions import choose_query, pathological
 
 
 @settings(max_examples=60, deadline=None)

@@ -15,10 +15,10 @@ from test_teachers import package
 from clinical_qkt import bundle
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.label_space import ClassLabel, LabelSpace, SiteClass
-from clinical_qkt.methods.case import Case
 from clinical_qkt.packages.model import load_model, save_model
 from clinical_qkt.qkt.targets import asked
 from clinical_qkt.qkt.teachers import all_classes, committee, probe, read_teachers, starting_point
+from clinical_qkt.research.methods.case import Case
 from tests.conftest import CONFIGS, site_file, square
 
 CPU = torch.device("cpu")

@@ -7,13 +7,12 @@ import yaml
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
 from clinical_qkt.audit import shadows
-from clinical_qkt.benchmark import privacy_answers, privacy_masks, privacy_tables
-from clinical_qkt.benchmark import privacy_attacks as attacks
-from clinical_qkt.benchmark.privacy import Run
-from clinical_qkt.benchmark.privacy_attacks import Record
-from clinical_qkt.benchmark.privacy_config import PrivacyConfig, read_privacy_config
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.methods.asked import AskedSettings, asked
+from clinical_qkt.research.benchmark.privacy import answers, attacks, masks, tables
+from clinical_qkt.research.benchmark.privacy.attacks import Record
+from clinical_qkt.research.benchmark.privacy.config import PrivacyConfig, read_privacy_config
+from clinical_qkt.research.benchmark.privacy.run import Run
+from clinical_qkt.research.methods.asked import AskedSettings, asked
 from tests.conftest import ROOT
 
 SITES = {"sites": 3, "classes_per_site": [3], "max_epochs": 1, "max_per_class": 20}
@@ -106,7 +105,7 @@ def test_everything_is_attacked_and_written(finished):
 def test_what_is_done_is_not_done_again(finished, npz, monkeypatch):
     run, content, out = finished
     monkeypatch.setattr(shadows, "train", None)
-    monkeypatch.setattr("clinical_qkt.benchmark.federation.train", None)
+    monkeypatch.setattr("clinical_qkt.research.benchmark.federation.train", None)
     again = Run(run.config, out, quiet()).everything()
     for key in ("attacks", "recalls", "masks"):
         assert again[key] == content[key]
@@ -141,7 +140,7 @@ def test_an_answer_is_attacked_with_the_very_features_that_it_was_made_of(plain)
     ask = plain.queries(1)[0]
     case = plain.case(ask)
     question = asked(case, None, "one")
-    those = privacy_answers.candidates(plain, ask, case, question, PRIVATE)
+    those = answers.candidates(plain, ask, case, question, PRIVATE)
     assert {known.site for known in those} == set(question.sites[0])
     for known in those:
         assert torch.equal(known.features[known.members], question.sites[0][known.site])
@@ -149,7 +148,7 @@ def test_an_answer_is_attacked_with_the_very_features_that_it_was_made_of(plain)
     few = AskedSettings(
         views="one", minimum_patients=1 + max(len(seen) for seen in question.sites[0].values())
     )
-    assert privacy_answers.candidates(plain, ask, case, question, few) == []  # who does not answer
+    assert answers.candidates(plain, ask, case, question, few) == []  # who does not answer
 
 
 @pytest.mark.slow
@@ -157,9 +156,9 @@ def test_a_shadow_student_is_made_of_other_answers_and_other_noise(plain):
     ask = plain.queries(1)[0]
     case = plain.case(ask)
     question = asked(case, None, "one")
-    those = privacy_answers.candidates(plain, ask, case, question, PRIVATE)
+    those = answers.candidates(plain, ask, case, question, PRIVATE)
     mine = np.concatenate([~known.members for known in those])
-    student = privacy_answers._answered(case, question, those, mine, 0)
+    student = answers._answered(case, question, those, mine, 0)
     answered = asked(student, None, "one")
     for known in those:
         assert torch.equal(answered.sites[0][known.site], known.features[~known.members])
@@ -193,7 +192,7 @@ def test_the_page_shows_what_the_command_wrote():
     for name, config in (("privacy", "privacy"), ("students", "privacy_students")):
         content = json.loads((folder / f"{name}.json").read_text())
         lines = (folder / f"{name}.md").read_text()
-        assert privacy_tables.tables(content) == lines
+        assert tables.tables(content) == lines
         written |= set(lines.splitlines())
         made = PrivacyConfig.model_validate(content["config"])
         assert made == read_privacy_config(ROOT / f"configs/benchmarks/{config}.yaml")
@@ -211,7 +210,7 @@ def test_rows_average_over_models_and_pool_rates():
     members = np.repeat([True, False], 100)
     perfect = record(attacks.PACKAGE, members, members)
     blind = record(attacks.PACKAGE, np.zeros(200), members, rare=np.arange(200) % 2 == 0)
-    rows = privacy_tables.attack_rows(config, {"plain": [perfect, blind]})
+    rows = tables.attack_rows(config, {"plain": [perfect, blind]})
     assert [r["images"] for r in rows] == ["all_classes", "rarest_class"]
     assert rows[0]["auc"]["mean"] == pytest.approx(0.75) and rows[0]["members"] == 200
     assert rows[0]["tpr_at_1_percent"]["rate"] == 0.5 and rows[0]["tpr_at_01_percent"] is None
@@ -229,8 +228,8 @@ def test_records_come_back_from_their_file(tmp_path):
 
 def test_randomised_masks_tell_less_the_smaller_epsilon_is():
     config = PrivacyConfig.model_validate({**CONFIG, "parts": CONFIG["parts"][:1]})
-    masks = [{"scores": [0.9, 0.0, 0.9, 0.0], "truth": [True, False, True, False]} for _ in range(20)]
-    rows = privacy_masks.mask_rows(config, {"plain": masks})
+    drawn = [{"scores": [0.9, 0.0, 0.9, 0.0], "truth": [True, False, True, False]} for _ in range(20)]
+    rows = masks.mask_rows(config, {"plain": drawn})
     accuracy = {r["epsilon"]: r["accuracy"][0] for r in rows}
     assert accuracy[None] == 1
     for epsilon in (0.5, 1.0, 2.0, 4.0):
@@ -240,11 +239,11 @@ def test_randomised_masks_tell_less_the_smaller_epsilon_is():
 def test_measures_of_masks_are_scikit_learns():
     rng = np.random.default_rng(0)
     told, truth = (rng.random((6, 8)) < share for share in (0.4, 0.6))
-    found = privacy_masks._measured(told.tolist(), truth.tolist())
+    found = masks._measured(told.tolist(), truth.tolist())
     said, true = told.ravel(), truth.ravel()
     both = [precision_score(true, said), recall_score(true, said), accuracy_score(true, said)]
     assert found == pytest.approx([*both, f1_score(true, said)])
-    assert privacy_masks._measured([[False]], [[False]]) == [0, 0, 1, 0]
+    assert masks._measured([[False]], [[False]]) == [0, 0, 1, 0]
 
 
 def test_a_config_says_what_is_wrong_with_it(tmp_path):

@@ -5,10 +5,10 @@ import json
 import pytest
 import yaml
 
-from clinical_qkt.benchmark import compare as module
-from clinical_qkt.benchmark import curves, results
-from clinical_qkt.benchmark.config import read_config
-from clinical_qkt.benchmark.rows import FIGURES
+from clinical_qkt.research.benchmark import compare as module
+from clinical_qkt.research.benchmark import curves, results
+from clinical_qkt.research.benchmark.config import read_config
+from clinical_qkt.research.benchmark.rows import FIGURES
 from tests.conftest import ROOT, run
 
 REQUIRED = {

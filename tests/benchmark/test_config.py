@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clinical_qkt.benchmark.config import only, read_config
-from clinical_qkt.benchmark.privacy_config import read_privacy_config
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.research.benchmark.config import only, read_config
+from clinical_qkt.research.benchmark.privacy.config import read_privacy_config
 from tests.conftest import ROOT
 
 QUICK = ROOT / "configs" / "benchmarks" / "quick.yaml"

@@ -4,11 +4,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_qkt.benchmark.config import Scenario
-from clinical_qkt.benchmark.federation import Federation
-from clinical_qkt.benchmark.partition import dirichlet_shares, label_lists
 from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.data.sources import open_source
+from clinical_qkt.research.benchmark.config import Scenario
+from clinical_qkt.research.benchmark.federation import Federation
+from clinical_qkt.research.benchmark.partition import dirichlet_shares, label_lists
 
 CPU = torch.device("cpu")
 

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from clinical_qkt.benchmark import monitoring
-from clinical_qkt.benchmark.monitoring import Laboratory, restained, tables, weeks
+from clinical_qkt.research.benchmark import monitoring
+from clinical_qkt.research.benchmark.monitoring import Laboratory, restained, tables, weeks
 from tests.conftest import ROOT, square
 from tests.monitoring.conftest import drawn
 from tests.monitoring.test_check import reference

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from clinical_qkt.benchmark.worklist import Pool, coverage_row, needed
-from clinical_qkt.benchmark.worklist_tables import SHARES, tables
+from clinical_qkt.research.benchmark.worklist import Pool, coverage_row, needed
+from clinical_qkt.research.benchmark.worklist_tables import SHARES, tables
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "results" / "worklist.md"

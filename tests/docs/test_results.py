@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from clinical_qkt.benchmark import results
+from clinical_qkt.research.benchmark import results
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"

@@ -12,12 +12,12 @@ import torch
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.data.transforms import symmetries
-from clinical_qkt.methods.case import Case, Member
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, load_model, save_model
 from clinical_qkt.qkt.losses import restricted_cross_entropy
 from clinical_qkt.qkt.teachers import Teacher, probe
+from clinical_qkt.research.methods.case import Case, Member
 from clinical_qkt.training.loop import train
 from tests.conftest import COLOURS, square
 

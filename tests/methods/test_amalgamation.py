@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from clinical_qkt.core.errors import QueryError
-from clinical_qkt.methods.amalgamation import (
+from clinical_qkt.networks.spec import preset
+from clinical_qkt.qkt.teachers import Teacher
+from clinical_qkt.research.methods.amalgamation import (
     OWN,
     Settings,
     Source,
@@ -15,8 +17,6 @@ from clinical_qkt.methods.amalgamation import (
     soft_targets,
     teachers_of,
 )
-from clinical_qkt.networks.spec import preset
-from clinical_qkt.qkt.teachers import Teacher
 from clinical_qkt.training.inference import labels_of
 
 NAN = torch.nan

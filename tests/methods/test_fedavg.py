@@ -5,12 +5,12 @@ import torch
 
 from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.data.label_space import LabelSpace
-from clinical_qkt.methods import case as training_of_cases
-from clinical_qkt.methods import fedavg
-from clinical_qkt.methods.case import Member
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.teachers import Teacher
+from clinical_qkt.research.methods import case as training_of_cases
+from clinical_qkt.research.methods import fedavg
+from clinical_qkt.research.methods.case import Member
 from clinical_qkt.training.inference import labels_of
 
 SHORT = fedavg.Settings(rounds=2, learning_rate=5e-3, batch_size=32)

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from clinical_qkt.methods import case as training_of_cases
-from clinical_qkt.methods import fedsa
 from clinical_qkt.networks.registry import PRESETS
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.qkt.teachers import Teacher
+from clinical_qkt.research.methods import case as training_of_cases
+from clinical_qkt.research.methods import fedsa
 from clinical_qkt.training.inference import labels_of
 
 CPU = torch.device("cpu")

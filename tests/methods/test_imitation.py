@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from torch import nn
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.methods import METHODS
 from clinical_qkt.networks import extractor
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt import head_imitation
 from clinical_qkt.qkt.forgetting_budget import class_recalls, first_within_budget, fit_budget
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.teachers import committee
+from clinical_qkt.research.methods import METHODS
 from clinical_qkt.training.inference import answer
 
 CPU = torch.device("cpu")

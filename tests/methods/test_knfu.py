@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import settings as quick
 from hypothesis import strategies as st
 
-from clinical_qkt.methods import knfu
+from clinical_qkt.research.methods import knfu
 from clinical_qkt.training.inference import labels_of
 
 LABELS = torch.tensor([0, 0, 1, 1])

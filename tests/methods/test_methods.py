@@ -7,7 +7,7 @@ import torch
 
 from clinical_qkt.core.errors import PackageError, QueryError
 from clinical_qkt.data.label_space import LabelSpace
-from clinical_qkt.methods import METHODS
+from clinical_qkt.research.methods import METHODS
 from clinical_qkt.training.inference import labels_of
 
 QUICK = {"max_epochs": 3, "batch_size": 32}

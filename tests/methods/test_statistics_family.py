@@ -9,10 +9,17 @@ from sklearn.mixture import GaussianMixture
 from torch.nn import functional as F
 
 from clinical_qkt.core.errors import InputError, QueryError
-from clinical_qkt.methods import METHODS, fedpft, fisher, gaussian_head, prototypes, public_prototypes
-from clinical_qkt.methods.asked import asked
 from clinical_qkt.query.aggregate import own_statistics
 from clinical_qkt.query.shrinkage import PUSH, told
+from clinical_qkt.research.methods import (
+    METHODS,
+    fedpft,
+    fisher,
+    gaussian_head,
+    prototypes,
+    public_prototypes,
+)
+from clinical_qkt.research.methods.asked import asked
 from clinical_qkt.statistics.class_statistics import (
     ClassStatistics,
     class_statistics,

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from clinical_qkt.methods import METHODS
 from clinical_qkt.qkt.losses import TransferLoss, masked_kl
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.subclasses import split, subclass_divergence
+from clinical_qkt.research.methods import METHODS
 from clinical_qkt.training.second_head import SecondHead
 
 

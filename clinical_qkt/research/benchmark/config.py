@@ -1,0 +1,199 @@
+"""What a benchmark's YAML file may say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from clinical_qkt.core.errors import InputError, one_of
+from clinical_qkt.networks.registry import PRESETS
+from clinical_qkt.research.benchmark.rows import FIGURES
+from clinical_qkt.research.methods import METHODS
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Scenario(_Strict):
+    """How the data are dealt to sites, and what is asked.
+
+    Attributes:
+        partition: ``pathological``: each site has some of the classes (McMahan et al., 2017); ``dirichlet``:
+            each class is dealt in proportions drawn with ``alpha``.
+        classes_per_site: of ``pathological``; several numbers are given to the sites in turn.
+        query_size: classes asked for at once.
+        queried_images: of each queried class, at the student; usually none.
+        max_per_class: training images used of each class, at most.
+        architecture: of all sites' models; several are given to the sites in turn.
+        spatial_size: pixels a side that the models take; several are given to the sites in turn. None: as
+            many as the images have.
+        label_lists: ``alike``: all sites list all classes in one order. ``own``: each lists, in an order and
+            a spelling of its own, the classes that it has and one that it has no images of.
+        max_epochs: of each site's own training.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    partition: Literal["pathological", "dirichlet"] = "pathological"
+    sites: int = Field(default=8, ge=2, le=256)
+    classes_per_site: list[int] = [3, 4]
+    alpha: float = Field(default=0.5, gt=0)
+    query_size: int = Field(default=1, ge=1)
+    queried_images: int = Field(default=0, ge=0)
+    max_per_class: int = Field(default=2500, ge=10)
+    architecture: str | list[str] = "resnet_small"
+    spatial_size: int | list[int] | None = None
+    label_lists: Literal["alike", "own"] = "alike"
+    max_epochs: int = Field(default=8, ge=1)
+
+    @model_validator(mode="after")
+    def _known_network(self) -> Scenario:
+        for name in in_turn(self.architecture):
+            if name not in PRESETS:
+                raise ValueError(f"architecture: {one_of(name, list(PRESETS))}")
+        return self
+
+
+def in_turn(value: Any) -> list[Any]:
+    """What the sites are given in turn: one value, or several."""
+    return value if isinstance(value, list) else [value]
+
+
+class Curve(_Strict):
+    """Query recall at the budget over something that differs between methods, as a figure and a table.
+
+    Attributes:
+        name: of the figure.
+        x: a setting of the methods, or a figure of their rows such as ``bytes_received``.
+        log: whether the axis of x is logarithmic.
+        label: of that axis.
+        methods: by their names in ``methods``.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    x: str
+    log: bool = False
+    label: str
+    methods: list[str] = Field(min_length=1)
+
+
+class BenchmarkConfig(_Strict):
+    """A benchmark.
+
+    Attributes:
+        name: of its results.
+        data: as for ``clinical-qkt demo --data``; phantoms if None.
+        queries: how many a seed and scenario, drawn at random from all that can be asked.
+        forgetting_budget, reserve, worst_factor: how the budget is spent, the same for every method; see
+            ``budget`` and ``phases.TransferSettings``.
+        thresholds: at which masks are compared with the truth.
+        methods: by the name that stands in the results; ``method`` names the module, if the name
+            differs from it; everything else is its settings.
+        curves: what is drawn beside the tables.
+    """
+
+    name: str
+    data: Path | None = None
+    seeds: list[int] = [0, 1, 2]
+    queries: int = Field(default=8, ge=1)
+    forgetting_budget: float = Field(default=2.0, ge=0, le=100)
+    reserve: float = Field(default=0.25, ge=0, lt=1)
+    worst_factor: float = Field(default=2.5, ge=1)
+    thresholds: list[float] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5]
+    scenarios: list[Scenario] = Field(min_length=1)
+    methods: dict[str, dict[str, Any]] = Field(min_length=1)
+    curves: list[Curve] = []
+
+    @model_validator(mode="after")
+    def _consistent(self) -> BenchmarkConfig:
+        names = [s.name for s in self.scenarios]
+        if len(set(names)) < len(names):
+            raise ValueError("scenarios: two have the same name")
+        for label in self.methods:
+            self.settings(label)
+        figures = [*names, "masks", *(c.name for c in self.curves)]
+        for i, curve in enumerate(self.curves):
+            if figures.count(curve.name) > 1:
+                raise ValueError(f"curves.{i}.name: there is another figure '{curve.name}'")
+            self._check(curve, f"curves.{i}")
+        return self
+
+    def _check(self, curve: Curve, at: str) -> None:
+        for label in curve.methods:
+            if label not in self.methods:
+                raise ValueError(f"{at}.methods: no method '{label}'; {one_of(label, list(self.methods))}")
+            fields = type(self.settings(label)[1]).model_fields
+            if curve.x not in FIGURES and curve.x not in fields:
+                known = one_of(curve.x, [*fields, *FIGURES])
+                raise ValueError(f"{at}.x: '{curve.x}' is no setting of '{label}' and no figure; {known}")
+
+    def settings(self, label: str) -> tuple[str, Any]:
+        """The module's name and the validated settings of one method."""
+        values = dict(self.methods[label])
+        name = values.pop("method", label)
+        if name not in METHODS:
+            raise ValueError(f"methods: {label}: unknown method '{name}'; {one_of(name, sorted(METHODS))}")
+        try:
+            return name, METHODS[name].Settings.model_validate(values)
+        except ValidationError as e:
+            raise ValueError(f"methods: {label}: {'; '.join(_problems(e))}") from None
+
+
+def read_config(path: Path, **changes: Any) -> BenchmarkConfig:
+    """Read and check a benchmark's config.
+
+    Args:
+        changes: fields to be replaced, those that are None are not.
+
+    Raises:
+        InputError: all problems at once, each with its field.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise InputError(
+            f"cannot be read ({e.strerror})", where=str(path), fix="name a file in configs/benchmarks"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        raise InputError(f"is not YAML: {e}", where=str(path), fix="mend the file at that place") from None
+    if not isinstance(content, dict):
+        raise InputError("is not a mapping", where=str(path), fix="see configs/benchmarks/quick.yaml")
+    content |= {k: v for k, v in changes.items() if v is not None}
+    try:
+        return BenchmarkConfig.model_validate(content)
+    except ValidationError as e:
+        raise InputError("; ".join(_problems(e)), where=str(path), fix="correct the fields named") from None
+
+
+def only(config: BenchmarkConfig, methods: list[str] | None) -> BenchmarkConfig:
+    """The config with some of its methods, and of its curves what is left with these.
+
+    Raises:
+        InputError: one of them is not in the config.
+    """
+    if methods is None:
+        return config
+    for name in methods:
+        if name not in config.methods:
+            raise InputError(
+                f"the config has no method '{name}'",
+                where="--methods",
+                fix=one_of(name, list(config.methods)),
+            )
+    curves = [
+        curve.model_copy(update={"methods": left})
+        for curve in config.curves
+        if (left := [m for m in curve.methods if m in methods])
+    ]
+    return config.model_copy(update={"methods": {m: config.methods[m] for m in methods}, "curves": curves})
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    for e in error.errors():
+        at = ".".join(str(p) for p in e["loc"])
+        message = e["msg"].removeprefix("Value error, ")
+        yield f"{at}: {message}" if at else message

@@ -1,0 +1,246 @@
+"""Simulated federations for comparisons: partitions, site models trained once and kept, queries.
+
+The site models have a row for every class of the data, though each was trained on some: whether a model
+really knows a class has to be found out by masks, as in the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import CacheDataset
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from clinical_qkt.core.errors import QueryError
+from clinical_qkt.core.files import fingerprint
+from clinical_qkt.data.datalist import Section
+from clinical_qkt.data.inputs import InputContract, converted
+from clinical_qkt.data.label_space import LabelSpace, align
+from clinical_qkt.data.sources import Source
+from clinical_qkt.data.transforms import adapter, reading, show_progress, symmetries
+from clinical_qkt.networks.spec import find_head, preset, reshape_head
+from clinical_qkt.packages.card import Card
+from clinical_qkt.packages.model import Model, is_model, load_model, save_model
+from clinical_qkt.qkt.teachers import Teacher, probe
+from clinical_qkt.research.benchmark.config import Scenario, in_turn
+from clinical_qkt.research.benchmark.partition import label_lists, shares_of
+from clinical_qkt.research.methods.case import Case, Member
+from clinical_qkt.research.partitions import Ask
+from clinical_qkt.training.inference import Images
+from clinical_qkt.training.loop import train
+
+SITE_LEARNING_RATE = 3e-3
+
+
+class Federation:
+    """Sites with their data and models, for one scenario and seed.
+
+    Args:
+        source: all images.
+        folder: where the site models are kept.
+    """
+
+    def __init__(
+        self, source: Source, scenario: Scenario, seed: int, device: torch.device, folder: Path
+    ) -> None:
+        self.source, self.scenario, self.seed, self.device = source, scenario, seed, device
+        shares = shares_of(scenario, len(source.classes), seed)
+        self.classes = [np.flatnonzero(row).tolist() for row in shares]
+        self.lists = label_lists(scenario, source.classes, self.classes, seed)
+        self.positions = self._dealt(shares)
+        facts = fingerprint(
+            scenario.model_dump(exclude={"name", "query_size"}), seed, source.name, self.classes
+        )
+        self.folder = folder / f"sites-{facts}"
+        first = self.prepared[int(source.splits["training"][0])]["image"]
+        self.raw = _contract(first)
+        self.augment = symmetries(self.raw.spatial_size)
+        self.names = [f"hospital_{i + 1}" for i in range(scenario.sites)]
+        self.views: dict[str, dict[int, Tensor]] = {}
+
+    @cached_property
+    def prepared(self) -> dict[int, dict[str, Any]]:
+        """Every image that is used, prepared once: position -> ``{"image", "label"}``."""
+        return prepare(self.source)
+
+    def contract(self, site: int) -> InputContract:
+        """What a site's model expects of images."""
+        sizes = in_turn(self.scenario.spatial_size)
+        side = sizes[site % len(sizes)]
+        size = self.raw.spatial_size if side is None else [side] * len(self.raw.spatial_size)
+        return self.raw.model_copy(update={"spatial_size": size})
+
+    def view(self, images: Images, contract: InputContract) -> list[dict[str, Any]]:
+        """Images as a contract asks for them, from the raw ones and not from what another model was given."""
+        items = [images[i] for i in range(len(images))]
+        if contract == self.raw:
+            return [{**item, "image": self.prepared[int(item["position"])]["image"]} for item in items]
+        seen = self.views.setdefault(contract.model_dump_json(), {})
+        for i in (int(item["position"]) for item in items):
+            if i not in seen:
+                raw = torch.as_tensor(self.prepared[i]["image"])[None]
+                seen[i] = converted(raw, self.raw, contract)[0]
+        return [{**item, "image": seen[int(item["position"])]} for item in items]
+
+    @cached_property
+    def models(self) -> list[Model]:
+        """The sites' models, trained on first use and kept; a row for each class of the data."""
+        return [self._model(i) for i in range(self.scenario.sites)]
+
+    @cached_property
+    def probed(self) -> list[Teacher]:
+        """The models with what probes say of them."""
+        teachers = [Teacher(model, {}) for model in self.models]
+        for teacher in teachers:
+            probe(teacher, seed=self.seed, device=self.device)
+        return teachers
+
+    def queries(self, count: int) -> list[Ask]:
+        """A seeded sample of all queries that some other site can answer."""
+        asks = []
+        for s, mine in enumerate(self.classes):
+            others = {c for i, theirs in enumerate(self.classes) if i != s for c in theirs}
+            lacking = sorted(others - set(mine))
+            asks += [Ask(s, chosen) for chosen in combinations(lacking, self.scenario.query_size)]
+        if not asks:
+            raise QueryError(
+                f"no site lacks {self.scenario.query_size} classes",
+                where=f"scenario '{self.scenario.name}': query_size",
+                fix="ask for fewer classes at once, or give the sites fewer",
+            )
+        order = np.random.default_rng([self.seed, 7]).permutation(len(asks))
+        return [asks[i] for i in order[:count]]
+
+    def case(self, ask: Ask) -> Case:
+        """What a method is given."""
+        names = self.source.classes.names
+        mine = self.classes[ask.student]
+        own, labels = self._own(ask.student), LabelSpace([names[c] for c in (*mine, *ask.classes)])
+        extra = [int(i) for c in ask.classes for i in self.aside.get(c, ())]
+        return Case(
+            own=own,
+            labels=labels,
+            query=list(range(len(mine), len(labels))),
+            training=self.view(
+                self._items([*self.positions[ask.student]["training"], *extra], labels), own.card.input
+            ),
+            validation=self.view(
+                self._items(self.positions[ask.student]["validation"], labels), own.card.input
+            ),
+            teachers=[
+                Teacher(t.model, align(t.model.card.labels, labels), t.scores, t.known)
+                for i, t in enumerate(self.probed)
+                if i != ask.student
+            ],
+            augment=self.augment,
+            seed=self.seed,
+            device=self.device,
+            shared=self.folder / "shared",
+            view=self.view,
+            federation=lambda: self._members(ask.student),
+        )
+
+    def test_items(self, ask: Ask) -> list[dict[str, Any]]:
+        """Test images of the student's and the queried classes, for scoring alone."""
+        names = self.source.classes.names
+        labels = LabelSpace([names[c] for c in (*self.classes[ask.student], *ask.classes)])
+        return self.view(self._items(self.source.splits["test"], labels), self.contract(ask.student))
+
+    def _dealt(self, shares: NDArray[np.float64]) -> list[dict[Section, list[int]]]:
+        rng = np.random.default_rng([self.seed, 1])
+        out: list[dict[Section, list[int]]] = [{"training": [], "validation": []} for _ in shares]
+        self.aside: dict[int, list[int]] = {}
+        for c in range(shares.shape[1]):
+            for section in ("training", "validation"):
+                of_class = self.source.splits[section]
+                of_class = rng.permutation(of_class[self.source.labels[of_class] == c])
+                if section == "training":
+                    few = self.scenario.queried_images
+                    self.aside[c], of_class = of_class[:few].tolist(), of_class[few:]
+                ends = np.round(np.cumsum(shares[:, c]) * len(of_class)).astype(int)
+                for mine, part in zip(out, np.split(of_class, ends[:-1]), strict=True):
+                    mine[section] += sorted(part.tolist())
+        return out
+
+    def _items(self, positions: Iterable[int], labels: LabelSpace) -> list[dict[str, Any]]:
+        place = {c: labels.find(name) for c, name in enumerate(self.source.classes.names)}
+        found = [{**self.prepared[int(i)], "position": int(i)} for i in positions]
+        return [{**item, "label": place[item["label"]]} for item in found if place[item["label"]] is not None]
+
+    def _members(self, student: int) -> list[Member]:
+        order = [student, *(i for i in range(len(self.names)) if i != student)]
+        return [
+            Member(own := self._own(i), self._items(self.positions[i]["training"], own.card.labels))
+            for i in order
+        ]
+
+    def _own(self, site: int) -> Model:
+        """A site's model with rows for its own classes alone, as the site itself uses it."""
+        model = self.models[site]
+        names = [self.source.classes[c] for c in self.classes[site]]
+        rows = {i: row for row, i in align(model.card.labels, LabelSpace(names)).items()}
+        network = reshape_head(model.network, rows, len(names)).eval()
+        return Model(network, model.card.model_copy(update={"label_space": names}), model.folder, model.bytes)
+
+    def _model(self, site: int) -> Model:
+        folder = self.folder / self.names[site]
+        if not is_model(folder):
+            architectures, contract = in_turn(self.scenario.architecture), self.contract(site)
+            name = architectures[site % len(architectures)]
+            spec = preset(name, contract.channels, contract.spatial_size)
+            torch.manual_seed(self.seed)
+            network = train(
+                spec.build(len(self.lists[site])),
+                self.view(self._items(self.positions[site]["training"], self.lists[site]), contract),
+                self.augment,
+                lambda logits, targets: F.cross_entropy(logits, targets["label"]),
+                max_epochs=self.scenario.max_epochs,
+                learning_rate=SITE_LEARNING_RATE,
+                batch_size=16,
+                seed=self.seed,
+                device=self.device,
+                what=f"train {self.names[site]}",
+            )
+            card = Card(
+                site=self.names[site],
+                task="benchmark",
+                label_space=list(self.lists[site]),
+                network=spec,
+                head=find_head(network),
+                input=contract,
+                generated_data=self.source.generated,
+                licence=["for this benchmark only"],
+            )
+            save_model(folder, network, card)
+        return load_model(folder)
+
+
+def prepare(source: Source) -> dict[int, dict[str, Any]]:
+    """All images of a source's splits as a network gets them, in memory."""
+    positions = sorted(int(i) for part in source.splits.values() for i in part)
+    read = reading("display") if isinstance(source.images, list) else []
+    raw = [{"image": _channel_first(source.images[i]), "label": int(source.labels[i])} for i in positions]
+    first = adapter(read, _contract(raw[0]["image"]))
+    data = CacheDataset(raw, first, num_workers=0, copy_cache=False, progress=show_progress())
+    return dict(zip(positions, (data[i] for i in range(len(data))), strict=True))
+
+
+def _channel_first(image: Any) -> Any:
+    """``(H, W)`` or ``(H, W, C)`` pixels as MONAI's PILReader gives them: channels, width, height."""
+    if isinstance(image, Path):
+        return image
+    picture = image[..., None] if image.ndim == 2 else image
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 1, 0)))
+
+
+def _contract(image: Any) -> InputContract:
+    channels, *size = (3, 28, 28) if isinstance(image, Path) else image.shape
+    return InputContract(channels=channels, spatial_size=list(size))

@@ -1,0 +1,77 @@
+"""Who has what in a simulated federation: shares of classes, and the lists in which sites name them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.data.label_space import ClassLabel, LabelSpace
+from clinical_qkt.research.benchmark.config import Scenario
+from clinical_qkt.research.partitions import pathological
+
+LEAST_SHARE = 0.05
+"""A site with a smaller share of a class's images does without it: too few to train and validate on."""
+
+
+def dirichlet_shares(
+    classes: int, sites: int, alpha: float, seed: int, attempts: int = 1000
+) -> NDArray[np.float64]:
+    """``(sites, classes)``: which share of each class goes to which site; drawn, small ones set to 0.
+
+    Every site ends with at least two classes and lacks at least one.
+
+    Raises:
+        InputError: no such draw is found.
+    """
+    rng = np.random.default_rng(seed)
+    for _ in range(attempts):
+        shares = rng.dirichlet([alpha] * sites, classes).T
+        shares[shares < LEAST_SHARE] = 0
+        held = (shares > 0).sum(1)
+        if held.min() >= 2 and held.max() < classes and (shares > 0).any(0).all():
+            return shares / shares.sum(0)
+    raise InputError(
+        f"no partition of {classes} classes over {sites} sites with alpha {alpha:g} gives each site two",
+        where="scenario: alpha",
+        fix="raise alpha or lower the number of sites",
+    )
+
+
+def shares_of(scenario: Scenario, classes: int, seed: int) -> NDArray[np.float64]:
+    """``(sites, classes)``: which share of each class goes to which site.
+
+    Raises:
+        InputError: the scenario's numbers do not fit the classes.
+    """
+    if scenario.partition == "dirichlet":
+        return dirichlet_shares(classes, scenario.sites, scenario.alpha, seed)
+    dealt = pathological(classes, scenario.sites, scenario.classes_per_site, seed)
+    shares = np.array([[float(c in mine) for c in range(classes)] for mine in dealt])
+    return shares / shares.sum(0)
+
+
+def label_lists(
+    scenario: Scenario, classes: LabelSpace, held: list[list[int]], seed: int
+) -> list[LabelSpace]:
+    """Each site's list of classes, in the order of its model's rows.
+
+    Args:
+        classes: of the data.
+        held: of each site, by position.
+    """
+    if scenario.label_lists == "alike":
+        return [classes for _ in held]
+    rng = np.random.default_rng([seed, 3])
+    lists = []
+    for site, mine in enumerate(held):
+        heard_of = rng.choice([c for c in range(len(classes)) if c not in mine])
+        order = rng.permutation([*mine, heard_of])
+        lists.append(LabelSpace([_spelt(classes[int(c)], site) for c in order]))
+    return lists
+
+
+def _spelt(label: ClassLabel, site: int) -> ClassLabel:
+    """A name as the site writes it: sites differ in case and in what stands between words."""
+    spellings = (label.name, label.name.upper().replace(" ", "_"), label.name.title().replace(" ", "-"))
+    return label.model_copy(update={"name": spellings[site % 3]})

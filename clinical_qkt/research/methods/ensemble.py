@@ -1,0 +1,46 @@
+"""Ensembles: the models themselves, asked together at inference.
+
+Nothing is distilled, so that every model has to stay at the student's site for good, and each prediction
+costs as much as all of them. ``masked`` takes only the relevant teachers, and each only for the classes that
+its knowledge mask covers.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from clinical_qkt.qkt.targets import aligned
+from clinical_qkt.qkt.teachers import relevant_teachers
+from clinical_qkt.research.methods.case import Case, Outcome
+from clinical_qkt.training.inference import Images
+
+
+class Settings(BaseModel):
+    """
+    Attributes:
+        masked: only relevant teachers, only for what they know.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    masked: bool = False
+
+
+def run(case: Case, settings: Settings) -> Outcome:
+    """Average the probabilities of the own model and the teachers', class by class."""
+    teachers = relevant_teachers(case.teachers, case.labels, case.query) if settings.masked else case.teachers
+    width = len(case.labels)
+
+    def predict(images: Images) -> Tensor:
+        own = case.asked(case.own, images)
+        said = [aligned(own, {c: c for c in case.local}, [True] * own.shape[1], width)]
+        for teacher in teachers:
+            logits = case.asked(teacher.model, images)
+            known = teacher.known if settings.masked else [True] * logits.shape[1]
+            said.append(aligned(logits, teacher.columns, known, width))
+        votes = torch.stack([s.nan_to_num(-torch.inf).softmax(1).where(~s.isnan(), torch.nan) for s in said])
+        return votes.nanmean(0).clamp_min(1e-12).log()
+
+    return Outcome(predict, len(teachers), sum(t.model.bytes for t in case.teachers))
