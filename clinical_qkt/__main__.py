@@ -1,6 +1,6 @@
 """``python -m clinical_qkt`` is ``clinical-qkt``."""
 
-from clinical_qkt.cli import main
+from clinical_qkt.cli.app import main
 
 if __name__ == "__main__":
     main()

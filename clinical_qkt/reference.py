@@ -15,7 +15,7 @@ import typer
 import yaml
 
 from clinical_qkt import summary_reference
-from clinical_qkt.cli import app
+from clinical_qkt.cli.app import app
 from clinical_qkt.core.errors import QKTError
 from clinical_qkt.core.files import write_text
 from clinical_qkt.core.schema import DIALECT, SHOWN

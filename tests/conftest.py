@@ -20,7 +20,7 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
-from clinical_qkt.cli import main
+from clinical_qkt.cli.app import main
 from clinical_qkt.core.files import sha256
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.signing import sign

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from test_teachers import package
 
-from clinical_qkt.alignment import print_alignment, run_align
+from clinical_qkt.cli.align import print_alignment, run_align
 from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.label_space import Alignment, ClassLabel, LabelSpace, SiteClass, align
 from clinical_qkt.site.config import SiteLabels, read_part

@@ -18,7 +18,7 @@ import yaml
 from PIL import Image
 
 from clinical_qkt import bundle
-from clinical_qkt.cli import app
+from clinical_qkt.cli.app import app
 from clinical_qkt.core.errors import QKTError
 from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.version import __version__

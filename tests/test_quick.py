@@ -15,7 +15,7 @@ LOOK = """
 import contextlib, io, json, sys
 sys.argv = ["clinical-qkt", *sys.argv[1:]]
 code = 0
-from clinical_qkt.cli import main
+from clinical_qkt.cli.app import main
 try:
     main()
 except SystemExit as e:
@@ -101,8 +101,8 @@ def test_a_ledger_is_shown_without_torch_even_with_what_was_spent(tmp_path):
 
 def test_a_first_look_says_what_the_reader_says(tmp_path, capfd):
     """The same path is refused alike by who looks first and by who reads."""
+    from clinical_qkt.cli.paths import require_packages
     from clinical_qkt.core.errors import PackageError
-    from clinical_qkt.first_look import require_packages
     from clinical_qkt.packages.verify import verify
 
     (tmp_path / "file").touch()

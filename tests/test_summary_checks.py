@@ -7,8 +7,8 @@ from copy import deepcopy
 import pytest
 from rich.console import Console
 
+from clinical_qkt.cli.report import report
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.report_command import report
 from clinical_qkt.review.comparison.reading import read_summary
 from clinical_qkt.review.summary_checks import disagreements
 from tests.report.conftest import made

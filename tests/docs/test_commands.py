@@ -23,7 +23,7 @@ import typer
 import yaml
 from PIL import Image
 
-from clinical_qkt.cli import app
+from clinical_qkt.cli.app import app
 from clinical_qkt.core.shipped_bundles import bundle_folder, stages
 from clinical_qkt.packages.model import load_model
 from clinical_qkt.packages.signing import new_key

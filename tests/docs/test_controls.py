@@ -10,7 +10,7 @@ import typer
 import yaml
 
 from clinical_qkt.bundle.stage_keys import StageKeys
-from clinical_qkt.cli import app
+from clinical_qkt.cli.app import app
 from clinical_qkt.core.shipped_bundles import bundle_folder, stages
 from clinical_qkt.prepare.identifiers import KEYWORDS
 from clinical_qkt.site.config import Site

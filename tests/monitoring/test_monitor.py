@@ -13,9 +13,9 @@ import pytest
 import torch
 import yaml
 
+from clinical_qkt.cli.monitor import exit_code
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.monitoring import page
-from clinical_qkt.monitoring.command import exit_code
 from clinical_qkt.monitoring.descriptors import look, look_names, watched
 from clinical_qkt.monitoring.logged import figures
 from clinical_qkt.networks.committee import CommitteeSpec, Seat

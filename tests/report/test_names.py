@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from clinical_qkt.alignment import print_alignment
+from clinical_qkt.cli.align import print_alignment
 from clinical_qkt.data.label_space import Alignment, LabelSpace
 from clinical_qkt.prepare import page
 from clinical_qkt.review import report

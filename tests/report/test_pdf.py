@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from clinical_qkt.cli import app
+from clinical_qkt.cli.app import app
+from clinical_qkt.cli.report import report
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.files import write_json
-from clinical_qkt.report_command import report
 from clinical_qkt.review import report as reports
 from clinical_qkt.review.report import figures, pdf
 

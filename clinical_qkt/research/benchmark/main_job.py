@@ -1,7 +1,8 @@
 """The main job over several seeds: query recall and forgetting, before and after, with intervals.
 
-    python -m clinical_qkt.research.benchmark.main_job [--data FILE] [--bundle NAME] [--sites N]
-        [--classes-per-site N] [--answers models|statistics|private] [--query CLASS …] [--seeds 0,1,2] [--out DIR]
+    python -m clinical_qkt.research.benchmark.main_job [--data FILE] [--bundle NAME]
+        [--sites N] [--classes-per-site N] [--answers models|statistics|private] [--query CLASS …]
+        [--seeds 0,1,2] [--out DIR]
 
 Each seed deals the classes to the hospitals anew. With several queries each of them is asked for in turn, by
 the hospital that most others can teach. What is done is not run again, so that a benchmark that was cut off

@@ -19,12 +19,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import typer
 from rich.console import Console
 
-from clinical_qkt import exchange, research_commands, review_commands
+from clinical_qkt.cli import packages, research, review
+from clinical_qkt.cli.monitor import monitor
+from clinical_qkt.cli.worklist import worklist, worklist_result
 from clinical_qkt.core import logs
 from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.version import __version__
-from clinical_qkt.monitoring.command import monitor
-from clinical_qkt.worklist.asking import worklist, worklist_result
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -107,7 +107,7 @@ def prepare(
     ] = False,
 ) -> None:
     """Check your images; make a datalist, a site's YAML and a summary."""
-    from clinical_qkt.first_look import require_source
+    from clinical_qkt.cli.paths import require_source
 
     require_source(source, out)
     from clinical_qkt.prepare.groups import columns_of
@@ -191,24 +191,24 @@ def run(
 app.command(rich_help_panel=WAY)(monitor)
 app.command(rich_help_panel=WAY)(worklist)
 app.command(rich_help_panel=WAY)(worklist_result)
-app.command(rich_help_panel=PACKAGES)(exchange.align)
-app.add_typer(exchange.package, name="package", rich_help_panel=PACKAGES)
-app.add_typer(exchange.keys, name="keys", rich_help_panel=PACKAGES)
+app.command(rich_help_panel=PACKAGES)(packages.align)
+app.add_typer(packages.package, name="package", rich_help_panel=PACKAGES)
+app.add_typer(packages.keys, name="keys", rich_help_panel=PACKAGES)
 
 
 for looking_back in (
-    review_commands.compare,
-    review_commands.report,
-    review_commands.ledger,
-    review_commands.sync,
-    review_commands.restore,
+    review.compare,
+    review.report,
+    review.ledger,
+    review.sync,
+    review.restore,
 ):
     app.command(rich_help_panel=REVIEW)(looking_back)
 for of_research in (
-    research_commands.demo,
-    research_commands.benchmark,
-    research_commands.audit,
-    research_commands.phantoms,
+    research.demo,
+    research.benchmark,
+    research.audit,
+    research.phantoms,
 ):
     app.command(rich_help_panel=RESEARCH)(of_research)
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from clinical_qkt.cli.paths import require_exists
 from clinical_qkt.core import logs
 from clinical_qkt.core.yaml_file import read_yaml
-from clinical_qkt.first_look import require_exists
 
 console = Console()
 Site = Annotated[Path, typer.Argument(metavar="SITE.yaml", help="A site's YAML.")]

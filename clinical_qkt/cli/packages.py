@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from clinical_qkt.cli.paths import require_packages
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.first_look import require_packages
 
 package = typer.Typer(no_args_is_help=True, help="Look at, check, sign and compare packages.")
 keys = typer.Typer(no_args_is_help=True, help="Keys that packages are signed with.")
@@ -28,12 +28,12 @@ def align(
 
     And what is ambiguous.
     """
+    from clinical_qkt.cli.paths import require_packages
     from clinical_qkt.core.yaml_file import read_yaml
-    from clinical_qkt.first_look import require_packages
 
     read_yaml(site)
     require_packages(packages)
-    from clinical_qkt.alignment import run_align
+    from clinical_qkt.cli.align import run_align
 
     run_align(site, packages, console)
 

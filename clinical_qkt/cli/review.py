@@ -35,8 +35,8 @@ def compare(
 
     What was gained and what was lost, class by class.
     """
+    from clinical_qkt.cli.paths import require_runs
     from clinical_qkt.core.yaml_file import read_yaml
-    from clinical_qkt.first_look import require_runs
 
     require_runs(runs, stored=mlflow is not None or (site is not None and bool(read_yaml(site))))
     from clinical_qkt.review.comparison.command import compare as run_compare
@@ -65,7 +65,7 @@ def report(
 
     Or make report.html again from summary.json.
     """
-    from clinical_qkt.report_command import report as make
+    from clinical_qkt.cli.report import report as make
 
     make(
         folder,
@@ -125,7 +125,7 @@ def sync(
 
     What it has is not sent again.
     """
-    from clinical_qkt.first_look import require_exists
+    from clinical_qkt.cli.paths import require_exists
 
     require_exists(database, where=str(database), fix="give a run's mlflow.db")
     from clinical_qkt.review.tracking.sync import send
@@ -146,7 +146,7 @@ def restore(
 
     The alias 'accepted' in MLflow's registry moves to that version. Nothing is deleted.
     """
-    from clinical_qkt.first_look import require_exists
+    from clinical_qkt.cli.paths import require_exists
 
     require_exists(site, where=str(site))
     from clinical_qkt.review.tracking.restore import restore as put_back

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from clinical_qkt.cli.paths import require_exists
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.first_look import require_exists
 
 if TYPE_CHECKING:
     from clinical_qkt.monitoring.check import Check

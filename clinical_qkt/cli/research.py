@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from clinical_qkt.first_look import require_exists
+from clinical_qkt.cli.paths import require_exists
 
 console = Console()
 
