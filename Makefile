@@ -63,9 +63,9 @@ docs: $(READY)
 # What README and docs show of a demo and tell of the code, made anew.
 figures: $(READY)
 	test -f runs/demo/summary.json || $(BIN)/clinical-qkt demo
-	$(BIN)/python -m clinical_qkt.report_example runs/demo
-	$(BIN)/python -m clinical_qkt.reference
-	$(BIN)/python -m clinical_qkt.audit.page
+	$(BIN)/python -m clinical_qkt.documentation.example runs/demo
+	$(BIN)/python -m clinical_qkt.documentation.reference
+	$(BIN)/python -m clinical_qkt.documentation.audit_figures
 	$(BIN)/python tests/mlflow_ui.py runs/demo docs/pictures/mlflow-run.png
 
 $(READY): pyproject.toml constraints.txt

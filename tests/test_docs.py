@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clinical_qkt.audit import page as audit_page
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.documentation import audit_figures as audit_page
 from clinical_qkt.networks.registry import PRESETS
 from clinical_qkt.packages.model import load_model
 from clinical_qkt.qkt.summary import SCHEMA
@@ -114,7 +114,7 @@ def test_every_field_of_the_input_contract_and_every_network_is_in_the_reference
 def test_the_page_for_data_protection_officers_holds_the_published_figures():
     if not (ROOT / audit_page.FIGURES).is_file():
         pytest.skip("no figures are published yet")
-    again = "run `python -m clinical_qkt.audit.page` again"
+    again = "run `python -m clinical_qkt.documentation.audit_figures` again"
     assert audit_page.page(ROOT) == (ROOT / audit_page.PAGE).read_text(), again
 
 

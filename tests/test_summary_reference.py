@@ -6,10 +6,10 @@ import jsonschema
 import pytest
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.described import undescribed
+from clinical_qkt.documentation.schema_tables import undescribed
+from clinical_qkt.documentation.summary import ANYWHERE, FILE, MEANINGS, TOP, files, schema
 from clinical_qkt.review.comparison.reading import read_summary
 from clinical_qkt.review.summary_schema import SCHEMA
-from clinical_qkt.summary_reference import ANYWHERE, FILE, MEANINGS, TOP, files, schema
 from tests.conftest import ROOT
 from tests.report.conftest import made
 from tests.report.evidence import with_parts
@@ -25,7 +25,7 @@ def published():
 def test_the_schema_and_the_page_are_what_the_command_writes():
     for path, text in files(ROOT).items():
         same = path.read_text(encoding="utf-8") == text
-        assert same, f"{path.relative_to(ROOT)}: run `python -m clinical_qkt.reference` again"
+        assert same, f"{path.relative_to(ROOT)}: run `python -m clinical_qkt.documentation.reference` again"
 
 
 def test_every_field_says_what_it_means_once():

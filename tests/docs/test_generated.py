@@ -8,9 +8,9 @@ import jsonschema
 import pytest
 import yaml
 
-from clinical_qkt.described import undescribed
+from clinical_qkt.documentation.reference import SITE_SCHEMA, bundle_keys, exit_codes, files, site_schema
+from clinical_qkt.documentation.schema_tables import undescribed
 from clinical_qkt.evidence.acceptance import Acceptance
-from clinical_qkt.reference import SITE_SCHEMA, bundle_keys, exit_codes, files, site_schema
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.policy import Policy
 from tests.conftest import CONFIGS, ROOT
@@ -20,7 +20,7 @@ GOOD = {"site": "hospital_a", "data": "d.json"}
 
 def test_the_files_are_what_the_command_writes():
     for path, text in files(ROOT).items():
-        again = "run `python -m clinical_qkt.reference` again"
+        again = "run `python -m clinical_qkt.documentation.reference` again"
         same = path.is_file() and path.read_text(encoding="utf-8") == text
         assert same, f"{path.relative_to(ROOT)}: {again}"
 

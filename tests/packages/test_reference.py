@@ -11,7 +11,8 @@ import pytest
 
 from clinical_qkt.bundle.published_mask import published
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.described import limited, undescribed
+from clinical_qkt.documentation.packages import CARDS, SCHEMAS, files, schema
+from clinical_qkt.documentation.schema_tables import limited, undescribed
 from clinical_qkt.networks.committee import CommitteeSpec, Seat
 from clinical_qkt.networks.extractor import ExtractorSpec, PoolingSpec
 from clinical_qkt.networks.gaussian_classifier import GaussianSpec
@@ -20,7 +21,6 @@ from clinical_qkt.networks.spec import NetworkSpec, preset
 from clinical_qkt.packages.answer import AnswerCard, ClassAnswer
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.query import QueryCard
-from clinical_qkt.packages.reference import CARDS, SCHEMAS, files, schema
 from clinical_qkt.privacy.statement import (
     DifferentialPrivacy,
     MembershipFigures,
@@ -98,7 +98,7 @@ CARDS_WRITTEN = {
 
 def test_the_files_are_what_the_command_writes():
     for path, text in files(ROOT).items():
-        again = "run `python -m clinical_qkt.reference` again"
+        again = "run `python -m clinical_qkt.documentation.reference` again"
         assert path.read_text(encoding="utf-8") == text, f"{path.relative_to(ROOT)}: {again}"
 
 

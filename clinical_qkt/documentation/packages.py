@@ -1,6 +1,6 @@
 """JSON Schemas of all cards, and the tables of ``docs/reference/packages.md``, both made from the models.
 
-``python -m clinical_qkt.reference`` writes them, with all other references.
+``python -m clinical_qkt.documentation.reference`` writes them, with all other references.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_qkt.core.schema import DIALECT
-from clinical_qkt.described import between_marks, plain, table, tidied
+from clinical_qkt.documentation.schema_tables import between_marks, plain, table, tidied
 from clinical_qkt.networks import committee, registry
 from clinical_qkt.packages import plain_json, reader, tensor_table
 from clinical_qkt.packages.answer import AnswerCard
@@ -52,7 +52,7 @@ def files(root: Path) -> dict[Path, str]:
     blocks["limits"] = limits()
     page = (root / PAGE).read_text(encoding="utf-8")
     for name, block in blocks.items():
-        page = between_marks(page, "clinical_qkt.packages.reference", name, block)
+        page = between_marks(page, "clinical_qkt.documentation.packages", name, block)
     made[root / PAGE] = page
     return made
 

@@ -1,6 +1,6 @@
 """The JSON Schema of ``summary.json``, and the tables of ``docs/reference/summary.md``, made from its model.
 
-``python -m clinical_qkt.reference`` writes them, with all other references. What a field means stands at the
+``python -m clinical_qkt.documentation.reference`` writes them, with all other references. What a field means stands at the
 field where it takes more than its name, else below.
 """
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from clinical_qkt.core.schema import DIALECT
-from clinical_qkt.described import between_marks, plain, table, tidied
-from clinical_qkt.packages.reference import SCHEMAS, parts
+from clinical_qkt.documentation.packages import SCHEMAS, parts
+from clinical_qkt.documentation.schema_tables import between_marks, plain, table, tidied
 from clinical_qkt.review.summary_schema import SCHEMA, TransferSummary
 
-BY = "clinical_qkt.summary_reference"
+BY = "clinical_qkt.documentation.summary"
 PAGE = Path("docs/reference/summary.md")
 FILE = SCHEMAS / "transfer-summary.json"
 TOP = "TransferSummary"

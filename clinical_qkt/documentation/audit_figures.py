@@ -1,6 +1,6 @@
 """The measured figures for people who do not know the attacks: a block of the data-protection officers' page.
 
-Run in a checkout: ``python -m clinical_qkt.audit.page``, after the benchmark's figures were published.
+Run in a checkout: ``python -m clinical_qkt.documentation.audit_figures``, after the benchmark's figures were published.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Annotated, Any
 import typer
 
 from clinical_qkt.core.files import write_text
-from clinical_qkt.described import between_marks
+from clinical_qkt.documentation.schema_tables import between_marks
 
 FIGURES = Path("docs/results/privacy/privacy.json")
 STUDENTS = Path("docs/results/privacy/students.json")
 """Of answers, and of models that were made of answers or distilled as they are now."""
 PAGE = Path("docs/explanation/for-data-protection-officers.md")
-BY = "clinical_qkt.audit.page"
+BY = "clinical_qkt.documentation.audit_figures"
 
 _WHO = {
     "teacher packages": "the model that is handed over",

@@ -1,6 +1,6 @@
 """The parts of the reference that are made from the code: a site's YAML, the command line, packages.
 
-Run in a checkout: ``python -m clinical_qkt.reference``.
+Run in a checkout: ``python -m clinical_qkt.documentation.reference``.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from clinical_qkt import summary_reference
 from clinical_qkt.cli.app import app
 from clinical_qkt.core.errors import QKTError
 from clinical_qkt.core.files import write_text
 from clinical_qkt.core.schema import DIALECT, SHOWN
-from clinical_qkt.described import between_marks, bounds, plain, table, tidied
-from clinical_qkt.packages import reference as packages
+from clinical_qkt.documentation import packages, summary
+from clinical_qkt.documentation.schema_tables import between_marks, bounds, plain, table, tidied
 from clinical_qkt.site.config import Site, SiteTrust
 
-BY = "clinical_qkt.reference"
+BY = "clinical_qkt.documentation.reference"
 SITE_PAGE, COMMANDS_PAGE = Path("docs/reference/site-yaml.md"), Path("docs/reference/command-line.md")
 SITE_SCHEMA = Path("configs/schemas/site.json")
 BUNDLES = Path("bundles")
@@ -53,7 +52,7 @@ def files(root: Path) -> dict[Path, str]:
         commands = between_marks(commands, BY, name, block)
     schema = json.dumps(_file_schema(described, root), indent=2, ensure_ascii=False) + "\n"
     made = {root / SITE_PAGE: site, root / COMMANDS_PAGE: commands, root / SITE_SCHEMA: schema}
-    return made | packages.files(root) | summary_reference.files(root)
+    return made | packages.files(root) | summary.files(root)
 
 
 def site_schema() -> dict[str, Any]:

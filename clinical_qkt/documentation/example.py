@@ -2,7 +2,7 @@
 
 What the README shows of a demo is made here, too.
 
-Run in a checkout: ``python -m clinical_qkt.report_example runs/demo``.
+Run in a checkout: ``python -m clinical_qkt.documentation.example runs/demo``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from clinical_qkt.core.files import write_text
-from clinical_qkt.described import between_marks
+from clinical_qkt.documentation.schema_tables import between_marks
 from clinical_qkt.review.report import (
     alternatives,
     facts,
@@ -32,7 +32,7 @@ from clinical_qkt.review.report.facts import Summary
 from clinical_qkt.review.report.terminal import print_transfer
 from clinical_qkt.review.summary_schema import TransferSummary
 
-BY = "clinical_qkt.report_example"
+BY = "clinical_qkt.documentation.example"
 PAGE = Path("docs/for-clinicians/worked-example.md")
 SUMMARY = PAGE.with_name("demo-summary.json")
 README = Path("README.md")
