@@ -29,8 +29,8 @@ LAST = 0.75
 """The same for a single image, before it is refused."""
 OVERHEAD = 2.0
 """What layers take for their own work, such as copies in another order, beside what is alive between them: a
-factor, measured on the networks of the closed list, see tests/test_footprint.py. What libraries set up once
-for a network, some 100 MB, comes on top."""
+factor, measured on the networks of the closed list, see tests/core/test_footprint.py. What libraries set up
+once for a network, some 100 MB, comes on top."""
 SMALL = 2**23
 """Bytes of the images of a batch below which a training needs no look: a network makes some hundred times as
 much of them."""

@@ -19,7 +19,7 @@ SCALES = (1, 2, 4, 8)
 SHAPES = 3
 """The most discs, or balls, in a probe of shapes."""
 COPIES = 6
-"""Of an image, that its making takes at most, itself among them; see tests/test_probes.py."""
+"""Of an image, that its making takes at most, itself among them; see tests/data/test_probes.py."""
 _LUMP = 2**16
 """Numbers that are drawn at once: a multiple of 16, since torch draws by sixteen."""
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Reference pages, schemas and the worked example, made from code."""

@@ -1,6 +1,6 @@
 """The measured figures for people who do not know the attacks: a block of the data-protection officers' page.
 
-Run in a checkout: ``python -m clinical_qkt.documentation.audit_figures``, after the benchmark's figures were published.
+Run in a checkout, after the benchmark was published: ``python -m clinical_qkt.documentation.audit_figures``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The JSON Schema of ``summary.json``, and the tables of ``docs/reference/summary.md``, made from its model.
 
-``python -m clinical_qkt.documentation.reference`` writes them, with all other references. What a field means stands at the
-field where it takes more than its name, else below.
+``python -m clinical_qkt.documentation.reference`` writes them, with all other references. What a field means
+stands at the field where it takes more than its name, else below.
 """
 
 from __future__ import annotations

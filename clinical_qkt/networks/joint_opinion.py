@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 STEPS = 25
-"""Newton steps: enough for gradients below 1e-3, see tests/test_opinion.py."""
+"""Newton steps: enough for gradients below 1e-3, see tests/networks/test_joint_opinion.py."""
 RIDGE = 1e-3
 """Weight of ``|z|² / 2``: keeps logits finite where models are certain, and levels what they leave open."""
 

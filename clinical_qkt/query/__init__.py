@@ -1,1 +1,1 @@
-"""TODO."""
+"""Asking other sites for class statistics: the request, their responses, what is made of them."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What a hospital does not run: simulated federations, rival methods, benchmarks, the demo."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What people look at afterwards: the summary, the report, comparisons, MLflow."""

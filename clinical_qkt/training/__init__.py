@@ -1,1 +1,1 @@
-"""TODO."""
+"""One loop for every training, with or without differential privacy; and networks over lists of images."""

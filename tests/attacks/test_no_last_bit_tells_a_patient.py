@@ -9,12 +9,12 @@ import math
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_answering import PRIVATE, answer, query, site
-from test_answering import pictures as pictures
 
 from clinical_qkt.audit import last_bits
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.privacy.mechanisms import Guarantee, discrete_noise, private_release
+from tests.query.test_response import PRIVATE, answer, query, site
+from tests.query.test_response import pictures as pictures
 
 PROMISED = Guarantee(1.0, 1e-5)
 

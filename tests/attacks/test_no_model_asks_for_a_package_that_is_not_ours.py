@@ -14,7 +14,9 @@ from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import save_model
 from clinical_qkt.review.tracking import registry
 
-pytestmark = pytest.mark.slow  # tests/test_sync.py looks at a model of the registry at no cost
+pytestmark = (
+    pytest.mark.slow
+)  # tests/review/tracking/test_sync.py looks at a model of the registry at no cost
 SPEC = NetworkSpec(
     name="DenseNet121", spatial_dims=2, in_channels=1,
     args={"init_features": 2, "growth_rate": 1, "block_config": [1]},

@@ -15,8 +15,6 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from test_answering import CPU, PRIVATE, READ, SPEC, answer, given, query, site
-from test_answering import pictures as pictures
 
 from clinical_qkt import bundle
 from clinical_qkt.bundle import packaging
@@ -30,6 +28,8 @@ from clinical_qkt.query.response import Answering
 from clinical_qkt.site.consent import Leaving
 from clinical_qkt.site.ledger.ledger import Ledger
 from tests.conftest import CONFIGS, square
+from tests.query.test_response import CPU, PRIVATE, READ, SPEC, answer, given, query, site
+from tests.query.test_response import pictures as pictures
 
 NOT_MEANT = {"time", "query_sha256", "id", "release", "card_sha256", "tensors_sha256", "bytes", "signed_with"}
 """Columns of a ledger that differ from query to query, or hold noise."""

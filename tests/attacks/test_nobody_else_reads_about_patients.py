@@ -15,12 +15,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from PIL import Image
-from test_answering import query
 
 from clinical_qkt.bundle.predictions import PredictionWriter
 from clinical_qkt.data.label_space import LabelSpace
 from tests.attacks.outsider import seen_by_others
 from tests.conftest import run
+from tests.query.test_response import query
 
 
 @pytest.fixture(params=[0o022, 0o027, 0o077], ids=lambda u: f"{u:03o}")

@@ -3,7 +3,7 @@
 In the version before the budget was a file below ``output_dir``: another folder, another name or an older
 copy answered with "0.00 of 1.2 spent". Here each way is tried with ``--yes true``, as a script would; and
 again with the words that begin a ledger. One that answers with new numbers has overrun the budget. The parts
-of the check are looked at one by one in tests/test_ledger_beginning.py.
+of the check are looked at one by one in tests/site/ledger/test_beginning.py.
 """
 
 from __future__ import annotations

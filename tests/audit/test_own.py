@@ -8,7 +8,7 @@ from clinical_qkt.audit.own import with_privacy
 from clinical_qkt.audit.shadows import Recipe
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.privacy.statement import DifferentialPrivacy
-from clinical_qkt.training.loop import dp_sgd
+from clinical_qkt.training import dp_sgd
 
 SPEC = preset("densenet_private", 3, [28, 28])
 

@@ -44,14 +44,14 @@ EXECUTED_BY = {
         "tests/worklist/test_command.py::test_the_how_to_runs_as_it_stands"
     ),
     "docs/how-to/match-label-lists.md": (
-        "tests/test_alignment.py::test_the_how_to_shows_what_its_commands_print"
+        "tests/cli/test_align.py::test_the_how_to_shows_what_its_commands_print"
     ),
-    "docs/how-to/prepare-your-images.md": "tests/prepare/test_command.py::test_the_how_to_runs_as_it_stands",
+    "docs/how-to/prepare-your-images.md": "tests/prepare/test_prepare.py::test_the_how_to_runs_as_it_stands",
     "docs/how-to/watch-a-model.md": (
         "tests/monitoring/test_monitor.py::test_quiet_weeks_a_baseline_and_another_camera"
     ),
     "docs/how-to/train-with-differential-privacy.md": (
-        "tests/test_private_training.py"
+        "tests/training/test_dp_sgd.py"
         "::test_the_overlay_trains_a_model_that_is_like_any_other_as_the_how_to_says"
     ),
 }
@@ -68,14 +68,14 @@ NOT_RUN = {
     "make benchmark-speed": "measures times for minutes",
     "make benchmark-answers": "measures times for minutes",
     "make benchmark-verify": "measures times for minutes",
-    "make benchmark-worklist": "trains federations; tests/benchmark/test_worklist.py runs its parts",
-    "make benchmark-monitor": "trains federations; tests/benchmark/test_monitoring.py runs its parts",
+    "make benchmark-worklist": "trains federations; tests/research/benchmark/test_worklist.py runs its parts",
+    "make benchmark-monitor": "trains federations; tests/research/benchmark/test_monitoring.py has its parts",
     "make figures": "draws the pictures of README and docs from a whole demo",
     "source .venv/bin/activate": "the tests' environment is active already",
     "MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui": "is a server; a test of its own opens it",
     "pip install": "needs a package index",
-    "clinical-qkt ledger SITE.yaml --mend": "needs a ledger that was lost; tests/test_ledger_beginning.py",
-    "clinical-qkt restore sites/my_hospital/site.yaml 3": "the version is an example; tests/test_restore.py",
+    "clinical-qkt ledger SITE.yaml --mend": "needs a lost ledger; tests/site/ledger/test_beginning.py",
+    "clinical-qkt restore sites/my_hospital/site.yaml 3": "an example; tests/review/tracking/test_restore.py",
     "clinical-qkt compare 3f9a1c 77b0de": "these ids are examples",
     "clinical-qkt package verify FOLDER": "FOLDER is an example; the how-to executes it on packages",
     "clinical-qkt demo --data pbc_blood_28.npz": "needs real images; getting started runs it on squares",

@@ -17,7 +17,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import hostile
 import pytest
 import torch
 from monai.bundle import ConfigExpression
@@ -27,6 +26,7 @@ from clinical_qkt.core.errors import PackageError
 from clinical_qkt.packages.verify import verify
 from clinical_qkt.packages.writer import CARD, SUMS
 from tests.conftest import site_file
+from tests.packages import hostile
 from tests.packages.hostile import BASES, KINDS, Case, World
 
 ALL, FEW = 1000, 200

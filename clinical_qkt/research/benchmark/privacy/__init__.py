@@ -1,1 +1,1 @@
-"""TODO."""
+"""What attacks read off packages, students and masks, beside the recall that a protection costs."""

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from clinical_qkt.review.report import example, figures
+from clinical_qkt.documentation import example
+from clinical_qkt.review.report import figures
 from clinical_qkt.review.summary_schema import TransferSummary
 from tests.conftest import ROOT
 

@@ -1,4 +1,3 @@
-import empty_database
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -8,6 +7,7 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import fingerprint
 from clinical_qkt.review.tracking import sync
 from clinical_qkt.review.tracking.tracker import PLACE, Tracker, figures, metric_name
+from tests import empty_database
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from test_teachers import package
 
 from clinical_qkt.cli.align import print_alignment, run_align
 from clinical_qkt.core.errors import InputError, PackageError
@@ -17,6 +16,7 @@ from clinical_qkt.data.label_space import Alignment, ClassLabel, LabelSpace, Sit
 from clinical_qkt.site.config import SiteLabels, read_part
 from tests.conftest import ROOT, run, site_file
 from tests.launcher import launch
+from tests.qkt.test_teachers import package
 
 
 def coded(name: str, code: str) -> ClassLabel:

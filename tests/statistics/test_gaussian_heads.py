@@ -6,7 +6,8 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.statistics.class_statistics import class_statistics, gaussian_heads
+from clinical_qkt.statistics import gaussian_heads
+from clinical_qkt.statistics.class_statistics import class_statistics
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import stat
 import sys
 from pathlib import Path
 
-import make_dicom
 import nibabel
 import numpy as np
 import pydicom
@@ -28,6 +27,7 @@ from clinical_qkt.prepare.local_folder import LocalFolder, Row
 from clinical_qkt.prepare.prepare import Prepare
 from clinical_qkt.site.config import check_site
 from clinical_qkt.site.consent import require_no_identifiers
+from tests import make_dicom
 from tests.conftest import ROOT, run, square
 
 from .conftest import SHIPPED, entries, files, pictures, prepared, summary

@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_answering import CPU, EXACT, READ, answer, given, query, site
-from test_answering import pictures as pictures
+from tests.query.test_response import CPU, EXACT, READ, answer, given, query, site
+from tests.query.test_response import pictures as pictures
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import load_datalist

@@ -11,8 +11,8 @@ from clinical_qkt.documentation.summary import ANYWHERE, FILE, MEANINGS, TOP, fi
 from clinical_qkt.review.comparison.reading import read_summary
 from clinical_qkt.review.summary_schema import SCHEMA
 from tests.conftest import ROOT
-from tests.report.conftest import made
-from tests.report.evidence import with_parts
+from tests.review.report.conftest import made
+from tests.review.report.evidence import with_parts
 
 
 @pytest.fixture(scope="module")

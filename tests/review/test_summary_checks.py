@@ -11,7 +11,7 @@ from clinical_qkt.cli.report import report
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.review.comparison.reading import read_summary
 from clinical_qkt.review.summary_checks import disagreements
-from tests.report.conftest import made
+from tests.review.report.conftest import made
 
 ACCEPTED = made(images=400, queried_images=300).as_json()
 REFUSED = made(images=400, queried_images=300, wrong=120).as_json()

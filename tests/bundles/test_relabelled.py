@@ -10,7 +10,6 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from test_teachers import package
 
 from clinical_qkt import bundle
 from clinical_qkt.core.errors import InputError
@@ -20,6 +19,7 @@ from clinical_qkt.qkt.targets import asked
 from clinical_qkt.qkt.teachers import all_classes, committee, probe, read_teachers, starting_point
 from clinical_qkt.research.methods.case import Case
 from tests.conftest import CONFIGS, site_file, square
+from tests.qkt.test_teachers import package
 
 CPU = torch.device("cpu")
 GRANULOCYTE = SiteClass.model_validate({"name": "granulocyte", "merges": ["neutrophil", "eosinophil"]})

@@ -20,7 +20,8 @@ from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.model import load_model
-from clinical_qkt.privacy.mechanisms import FINE, noised_gradients
+from clinical_qkt.privacy import noised_gradients
+from clinical_qkt.privacy.mechanisms import FINE
 from clinical_qkt.training.dp_sgd import (
     PrivateOptimizer,
     PrivateTraining,

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from clinical_qkt.cli import report as command
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.review.report import command, figures
+from clinical_qkt.review.report import figures
 
 
 def share(value, low, high):
