@@ -19,7 +19,6 @@ from clinical_qkt.data.transforms import cached
 from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.model import Model
 from clinical_qkt.privacy.statement import DifferentialPrivacy, PrivacyAudit
-from clinical_qkt.site.config import Site
 from clinical_qkt.training.inference import Images
 
 
@@ -66,7 +65,7 @@ class Audit:
 
 
 def audit_of(
-    site: Site, model: Model, data: CheckedData, augment: list[Any], shadow_models: int, work: Path
+    model: Model, data: CheckedData, augment: list[Any], shadow_models: int, seed: int, work: Path
 ) -> Audit:
     """The audit of a site's model: training images against validation and test images of its classes.
 
@@ -95,7 +94,7 @@ def audit_of(
     others = [item for item in others if item["label"] < len(model.card.label_space)]
     patients = [data.patients.get(item["image"]) for item in (*members, *others)]
     named = None if None in patients else [str(p) for p in patients]
-    return Audit(recipe, shadow_models, members, others, named, site.seed, work)
+    return Audit(recipe, shadow_models, members, others, named, seed, work)
 
 
 def with_privacy(recipe: Recipe, promise: DifferentialPrivacy) -> Recipe:

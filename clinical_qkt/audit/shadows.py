@@ -24,8 +24,7 @@ from tqdm import tqdm
 from clinical_qkt.audit.membership import Bools, Floats, confidences
 from clinical_qkt.core.files import drop_unfinished, fingerprint, write_whole
 from clinical_qkt.networks.spec import NetworkSpec
-from clinical_qkt.qkt.targets import Each
-from clinical_qkt.training.inference import Images, answer, labels_of
+from clinical_qkt.training.inference import Each, Images, answer, labels_of
 from clinical_qkt.training.loop import train
 
 Trainer = Callable[..., nn.Module]

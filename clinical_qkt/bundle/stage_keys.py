@@ -7,9 +7,8 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from clinical_qkt.core.terms import Precision
+from clinical_qkt.core.terms import PSEUDONYM, Precision
 from clinical_qkt.core.values import Strict
-from clinical_qkt.packages.signing import PSEUDONYM
 
 
 class StageKeys(Strict):

@@ -108,7 +108,7 @@ def share(
         second_place.note(site.site, (), agree.ledger.require_newest(), agree.ledger.path)
     audit = None
     if shadow_models is not None:
-        audit = audit_of(site, loaded, data, augment, shadow_models, unfinished(site, "audit"))
+        audit = audit_of(loaded, data, augment, shadow_models, site.seed, unfinished(site, "audit"))
     items = test_items(data, loaded.card.labels)
     packaging.share(site, loaded, items, read, device, agree, audit, precision)
     if not NOW.embedded:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from clinical_qkt.core.schema import SHOWN
-from clinical_qkt.packages.signing import PSEUDONYM
+from clinical_qkt.core.terms import PSEUDONYM
 
 _WORDS = {
     PSEUDONYM: "letters, digits, `_ . -`; up to 64, the first one a letter or digit",

@@ -16,6 +16,7 @@ from clinical_qkt.bundle.stage import Stage
 from clinical_qkt.core import logs
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.files import private_folder, require_writable, sha256
+from clinical_qkt.core.terms import PSEUDONYM
 from clinical_qkt.monitoring import page, record, terminal
 from clinical_qkt.monitoring.acceptance import at_acceptance
 from clinical_qkt.monitoring.check import Check, checked
@@ -29,7 +30,6 @@ from clinical_qkt.monitoring.reference import (
     read_reference,
 )
 from clinical_qkt.packages.model import Model, is_model, load_model
-from clinical_qkt.packages.signing import PSEUDONYM
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.launch import plan
 

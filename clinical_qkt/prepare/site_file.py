@@ -15,9 +15,9 @@ import yaml
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import write_text
+from clinical_qkt.core.terms import PSEUDONYM
 from clinical_qkt.core.version import __version__
 from clinical_qkt.data.made_for import ImageFacts, fitting
-from clinical_qkt.packages.signing import PSEUDONYM
 from clinical_qkt.prepare import fit
 from clinical_qkt.prepare.findings import Found
 from clinical_qkt.prepare.fit import Chosen

@@ -30,9 +30,9 @@ from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.forgetting_budget import class_recalls, first_within_budget, fit_budget
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.student import Student
-from clinical_qkt.qkt.targets import Each, require_finite
+from clinical_qkt.qkt.targets import require_finite
 from clinical_qkt.qkt.teachers import Start, Teacher, all_classes, possible_starts
-from clinical_qkt.training.inference import answer, labels_of, pooled_of
+from clinical_qkt.training.inference import Each, answer, labels_of, pooled_of
 from clinical_qkt.training.loop import plain_tensors
 
 VIEWS = 3

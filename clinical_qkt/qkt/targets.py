@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -15,27 +15,9 @@ from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.networks.joint_opinion import joint_opinion, merged, opinion_bytes
 from clinical_qkt.privacy.mechanisms import Draw, system_noise
 from clinical_qkt.qkt.teachers import Teacher, all_classes
-from clinical_qkt.training.inference import Images, labels_of
+from clinical_qkt.training.inference import Each, Images, labels_of
 
 Answers = Literal["joint", "each"]
-
-
-class Each(Sequence[dict[str, Any]]):
-    """Images of which something else is said; nothing is read before it is asked for.
-
-    Args:
-        images: in order.
-        said: from an image's position and what the list holds of it to what shall stand there.
-    """
-
-    def __init__(self, images: Images, said: Callable[[int, dict[str, Any]], dict[str, Any]]) -> None:
-        self.images, self.said = images, said
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.said(range(len(self))[index], self.images[index])
 
 
 def aligned(logits: Tensor, columns: dict[int, int], known: Sequence[bool], width: int) -> Tensor:

@@ -20,7 +20,8 @@ from clinical_qkt.data.label_space import LabelSpace, SiteClass
 from clinical_qkt.evidence.acceptance import Acceptance, TestImages
 from clinical_qkt.site.monitoring_limits import Monitoring
 from clinical_qkt.packages import made_here
-from clinical_qkt.packages.signing import PSEUDONYM, Trust
+from clinical_qkt.core.terms import PSEUDONYM
+from clinical_qkt.packages.signing import Trust
 from clinical_qkt.site.policy import Policy
 
 S = TypeVar("S", bound=Strict)

@@ -11,7 +11,7 @@ from clinical_qkt.core.schema import SHOWN
 from clinical_qkt.core.terms import KINDS, Kind, Unit
 from clinical_qkt.core.values import Strict
 from clinical_qkt.data.label_space import ClassLabel, LabelSpace
-from clinical_qkt.packages.signing import PSEUDONYM
+from clinical_qkt.core.terms import PSEUDONYM
 
 if TYPE_CHECKING:  # whoever only reads a site's YAML need not wait for torch
     from clinical_qkt.packages.query import QueryCard

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -106,3 +106,21 @@ def head_inputs(network: nn.Module, images: Images, device: torch.device) -> Ten
     finally:
         hook.remove()
     return torch.cat(caught)
+
+
+class Each(Sequence[dict[str, Any]]):
+    """Images of which something else is said; nothing is read before it is asked for.
+
+    Args:
+        images: in order.
+        said: from an image's position and what the list holds of it to what shall stand there.
+    """
+
+    def __init__(self, images: Images, said: Callable[[int, dict[str, Any]], dict[str, Any]]) -> None:
+        self.images, self.said = images, said
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.said(range(len(self))[index], self.images[index])

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinical_qkt.packages.signing import PSEUDONYM
+from clinical_qkt.core.terms import PSEUDONYM
 from clinical_qkt.packages.trust import Trust, skeleton
 
 NAMES = st.from_regex(PSEUDONYM, fullmatch=True).map(str.strip).filter(lambda n: re.fullmatch(PSEUDONYM, n))

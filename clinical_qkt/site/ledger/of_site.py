@@ -11,7 +11,7 @@ from clinical_qkt.core.state_folder import ledger_of
 from clinical_qkt.core.values import Strict
 from clinical_qkt.site.ledger.ledger import Ledger
 from clinical_qkt.site.ledger.beginning import mend
-from clinical_qkt.packages.signing import PSEUDONYM
+from clinical_qkt.core.terms import PSEUDONYM
 from clinical_qkt.site.config import read_part
 
 
