@@ -6,9 +6,9 @@ import functools
 import tempfile
 from pathlib import Path
 
-from clinical_qkt.review.tracking import sync
+from clinical_qkt.review.tracking import store
 
-made = sync.make_tables
+made = store.make_tables
 
 
 @functools.cache
@@ -20,8 +20,8 @@ def template() -> bytes:
 
 
 def copied(part: Path) -> None:
-    """What stands in for ``sync.make_tables`` in the tests."""
+    """What stands in for ``store.make_tables`` in the tests."""
     part.write_bytes(template())
 
 
-sync.make_tables = copied
+store.make_tables = copied

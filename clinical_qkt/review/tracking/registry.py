@@ -24,7 +24,7 @@ from mlflow.types import Schema, TensorSpec
 from clinical_qkt.core.version import __version__
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.writer import CARD
-from clinical_qkt.review.tracking import notes, sync
+from clinical_qkt.review.tracking import notes, store
 
 ACCEPTED = "accepted"
 """The alias of the model in use: the newest that was accepted, or the one that was restored. As a tag of runs
@@ -155,7 +155,7 @@ def link_metrics(client: MlflowClient, run: Run, to: MlflowClient, there: Run) -
     told = (here and here.metrics) or []
     of = made.model_id if made else None
     batch = [Metric(m.key, m.value, m.timestamp, m.step, model_id=of) for m in told]
-    for part in sync.parts(batch):
+    for part in store.parts(batch):
         to.log_batch(there.info.run_id, metrics=part)
 
 

@@ -20,7 +20,7 @@ from rich.prompt import Confirm
 from rich.text import Text
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.review.tracking import registry, sync
+from clinical_qkt.review.tracking import registry, store, sync
 from clinical_qkt.site.launch import plan
 from clinical_qkt.site.places import places
 
@@ -56,8 +56,8 @@ class Registry:
         planned, found = plan("transfer", site, ()), places(site)
         meta = json.loads((planned.bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
         uri = found.tracking_server or found.tracking_uri
-        file = sync.database_file(uri)
-        if uri.startswith(sync.SQLITE) and not file.is_file():
+        file = store.database_file(uri)
+        if uri.startswith(store.SQLITE) and not file.is_file():
             raise InputError(
                 "there is no such database, so no transfer was recorded there",
                 where=f"{site}: mlflow",
@@ -82,8 +82,8 @@ def restore(
         OutputError: the server is away or refuses.
     """
     where = Registry.of(site)
-    with sync.told(where.uri):
-        sync.require_awake(where.uri)
+    with store.told(where.uri):
+        store.require_awake(where.uri)
         client = MlflowClient(where.uri, where.uri)
         before, version = registry.in_use(client, where.task), _version(client, where.task, wanted)
         if not although_not_accepted:
@@ -160,7 +160,7 @@ def _require_yes(console: Console, version: ModelVersion, *, yes: bool) -> None:
 
 def _follow(server: MlflowClient, where: Registry, version: ModelVersion) -> None:
     """The site's own database, too, if its records went to a server: the next transfer is compared there."""
-    if where.uri == where.local or not sync.database_file(where.local).is_file():
+    if where.uri == where.local or not store.database_file(where.local).is_file():
         return
     origin = server.get_run(str(version.run_id)).data.tags.get(sync.ORIGIN)
     own = MlflowClient(where.local, where.local)

@@ -7,66 +7,27 @@ what was sent is not sent again, whenever and however often the sending was cut 
 from __future__ import annotations
 
 import fcntl
-import os
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Metric, Param, Run, RunStatus, RunTag
-from mlflow.exceptions import MlflowException
 
 from clinical_qkt.core.errors import InputError, OutputError
-from clinical_qkt.core.files import write_whole
-from clinical_qkt.review.tracking import notes
+from clinical_qkt.review.tracking import notes, store
 from clinical_qkt.review.tracking.viewing import EXPERIMENT
 
 TO, SENT, ORIGIN = "clinical_qkt.send_to", "clinical_qkt.sent", "clinical_qkt.origin"
 """Tags: of a local run the server's address and, once all of it is there, the server that has it; of a run on
 the server the local one's id."""
-_QUICK = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
-"""MLflow's settings while something is sent, where nobody set them."""
-SQLITE = "sqlite:///"
-_AWAY_AFTER = 5
-"""Seconds without an answer after which a server counts as away."""
-
-
-def beside(uri: str) -> str | None:
-    """Where a local database's artifacts go, ``mlartifacts`` beside it; a server decides for itself."""
-    if not uri.startswith(SQLITE):
-        return None
-    folder = database_file(uri).absolute().parent
-    folder.mkdir(parents=True, exist_ok=True)
-    return (folder / "mlartifacts").as_uri()
-
-
-def ensure_database(uri: str) -> None:
-    """Make a local database that is not there, whole or not at all.
-
-    MLflow makes its tables over a second or two; a kill in between would leave a file that nothing can open.
-    """
-    path = database_file(uri)
-    if not uri.startswith(SQLITE) or path.exists():
-        return
-    write_whole(path, make_tables)
-
-
-def make_tables(part: Path) -> None:
-    """Make MLflow's tables in a new file."""
-    MlflowClient(f"{SQLITE}{part}", f"{SQLITE}{part}").search_experiments(max_results=1)
 
 
 def make_experiment(client: MlflowClient, name: str) -> str:
     """A new experiment, whose artifacts lie beside a local database."""
-    return str(client.create_experiment(name, beside(client.tracking_uri), EXPERIMENT))
+    return str(client.create_experiment(name, store.beside(client.tracking_uri), EXPERIMENT))
 
 
 def show(client: MlflowClient, experiment_id: str) -> None:
@@ -85,7 +46,7 @@ def deliver(uri: str) -> None:
         why = e.problem if isinstance(e, OutputError) else type(e).__name__
         print(
             f"warning: the MLflow server was not reached ({why}); the records are kept, send them with\n"
-            f"  clinical-qkt sync {database_file(uri)}",
+            f"  clinical-qkt sync {store.database_file(uri)}",
             file=sys.stderr,
         )
 
@@ -115,8 +76,8 @@ def send(uri: str, server: str | None = None) -> int:
                 to = server or run.data.tags.get(TO)
                 if to is None or run.data.tags.get(SENT) == to or not _ended(run):
                     continue
-                with told(to):
-                    require_awake(to)
+                with store.told(to):
+                    store.require_awake(to)
                     _send_tree(
                         local,
                         MlflowClient(to, to),
@@ -170,11 +131,11 @@ def _send_run(local: MlflowClient, remote: MlflowClient, run: Run, there: Run) -
         for m in local.get_metric_history(run.info.run_id, key)
     ]
     _send_words(remote, run, there)
-    for part in parts(params):
+    for part in store.parts(params):
         remote.log_batch(to, params=part)
-    for part in parts(metrics):
+    for part in store.parts(metrics):
         remote.log_batch(to, metrics=part)
-    for part in parts(tags):
+    for part in store.parts(tags):
         remote.log_batch(to, tags=part)
     if run.inputs and run.inputs.dataset_inputs:
         remote.log_inputs(to, run.inputs.dataset_inputs)
@@ -221,60 +182,12 @@ def _all_runs(client: MlflowClient, experiment_id: str) -> list[Run]:
     return found
 
 
-def parts(entries: list, size: int = 100) -> Iterator[list]:  # type: ignore[type-arg]
-    """No more at once than MLflow takes."""
-    return (entries[i : i + size] for i in range(0, len(entries), size))
-
-
-def require_awake(server: str) -> None:
-    """Ask a server whether it is there; MLflow itself would try again for minutes before it says so.
-
-    Raises:
-        OutputError: it is not.
-    """
-    if not server.startswith(("http://", "https://")):
-        return
-    try:
-        urllib.request.urlopen(f"{server.rstrip('/')}/health", timeout=_AWAY_AFTER).close()
-    except urllib.error.HTTPError:
-        return  # it answers; whether it lets us in will be seen
-    except OSError as e:
-        reason = getattr(e, "reason", e)
-        raise OutputError(
-            f"does not answer ({reason})", where=server, fix="try again when the server is up"
-        ) from None
-
-
-@contextmanager
-def told(server: str) -> Iterator[None]:
-    """MLflow's errors as ours, after few attempts and without bars of its own."""
-    before = {key: os.environ.get(key) for key in _QUICK}
-    for key, value in _QUICK.items():
-        os.environ.setdefault(key, value)
-    try:
-        yield
-    except (MlflowException, OSError) as e:
-        message = str(e).splitlines()[0][:300] if str(e) else type(e).__name__
-        raise OutputError(
-            f"refuses what is sent ({message})",
-            where=server,
-            fix="look at the server's log; user and password go into MLFLOW_TRACKING_USERNAME and _PASSWORD",
-        ) from e
-    finally:
-        for key in (k for k, v in before.items() if v is None):
-            os.environ.pop(key, None)
-
-
 @contextmanager
 def _alone(uri: str) -> Iterator[None]:
     """Two sendings at once would each begin a run that the other does not see."""
-    database = database_file(uri)
+    database = store.database_file(uri)
     if not database.is_file():
         raise InputError("there is no such database", where=str(database), fix="give a run's mlflow.db")
     with database.with_name(f"{database.name}.sync.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def database_file(uri: str) -> Path:
-    return Path(uri.removeprefix(SQLITE))

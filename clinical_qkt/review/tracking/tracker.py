@@ -32,7 +32,7 @@ from mlflow.utils.time import get_current_time_millis
 
 from clinical_qkt.core.errors import InputError, explained
 from clinical_qkt.core.files import fingerprint
-from clinical_qkt.review.tracking import sync
+from clinical_qkt.review.tracking import store, sync
 from clinical_qkt.review.tracking.figure_names import evaluation_figures as evaluation_figures
 from clinical_qkt.review.tracking.figure_names import figures as figures
 from clinical_qkt.review.tracking.figure_names import metric_name as metric_name
@@ -67,7 +67,7 @@ class Tracker:
     def __init__(self, uri: str, experiment: str, server: str | None = None) -> None:
         self.uri, self.experiment, self.server = uri, experiment, server
         try:
-            sync.ensure_database(uri)
+            store.ensure_database(uri)
             mlflow.set_tracking_uri(uri)
             mlflow.set_registry_uri(uri)
             self.client = mlflow.MlflowClient(uri, uri)
@@ -166,14 +166,14 @@ class Tracker:
         now, known = get_current_time_millis(), {k: float(v) for k, v in metrics.items() if v is not None}
         of = model.model_id if model else None
         batch = [Metric(metric_name(k), v, now, step, model_id=of) for k, v in known.items()]
-        for part in sync.parts(batch):
+        for part in store.parts(batch):
             self.client.log_batch(run.info.run_id, metrics=part)
 
     def params(self, run: Run, params: Mapping[str, Any]) -> None:
         """Log parameters; a run that was taken up again has them already."""
         known = self.client.get_run(run.info.run_id).data.params
         new = [Param(k, str(v)) for k, v in params.items() if k not in known]
-        for part in sync.parts(new):
+        for part in store.parts(new):
             self.client.log_batch(run.info.run_id, params=part)
 
     def tag(self, run: Run, tags: Mapping[str, str]) -> None:
@@ -218,7 +218,7 @@ class Tracker:
         """
         if not self.server:
             return [self.client]
-        sync.require_awake(self.server)
+        store.require_awake(self.server)
         return [mlflow.MlflowClient(self.server, self.server), self.client]
 
     def deliver(self) -> None:

@@ -63,13 +63,13 @@ def _experiment(uri: str, name: str | None) -> str | None:
     """The id of an experiment that has the view; None if it cannot be told which, or nobody answers."""
     from mlflow import MlflowClient
 
-    from clinical_qkt.review.tracking import sync
+    from clinical_qkt.review.tracking import store
 
-    if uri.startswith(sync.SQLITE) and not sync.database_file(uri).is_file():
+    if uri.startswith(store.SQLITE) and not store.database_file(uri).is_file():
         return None  # MLflow would make one
     try:
-        with sync.told(uri):
-            sync.require_awake(uri)
+        with store.told(uri):
+            store.require_awake(uri)
             experiments = MlflowClient(uri, uri).search_experiments()
     except OutputError:
         return None  # an address is no reason to stop

@@ -5,7 +5,7 @@ from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, _validate_length_limi
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import fingerprint
-from clinical_qkt.review.tracking import sync
+from clinical_qkt.review.tracking import store
 from clinical_qkt.review.tracking.tracker import PLACE, Tracker, figures, metric_name
 from tests import empty_database
 
@@ -218,7 +218,7 @@ def test_a_database_is_whole_or_not_there(tmp_path, monkeypatch):
 
     uri = f"sqlite:///{tmp_path / 'm.db'}"
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(sync, "make_tables", empty_database.made)
+        patched.setattr(store, "make_tables", empty_database.made)
         patched.setattr("mlflow.MlflowClient.search_experiments", killed)
         Tracker(uri, "task")
     assert not list(tmp_path.glob("*.db"))
