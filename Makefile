@@ -7,7 +7,7 @@ DECODERS := $(VENV)/.decoders
 # The networks here are tiny: one thread each is faster than two that wait for one another.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow lint format benchmark benchmark-methods benchmark-speed benchmark-answers benchmark-verify benchmark-worklist benchmark-monitor docs figures clean
+.PHONY: demo test test-slow lint format benchmark benchmark-methods benchmark-speed benchmark-answers benchmark-verify benchmark-worklist benchmark-monitor bundles docs figures clean
 
 demo: $(READY)
 	$(BIN)/clinical-qkt demo --overwrite $(ARGS)
@@ -59,6 +59,10 @@ benchmark-worklist: $(READY)
 # The documentation as a site, for a browser: site/index.html. Reads and fetches nothing from anywhere else.
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
+# What all bundles have in common, copied from bundles/blood_cell_classification into the others.
+bundles: $(READY)
+	$(BIN)/python -m clinical_qkt.documentation.bundles
 
 # What README and docs show of a demo and tell of the code, made anew.
 figures: $(READY)
