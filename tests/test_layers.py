@@ -1,0 +1,214 @@
+"""The house holds: rooms on floors, no circle, nothing imported that is not there.
+
+``python -m tests.test_layers`` prints the rooms, their floors and what each imports.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "clinical_qkt"
+FLOORS = (
+    ("core",),
+    ("data", "statistics"),
+    ("networks", "privacy", "prepare", "evidence"),
+    ("packages", "training"),
+    ("site", "audit"),
+    ("review", "query"),
+    ("qkt",),
+    ("bundle",),
+    ("checking", "monitoring", "worklist"),
+    ("research",),
+    ("cli",),
+    ("documentation",),
+)
+"""From the ground up; the table in docs/explanation/architecture.md is the same."""
+DOOR = ""
+"""How the house is entered, as a library and as a command: above all rooms, and no room goes out to it."""
+MOST_FLOORS = 13
+MOST_LINES = 300
+TOO_LONG = {"training/dp_sgd.py", "qkt/transfer.py", "research/demo.py"}
+"""Modules that are still too long; one that was mended has to leave this list."""
+
+
+class Module(NamedTuple):
+    """What a file says of itself.
+
+    Attributes:
+        imports: pairs of a module of ours and a name in it, wherever in the file they stand, inside functions
+            as well; no name where the module itself is imported.
+        types: those of them that only a type checker follows.
+        names: what it defines at its top, or imports there.
+    """
+
+    path: str
+    lines: int
+    imports: frozenset[tuple[str, str]]
+    types: frozenset[tuple[str, str]]
+    names: frozenset[str]
+
+
+@cache
+def modules() -> dict[str, Module]:
+    """Every module of the package, by its dotted name; a package's name is that of its ``__init__``."""
+    found = {}
+    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(p for p in parts if p != "__init__")] = _read(path)
+    return found
+
+
+def _read(path: Path) -> Module:
+    text = path.read_text()
+    tree = ast.parse(text)
+    checking = [n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    types = frozenset(found for node in checking for inner in ast.walk(node) for found in _imports(inner))
+    imports = frozenset(found for node in ast.walk(tree) for found in _imports(node))
+    name = path.relative_to(ROOT / PACKAGE).as_posix()
+    return Module(name, text.count("\n"), imports, types, frozenset(_defined(tree.body)))
+
+
+def _imports(node: ast.AST) -> Iterator[tuple[str, str]]:
+    if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").split(".")[0] == PACKAGE):
+        yield from (("." * node.level + (node.module or ""), alias.name) for alias in node.names)
+    elif isinstance(node, ast.Import):
+        yield from ((a.name, "") for a in node.names if a.name.split(".")[0] == PACKAGE)
+
+
+def _defined(body: Sequence[ast.stmt]) -> Iterator[str]:
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from ((a.asname or a.name).split(".")[0] for a in node.names)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            stored = (n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+            yield from (n.id for n in stored)
+        elif isinstance(node, ast.If | ast.Try | ast.With):
+            yield from _defined([*node.body, *getattr(node, "orelse", ())])
+
+
+def resolved(module: str, name: str) -> str | None:
+    """The module of ours that an import needs; None if there is none, or no such name in it."""
+    if f"{module}.{name}" in modules():
+        return f"{module}.{name}"
+    there = modules().get(module)
+    return module if there and (not name or name in there.names) else None
+
+
+@cache
+def files() -> dict[str, set[str]]:
+    """Of each module, the others that it imports, be it for their types alone."""
+    return {name: _others(name, module.imports) for name, module in modules().items()}
+
+
+def running() -> dict[str, set[str]]:
+    """Of each module, the others that it imports when it runs."""
+    return {name: _others(name, module.imports - module.types) for name, module in modules().items()}
+
+
+def _others(name: str, imports: frozenset[tuple[str, str]]) -> set[str]:
+    return {found for i in imports if (found := resolved(*i))} - {name}
+
+
+def room(module: str) -> str:
+    """The room that a module lies in; ``DOOR`` for the package itself and ``__main__``."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] != "__main__" else DOOR
+
+
+def rooms() -> dict[str, set[str]]:
+    """Of each room, the others that it imports."""
+    found: dict[str, set[str]] = {}
+    for name, imported in files().items():
+        found.setdefault(room(name), set()).update({room(i) for i in imported} - {room(name)})
+    return found
+
+
+def circle(imports: Mapping[str, set[str]]) -> list[str]:
+    """Some circle, empty if there is none."""
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as e:
+        return list(e.args[1])
+    return []
+
+
+def floor(name: str) -> int:
+    """Written down, from 1 on; the door is above all rooms."""
+    return next((i for i, on in enumerate(FLOORS, 1) if name in on), len(FLOORS) + 1)
+
+
+def test_a_room_imports_only_rooms_of_lower_floors():
+    upwards = [
+        f"{name} imports {imported}"
+        for name, all_imported in files().items()
+        for imported in all_imported
+        if room(name) != room(imported) and floor(room(name)) <= floor(room(imported))
+    ]
+    assert not upwards and len(files()) > 200
+
+
+def test_no_files_and_no_rooms_import_one_another_in_a_circle():
+    assert not circle(running()) and not circle(rooms())
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}})
+
+
+def test_the_house_has_thirteen_floors_at_most():
+    assert len(FLOORS) + 1 <= MOST_FLOORS
+
+
+def test_every_room_has_its_floor_and_nothing_else_lies_in_the_root():
+    entries = {p.name for p in (ROOT / PACKAGE).iterdir() if p.name != "__pycache__"}
+    assert entries == {"__init__.py", "__main__.py", *(name for on in FLOORS for name in on)}
+
+
+def test_every_imported_name_of_ours_exists():
+    lost = [(m.path, *i) for m in modules().values() for i in m.imports if resolved(*i) is None]
+    assert not lost
+    assert resolved(PACKAGE + ".core.errors", "QKTError") and not resolved(PACKAGE + ".core.errors", "QKTErr")
+
+
+def test_no_module_is_longer_than_a_person_reads_at_once():
+    """If this names a module that was mended: take it out of ``TOO_LONG``."""
+    assert {m.path for m in modules().values() if m.lines > MOST_LINES} == TOO_LONG
+
+
+def test_the_table_of_the_architecture_page_is_this_one():
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \| (.*?) \|", page, re.M)
+    assert {(int(n), name) for n, name, _ in rows} == {(i, r) for i, on in enumerate(FLOORS, 1) for r in on}
+    told = {name: set(re.findall(r"\w+", imported)) for _, name, imported in rows}
+    assert told == {name: imported for name, imported in rooms().items() if name != DOOR}
+
+
+def table() -> Iterator[str]:
+    """The rooms from the top, as the architecture page has them."""
+    yield "| floor | room | imports | modules | lines |"
+    yield "| ---: | --- | --- | ---: | ---: |"
+    for name in (name for on in reversed(FLOORS) for name in on):
+        mine = [m for module, m in modules().items() if room(module) == name]
+        imported = ", ".join(sorted(rooms().get(name, ()), key=lambda r: (floor(r), r)))
+        yield f"| {floor(name)} | `{name}` | {imported} | {len(mine)} | {sum(m.lines for m in mine):,} |"
+
+
+def main() -> None:
+    """Print the table, and how large the house is."""
+    print("\n".join(table()))
+    inside = {name: imported - {DOOR} for name, imported in rooms().items() if name != DOOR}
+    print(
+        f"\n{len(inside)} rooms on {len(FLOORS)} floors and a door; {sum(map(len, inside.values()))} imports "
+        f"between rooms; {len(files())} modules, {sum(m.lines for m in modules().values()):,} lines"
+    )
+    print(f"circles: {circle(running()) or circle(rooms()) or 'none'}")
+
+
+if __name__ == "__main__":
+    main()
