@@ -24,7 +24,7 @@ from tqdm import tqdm
 from clinical_qkt.audit.membership import Bools, Floats, confidences
 from clinical_qkt.core.files import drop_unfinished, fingerprint, write_whole
 from clinical_qkt.networks.spec import NetworkSpec
-from clinical_qkt.training.inference import Each, Images, answer, labels_of
+from clinical_qkt.training.inference import Each, Images, labels_of, logits_of
 from clinical_qkt.training.loop import train
 
 Trainer = Callable[..., nn.Module]
@@ -171,7 +171,7 @@ def shadow_networks(
 
 def confidences_of(network: nn.Module, images: Images, device: torch.device) -> Floats:
     """``(N,)`` logit-scaled confidences of a network in the images' classes."""
-    return confidences(answer(network, images, device).numpy(), labels_of(images).numpy())
+    return confidences(logits_of(network, images, device).numpy(), labels_of(images).numpy())
 
 
 def digest(items: Sequence[dict[str, Any]]) -> str:

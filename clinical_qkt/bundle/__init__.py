@@ -17,6 +17,7 @@ from clinical_qkt.bundle.loading import prepare as prepare
 from clinical_qkt.bundle.loading import test_items as test_items
 from clinical_qkt.bundle.loading import trainable as trainable
 from clinical_qkt.bundle.loading import unfinished as unfinished
+from clinical_qkt.bundle.running import bundle_root as bundle_root
 from clinical_qkt.bundle.running import check as check
 from clinical_qkt.bundle.running import launch as launch
 from clinical_qkt.bundle.running import run as run

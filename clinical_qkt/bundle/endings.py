@@ -12,6 +12,8 @@ from monai.bundle import ConfigWorkflow
 from rich.console import Console
 from torch import nn
 
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.shipped_bundles import bundle_folder
 from clinical_qkt.evidence import metrics
 from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.signing import read_fingerprint
@@ -36,8 +38,16 @@ def launched(workflow: ConfigWorkflow) -> Launch:
     while frame is not None:
         given = frame.f_locals.get("config_file")
         files, frame = given if isinstance(given, list) else files, frame.f_back
-    bundle = workflow.config_root_path.parent
-    return Launch(workflow.parser["command"], Path(files[-1]), bundle, bool(workflow.parser.get("bundle")))
+    bundle, named = workflow.config_root_path.parent, workflow.parser.get("bundle")
+    return Launch(workflow.parser["command"], Path(files[-1]), bundle, bool(named) and _leads_to(bundle, named))
+
+
+def _leads_to(bundle: Path, named: str) -> bool:
+    """Whether this is the bundle that a site's YAML names, and no other copy of it."""
+    try:
+        return bundle_folder(named).resolve() == bundle.resolve()
+    except InputError:  # nothing that the stock launcher looks at
+        return False
 
 
 @torch.no_grad()

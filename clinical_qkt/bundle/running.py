@@ -121,6 +121,11 @@ def check() -> Site:
     return site
 
 
+def bundle_root() -> str:
+    """The folder of the bundle that is being run, wherever somebody put it."""
+    return str(running_workflow().config_root_path.parent)
+
+
 def launched() -> Launch:
     """How the stage was started, or could have been."""
     return NOW.launch or endings.launched(running_workflow())

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from clinical_qkt.core.terms import PSEUDONYM as PSEUDONYM
 from clinical_qkt.core.terms import Precision as Precision
 from clinical_qkt.core.version import __version__
 from clinical_qkt.data.inputs import InputContract
@@ -16,7 +17,6 @@ from clinical_qkt.networks.gaussian_classifier import GaussianSpec, kind_of_netw
 from clinical_qkt.networks.multihead import MultiHeadSpec
 from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.licences import OWN, Licences
-from clinical_qkt.packages.signing import PSEUDONYM as PSEUDONYM
 from clinical_qkt.privacy.statement import PrivacyStatement, Share, TrainingSummary
 
 AnyNetwork = Annotated[

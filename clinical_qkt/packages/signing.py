@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from clinical_qkt.core.terms import PSEUDONYM
 from clinical_qkt.packages.key_files import PASSPHRASE as PASSPHRASE
 from clinical_qkt.packages.key_files import fingerprint as fingerprint
 from clinical_qkt.packages.key_files import given_passphrase

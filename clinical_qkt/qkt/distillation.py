@@ -1,7 +1,7 @@
 """The two phases of a transfer: distillation from the relevant teachers, refinement of the head.
 
-What comes before (teachers, masks, the choice of the relevant ones) is in ``teachers``, their answers on the
-student's images in ``targets``.
+What comes before (teachers, masks, the choice of the relevant ones) is in ``teachers``, their soft targets
+on the student's images in ``targets``.
 
 QKT (Alballa et al., ICLR 2025, arXiv 2504.09205) with our additions, which docs/explanation/method.md keeps
 apart from the paper. Nothing here reads a queried image.
@@ -46,7 +46,7 @@ def distil(
     Args:
         network: the starting point, with a row a class.
         images: with targets, as from ``targets.with_targets``; with ``subclass`` also ``parts``.
-        augment: MONAI transforms for the images; the answers stay those to the plain image.
+        augment: MONAI transforms for the images; the soft targets stay those to the plain image.
         validation: own images that no gradient sees, for the curves only.
         query: the columns of the queried classes.
         work: folder for checkpoints; none are kept without it.
@@ -87,7 +87,7 @@ def retrain_head(
     local = [c for c in range(head.out_features) if c not in set(query)]
     seen = head_inputs(network, images.data, device)
     batches = [
-        {"image": seen[i], **{k: item[k] for k in ("label", "answers", "own")}}
+        {"image": seen[i], **{k: item[k] for k in ("label", "soft_targets", "own")}}
         for i, item in enumerate(images.data)
     ]
     torch.manual_seed(seed)

@@ -34,7 +34,7 @@ from clinical_qkt.qkt.test_set import TestSet, probabilities
 from clinical_qkt.review.tracking import registry
 from clinical_qkt.review.tracking.tracker import Tracker, evaluation_figures
 from clinical_qkt.site.config import Site
-from clinical_qkt.training.inference import answer
+from clinical_qkt.training.inference import logits_of
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Evaluating:
         model, t = load_model(folder, self.site.trust), self.tested
         require_same_kind(model.card, self.images.own.card.input)
         images = self.images.prepared("test", model.card.input)
-        states = answer(model.network, images, self.device).softmax(1).numpy()
+        states = logits_of(model.network, images, self.device).softmax(1).numpy()
         return compared(
             states,
             model.card.labels,

@@ -18,7 +18,7 @@ from clinical_qkt.core.errors import PackageError
 from clinical_qkt.networks.spec import linear_head
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.settings import TransferSettings
-from clinical_qkt.training.inference import Images, answer, labels_of
+from clinical_qkt.training.inference import Images, labels_of, logits_of
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def fit_budget(
     Raises:
         PackageError: the network gives NaN or infinity.
     """
-    logits = answer(network, validation, device, what="validation images")
+    logits = logits_of(network, validation, device, what="validation images")
     if not torch.isfinite(logits).all():
         raise PackageError(
             "gives NaN or infinity on this site's images",

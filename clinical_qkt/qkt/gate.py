@@ -27,7 +27,7 @@ from clinical_qkt.evidence.pictures import NUMBERS_BYTES, Pictures, numbers_of
 from clinical_qkt.networks.gaussian_classifier import GaussianSpec
 from clinical_qkt.packages.card import Card
 from clinical_qkt.qkt.strangers import strangers
-from clinical_qkt.training.inference import Images, answer, labels_of
+from clinical_qkt.training.inference import Images, labels_of, logits_of
 
 FILE = "gate.json"
 
@@ -93,7 +93,7 @@ def gated(
 
 def said(network: nn.Module, images: Images, device: torch.device, patients: Array | None = None) -> Answers:
     """What a network says of labelled images, and what these are like."""
-    logits = answer(network, images, device).numpy()
+    logits = logits_of(network, images, device).numpy()
     return Answers(logits, labels_of(images).numpy(), patients, picture_numbers(images))
 
 

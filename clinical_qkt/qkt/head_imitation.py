@@ -3,7 +3,7 @@
 One network of the usual size speaks for all: a *body*, whose weights stay as they are, and on its pooled
 stages a linear head for every other model, the student's own among them where the body is a teacher's.
 Together they answer with their joint opinion, see ``packages.multihead``. It is the paper's second phase (a
-frozen feature extractor; a head from local labels, the student's earlier answers and the teachers') with a
+frozen feature extractor; a head from local labels, the student's earlier logits and the teachers') with a
 head for each model.
 """
 
@@ -32,22 +32,22 @@ from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.student import Student
 from clinical_qkt.qkt.targets import require_finite
 from clinical_qkt.qkt.teachers import Start, Teacher, all_classes, possible_starts
-from clinical_qkt.training.inference import Each, answer, labels_of, pooled_of
+from clinical_qkt.training.inference import Each, labels_of, logits_of, pooled_of
 from clinical_qkt.training.loop import plain_tensors
 
 VIEWS = 3
-"""Random views of each image beside the plain one; the answers stay those to the plain image."""
+"""Random views of each image beside the plain one; the logits stay those to the plain image."""
 RIDGE = 1e-3
 """Of the regression, in units of a standardised feature's variance."""
 LABEL_SHARE = 0.5
-"""Of the labels in what the head for the student's own model learns; the rest are its earlier answers."""
+"""Of the labels in what the head for the student's own model learns; the rest are its earlier logits."""
 
 
 def with_heads(
     student: Student,
     teachers: Sequence[Teacher],
-    answers: Mapping[str, Tensor],
-    own_answers: Tensor,
+    logits: Mapping[str, Tensor],
+    own_logits: Tensor,
     settings: TransferSettings,
 ) -> Model:
     """One network with a head for each model; whose network bears them is chosen by the forgetting budget.
@@ -55,46 +55,46 @@ def with_heads(
     Arguments and errors are those of ``imitations``.
     """
     held_out, device = student.validation, student.device
-    own = answer(student.own.network, held_out, device)
+    own = logits_of(student.own.network, held_out, device)
     before = class_recalls(own, labels_of(held_out), student.local)
     how = (held_out, student.query, before, student.forgetting_budget, settings, device)
-    made = imitations(student, teachers, answers, own_answers, settings.start_from)
+    made = imitations(student, teachers, logits, own_logits, settings.start_from)
     return first_within_budget(made, lambda network: fit_budget(network, *how))
 
 
 def imitations(
     student: Student,
     teachers: Sequence[Teacher],
-    answers: Mapping[str, Tensor],
-    own_answers: Tensor,
+    logits: Mapping[str, Tensor],
+    own_logits: Tensor,
     start_from: Start,
 ) -> Iterator[Model]:
     """Networks that speak for all: first those whose body is a relevant teacher's, last the own one.
 
     A teacher's body has seen the queried class and answers for it itself. The own body keeps the student's
-    own answers to the letter.
+    own logits to the letter.
 
     Args:
         teachers: those that are imitated.
-        answers: each teacher's logits on the training images by site, ``(N, its classes)``.
-        own_answers: the own model's, ``(N, local)``.
+        logits: each teacher's logits on the training images by site, ``(N, its classes)``.
+        own_logits: the own model's, ``(N, local)``.
         start_from: ``own``: no teacher's network may be the body.
 
     Yields:
         The model; its card's ``site`` tells whose network the body is.
 
     Raises:
-        PackageError: a teacher's answers hold NaN or infinity.
+        PackageError: a teacher's logits hold NaN or infinity.
         InputError: there are too many models or classes; the own model is not one that a site trained itself.
     """
     own, labels, images = student.own, student.labels, student.training
     everyone = all_classes(labels, teachers)
     _require_possible(own, teachers, everyone)
-    said = [(own.card.site, taught(own_answers, labels_of(images)), list(range(own_answers.shape[1])))]
+    said = [(own.card.site, taught(own_logits, labels_of(images)), list(range(own_logits.shape[1])))]
     for teacher in teachers:
-        require_finite(answers[teacher.site], teacher.site)
+        require_finite(logits[teacher.site], teacher.site)
         if rows := teacher.known_rows(everyone):
-            said.append((teacher.site, *merged(answers[teacher.site][:, list(rows)], list(rows.values()))))
+            said.append((teacher.site, *merged(logits[teacher.site][:, list(rows)], list(rows.values()))))
     own_rows = sorted(align(own.card.labels, labels).items(), key=lambda row: row[1])
     bodies = [(own, dict(own_rows))]
     if start_from != "own":
@@ -125,11 +125,11 @@ def imitations(
 
 
 def taught(own: Tensor, labels: Tensor) -> Tensor:
-    """What the head for the student's own model learns: its answers and the labels.
+    """What the head for the student's own model learns: its logits and the labels.
 
     Args:
         own: ``(N, local)`` logits.
-        labels: ``(N,)``; of an image of a queried class the own model's answer stays as it is.
+        labels: ``(N,)``; of an image of a queried class the own model's logits stay as it is.
 
     Returns:
         ``(N, local)`` log-probabilities, none below that of one in ten thousand.

@@ -14,7 +14,7 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import cached
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.teachers import Teacher, require_same_kind
-from clinical_qkt.training.inference import Images, answer, head_inputs
+from clinical_qkt.training.inference import Images, head_inputs, logits_of
 
 OWN = "(own)"
 """Stands for the student beside the teachers' pseudonyms, none of which has a parenthesis."""
@@ -61,13 +61,13 @@ class OwnImages:
         require_same_kind(teacher.model.card, self.own.card.input)
         return self.prepared(section, teacher.model.card.input)
 
-    def answers(self, teachers: Sequence[Teacher]) -> dict[str, Tensor]:
+    def logits(self, teachers: Sequence[Teacher]) -> dict[str, Tensor]:
         """Each teacher's logits on the training images by site, and the own model's as ``OWN``."""
         said = {
-            t.site: answer(t.model.network, self.seen_by(t), self.device, what=f"answers of {t.site}")
+            t.site: logits_of(t.model.network, self.seen_by(t), self.device, what=f"logits of {t.site}")
             for t in teachers
         }
-        own = answer(self.own.network, self.prepared("training", self.own.card.input), self.device)
+        own = logits_of(self.own.network, self.prepared("training", self.own.card.input), self.device)
         return {**said, OWN: own}
 
     def features(self, teachers: Sequence[Teacher]) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
 """The losses of a transfer: pure functions over logits.
 
-Throughout: ``logits`` are the student's, ``(B, C)`` with C = local classes + query; ``answers`` a teacher's
-on the same images, aligned to the student's columns, ``(B, C)``, NaN in the columns that its knowledge mask
-does not cover; ``local`` and ``query`` lists of column positions.
+Throughout: ``logits`` are the student's, ``(B, C)`` with C = local classes + query; ``soft_targets`` a
+teacher's on the same images, aligned to the student's columns, ``(B, C)``, NaN in the columns that its
+knowledge mask does not cover; ``local`` and ``query`` lists of column positions.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ def restricted_cross_entropy(logits: Tensor, labels: Tensor, local: Sequence[int
     return F.cross_entropy(logits.masked_fill(hidden, -torch.inf), labels)
 
 
-def masked_kl(logits: Tensor, answers: Tensor, temperature: float = 2.0) -> Tensor:
+def masked_kl(logits: Tensor, soft_targets: Tensor, temperature: float = 2.0) -> Tensor:
     """KL divergence of the student from a teacher, over the classes that the teacher knows.
 
     This is the closest reading of the paper's distillation term (arXiv 2504.09205). Scaled by the square of
     the temperature, so that gradients keep their size (Hinton et al., arXiv 1503.02531).
     """
-    student, teacher = _log_softmax_of_known(logits, answers, temperature)
+    student, teacher = _log_softmax_of_known(logits, soft_targets, temperature)
     return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
 
 
-def reverse_kl(logits: Tensor, answers: Tensor, temperature: float = 2.0) -> Tensor:
+def reverse_kl(logits: Tensor, soft_targets: Tensor, temperature: float = 2.0) -> Tensor:
     """KL divergence of a teacher from the student, over the classes that the teacher knows.
 
     ``T² · mean_b Σ_c s_c (log s_c - log t_c)``, with ``s`` and ``t`` the student's and the teacher's softmax
     at temperature ``T``. It seeks a mode: what the teacher holds possible may be left out, what it rules out
     may not be added. In distillation since MiniLLM (Gu et al., arXiv 2306.08543).
     """
-    student, teacher = _log_softmax_of_known(logits, answers, temperature)
+    student, teacher = _log_softmax_of_known(logits, soft_targets, temperature)
     return temperature**2 * _kl(student, teacher).mean()
 
 
-def balanced_kl(logits: Tensor, answers: Tensor, temperature: float = 2.0) -> Tensor:
+def balanced_kl(logits: Tensor, soft_targets: Tensor, temperature: float = 2.0) -> Tensor:
     """Both directions of KL, weighed image by image by who is less certain.
 
     ``T² · mean_b [w_b KL(t_b ‖ s_b) + (1 - w_b) KL(s_b ‖ t_b)]``, ``w_b = sigmoid(H(s_b) - H(t_b))`` with
@@ -65,14 +65,16 @@ def balanced_kl(logits: Tensor, answers: Tensor, temperature: float = 2.0) -> Te
     and the direction are our reading: where the student is less certain than the teacher, forward KL counts
     more, where it is more certain, reverse KL.
     """
-    student, teacher = _log_softmax_of_known(logits, answers, temperature)
+    student, teacher = _log_softmax_of_known(logits, soft_targets, temperature)
     gap = (teacher.exp() * teacher).sum(1) - (student.exp() * student).sum(1)  # H(s) - H(t)
     forward = torch.sigmoid(gap).detach()
     both = forward * _kl(teacher, student) + (1 - forward) * _kl(student, teacher)
     return temperature**2 * both.mean()
 
 
-def interpolated_kl(logits: Tensor, answers: Tensor, progress: float, temperature: float = 2.0) -> Tensor:
+def interpolated_kl(
+    logits: Tensor, soft_targets: Tensor, progress: float, temperature: float = 2.0
+) -> Tensor:
     """KL divergence of the student from a target that moves from itself to the teacher.
 
     ``T² · mean_b KL(p_b ‖ s_b)``, ``p = softmax(((1 - progress) · student + progress · teacher) / T)`` over
@@ -82,13 +84,17 @@ def interpolated_kl(logits: Tensor, answers: Tensor, progress: float, temperatur
     Args:
         progress: 0: the student itself, 1: the teacher, which is ``masked_kl``.
     """
-    mixed = (1 - progress) * logits.detach() + progress * answers  # NaN stays where the teacher knows nothing
+    mixed = (
+        1 - progress
+    ) * logits.detach() + progress * soft_targets  # NaN stays where the teacher knows nothing
     return masked_kl(logits, mixed, temperature)
 
 
-def _log_softmax_of_known(logits: Tensor, answers: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    known = ~torch.isnan(answers[0])
-    return F.log_softmax(logits[:, known] / temperature, 1), F.log_softmax(answers[:, known] / temperature, 1)
+def _log_softmax_of_known(logits: Tensor, soft_targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    known = ~torch.isnan(soft_targets[0])
+    return F.log_softmax(logits[:, known] / temperature, 1), F.log_softmax(
+        soft_targets[:, known] / temperature, 1
+    )
 
 
 def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
@@ -96,13 +102,13 @@ def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     return (log_p.exp() * (log_p - log_q)).sum(1)
 
 
-def logit_matching(logits: Tensor, answers: Tensor) -> Tensor:
+def logit_matching(logits: Tensor, soft_targets: Tensor) -> Tensor:
     """Squared difference of the centred logits over the classes that the teacher knows.
 
     A softmax ignores what all logits have in common, so it is taken out on both sides.
     """
-    known = ~torch.isnan(answers[0])
-    student, teacher = logits[:, known], answers[:, known]
+    known = ~torch.isnan(soft_targets[0])
+    student, teacher = logits[:, known], soft_targets[:, known]
     return F.mse_loss(student - student.mean(1, keepdim=True), teacher - teacher.mean(1, keepdim=True))
 
 
@@ -115,25 +121,27 @@ def evidence(logits: Tensor, query: Sequence[int], known: Sequence[int]) -> Tens
     return logits[:, list(query)] - logits[:, list(known)].mean(1, keepdim=True)
 
 
-def evidence_matching(logits: Tensor, answers: Tensor, query: Sequence[int], local: Sequence[int]) -> Tensor:
+def evidence_matching(
+    logits: Tensor, soft_targets: Tensor, query: Sequence[int], local: Sequence[int]
+) -> Tensor:
     """Squared difference of the evidence for the queried classes, student's against a teacher's.
 
     Ours: a teacher's evidence for a class that is absent from the student's images lives in logits that the
     softmax flattens. Evidence is measured against the local classes that the teacher knows too. A teacher
     that shares none of them has no common scale with the student and adds nothing.
     """
-    known = ~torch.isnan(answers[0])
-    asked = [q for q in query if known[q]]
+    known = ~torch.isnan(soft_targets[0])
+    queried = [q for q in query if known[q]]
     shared = [c for c in local if known[c]]
-    if not asked or not shared:
+    if not queried or not shared:
         return logits.sum() * 0.0
-    return F.mse_loss(evidence(logits, asked, shared), evidence(answers, asked, shared))
+    return F.mse_loss(evidence(logits, queried, shared), evidence(soft_targets, queried, shared))
 
 
 def divergence(
     kind: Divergence,
     logits: Tensor,
-    answers: Tensor,
+    soft_targets: Tensor,
     query: Sequence[int],
     local: Sequence[int],
     temperature: float,
@@ -142,7 +150,7 @@ def divergence(
     """The divergence named in the config, averaged over the relevant teachers.
 
     Args:
-        answers: ``(B, T, C)``, one slice a relevant teacher.
+        soft_targets: ``(B, T, C)``, one slice a relevant teacher.
         progress: of the training, for ``interpolated``.
     """
     each = {
@@ -153,7 +161,7 @@ def divergence(
         "logit": lambda a: logit_matching(logits, a),
         "evidence": lambda a: evidence_matching(logits, a, query, local),
     }[kind]
-    return torch.stack([each(answers[:, t]) for t in range(answers.shape[1])]).mean()
+    return torch.stack([each(soft_targets[:, t]) for t in range(soft_targets.shape[1])]).mean()
 
 
 class TransferLoss(torch.nn.Module):
@@ -192,8 +200,8 @@ class TransferLoss(torch.nn.Module):
         """
         Args:
             output: logits ``(B, C)``; with a second head also its own, ``(B, T, C, S)``.
-            targets: ``label`` ``(B,)``, ``answers`` ``(B, T, C)``, ``own`` ``(B, local)``, with a second head
-                ``parts`` ``(B, T, C, S)``.
+            targets: ``label`` ``(B,)``, ``soft_targets`` ``(B, T, C)``, ``own`` ``(B, local)``, with a second
+                head ``parts`` ``(B, T, C, S)``.
 
         Returns:
             A scalar.
@@ -202,10 +210,10 @@ class TransferLoss(torch.nn.Module):
         loss = self.label_weight * restricted_cross_entropy(logits, targets["label"], self.local)
         if self.divergence_weight:
             how = (self.query, self.local, self.temperature, self.progress)
-            away = divergence(self.kind, logits, targets["answers"], *how)
+            away = divergence(self.kind, logits, targets["soft_targets"], *how)
             loss = loss + self.divergence_weight * away
         if within is not None:
-            away = subclass_divergence(within, targets["answers"], targets["parts"], self.temperature)
+            away = subclass_divergence(within, targets["soft_targets"], targets["parts"], self.temperature)
             loss = loss + self.divergence_weight * away
         if self.self_weight:
             loss = loss + self.self_weight * logit_matching(logits[:, self.local], targets["own"])

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 from clinical_qkt.core.values import Strict
 from clinical_qkt.qkt import knowledge_masks
 from clinical_qkt.qkt.losses import Divergence
-from clinical_qkt.qkt.targets import Answers
+from clinical_qkt.qkt.targets import Combination
 from clinical_qkt.qkt.teachers import Start
 from clinical_qkt.statistics.gaussian_heads import Head
 
@@ -19,22 +19,22 @@ class TransferSettings(Strict):
 
     Attributes:
         variant: a name for this set of choices, logged with the results.
-        ask: which teachers take part: ``relevant``, those that know a queried class, or ``all``.
-        answers: ``joint``: one opinion of all that are asked and the own model (ours); ``each``: one a
-            teacher, the divergences from which are averaged; see ``targets.asked``.
+        participants: which teachers take part: ``relevant``, those that know a queried class, or ``all``.
+        soft_targets: ``joint``: one opinion of all participants and the own model (ours); ``each``: one a
+            teacher, the divergences from which are averaged; see ``targets.soft_targets``.
         start_from: ``committee``: all models that take part, as one network (ours); ``teacher``: the network
             of the relevant teacher that shares most classes with the student (ours); ``own``: the student's.
         heads: ``one``: the network's own; ``each``: one linear head for each model that takes part, on one
-            network's stages, and nothing else is trained (ours); see ``imitation``. ``start_from`` says whose
-            network: with ``teacher`` a relevant one's if it lets the budget be kept, else the own.
-        teachers_per_class: with ``ask: relevant``, only so many a queried class, those that know most of the
-            student's classes; all if None.
-        divergence: from the teachers' answers: ``evidence``, ``logit`` (ours), ``kl``, ``reverse_kl``,
+            network's stages, and nothing else is trained (ours); see ``head_imitation``. ``start_from`` says
+            whose network: with ``teacher`` a relevant one's if the forgetting budget lets it, else the own.
+        teachers_per_class: with ``participants: relevant``, only so many a queried class, those that know
+            most of the student's classes; all if None.
+        divergence: from the teachers' soft targets: ``evidence``, ``logit`` (ours), ``kl``, ``reverse_kl``,
             ``balanced`` or ``interpolated``; see ``losses``.
         label_weight, divergence_weight, self_weight: of the cross-entropy, of that, and of keeping the
             student's own earlier logits.
         temperature: of the divergences between softmaxes.
-        private_temperature, answer_noise: how far the teachers' answers are softened where a teacher is
+        private_temperature, soft_target_noise: how far the soft targets are softened where a teacher is
             unusually certain, 1 for not at all, and noised, 0 for not at all; see ``targets.veiled``.
         subclass: into how many parts each of a teacher's classes is split along its embedding, as further
             targets of phase 1; 1 for none; see ``subclasses``.
@@ -43,18 +43,18 @@ class TransferSettings(Strict):
         reserve: the share of the forgetting budget that is not spent on validation images, because other
             images will not behave exactly alike.
         worst_factor: a single class may lose this many times what is spent on average.
-        head: made of answers by statistics: ``linear``, ``quadratic``, ``replay``, or ``auto``: quadratic if
-            every queried class came with a covariance, else linear; see ``heads``.
+        head: made of class statistics: ``linear``, ``quadratic``, ``replay``, or ``auto``: quadratic if
+            every queried class came with a covariance, else linear; see ``gaussian_heads``.
         shrinkage: of a quadratic head's covariances; chosen on own validation images if None.
         mask_statistic, mask_threshold, probes: which score on probes, what a known class reaches at least,
-            number of probes; see ``masks``.
+            number of probes; see ``knowledge_masks``.
     """
 
     model_config = ConfigDict(frozen=True)
 
     variant: str = "committee"
-    ask: Literal["all", "relevant"] = "all"
-    answers: Answers = "joint"
+    participants: Literal["all", "relevant"] = "all"
+    soft_targets: Combination = "joint"
     start_from: Start = "committee"
     heads: Literal["one", "each"] = "one"
     teachers_per_class: int | None = Field(default=None, ge=1)
@@ -64,7 +64,7 @@ class TransferSettings(Strict):
     self_weight: float = Field(default=0.0, ge=0)
     temperature: float = Field(default=2.0, gt=0)
     private_temperature: float = Field(default=1.0, ge=1)
-    answer_noise: float = Field(default=0.0, ge=0)
+    soft_target_noise: float = Field(default=0.0, ge=0)
     subclass: int = Field(default=1, ge=1, le=8)
     max_epochs: int = Field(default=0, ge=0)
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -89,20 +89,22 @@ class TransferSettings(Strict):
         return self
 
     @model_validator(mode="after")
-    def _nothing_but_answers(self) -> TransferSettings:
+    def _nothing_but_soft_targets(self) -> TransferSettings:
         if self.veil != (1, 0) and not (self.trains and self.start_from == "own"):
             raise ValueError(
-                "private_temperature and answer_noise protect nothing where the new model holds a teacher's "
-                "weights: set 'start_from: own' and train ('max_epochs')"
+                "private_temperature and soft_target_noise protect nothing where the new model holds a "
+                "teacher's weights: set 'start_from: own' and train ('max_epochs')"
             )
         return self
 
     @model_validator(mode="after")
     def _parts_of_a_teachers_classes(self) -> TransferSettings:
-        if self.subclass > 1 and not (self.max_epochs and self.answers == "each" and self.divergence_weight):
+        if self.subclass > 1 and not (
+            self.max_epochs and self.soft_targets == "each" and self.divergence_weight
+        ):
             raise ValueError(
-                "subclass: parts of a class are learnt from each teacher in phase 1: set 'answers: each', "
-                "'max_epochs' and 'divergence_weight'"
+                "subclass: parts of a class are learnt from each teacher in phase 1: set "
+                "'soft_targets: each', 'max_epochs' and 'divergence_weight'"
             )
         if self.subclass > 1 and self.veil != (1, 0):
             raise ValueError("subclass: a teacher's embedding is not veiled: leave out one of the two")
@@ -110,8 +112,8 @@ class TransferSettings(Strict):
 
     @property
     def veil(self) -> tuple[float, float]:
-        """What ``targets.veiled`` does to the teachers' answers: temperature and noise."""
-        return self.private_temperature, self.answer_noise
+        """What ``targets.veiled`` does to the teachers' soft targets: temperature and noise."""
+        return self.private_temperature, self.soft_target_noise
 
     @property
     def trains(self) -> bool:
@@ -125,5 +127,5 @@ class TransferSettings(Strict):
 
     @property
     def learns(self) -> bool:
-        """Whether anything is learnt from the teachers' answers on training images."""
+        """Whether anything is learnt from the teachers' soft targets on training images."""
         return self.trains or self.heads == "each"

@@ -16,7 +16,7 @@ from clinical_qkt.data.phantoms import RECIPES, draw_cell
 from clinical_qkt.data.probes import COPIES, Noise, Shapes
 from clinical_qkt.evidence.gate import Kind, Others
 from clinical_qkt.evidence.pictures import NUMBERS_BYTES, numbers_of
-from clinical_qkt.training.inference import answer
+from clinical_qkt.training.inference import logits_of
 
 COUNT = 100
 """Images of each sort."""
@@ -46,7 +46,7 @@ def strangers(
         for start in range(0, count, most):
             normalised = given.normalised(take(min(most, count - start)))
             images = [{"image": image} for image in normalised]
-            logits.append(answer(network, images, device, what="images of no class").numpy())
+            logits.append(logits_of(network, images, device, what="images of no class").numpy())
             numbers.append(numbers_of(normalised))
         return Others(name, kind, np.concatenate(logits), np.concatenate(numbers))
 

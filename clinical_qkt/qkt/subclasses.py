@@ -21,13 +21,13 @@ from clinical_qkt.qkt.teachers import Teacher
 
 
 def of_teachers(
-    teachers: Sequence[Teacher], features: Mapping[str, Tensor], answers: Tensor, count: int
+    teachers: Sequence[Teacher], features: Mapping[str, Tensor], soft_targets: Tensor, count: int
 ) -> Tensor:
     """The parts that each teacher sees in each of its classes.
 
     Args:
         features: what arrives at each teacher's head on the student's images, by site, ``(N, D)``.
-        answers: the teachers' logits in the student's columns, ``(N, T, C)``, NaN for unknown classes.
+        soft_targets: the teachers' logits in the student's columns, ``(N, T, C)``, NaN for unknown classes.
         count: parts of a class, S.
 
     Returns:
@@ -41,11 +41,11 @@ def of_teachers(
         network = teacher.model.network
         head = linear_head(network)
         weight = head.weight.detach().float().cpu()
-        parts.append(split(features[teacher.site], weight, answers[:, t], count))
+        parts.append(split(features[teacher.site], weight, soft_targets[:, t], count))
     return torch.stack(parts, 1)
 
 
-def split(features: Tensor, head: Tensor, answers: Tensor, count: int) -> Tensor:
+def split(features: Tensor, head: Tensor, soft_targets: Tensor, count: int) -> Tensor:
     """Each class in ``count`` parts, along the directions in which its embedding varies most.
 
     Directions that move the logits are taken out first: what they hold is in the logits already. Along the
@@ -54,18 +54,18 @@ def split(features: Tensor, head: Tensor, answers: Tensor, count: int) -> Tensor
     Args:
         features: ``(N, D)``.
         head: the teacher's weights, ``(its classes, D)``.
-        answers: its logits, ``(N, C)``, NaN for unknown classes.
+        soft_targets: its logits, ``(N, C)``, NaN for unknown classes.
         count: at least 2.
 
     Returns:
         ``(N, C, count)`` log-probabilities within each class; zeros for unknown classes.
     """
-    known = ~torch.isnan(answers[0])
-    shares = answers[:, known].double().softmax(1)
+    known = ~torch.isnan(soft_targets[0])
+    shares = soft_targets[:, known].double().softmax(1)
     seen = features.double()
     seen = seen - seen @ torch.linalg.pinv(head.double()) @ head.double()
     corners = torch.from_numpy(helmert(count)) * count**0.5
-    parts = torch.zeros(*answers.shape, count)
+    parts = torch.zeros(*soft_targets.shape, count)
     for share, c in zip(shares.T, known.nonzero().flatten().tolist(), strict=True):
         weight = share / share.sum().clamp_min(1e-12)
         centred = seen - weight @ seen
@@ -77,7 +77,7 @@ def split(features: Tensor, head: Tensor, answers: Tensor, count: int) -> Tensor
     return parts
 
 
-def subclass_divergence(logits: Tensor, answers: Tensor, parts: Tensor, temperature: float) -> Tensor:
+def subclass_divergence(logits: Tensor, soft_targets: Tensor, parts: Tensor, temperature: float) -> Tensor:
     """KL divergence within the classes, each weighed by the teacher's probability of it.
 
     ``T² · mean_b Σ_c t_bc KL(parts_bc ‖ student's_bc)``. Added to ``losses.masked_kl`` it makes the
@@ -85,13 +85,13 @@ def subclass_divergence(logits: Tensor, answers: Tensor, parts: Tensor, temperat
 
     Args:
         logits: the student's second head, ``(B, T, C, S)``.
-        answers: ``(B, T, C)``, NaN for unknown classes.
+        soft_targets: ``(B, T, C)``, NaN for unknown classes.
         parts: the teachers', as from ``of_teachers``.
         temperature: of the teachers' probabilities of classes.
 
     Returns:
         The mean over teachers.
     """
-    shares = (answers / temperature).nan_to_num(nan=-torch.inf).softmax(2)
+    shares = (soft_targets / temperature).nan_to_num(nan=-torch.inf).softmax(2)
     within = F.kl_div(F.log_softmax(logits, 3), parts, reduction="none", log_target=True).sum(3)
     return temperature**2 * (shares * within).sum(2).mean()

@@ -1,4 +1,4 @@
-"""The teachers' answers on the student's images: computed once, then carried in the batch like a label."""
+"""The teachers' soft targets on the student's images: computed once, then carried in the batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clinical_qkt.privacy.mechanisms import Draw, system_noise
 from clinical_qkt.qkt.teachers import Teacher, all_classes
 from clinical_qkt.training.inference import Each, Images, labels_of
 
-Answers = Literal["joint", "each"]
+Combination = Literal["joint", "each"]
 
 
 def aligned(logits: Tensor, columns: dict[int, int], known: Sequence[bool], width: int) -> Tensor:
@@ -40,7 +40,7 @@ def aligned(logits: Tensor, columns: dict[int, int], known: Sequence[bool], widt
 
 
 def veiled(logits: Tensor, temperature: float, noise: float, draw: Draw = system_noise) -> Tensor:
-    """A teacher's answers, softened where it is unusually certain, and noised.
+    """A teacher's soft targets, softened where it is unusually certain, and noised.
 
     After Swing Distillation (Li et al., arXiv 2212.08349), where the temperature follows how likely a token
     is private and soft targets get noise. What is private about an image, we read off the teacher: a model is
@@ -69,12 +69,12 @@ def veiled(logits: Tensor, temperature: float, noise: float, draw: Draw = system
     return logits
 
 
-def asked(
+def soft_targets(
     teachers: Sequence[Teacher],
     logits: Mapping[str, Tensor],
     own: Tensor,
     labels: LabelSpace,
-    how: Answers,
+    how: Combination,
     temperature: float = 1.0,
     noise: float = 0.0,
 ) -> Tensor:
@@ -84,7 +84,7 @@ def asked(
         logits: each teacher's by site, ``(N, its classes)``.
         own: the student's, ``(N, local)``.
         labels: its classes, then the queried ones.
-        how: ``each``: one answer a teacher, over the classes that it knows; ``joint``: one for all of them
+        how: ``each``: one a teacher, over the classes that it knows; ``joint``: one for all of them
             and the student's own model, see ``opinion``.
         temperature, noise: see ``veiled``.
 
@@ -92,7 +92,7 @@ def asked(
         ``(N, T, C)``, with T = 1 if joint; NaN where a teacher does not know the class.
 
     Raises:
-        PackageError: a teacher's answers hold NaN or infinity.
+        PackageError: a teacher's soft targets hold NaN or infinity.
     """
     for teacher in teachers:
         require_finite(logits[teacher.site], teacher.site)
@@ -110,7 +110,7 @@ def asked(
 
 
 def require_finite(logits: Tensor, site: str) -> None:
-    """Refuse a teacher whose answers hold NaN or infinity.
+    """Refuse a teacher whose soft targets hold NaN or infinity.
 
     Raises:
         PackageError: names the site.
@@ -123,16 +123,16 @@ def require_finite(logits: Tensor, site: str) -> None:
         )
 
 
-def with_targets(items: Images, answers: Tensor, own: Tensor, **more: Tensor) -> Dataset:
+def with_targets(items: Images, soft_targets: Tensor, own: Tensor, **more: Tensor) -> Dataset:
     """The student's images with what everybody said about them.
 
     Args:
         items: ``{"image", "label"}``.
-        answers: ``(N, T, C)`` of the relevant teachers, aligned.
+        soft_targets: ``(N, T, C)`` of the relevant teachers, aligned.
         own: ``(N, local)``, the student's own earlier logits.
         more: further targets, a row an image.
     """
-    rows = {"label": labels_of(items), "answers": answers, "own": own, **more}
+    rows = {"label": labels_of(items), "soft_targets": soft_targets, "own": own, **more}
 
     def said(i: int, item: dict[str, Any]) -> dict[str, Any]:
         return {"image": item["image"], **{name: row[i] for name, row in rows.items()}}

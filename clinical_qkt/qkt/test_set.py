@@ -20,7 +20,7 @@ from clinical_qkt.evidence.losses import lost
 from clinical_qkt.qkt import targets
 from clinical_qkt.qkt.summary import evaluation
 from clinical_qkt.qkt.teachers import Teacher
-from clinical_qkt.training.inference import Images, answer, labels_of
+from clinical_qkt.training.inference import Images, labels_of, logits_of
 
 Array = NDArray[Any]
 
@@ -79,7 +79,7 @@ def probabilities(network: nn.Module, images: Images, classes: int, device: torc
 
     A model without rows for the queried classes, as before the transfer, never names them.
     """
-    found = answer(network, images, device).softmax(1).numpy()
+    found = logits_of(network, images, device).softmax(1).numpy()
     return np.pad(found, ((0, 0), (0, classes - found.shape[1])))
 
 
@@ -101,10 +101,10 @@ def agreements(
         images: as the new model takes them.
         teachers: each with the same images as it takes them.
     """
-    mine, truth = answer(network, images, device).numpy(), labels_of(images).numpy()
+    mine, truth = logits_of(network, images, device).numpy(), labels_of(images).numpy()
     found = {}
     for teacher, seen in teachers:
-        said = answer(teacher.model.network, seen, device)
+        said = logits_of(teacher.model.network, seen, device)
         theirs = targets.aligned(said, teacher.columns, teacher.known, len(labels))
         found[teacher.site] = metrics.agreement(mine, theirs.numpy(), truth)
     return found

@@ -43,7 +43,7 @@ from clinical_qkt.review.summary_schema import TransferSummary
 from clinical_qkt.review.tracking.handlers import LogEpochs
 from clinical_qkt.review.tracking.tracker import Tracker
 from clinical_qkt.site.config import Site
-from clinical_qkt.training.inference import answer, labels_of
+from clinical_qkt.training.inference import labels_of, logits_of
 
 
 class Transfer:
@@ -113,21 +113,23 @@ class Transfer:
                 self.site, self.images, tested, self.tracker, self.tags, self.device, self.timed
             )
             before = test.examined("before", self.own.network, self.own.card.input, run)
-            asked = relevant if self.settings.ask == "relevant" else teachers
+            participants = relevant if self.settings.participants == "relevant" else teachers
             base, found = self.with_statistics(answers)
             if self.settings.heads == "each":
-                base = self.with_heads(asked)
-            network, start = starting_point(base, asked, self.labels, self.query, self.settings.begins_with)
+                base = self.with_heads(participants)
+            network, start = starting_point(
+                base, participants, self.labels, self.query, self.settings.begins_with
+            )
             require_card(self.site, self.labels, self.data, network, start, self.task)
             given = start.card.input
-            images = self.images_with_targets(asked, given) if self.settings.trains else None
+            images = self.images_with_targets(participants, given) if self.settings.trains else None
             if images:
-                network = self.distilled(network, given, images, asked, run)
+                network = self.distilled(network, given, images, participants, run)
             fit = self.refined(network, given, images, run)
             after = test.examined("after", network, given, run)
             measured, gate = test.evidence(before, after), test.gate(network, start)
             few = few_images(after.part, self.site.queried.names)
-            agreed = self.agreements(network, given, asked) if few else {}
+            agreed = self.agreements(network, given, participants) if few else {}
             made = finish_transfer(self.site, self.labels, self.data, network, start, self.task, gate)
             named = self.site, tested.sha256, made.weights_sha256
             test.write_failures(before, after)
@@ -139,7 +141,7 @@ class Transfer:
                 self.own.card.input,
                 self.device,
                 teachers,
-                asked,
+                participants,
                 answers,
                 {
                     "variant": self.variant,
@@ -160,7 +162,7 @@ class Transfer:
             )
             self.report(summary, run)
         write_json(place, summary.as_json())
-        drop_unfinished(self.unfinished(asked))
+        drop_unfinished(self.unfinished(participants))
         self.tracker.deliver()
         return summary
 
@@ -221,7 +223,7 @@ class Transfer:
                 print(f"warning: the answer of {site} for '{name}' {doubt}", file=sys.stderr)
         return model, found
 
-    def with_heads(self, asked: Sequence[Teacher]) -> Model:
+    def with_heads(self, participants: Sequence[Teacher]) -> Model:
         """One network with a head for each model; whose network bears them is chosen by the budget."""
         given = self.own.card.input
         student = Student(
@@ -236,34 +238,38 @@ class Transfer:
             forgetting_budget=self.site.forgetting_budget,
         )
         with self.timed("targets"):
-            path = self.unfinished(asked) / "answers.safetensors"
-            said = cached(path, lambda: self.images.answers(asked))
+            path = self.unfinished(participants) / "logits.safetensors"
+            said = cached(path, lambda: self.images.logits(participants))
         with self.timed("phase 2"):
-            return with_heads(student, asked, said, said.pop(OWN), self.settings)
+            return with_heads(student, participants, said, said.pop(OWN), self.settings)
 
     def agreements(
-        self, network: nn.Module, given: InputContract, asked: Sequence[Teacher]
+        self, network: nn.Module, given: InputContract, participants: Sequence[Teacher]
     ) -> dict[str, dict[str, Any]]:
         """Evidence beside the test images of queried classes, where these are few."""
         with self.timed("agreement"):
-            seen = [(t, self.images.seen_by(t, "test")) for t in asked]
+            seen = [(t, self.images.seen_by(t, "test")) for t in participants]
             return agreements(network, self.images.prepared("test", given), seen, self.labels, self.device)
 
-    def images_with_targets(self, asked: Sequence[Teacher], given: InputContract) -> Dataset:
+    def images_with_targets(self, participants: Sequence[Teacher], given: InputContract) -> Dataset:
         """Own training images with what the teachers and the own model say of them, once."""
 
         def collect() -> dict[str, torch.Tensor]:
-            said = self.images.answers(asked)
+            said = self.images.logits(participants)
             own = said.pop(OWN)
-            answers = targets.asked(asked, said, own, self.labels, self.settings.answers, *self.settings.veil)
-            found = {"answers": answers, "own": own}
+            soft_targets = targets.soft_targets(
+                participants, said, own, self.labels, self.settings.soft_targets, *self.settings.veil
+            )
+            found = {"soft_targets": soft_targets, "own": own}
             if self.settings.subclass > 1:
-                features = self.images.features(asked)
-                found["parts"] = subclasses.of_teachers(asked, features, answers, self.settings.subclass)
+                features = self.images.features(participants)
+                found["parts"] = subclasses.of_teachers(
+                    participants, features, soft_targets, self.settings.subclass
+                )
             return found
 
         with self.timed("targets"):
-            found = cached(self.unfinished(asked) / "targets.safetensors", collect)
+            found = cached(self.unfinished(participants) / "targets.safetensors", collect)
             return targets.with_targets(self.images.prepared("training", given), **found)
 
     def distilled(
@@ -271,7 +277,7 @@ class Transfer:
         network: nn.Module,
         given: InputContract,
         images: Dataset,
-        asked: Sequence[Teacher],
+        participants: Sequence[Teacher],
         parent: Run,
     ) -> nn.Module:
         """Phase 1."""
@@ -288,7 +294,7 @@ class Transfer:
                 self.settings,
                 self.site.seed,
                 self.device,
-                self.unfinished(asked),
+                self.unfinished(participants),
                 [LogEpochs(self.tracker, child)],
             )
 
@@ -299,7 +305,7 @@ class Transfer:
         held_out = self.images.prepared("validation", given)
         name = "phase 2: head refinement"
         with self.timed("phase 2"), self.tracker.run(name, self.tags, parent=parent) as child:
-            own = answer(
+            own = logits_of(
                 self.own.network, self.images.prepared("validation", self.own.card.input), self.device
             )
             before = class_recalls(own, labels_of(held_out), self.local)
@@ -333,9 +339,9 @@ class Transfer:
         note = report.answer_sentence(summary)
         mlflow_log.outcome(self.tracker, run, self.site, self.task, summary.as_json(), note)
 
-    def unfinished(self, asked: Sequence[Teacher]) -> Path:
+    def unfinished(self, participants: Sequence[Teacher]) -> Path:
         """Where targets and checkpoints are kept until the end: a folder named after what decides them."""
-        weights = [self.own.card.weights_sha256, *(t.model.card.weights_sha256 for t in asked)]
+        weights = [self.own.card.weights_sha256, *(t.model.card.weights_sha256 for t in participants)]
         classes = [c.model_dump() for c in self.labels]  # what is declared decides what is summed
         settings = self.settings.model_dump()
         facts = fingerprint(self.site.seed, settings, sha256(self.site.data), weights, classes)

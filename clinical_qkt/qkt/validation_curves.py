@@ -9,7 +9,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from clinical_qkt.qkt.forgetting_budget import retained_recall
-from clinical_qkt.training.inference import Images, answer, labels_of
+from clinical_qkt.training.inference import Images, labels_of, logits_of
 
 
 class ValidationCurves:
@@ -36,7 +36,7 @@ class ValidationCurves:
 
     def __call__(self, engine: Engine) -> None:
         network: Any = engine.network  # type: ignore[attr-defined]
-        logits = answer(network, self.validation, self.device)
+        logits = logits_of(network, self.validation, self.device)
         network.train()
         engine.state.metrics["val/retained_recall"] = retained_recall(logits, self.labels, self.local)
         engine.state.metrics["val/false_alarms"] = float(

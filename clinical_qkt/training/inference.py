@@ -29,13 +29,13 @@ def labels_of(images: Images) -> Tensor:
 
 
 @torch.no_grad()
-def answer(
+def logits_of(
     network: nn.Module,
     images: Images,
     device: torch.device,
     *,
     batch_size: int | None = None,
-    what: str = "answers",
+    what: str = "logits",
 ) -> Tensor:
     """A network's logits on a list of images.
 
@@ -102,7 +102,7 @@ def head_inputs(network: nn.Module, images: Images, device: torch.device) -> Ten
     head = network.get_submodule(find_head(network))
     hook = head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float().cpu()))
     try:
-        answer(network, images, device, what="features")
+        logits_of(network, images, device, what="features")
     finally:
         hook.remove()
     return torch.cat(caught)

@@ -22,7 +22,7 @@ from clinical_qkt.data.images import check_images
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import adapter, reading
 from clinical_qkt.packages.model import Model
-from clinical_qkt.training.inference import answer
+from clinical_qkt.training.inference import logits_of
 
 Array = NDArray[Any]
 TRAINED_ON = "is among the images that the site's models were trained or chosen on"
@@ -106,5 +106,5 @@ def probabilities(archive: Archive, model: Model, device: torch.device) -> Array
     contract = model.card.input
     items = [{"image": str(p)} for p in archive.paths]
     images = Dataset(items, adapter(reading(contract.intensity), contract))
-    said = answer(model.network, images, device, what="the model's answers")
+    said = logits_of(model.network, images, device, what="the model's answers")
     return np.asarray(said.softmax(1).numpy())

@@ -24,7 +24,7 @@ from clinical_qkt.networks.spec import NetworkSpec, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import save_model
 from clinical_qkt.qkt.teachers import probe, read_teachers
-from clinical_qkt.training.inference import answer, labels_of
+from clinical_qkt.training.inference import labels_of, logits_of
 
 CPU = torch.device("cpu")
 LARGE = [1000, 1000]
@@ -102,9 +102,9 @@ def test_all_probes_of_a_million_pixels_take_no_more_than_a_batch_may(tmp_path, 
 def test_honest_pictures_of_512_pixels_are_answered_for_a_few_at_a_time():
     network = preset("resnet_small", 3, [512, 512]).build(2).eval()
     picture = torch.zeros(3, 512, 512)
-    answer(network, [{"image": picture}], CPU)
+    logits_of(network, [{"image": picture}], CPU)
     with limited(280):
-        assert answer(network, [{"image": picture}] * 5, CPU).shape == (5, 2)
+        assert logits_of(network, [{"image": picture}] * 5, CPU).shape == (5, 2)
 
 
 @pytest.mark.slow
@@ -115,7 +115,7 @@ def test_honest_images_of_a_usual_size_take_no_more_than_a_batch_may(size, image
     image = torch.zeros(channels, *size)
     with limited(4000):
         before = held("VmRSS")
-        assert answer(network, [{"image": image}] * images, CPU).shape == (images, 2)
+        assert logits_of(network, [{"image": image}] * images, CPU).shape == (images, 2)
         print(f"{images} images of {size}: {held('VmHWM') - before:.0f} MB more at the peak")
         assert held("VmHWM") - before < 500
 

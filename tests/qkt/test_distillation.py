@@ -11,7 +11,7 @@ from clinical_qkt.networks.spec import preset
 from clinical_qkt.qkt.distillation import distil, retrain_head
 from clinical_qkt.qkt.forgetting_budget import class_recalls, retained_recall, spend_budget
 from clinical_qkt.qkt.settings import TransferSettings
-from clinical_qkt.training.inference import answer, head_inputs, labels_of
+from clinical_qkt.training.inference import head_inputs, labels_of, logits_of
 from clinical_qkt.training.loop import prepare_batch
 from tests.conftest import COLOURS, square
 
@@ -26,7 +26,7 @@ def items(start: int, count: int) -> list[dict]:
         pixels = np.moveaxis(square(list(COLOURS)[label], start + i, size=28), -1, 0)
         image = torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1)
         known = torch.tensor([float(label == 0), float(label == 1), 3.0 * (label == 0)])
-        made.append({"image": image, "label": label, "answers": known[None], "own": known[:2] * 3})
+        made.append({"image": image, "label": label, "soft_targets": known[None], "own": known[:2] * 3})
     return made
 
 
@@ -40,11 +40,11 @@ def test_targets_ride_in_the_batch_like_a_label():
     batch = {
         "image": torch.zeros(2, 3, 8, 8),
         "label": torch.zeros(2),
-        "answers": torch.ones(2, 1, 3),
+        "soft_targets": torch.ones(2, 1, 3),
         "own": torch.ones(2, 2),
     }
     image, targets = prepare_batch(batch, CPU)
-    assert image.shape == (2, 3, 8, 8) and set(targets) == {"label", "answers", "own"}
+    assert image.shape == (2, 3, 8, 8) and set(targets) == {"label", "soft_targets", "own"}
 
 
 def test_phase_1_learns_the_labels_and_the_teachers_evidence(network, tmp_path):
@@ -54,9 +54,9 @@ def test_phase_1_learns_the_labels_and_the_teachers_evidence(network, tmp_path):
     learnt = distil(
         network, training, [RandFlipd("image", prob=0.5)], held_out, QUERY, settings, 0, CPU, tmp_path
     )
-    logits = answer(learnt, held_out, CPU)
+    logits = logits_of(learnt, held_out, CPU)
     assert retained_recall(logits[:, :2], labels_of(held_out), [0, 1]) > 0.9
-    wanted = torch.stack([i["answers"][0] for i in held_out])
+    wanted = torch.stack([i["soft_targets"][0] for i in held_out])
     evidence = [z[:, 2] - z[:, :2].mean(1) for z in (logits, wanted)]
     assert torch.corrcoef(torch.stack(evidence))[0, 1] > 0.7
     assert any(not torch.equal(before[k], v) for k, v in learnt.state_dict().items())
@@ -70,13 +70,13 @@ def test_phase_2_changes_the_head_alone_and_keeps_the_budget(network):
     fit = spend_budget(network, held_out, QUERY, torch.tensor([0.9, 0.9]), 30.0, settings, CPU)
     changed = {k for k, v in network.state_dict().items() if not torch.equal(before[k], v)}
     assert changed == {"fc.weight", "fc.bias"}
-    spent = 100 * (0.9 - retained_recall(answer(network, held_out, CPU), labels_of(held_out), [0, 1]))
+    spent = 100 * (0.9 - retained_recall(logits_of(network, held_out, CPU), labels_of(held_out), [0, 1]))
     assert spent == pytest.approx(fit.spent, abs=1e-3) and (spent <= 30 or not fit.kept)
 
 
 def test_the_reserve_leaves_a_part_of_the_budget_unspent(network):
     held_out = items(500, 40)
-    recall = class_recalls(answer(network, held_out, CPU)[:, :2], labels_of(held_out), [0, 1])
+    recall = class_recalls(logits_of(network, held_out, CPU)[:, :2], labels_of(held_out), [0, 1])
     fits = []
     for reserve in (0.0, 0.9):
         settings = TransferSettings(reserve=reserve)
@@ -96,7 +96,7 @@ def test_head_inputs_are_what_the_head_sees(network):
     made = items(0, 5)
     seen = head_inputs(network, made, CPU)
     assert seen.shape == (5, 128)
-    assert torch.allclose(network.fc(seen), answer(network, made, CPU), atol=1e-5)
+    assert torch.allclose(network.fc(seen), logits_of(network, made, CPU), atol=1e-5)
 
 
 def test_a_misspelt_setting_is_refused():
@@ -105,7 +105,7 @@ def test_a_misspelt_setting_is_refused():
 
 
 def test_veiled_answers_are_refused_where_the_new_model_holds_a_teachers_weights():
-    TransferSettings(answer_noise=0.5, private_temperature=2.0, max_epochs=1, start_from="own")
+    TransferSettings(soft_target_noise=0.5, private_temperature=2.0, max_epochs=1, start_from="own")
     for holds in ({"start_from": "teacher", "max_epochs": 1}, {"start_from": "own"}, {}):
         with pytest.raises(ValueError, match="start_from: own"):
-            TransferSettings(answer_noise=0.5, **holds)
+            TransferSettings(soft_target_noise=0.5, **holds)

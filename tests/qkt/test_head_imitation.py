@@ -17,14 +17,14 @@ from clinical_qkt.qkt.forgetting_budget import class_recalls, first_within_budge
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.teachers import committee
 from clinical_qkt.research.methods import METHODS
-from clinical_qkt.training.inference import answer
+from clinical_qkt.training.inference import logits_of
 
 CPU = torch.device("cpu")
 
 
 def made(case, start_from="teacher", **changes):
     case = replace(case, **changes)
-    return list(head_imitation.imitations(case, case.teachers, case.answers, case.own_answers, start_from))
+    return list(head_imitation.imitations(case, case.teachers, case.logits, case.own_logits, start_from))
 
 
 def test_the_relevant_teachers_networks_come_first_and_the_own_one_last(case):
@@ -62,7 +62,7 @@ def test_views_can_be_drawn_anew_to_see_what_chance_does(case):
 def test_the_own_body_keeps_the_own_answers_to_the_letter(case, held_out):
     model = made(case, "own")[0]
     local = [item for item in held_out if int(item["label"]) in case.local]
-    logits, own = answer(model.network, local, CPU), answer(case.own.network, local, CPU)
+    logits, own = logits_of(model.network, local, CPU), logits_of(case.own.network, local, CPU)
     assert torch.allclose(logits[:, case.local].softmax(1), own.softmax(1), atol=1e-5)
 
 
@@ -76,7 +76,7 @@ def test_a_head_says_of_new_images_of_own_classes_what_its_model_says(case, held
         )
     for head, teacher in zip(said, case.teachers, strict=True):
         rows = [r for r, known in enumerate(teacher.known) if known]
-        wanted = answer(teacher.model.network, new, CPU)[:, rows]
+        wanted = logits_of(teacher.model.network, new, CPU)[:, rows]
         agree = (head.argmax(1) == wanted.argmax(1)).float().mean()
         assert agree > 0.8, teacher.site
 
@@ -104,7 +104,7 @@ def test_labels_are_learnt_in_equal_parts_with_the_own_answers_but_not_those_of_
 def test_a_network_is_taken_that_keeps_the_budget_and_turns_the_queried_class_down_least(case):
     first, *_, own = made(case)
     truth = torch.tensor([int(item["label"]) for item in case.validation])
-    recall = class_recalls(answer(case.own.network, case.validation, CPU), truth, case.local)
+    recall = class_recalls(logits_of(case.own.network, case.validation, CPU), truth, case.local)
 
     def chosen(*models: Model, budget: float = 2.0) -> Model:
         how = (case.validation, case.query, recall, budget, TransferSettings(), CPU)

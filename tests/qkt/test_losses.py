@@ -45,48 +45,48 @@ def test_local_columns_may_lie_anywhere():
 
 @pytest.mark.parametrize("kind", ["kl", "logit", "evidence", "reverse_kl", "balanced", "interpolated"])
 def test_each_divergence_is_zero_for_the_teachers_own_answer_and_ignores_what_it_does_not_know(kind):
-    answers = torch.randn(6, 1, 4)
-    answers[:, :, 1] = torch.nan
-    same = answers[:, 0].clone()
+    soft_targets = torch.randn(6, 1, 4)
+    soft_targets[:, :, 1] = torch.nan
+    same = soft_targets[:, 0].clone()
     same[:, 1] = torch.randn(6)  # anything
     args = (QUERY, LOCAL, 2.0)
-    assert losses.divergence(kind, same, answers, *args).item() == pytest.approx(0, abs=1e-6)
+    assert losses.divergence(kind, same, soft_targets, *args).item() == pytest.approx(0, abs=1e-6)
     shifted = same + 3.0  # a softmax does not see what all logits have in common
-    assert losses.divergence(kind, shifted, answers, *args).item() == pytest.approx(0, abs=1e-5)
+    assert losses.divergence(kind, shifted, soft_targets, *args).item() == pytest.approx(0, abs=1e-5)
     other = same.clone()
     other[:, 3] += torch.randn(6)
-    assert losses.divergence(kind, other, answers, *args).item() > 0.01
+    assert losses.divergence(kind, other, soft_targets, *args).item() > 0.01
 
 
 def test_divergence_is_the_mean_over_teachers():
-    logits, answers = torch.randn(6, 4), torch.randn(6, 3, 4)
-    each = [losses.logit_matching(logits, answers[:, t]) for t in range(3)]
-    found = losses.divergence("logit", logits, answers, QUERY, LOCAL, 1.0)
+    logits, soft_targets = torch.randn(6, 4), torch.randn(6, 3, 4)
+    each = [losses.logit_matching(logits, soft_targets[:, t]) for t in range(3)]
+    found = losses.divergence("logit", logits, soft_targets, QUERY, LOCAL, 1.0)
     assert found.item() == pytest.approx(torch.stack(each).mean().item())
 
 
 def test_a_teacher_that_shares_no_local_class_adds_nothing_but_keeps_the_graph():
-    logits, answers = torch.randn(4, 4, requires_grad=True), torch.full((4, 4), torch.nan)
-    answers[:, 3] = 1.0
-    loss = losses.evidence_matching(logits, answers, QUERY, LOCAL)
+    logits, soft_targets = torch.randn(4, 4, requires_grad=True), torch.full((4, 4), torch.nan)
+    soft_targets[:, 3] = 1.0
+    loss = losses.evidence_matching(logits, soft_targets, QUERY, LOCAL)
     loss.backward()
     assert loss.item() == 0 and torch.equal(logits.grad, torch.zeros(4, 4))
 
 
 def test_masked_kl_is_torchs_over_the_known_classes():
-    logits, answers = torch.randn(6, 4), torch.randn(6, 4)
-    answers[:, 0] = torch.nan
+    logits, soft_targets = torch.randn(6, 4), torch.randn(6, 4)
+    soft_targets[:, 0] = torch.nan
     expected = 4.0 * F.kl_div(
-        F.log_softmax(logits[:, 1:] / 2, 1), F.softmax(answers[:, 1:] / 2, 1), reduction="batchmean"
+        F.log_softmax(logits[:, 1:] / 2, 1), F.softmax(soft_targets[:, 1:] / 2, 1), reduction="batchmean"
     )
-    assert losses.masked_kl(logits, answers, 2.0).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert losses.masked_kl(logits, soft_targets, 2.0).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_the_transfer_loss_is_the_weighted_sum():
     logits = torch.randn(5, 4)
     targets = {
         "label": torch.tensor([0, 1, 2, 1, 0]),
-        "answers": torch.randn(5, 2, 4),
+        "soft_targets": torch.randn(5, 2, 4),
         "own": torch.randn(5, 3),
     }
     loss = losses.TransferLoss(
@@ -100,7 +100,7 @@ def test_the_transfer_loss_is_the_weighted_sum():
     )(logits, targets)
     expected = (
         0.5 * losses.restricted_cross_entropy(logits, targets["label"], LOCAL)
-        + 0.3 * losses.divergence("evidence", logits, targets["answers"], QUERY, LOCAL, 1.0)
+        + 0.3 * losses.divergence("evidence", logits, targets["soft_targets"], QUERY, LOCAL, 1.0)
         + 0.2 * losses.logit_matching(logits[:, :3], targets["own"])
     )
     assert loss.item() == pytest.approx(expected.item())
@@ -109,7 +109,7 @@ def test_the_transfer_loss_is_the_weighted_sum():
 SOFTMAXES = {
     "reverse_kl": losses.reverse_kl,
     "balanced": losses.balanced_kl,
-    "interpolated": lambda logits, answers, t=2.0: losses.interpolated_kl(logits, answers, 0.7, t),
+    "interpolated": lambda logits, soft_targets, t=2.0: losses.interpolated_kl(logits, soft_targets, 0.7, t),
 }
 
 
@@ -121,49 +121,49 @@ def test_a_divergence_of_softmaxes_is_never_negative_and_its_gradient_leads_to_t
 ):
     draw = torch.Generator().manual_seed(seed)
     logits = torch.randn(5, 4, generator=draw, dtype=torch.float64, requires_grad=True)
-    answers = torch.randn(5, 4, generator=draw, dtype=torch.float64)
-    answers[:, 1] = torch.nan
-    loss = SOFTMAXES[kind](logits, answers, temperature)
+    soft_targets = torch.randn(5, 4, generator=draw, dtype=torch.float64)
+    soft_targets[:, 1] = torch.nan
+    loss = SOFTMAXES[kind](logits, soft_targets, temperature)
     loss.backward()
     assert loss.item() >= 0
     assert torch.equal(logits.grad[:, 1], torch.zeros(5, dtype=torch.float64))
     assert torch.isfinite(logits.grad).all()
     # a small step against the gradient brings the student closer
-    nearer = SOFTMAXES[kind]((logits - 1e-3 * logits.grad).detach(), answers, temperature)
+    nearer = SOFTMAXES[kind]((logits - 1e-3 * logits.grad).detach(), soft_targets, temperature)
     # the interpolated target moves with the student: measured against the teacher
     if kind == "interpolated":
-        loss = losses.masked_kl(logits, answers, temperature)
-        nearer = losses.masked_kl((logits - 1e-3 * logits.grad).detach(), answers, temperature)
+        loss = losses.masked_kl(logits, soft_targets, temperature)
+        nearer = losses.masked_kl((logits - 1e-3 * logits.grad).detach(), soft_targets, temperature)
     assert nearer.item() <= loss.item()
 
 
 def test_reverse_kl_is_forward_kl_with_the_two_exchanged():
-    logits, answers = torch.randn(6, 4), torch.randn(6, 4)
-    swapped = losses.masked_kl(answers, logits, 2.0)
-    assert losses.reverse_kl(logits, answers, 2.0).item() == pytest.approx(swapped.item(), rel=1e-4)
+    logits, soft_targets = torch.randn(6, 4), torch.randn(6, 4)
+    swapped = losses.masked_kl(soft_targets, logits, 2.0)
+    assert losses.reverse_kl(logits, soft_targets, 2.0).item() == pytest.approx(swapped.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize(("scale", "closer"), [(0.05, "forward"), (20.0, "reverse")])
 def test_balance_weighs_forward_kl_more_where_the_student_is_less_certain(scale, closer):
-    answers = torch.tensor([[2.0, 0.0, -1.0, 0.5]])
+    soft_targets = torch.tensor([[2.0, 0.0, -1.0, 0.5]])
     logits = scale * torch.tensor([[1.0, 0.0, -1.0, 0.0]])
-    forward = losses.masked_kl(logits, answers, 1.0).item()
-    reverse = losses.reverse_kl(logits, answers, 1.0).item()
-    weight = (losses.balanced_kl(logits, answers, 1.0).item() - reverse) / (forward - reverse)
+    forward = losses.masked_kl(logits, soft_targets, 1.0).item()
+    reverse = losses.reverse_kl(logits, soft_targets, 1.0).item()
+    weight = (losses.balanced_kl(logits, soft_targets, 1.0).item() - reverse) / (forward - reverse)
     assert 0 < weight < 1 and (weight > 0.5) == (closer == "forward")
 
 
 def test_the_interpolated_target_moves_from_the_student_to_the_teacher():
-    logits, answers = torch.randn(6, 4), torch.randn(6, 4)
-    way = [losses.interpolated_kl(logits, answers, t).item() for t in (0.0, 0.3, 0.6, 1.0)]
+    logits, soft_targets = torch.randn(6, 4), torch.randn(6, 4)
+    way = [losses.interpolated_kl(logits, soft_targets, t).item() for t in (0.0, 0.3, 0.6, 1.0)]
     assert way[0] == pytest.approx(0, abs=1e-6) and way == sorted(way)
-    assert way[-1] == pytest.approx(losses.masked_kl(logits, answers).item())
+    assert way[-1] == pytest.approx(losses.masked_kl(logits, soft_targets).item())
 
 
 def test_the_progress_of_a_training_reaches_the_loss():
     how = {"divergence_weight": 1.0, "self_weight": 0.0, "temperature": 2.0}
     loss = losses.TransferLoss(LOCAL, QUERY, kind="interpolated", **how)
-    targets = {"label": torch.tensor([0, 1]), "answers": torch.randn(2, 1, 4)}
+    targets = {"label": torch.tensor([0, 1]), "soft_targets": torch.randn(2, 1, 4)}
     logits = torch.randn(2, 4)
     assert loss.progress == 1.0
     found = []
@@ -171,6 +171,6 @@ def test_the_progress_of_a_training_reaches_the_loss():
         Progress(loss)(SimpleNamespace(state=SimpleNamespace(epoch=epoch, max_epochs=10)))
         found.append(loss(logits, targets).item())
         own = losses.restricted_cross_entropy(logits, targets["label"], LOCAL)
-        away = losses.interpolated_kl(logits, targets["answers"][:, 0], 0.3 + 0.07 * epoch)
+        away = losses.interpolated_kl(logits, targets["soft_targets"][:, 0], 0.3 + 0.07 * epoch)
         assert found[-1] == pytest.approx((own + away).item(), rel=1e-5)
     assert loss.progress == 1.0 and found == sorted(found)

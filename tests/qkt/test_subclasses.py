@@ -22,12 +22,12 @@ def embedded(count: int = 60, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor
 
 
 def test_a_class_is_split_where_its_embedding_varies_most_and_not_by_what_the_logits_tell():
-    features, head, answers = embedded()
+    features, head, soft_targets = embedded()
     features[:, 0] *= 50  # what the logits tell
     features[:, 2] *= 10  # two sorts of images that the head does not tell apart
-    parts = split(features, head, answers, 2).argmax(2)
+    parts = split(features, head, soft_targets, 2).argmax(2)
     for c in range(2):
-        mine = answers.argmax(1) == c
+        mine = soft_targets.argmax(1) == c
         side = (features[mine, 2] > features[mine, 2].mean()).long()
         agree = float((parts[mine, c] == side).float().mean())
         assert max(agree, 1 - agree) > 0.85
@@ -37,46 +37,46 @@ def test_a_class_is_split_where_its_embedding_varies_most_and_not_by_what_the_lo
 def test_parts_are_probabilities_within_each_class_that_the_teacher_knows(count, width, seed):
     generator = torch.Generator().manual_seed(seed)
     features, head = torch.randn(9, width, generator=generator), torch.randn(3, width, generator=generator)
-    answers = features @ head.T
-    answers[:, 1] = torch.nan
-    parts = split(features, head, answers, count)
+    soft_targets = features @ head.T
+    soft_targets[:, 1] = torch.nan
+    parts = split(features, head, soft_targets, count)
     assert parts.shape == (9, 3, count) and torch.isfinite(parts).all()
     assert torch.allclose(parts[:, [0, 2]].exp().sum(2), torch.ones(9, 2), atol=1e-5)
     assert not parts[:, 1].any()
 
 
 def test_a_class_that_the_teacher_sees_nowhere_or_that_does_not_vary_is_not_split():
-    features, head, answers = embedded()
-    answers[:, 1] = -1e4
-    parts = split(features[:1].expand(60, 5), head, answers, 3)
+    features, head, soft_targets = embedded()
+    soft_targets[:, 1] = -1e4
+    parts = split(features[:1].expand(60, 5), head, soft_targets, 3)
     assert torch.allclose(parts, torch.full_like(parts, 1 / 3).log(), atol=1e-4)
 
 
 def test_with_kl_it_makes_the_divergence_between_all_parts_of_all_classes():
     temperature = 2.0
-    answers, logits = torch.randn(7, 3), torch.randn(7, 3)
+    soft_targets, logits = torch.randn(7, 3), torch.randn(7, 3)
     parts, within = F.log_softmax(torch.randn(7, 1, 3, 4), 3), torch.randn(7, 1, 3, 4)
-    found = masked_kl(logits, answers, temperature) + subclass_divergence(
-        within, answers[:, None], parts, temperature
+    found = masked_kl(logits, soft_targets, temperature) + subclass_divergence(
+        within, soft_targets[:, None], parts, temperature
     )
-    teacher = F.log_softmax(answers / temperature, 1)[:, :, None] + parts[:, 0]
+    teacher = F.log_softmax(soft_targets / temperature, 1)[:, :, None] + parts[:, 0]
     student = F.log_softmax(logits / temperature, 1)[:, :, None] + F.log_softmax(within[:, 0], 2)
     whole = (teacher.exp() * (teacher - student)).sum((1, 2)).mean()
     assert found.item() == pytest.approx(temperature**2 * whole.item(), rel=1e-4)
 
 
 def test_classes_that_a_teacher_does_not_know_count_for_nothing():
-    answers, parts = torch.randn(5, 1, 3), F.log_softmax(torch.randn(5, 1, 3, 2), 3)
-    answers[:, :, 1], parts[:, :, 1] = torch.nan, 0.0
+    soft_targets, parts = torch.randn(5, 1, 3), F.log_softmax(torch.randn(5, 1, 3, 2), 3)
+    soft_targets[:, :, 1], parts[:, :, 1] = torch.nan, 0.0
     within = torch.randn(5, 1, 3, 2, requires_grad=True)
-    subclass_divergence(within, answers, parts, 1.0).backward()
+    subclass_divergence(within, soft_targets, parts, 1.0).backward()
     assert not within.grad[:, :, 1].any() and within.grad[:, :, 0].any()
     exact = parts.clone()
-    assert subclass_divergence(exact, answers, parts, 1.0).item() == pytest.approx(0, abs=1e-6)
+    assert subclass_divergence(exact, soft_targets, parts, 1.0).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_the_loss_weighs_parts_as_it_weighs_the_divergence():
-    batch = {"label": torch.tensor([0, 1]), "answers": torch.randn(2, 1, 3), "own": torch.zeros(2, 2)}
+    batch = {"label": torch.tensor([0, 1]), "soft_targets": torch.randn(2, 1, 3), "own": torch.zeros(2, 2)}
     batch["parts"] = F.log_softmax(torch.randn(2, 1, 3, 2), 3)
     logits, within = torch.randn(2, 3), torch.randn(2, 1, 3, 2)
     found = []
@@ -98,10 +98,10 @@ def test_a_second_head_reads_what_the_first_does_and_is_not_there_afterwards():
 def test_parts_change_what_is_learnt_and_leave_a_plain_network(case):
     settings = {
         "max_epochs": 1,
-        "answers": "each",
+        "soft_targets": "each",
         "divergence": "kl",
         "start_from": "own",
-        "ask": "relevant",
+        "participants": "relevant",
     }
     qkt = METHODS["qkt"]
     plain, parted = (
@@ -112,7 +112,11 @@ def test_parts_change_what_is_learnt_and_leave_a_plain_network(case):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"max_epochs": 2, "answers": "joint"}, {"max_epochs": 2, "answers": "each", "divergence_weight": 0}],
+    [
+        {},
+        {"max_epochs": 2, "soft_targets": "joint"},
+        {"max_epochs": 2, "soft_targets": "each", "divergence_weight": 0},
+    ],
 )
 def test_parts_need_a_phase_1_that_learns_from_each_teacher(changes):
     with pytest.raises(ValueError, match="parts of a class are learnt from each teacher in phase 1"):
@@ -121,4 +125,6 @@ def test_parts_need_a_phase_1_that_learns_from_each_teacher(changes):
 
 def test_parts_do_not_go_with_veiled_answers():
     with pytest.raises(ValueError, match="a teacher's embedding is not veiled"):
-        TransferSettings(subclass=2, max_epochs=2, answers="each", start_from="own", answer_noise=1.0)
+        TransferSettings(
+            subclass=2, max_epochs=2, soft_targets="each", start_from="own", soft_target_noise=1.0
+        )

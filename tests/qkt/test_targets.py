@@ -5,7 +5,7 @@ from torch import nn
 from clinical_qkt.core.errors import PackageError
 from clinical_qkt.core.tensor_cache import cached
 from clinical_qkt.qkt.targets import aligned, require_finite, veiled, with_targets
-from clinical_qkt.training.inference import answer
+from clinical_qkt.training.inference import logits_of
 
 IMAGES = [{"image": torch.full((1, 2, 2), float(i)), "label": i % 3} for i in range(7)]
 
@@ -16,7 +16,7 @@ class Mean(nn.Module):
 
 
 def test_answers_are_in_the_order_of_the_images():
-    logits = answer(Mean(), IMAGES, torch.device("cpu"), batch_size=3)
+    logits = logits_of(Mean(), IMAGES, torch.device("cpu"), batch_size=3)
     assert logits[:, 0].tolist() == list(range(7))
 
 
@@ -47,7 +47,7 @@ def test_what_is_kept_is_not_made_again_and_a_damaged_file_is(tmp_path):
 
 def test_targets_ride_with_their_image():
     data = with_targets(IMAGES, torch.arange(7.0)[:, None, None].expand(7, 2, 4), torch.arange(7.0)[:, None])
-    assert data[5]["answers"].shape == (2, 4) and data[5]["answers"][0, 0] == 5 == data[5]["own"][0]
+    assert data[5]["soft_targets"].shape == (2, 4) and data[5]["soft_targets"][0, 0] == 5 == data[5]["own"][0]
     assert data[5]["image"][0, 0, 0] == 5 and data[5]["label"] == 2
 
 

@@ -7,7 +7,7 @@ from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import load_model, save_model
-from clinical_qkt.qkt.targets import asked
+from clinical_qkt.qkt.targets import soft_targets
 from clinical_qkt.qkt.teachers import committee, probe, read_teachers, relevant_teachers, starting_point
 
 LABELS, QUERY = LabelSpace(["a", "b", "c", "q"]), [3]
@@ -112,10 +112,10 @@ def test_asked_jointly_teachers_and_student_give_the_committees_answer(teachers,
     images = torch.rand(3, 3, 28, 28)
     logits = {t.site: t.model.network(images).detach() for t in teachers}
     mine = own.network(images).detach()
-    joint = asked(teachers, logits, mine, LABELS, "joint")
+    joint = soft_targets(teachers, logits, mine, LABELS, "joint")
     expected = committee(own, teachers, LABELS).network(images)
     assert torch.allclose(joint[:, 0], expected, atol=1e-4)
-    each = asked(teachers, logits, mine, LABELS, "each")
+    each = soft_targets(teachers, logits, mine, LABELS, "each")
     assert each.shape == (3, 4, 4) and torch.isnan(each[0, 0]).tolist() == [False, True, True, False]
 
 

@@ -45,7 +45,7 @@ from clinical_qkt.query.aggregate import fitted
 from clinical_qkt.query.patient_batches import looked_at, of_images
 from clinical_qkt.query.request import own_extractor
 from clinical_qkt.statistics.class_statistics import Moments, class_statistics, pooled
-from clinical_qkt.training.inference import answer, features_of
+from clinical_qkt.training.inference import features_of, logits_of
 from clinical_qkt.training.loop import train
 
 CLASSES, QUERY = 5, [4]
@@ -89,7 +89,9 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
 
     def transfer(relevant: int, sites: int) -> None:
         found = relevant_teachers(_teachers(networks, relevant, sites), labels, QUERY)
-        said = [aligned(answer(t.model.network, items, device), t.columns, t.known, CLASSES) for t in found]
+        said = [
+            aligned(logits_of(t.model.network, items, device), t.columns, t.known, CLASSES) for t in found
+        ]
         data = with_targets(items, torch.stack(said, 1), torch.zeros(images, len(LOCAL)))
         student = preset("resnet_small", 3, [28, 28]).build(CLASSES)
         distillation.distil(student, data, symmetries([28, 28]), items[:64], QUERY, settings, 0, device)
@@ -98,7 +100,7 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
     together = committee(_model("student", own, len(LOCAL)), _teachers(networks, 4, 4), labels).network
 
     def answers(network: nn.Module) -> None:
-        answer(network, items, device)
+        logits_of(network, items, device)
 
     site = _model("student", own, len(LOCAL))
     extractor, _ = own_extractor(site, None, items, device)
@@ -118,8 +120,8 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
 
     def heads(teachers: int) -> Model:
         others = _teachers(networks, teachers, teachers)
-        said = {t.site: answer(t.model.network, items, device) for t in others}
-        return next(imitations(student, others, said, answer(own, items, device), "own"))
+        said = {t.site: logits_of(t.model.network, items, device) for t in others}
+        return next(imitations(student, others, said, logits_of(own, items, device), "own"))
 
     multihead = heads(4).network
 
@@ -152,7 +154,7 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
             student,
             items,
             symmetries([28, 28]),
-            lambda both, targets: kind(both[0], {**targets, "answers": both[1]}),
+            lambda both, targets: kind(both[0], {**targets, "soft_targets": both[1]}),
             **chosen,
         )
 

@@ -42,7 +42,7 @@ from clinical_qkt.evidence.intervals import proportion
 from clinical_qkt.packages.model import Model, load_model
 from clinical_qkt.research.benchmark.worklist_tables import SHARES, WANTED, tables
 from clinical_qkt.research.demo import DemoSettings, run_demo
-from clinical_qkt.training.inference import answer
+from clinical_qkt.training.inference import logits_of
 from clinical_qkt.worklist.estimates import Counted, Figures, figures
 from clinical_qkt.worklist.sampling import drawn, strata
 
@@ -136,7 +136,7 @@ def _said(source: Source, positions: Array, model: Model) -> Array:
             values = picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)
             return prepare({"image": torch.as_tensor(values.swapaxes(1, 2).copy()).float()})
 
-    said = answer(model.network, Images(), torch.device("cpu"), what="the model's answers")
+    said = logits_of(model.network, Images(), torch.device("cpu"), what="the model's answers")
     return np.asarray(said.softmax(1).numpy())
 
 

@@ -29,7 +29,7 @@ from clinical_qkt.networks.spec import linear_head, reshape_head
 from clinical_qkt.qkt.targets import aligned
 from clinical_qkt.qkt.teachers import relevant_teachers
 from clinical_qkt.research.methods.case import Case, Outcome, TrainingSettings, of_network
-from clinical_qkt.training.inference import answer, head_inputs
+from clinical_qkt.training.inference import head_inputs, logits_of
 
 OWN = ""  # in place of a site's name
 
@@ -50,21 +50,21 @@ class Settings(TrainingSettings):
 
 @dataclass(frozen=True)
 class Source:
-    """A teacher's answers on the student's images.
+    """A teacher's soft targets on the student's images.
 
     Attributes:
-        answers: ``(N, student's classes)``, aligned, NaN where it does not know the class.
+        soft_targets: ``(N, student's classes)``, aligned, NaN where it does not know the class.
         ambiguity: ``(N,)``, see ``ambiguity``.
         features: ``(N, F)``, what arrives at its head.
     """
 
     site: str
-    answers: Tensor
+    soft_targets: Tensor
     ambiguity: Tensor
     features: Tensor
 
     def knows(self, columns: Sequence[int]) -> list[int]:
-        return [c for c in columns if not torch.isnan(self.answers[0, c])]
+        return [c for c in columns if not torch.isnan(self.soft_targets[0, c])]
 
 
 def run(case: Case, settings: Settings) -> Outcome:
@@ -76,20 +76,20 @@ def run(case: Case, settings: Settings) -> Outcome:
     relevant_teachers(case.teachers, case.labels, case.query)
     sources = _sources(case)
     tasks = [case.local, *([*case.local, q] for q in case.query)]
-    answers, features, used = [], [], set()
+    soft_targets, features, used = [], [], set()
     for number, task in enumerate(tasks):
         asked = None if number == 0 else task[-1]
         group = teachers_of(sources, case.local, asked)
         used |= {s.site for s in group}
         name = "local classes" if asked is None else case.labels[asked].name
         component = _component(case, settings, group, task, f"component: {name}")
-        said = answer(component, case.training, case.device)
+        said = logits_of(component, case.training, case.device)
         # A component may teach the classes that it was taught itself.
         taught = {c for s in group for c in s.knows(task)}
         said[:, [c for c in range(len(case.labels)) if c not in taught]] = torch.nan
-        answers.append(said)
+        soft_targets.append(said)
         features.append(unit_spread(head_inputs(component, case.training, case.device)))
-    targets = {"answers": torch.stack(answers, 1), "features": torch.stack(features, 1)}
+    targets = {"soft_targets": torch.stack(soft_targets, 1), "features": torch.stack(features, 1)}
     target = _learn(
         case, settings, targets, [features[0].shape[1]] * len(tasks), settings.max_epochs, "target"
     )
@@ -127,15 +127,15 @@ def teachers_of(sources: Sequence[Source], local: Sequence[int], asked: int | No
     return [s for s in holders if s.knows(local)] or holders
 
 
-def soft_targets(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
+def soft_target_loss(logits: Tensor, soft_targets: Tensor, temperature: float) -> Tensor:
     """KL divergence from one teacher an image, over the classes which that image's teacher knows.
 
     Args:
-        logits, answers: ``(B, C)``; the latter NaN where the teacher does not know the class.
+        logits, soft_targets: ``(B, C)``; the latter NaN where the teacher does not know the class.
     """
-    unknown = torch.isnan(answers)
+    unknown = torch.isnan(soft_targets)
     student, teacher = (
-        F.log_softmax(z.float().masked_fill(unknown, -1e4) / temperature, 1) for z in (logits, answers)
+        F.log_softmax(z.float().masked_fill(unknown, -1e4) / temperature, 1) for z in (logits, soft_targets)
     )
     return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
 
@@ -166,8 +166,8 @@ class WithFeatures(nn.Module):
 def _sources(case: Case) -> list[Source]:
     """The student's own model and all teachers."""
     own_columns, everything = dict(enumerate(case.local)), [True] * len(case.local)
-    given = [(OWN, case.own, case.own_answers, own_columns, everything)]
-    given += [(t.site, t.model, case.answers[t.site], t.columns, t.known) for t in case.teachers]
+    given = [(OWN, case.own, case.own_logits, own_columns, everything)]
+    given += [(t.site, t.model, case.logits[t.site], t.columns, t.known) for t in case.teachers]
     return [
         Source(
             site,
@@ -185,10 +185,14 @@ def _component(
     """A component network: on each image it learns from the least ambiguous teacher of its group."""
     chosen, n = select(group), torch.arange(len(case.training))
     widths = [s.features.shape[1] for s in group]
-    answers = torch.stack([s.answers for s in group])[chosen, n]
-    answers[:, [c for c in range(len(case.labels)) if c not in task]] = torch.nan
+    soft_targets = torch.stack([s.soft_targets for s in group])[chosen, n]
+    soft_targets[:, [c for c in range(len(case.labels)) if c not in task]] = torch.nan
     features = torch.stack([F.pad(s.features, (0, max(widths) - s.features.shape[1])) for s in group])
-    targets = {"answers": answers[:, None], "features": features[chosen, n][:, None], "chosen": chosen}
+    targets = {
+        "soft_targets": soft_targets[:, None],
+        "features": features[chosen, n][:, None],
+        "chosen": chosen,
+    }
     return _learn(case, settings, targets, widths, settings.component_epochs, what)
 
 
@@ -198,8 +202,8 @@ def _learn(
     """Train a network of the student's architecture on soft targets and features, without labels.
 
     Args:
-        targets: ``answers`` ``(N, T, C)``, ``features`` ``(N, T, F)``; ``chosen`` ``(N,)``, the adaptor for
-            each image, if T is 1; without it the adaptors are for the T in turn.
+        targets: ``soft_targets`` ``(N, T, C)``, ``features`` ``(N, T, F)``; ``chosen`` ``(N,)``, the adaptor
+            for each image, if T is 1; without it the adaptors are for the T in turn.
         widths: of the features of each adaptor's teacher.
     """
     torch.manual_seed(case.seed)  # the adaptors' first weights
@@ -220,9 +224,12 @@ def _loss(
 ) -> Callable[[tuple[Tensor, Tensor], dict[str, Tensor]], Tensor]:
     def loss(output: tuple[Tensor, Tensor], targets: dict[str, Tensor]) -> Tensor:
         logits, seen = output
-        answers, features = targets["answers"], targets["features"]
+        soft_targets, features = targets["soft_targets"], targets["features"]
         total = torch.stack(
-            [soft_targets(logits, answers[:, t], settings.temperature) for t in range(answers.shape[1])]
+            [
+                soft_target_loss(logits, soft_targets[:, t], settings.temperature)
+                for t in range(soft_targets.shape[1])
+            ]
         ).sum()
         chosen = targets.get("chosen")
         for k, (adaptor, width) in enumerate(zip(adaptors, widths, strict=True)):

@@ -17,7 +17,7 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.student import Student
 from clinical_qkt.qkt.teachers import Teacher
-from clinical_qkt.training.inference import Images, answer, head_inputs
+from clinical_qkt.training.inference import Images, head_inputs, logits_of
 from clinical_qkt.training.loop import train
 
 
@@ -54,22 +54,22 @@ class Case(Student):
     kept: dict[Any, Any] = field(default_factory=dict)
 
     @cached_property
-    def answers(self) -> dict[str, Tensor]:
+    def logits(self) -> dict[str, Tensor]:
         """Each teacher's logits on the training images, ``{site: (N, its classes)}``: computed once."""
-        return {t.site: self.asked(t.model, self.training) for t in self.teachers}
+        return {t.site: self.logits_of(t.model, self.training) for t in self.teachers}
 
-    def asked(self, model: Model, images: Images) -> Tensor:
+    def logits_of(self, model: Model, images: Images) -> Tensor:
         """``(N, its classes)`` logits of any site's model, which sees the images as its card asks."""
-        return answer(model.network, self.view(images, model.card.input), self.device)
+        return logits_of(model.network, self.view(images, model.card.input), self.device)
 
     def features(self, model: Model) -> Tensor:
         """``(N, its features)``: what any site's model gives its head for the student's training images."""
         return head_inputs(model.network, self.view(self.training, model.card.input), self.device)
 
     @cached_property
-    def own_answers(self) -> Tensor:
+    def own_logits(self) -> Tensor:
         """The student's own logits on its training images, ``(N, local)``."""
-        return answer(self.own.network, self.training, self.device)
+        return logits_of(self.own.network, self.training, self.device)
 
     def train(
         self,
@@ -177,7 +177,7 @@ def of_network(
     expects = given or case.own.card.input
     everything = sum(t.model.bytes for t in case.teachers)
     return Outcome(
-        lambda images: answer(network, case.view(images, expects), case.device),
+        lambda images: logits_of(network, case.view(images, expects), case.device),
         len(used),
         everything if received is None else received,
     )

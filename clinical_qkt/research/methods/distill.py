@@ -36,14 +36,15 @@ def run(case: Case, settings: Settings) -> Outcome:
     if settings.relevant_only:
         teachers = relevant_teachers(teachers, case.labels, case.query)
     width = len(case.labels)
-    answers = torch.stack(
-        [aligned(case.answers[t.site], t.columns, [True] * len(t.known), width) for t in teachers], 1
+    soft_targets = torch.stack(
+        [aligned(case.logits[t.site], t.columns, [True] * len(t.known), width) for t in teachers], 1
     )
-    items = with_targets(case.training, answers, case.own_answers).data
+    items = with_targets(case.training, soft_targets, case.own_logits).data
 
     def loss(logits: Tensor, targets: dict[str, Tensor]) -> Tensor:
         each = [
-            masked_kl(logits, targets["answers"][:, t], settings.temperature) for t in range(len(teachers))
+            masked_kl(logits, targets["soft_targets"][:, t], settings.temperature)
+            for t in range(len(teachers))
         ]
         return F.cross_entropy(logits, targets["label"]) + settings.weight * torch.stack(each).mean()
 

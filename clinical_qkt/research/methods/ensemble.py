@@ -34,10 +34,10 @@ def run(case: Case, settings: Settings) -> Outcome:
     width = len(case.labels)
 
     def predict(images: Images) -> Tensor:
-        own = case.asked(case.own, images)
+        own = case.logits_of(case.own, images)
         said = [aligned(own, {c: c for c in case.local}, [True] * own.shape[1], width)]
         for teacher in teachers:
-            logits = case.asked(teacher.model, images)
+            logits = case.logits_of(teacher.model, images)
             known = teacher.known if settings.masked else [True] * logits.shape[1]
             said.append(aligned(logits, teacher.columns, known, width))
         votes = torch.stack([s.nan_to_num(-torch.inf).softmax(1).where(~s.isnan(), torch.nan) for s in said])

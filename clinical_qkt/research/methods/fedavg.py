@@ -27,7 +27,7 @@ from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.core.files import fingerprint, write_whole
 from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.research.methods.case import Case, Member, Outcome, TrainingSettings
-from clinical_qkt.training.inference import answer
+from clinical_qkt.training.inference import logits_of
 
 Weights = dict[str, Tensor]
 
@@ -86,7 +86,7 @@ def run(case: Case, settings: Settings) -> Outcome:
     network.load_state_dict(done.weights)
     size = sum(4 * v.numel() for v in done.weights.values())
     return Outcome(
-        lambda images: answer(network, images, case.device)[:, columns],
+        lambda images: logits_of(network, images, case.device)[:, columns],
         teachers_used=len(members) - 1,
         bytes_received=settings.rounds * size,
         # Rounds that ran just now are in the caller's own time.

@@ -1,8 +1,8 @@
 """Federated Selective Aggregation for Knowledge Amalgamation (Xie et al., 2022, arXiv 2207.13309).
 
 Teachers are chosen by what they look at: those whose Grad-CAM saliency is most like the student's. In each
-round every chosen teacher trains a copy of the student by its answers and its features; the copies' weights
-are averaged into the next student.
+round every chosen teacher trains a copy of the student by its soft targets and its features; the copies'
+weights are averaged into the next student.
 
 Ours, since the source has the sites choose for a task that they share: saliency is compared on the student's
 images of the classes that both know, and every queried class keeps at least one teacher.
@@ -38,7 +38,7 @@ class Settings(TrainingSettings):
         rounds: of training the copies and averaging them.
         keep: so many teachers, more only if a queried class would have none.
         probe_images: so many own images on which saliency is compared.
-        weight, temperature: of the divergence from the teacher's answers.
+        weight, temperature: of the divergence from the teacher's soft targets.
         hint_weight: of the distance from the teacher's features.
     """
 
@@ -74,7 +74,7 @@ def run(case: Case, settings: Settings) -> Outcome:
         logits, features = output
         return (
             restricted_cross_entropy(logits, targets["label"], case.local)
-            + settings.weight * masked_kl(logits, targets["answers"], settings.temperature)
+            + settings.weight * masked_kl(logits, targets["soft_targets"], settings.temperature)
             + settings.hint_weight * F.mse_loss(features, targets["features"])
         )
 
@@ -177,12 +177,12 @@ def choose(
 
 
 def _items(case: Case, teacher: Teacher) -> list[dict[str, Tensor]]:
-    """The student's images with a teacher's answers and its features, each feature scaled to spread 1."""
-    require_finite(case.answers[teacher.site], teacher.site)
-    answers = aligned(case.answers[teacher.site], teacher.columns, teacher.known, len(case.labels))
+    """The student's images with a teacher's soft targets, and its features scaled to spread 1 each."""
+    require_finite(case.logits[teacher.site], teacher.site)
+    soft_targets = aligned(case.logits[teacher.site], teacher.columns, teacher.known, len(case.labels))
     features = case.features(teacher.model)
     features = (features - features.mean(0)) / features.std(0, correction=0).clamp_min(1e-6)
-    targets = {"label": labels_of(case.training), "answers": answers, "features": features}
+    targets = {"label": labels_of(case.training), "soft_targets": soft_targets, "features": features}
     return [
         {"image": case.training[i]["image"], **{k: v[i] for k, v in targets.items()}}
         for i in range(len(case.training))

@@ -40,28 +40,28 @@ class Settings(TrainingSettings):
 
 
 def run(case: Case, settings: Settings) -> Outcome:
-    """Weigh all teachers, fuse the neighbours' answers, distil into the student's own network."""
+    """Weigh all teachers, fuse the neighbours' soft targets, distil into the student's own network."""
     relevant_teachers(case.teachers, case.labels, case.query)  # refuses a class that nobody knows
     width, labels = len(case.labels), labels_of(case.training)
-    answers, similarities = {}, {}
+    soft_targets, similarities = {}, {}
     for t in case.teachers:
-        require_finite(case.answers[t.site], t.site)
-        answers[t.site] = aligned(case.answers[t.site], t.columns, t.known, width)
+        require_finite(case.logits[t.site], t.site)
+        soft_targets[t.site] = aligned(case.logits[t.site], t.columns, t.known, width)
         shared = sorted(t.known_columns & set(case.local))
-        similarities[t.site] = similarity(case.own_answers, answers[t.site], labels, shared)
+        similarities[t.site] = similarity(case.own_logits, soft_targets[t.site], labels, shared)
     chosen = neighbours(case.teachers, similarities, case.query, settings.threshold)
     soft = fuse(
-        [answers[t.site] for t in chosen], [similarities[t.site] for t in chosen], settings.temperature
+        [soft_targets[t.site] for t in chosen], [similarities[t.site] for t in chosen], settings.temperature
     )
     # As logits whose softmax at the temperature gives the fused labels back; NaN stays NaN.
     targets = settings.temperature * soft.clamp_min(1e-8).log()
     items = [
-        {"image": case.training[i]["image"], "label": labels[i], "answers": targets[i]}
+        {"image": case.training[i]["image"], "label": labels[i], "soft_targets": targets[i]}
         for i in range(len(case.training))
     ]
 
     def loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        away = masked_kl(logits, batch["answers"], settings.temperature)
+        away = masked_kl(logits, batch["soft_targets"], settings.temperature)
         return F.cross_entropy(logits, batch["label"]) + settings.weight * away
 
     network = reshape_head(case.own.network, {c: c for c in case.local}, width)
@@ -69,7 +69,7 @@ def run(case: Case, settings: Settings) -> Outcome:
     return of_network(case, network, chosen)
 
 
-def similarity(own: Tensor, answers: Tensor, labels: Tensor, shared: Sequence[int]) -> float:
+def similarity(own: Tensor, soft_targets: Tensor, labels: Tensor, shared: Sequence[int]) -> float:
     """How well a teacher agrees with the student on the student's images of the classes that both know.
 
     ``1 - mean_c JS(s_c, t_c) / log 2`` over the shared classes ``c``, with ``s_c`` and ``t_c`` the student's
@@ -78,7 +78,7 @@ def similarity(own: Tensor, answers: Tensor, labels: Tensor, shared: Sequence[in
 
     Args:
         own: ``(N, local)``, the student's logits.
-        answers: ``(N, C)``, the teacher's, in the student's columns.
+        soft_targets: ``(N, C)``, the teacher's, in the student's columns.
         labels: ``(N,)``.
         shared: the columns of the classes that both know. Fewer than two leave nothing to compare: 0.
     """
@@ -86,7 +86,7 @@ def similarity(own: Tensor, answers: Tensor, labels: Tensor, shared: Sequence[in
     if len(shared) < 2 or not present:
         return 0.0
     columns = list(shared)
-    student, teacher = own[:, columns].softmax(1), answers[:, columns].softmax(1)
+    student, teacher = own[:, columns].softmax(1), soft_targets[:, columns].softmax(1)
     each = [_js(student[labels == c].mean(0), teacher[labels == c].mean(0)) for c in present]
     return 1 - float(torch.stack(each).mean()) / math.log(2)
 
@@ -103,18 +103,18 @@ def neighbours(
     return [t for t in teachers if t.site in chosen]
 
 
-def fuse(answers: Sequence[Tensor], weights: Sequence[float], temperature: float) -> Tensor:
+def fuse(soft_targets: Sequence[Tensor], weights: Sequence[float], temperature: float) -> Tensor:
     """Soft labels of several teachers in one.
 
     Args:
-        answers: ``(N, C)`` logits of each, NaN where it does not know the class.
+        soft_targets: ``(N, C)`` logits of each, NaN where it does not know the class.
         weights: a similarity each.
 
     Returns:
         ``(N, C)``: in each column the weighted mean of the probabilities given by those who know the class,
         then each row scaled to a sum of 1; NaN in a column that nobody knows, about which nothing is said.
     """
-    stacked = torch.stack(list(answers))
+    stacked = torch.stack(list(soft_targets))
     known = ~torch.isnan(stacked)
     probabilities = (stacked.masked_fill(~known, -torch.inf) / temperature).softmax(2)
     # A teacher brought in for a queried class may have a similarity of 0 and yet be alone in its column.

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from clinical_qkt.research.methods.case import Case, Outcome
-from clinical_qkt.training.inference import Images, answer
+from clinical_qkt.training.inference import Images, logits_of
 
 NEVER = -30.0
 """The queried classes' logit. A forgetting budget may lift it: then "queried" is said of whatever no own
@@ -24,7 +24,7 @@ def run(case: Case, settings: Settings) -> Outcome:
     """The lower bound of query recall and of forgetting."""
 
     def predict(images: Images) -> Tensor:
-        logits = answer(case.own.network, images, case.device)
+        logits = logits_of(case.own.network, images, case.device)
         return torch.cat([logits, torch.full((len(logits), len(case.query)), NEVER)], 1)
 
     return Outcome(predict, 0, 0)

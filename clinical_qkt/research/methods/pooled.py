@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from clinical_qkt.networks.spec import reshape_head
 from clinical_qkt.research.methods.case import Case, Outcome, TrainingSettings, cross_entropy
-from clinical_qkt.training.inference import answer
+from clinical_qkt.training.inference import logits_of
 
 
 class Settings(TrainingSettings):
@@ -26,4 +26,4 @@ def run(case: Case, settings: Settings) -> Outcome:
         ]
     network = reshape_head(case.own.network, {c: c for c in case.local}, len(case.labels))
     network = case.train(network, items, cross_entropy, settings, "pooled images")
-    return Outcome(lambda images: answer(network, images, case.device), 0, 0)
+    return Outcome(lambda images: logits_of(network, images, case.device), 0, 0)

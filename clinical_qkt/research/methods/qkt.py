@@ -32,29 +32,29 @@ def run(case: Case, settings: Settings) -> Outcome:
     """Teachers, targets, the start, phase 1, the head's retraining. The budget is spent by the caller."""
     if settings.redraw:
         case = replace(case, seed=case.seed + 1000 * settings.redraw)
-    asked = relevant_teachers(case.teachers, case.labels, case.query, settings.teachers_per_class)
-    if settings.ask == "all":
-        asked = case.teachers
+    participants = relevant_teachers(case.teachers, case.labels, case.query, settings.teachers_per_class)
+    if settings.participants == "all":
+        participants = case.teachers
     received = None
     if settings.teachers_per_class is not None:
         # Chosen by the masks on the cards, so that no other package has to be sent.
-        received = sum(t.model.bytes for t in asked)
+        received = sum(t.model.bytes for t in participants)
     if settings.half_precision:
-        asked = [replace(t, model=in_precision(t.model, "float16")) for t in asked]
+        participants = [replace(t, model=in_precision(t.model, "float16")) for t in participants]
         received = (sum(t.model.bytes for t in case.teachers) if received is None else received) // 2
     if settings.heads == "each":
-        model = with_heads(case, asked, case.answers, case.own_answers, settings)
-        return of_network(case, model.network, asked, received)
-    how = settings.answers, *settings.veil
-    answers = targets.asked(asked, case.answers, case.own_answers, case.labels, *how)
-    network, start = starting_point(case.own, asked, case.labels, case.query, settings.start_from)
+        model = with_heads(case, participants, case.logits, case.own_logits, settings)
+        return of_network(case, model.network, participants, received)
+    how = settings.soft_targets, *settings.veil
+    soft_targets = targets.soft_targets(participants, case.logits, case.own_logits, case.labels, *how)
+    network, start = starting_point(case.own, participants, case.labels, case.query, settings.start_from)
     given = start.card.input
     more = {}
     if settings.subclass > 1:
-        features = {t.site: case.features(t.model) for t in asked}
-        more["parts"] = subclasses.of_teachers(asked, features, answers, settings.subclass)
-    images = targets.with_targets(case.view(case.training, given), answers, case.own_answers, **more)
+        features = {t.site: case.features(t.model) for t in participants}
+        more["parts"] = subclasses.of_teachers(participants, features, soft_targets, settings.subclass)
+    images = targets.with_targets(case.view(case.training, given), soft_targets, case.own_logits, **more)
     chosen = (case.query, settings, case.seed, case.device)
     network = distillation.distil(network, images, case.augment, case.view(case.validation, given), *chosen)
     distillation.retrain_head(network, images, *chosen)
-    return of_network(case, network, asked, received, given)
+    return of_network(case, network, participants, received, given)

@@ -16,7 +16,13 @@ from clinical_qkt.research.methods.asked import AskedSettings, asked
 from tests.conftest import ROOT
 
 SITES = {"sites": 3, "classes_per_site": [3], "max_epochs": 1, "max_per_class": 20}
-DISTIL = {"method": "qkt", "variant": "distil", "ask": "relevant", "start_from": "teacher", "max_epochs": 1}
+DISTIL = {
+    "method": "qkt",
+    "variant": "distil",
+    "participants": "relevant",
+    "start_from": "teacher",
+    "max_epochs": 1,
+}
 PRIVATE = AskedSettings(kind="private_mean", views="one")
 ON_MODELS = ("likelihood_ratio", "pairwise_ratio", "loss_threshold")
 CONFIG = {
@@ -128,7 +134,7 @@ def test_nobody_trained_on_the_others_and_no_two_sites_share_them(plain):
 def test_a_shadow_student_learns_from_shadow_teachers(plain):
     case = plain.case(plain.queries(1)[0])
     networks = {t.site: plain.shadow_models(plain.names.index(t.site))[2] for t in case.teachers}
-    before = {t.site: a.clone() for t, a in zip(case.teachers, case.answers.values(), strict=True)}
+    before = {t.site: a.clone() for t, a in zip(case.teachers, case.logits.values(), strict=True)}
     shadow = attacks._with_teachers(case, networks)
     assert all(t.model.network is networks[t.site] for t in shadow.teachers)
     assert not any(torch.equal(shadow.answers[site], said) for site, said in before.items())

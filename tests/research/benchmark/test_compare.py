@@ -31,8 +31,8 @@ def config(tmp_path, npz):
         "distil": {
             "method": "qkt",
             "variant": "distil",
-            "ask": "relevant",
-            "answers": "each",
+            "participants": "relevant",
+            "soft_targets": "each",
             "start_from": "teacher",
             "max_epochs": 4,
         },

@@ -88,7 +88,7 @@ def test_sites_may_have_networks_sizes_and_label_lists_of_their_own(npz, tmp_pat
         expects = teacher.model.card.input
         seen = case.view(case.training, expects)
         assert tuple(seen[0]["image"].shape[1:]) == tuple(expects.spatial_size)
-        assert len(case.answers[teacher.site]) == len(case.training)
+        assert len(case.logits[teacher.site]) == len(case.training)
         assert teacher.columns  # its spelling was understood
 
 

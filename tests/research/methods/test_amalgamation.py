@@ -14,7 +14,7 @@ from clinical_qkt.research.methods.amalgamation import (
     ambiguity,
     run,
     select,
-    soft_targets,
+    soft_target_loss,
     teachers_of,
 )
 from clinical_qkt.training.inference import labels_of
@@ -54,11 +54,11 @@ def test_teachers_are_grouped_by_what_they_know():
 def test_soft_targets_are_compared_over_the_classes_that_each_images_teacher_knows():
     answers = torch.tensor([[2.0, 0.0, NAN], [NAN, 1.0, 3.0]])
     same = torch.tensor([[2.0, 0.0, 70.0], [-50.0, 1.0, 3.0]], requires_grad=True)
-    loss = soft_targets(same, answers, 2.0)
+    loss = soft_target_loss(same, answers, 2.0)
     loss.backward()
     assert loss.item() == pytest.approx(0.0, abs=1e-6) and torch.isfinite(same.grad).all()
     other = torch.zeros(2, 3, requires_grad=True)
-    soft_targets(other, answers, 2.0).backward()
+    soft_target_loss(other, answers, 2.0).backward()
     assert other.grad[0, 2] == 0 and other.grad[1, 0] == 0 and other.grad[0, 0] < 0
 
 

@@ -20,7 +20,10 @@ CASES = {
     "distill_relevant": ("distill", {**QUICK, "relevant_only": True}),
     "distil": ("qkt", {"start_from": "teacher", "heads": "each"}),
     "own_body": ("qkt", {"start_from": "own", "heads": "each"}),
-    "evidence": ("qkt", {**QUICK, "ask": "relevant", "answers": "each", "start_from": "teacher"}),
+    "evidence": (
+        "qkt",
+        {**QUICK, "participants": "relevant", "soft_targets": "each", "start_from": "teacher"},
+    ),
     "joint_answers": ("qkt", {**QUICK, "start_from": "teacher", "divergence": "kl", "label_weight": 0}),
     "committee": ("qkt", {}),
     "pooled": ("pooled", QUICK),
@@ -60,7 +63,7 @@ def test_light_receives_one_package_in_half_precision(case):
     method = METHODS["qkt"]
     light = method.run(
         case,
-        method.Settings(ask="relevant", teachers_per_class=1, half_precision=True),
+        method.Settings(participants="relevant", teachers_per_class=1, half_precision=True),
     )
     full = sum(t.model.bytes for t in case.teachers)
     assert light.teachers_used == 1 and light.bytes_received <= full / 4 + 1

@@ -45,7 +45,7 @@ def test_choices_stay_and_places_go():
         "mlflow": "http://tracking.internal:5000",
         "output_dir": "$'runs/' + @site",
         "transfer_dir": "$str(@output_dir) + '/transfer'",
-        "settings": {"max_epochs": 3, "answers": "joint", "note": "see /home/anna/notes"},
+        "settings": {"max_epochs": 3, "soft_targets": "joint", "note": "see /home/anna/notes"},
         "classes": ["a", {"name": "b/c", "system": "http://snomed.info/sct", "code": "1"}],
         "_meta_": {"schema": "https://example.org/schema.json", "note": "all of data/y"},
         "head": {"_target_": "Net", "kind": "small", "weights": "wards/anna", "_seen_": "anna", "size": 3},
@@ -61,7 +61,7 @@ def test_choices_stay_and_places_go():
         "mlflow": HIDDEN,
         "output_dir": "$'runs/' + @site",
         "transfer_dir": "$str(@output_dir) + '/transfer'",
-        "settings": {"max_epochs": 3, "answers": "joint", "note": HIDDEN},
+        "settings": {"max_epochs": 3, "soft_targets": "joint", "note": HIDDEN},
         "classes": ["a", {"name": "b/c", "system": "http://snomed.info/sct", "code": "1"}],
         "_meta_": {"schema": "https://example.org/schema.json", "note": HIDDEN_TEXT},
         "head": {
