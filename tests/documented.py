@@ -104,6 +104,8 @@ def execute(
 
 def launcher(arguments: list[str]) -> int:
     """``python -m monai.bundle`` in this process; the exit code."""
+    if arguments[0] == "run":  # a bundle's logging.conf replaces the handlers of a whole process
+        arguments = [*arguments, "--logging_file=False"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

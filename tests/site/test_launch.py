@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from clinical_qkt.core import shipped_bundles
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.shipped_bundles import bundle_folder, chain, shipped, stages
 from clinical_qkt.site.launch import plan, quoted
@@ -255,12 +257,11 @@ def test_a_quoted_word_is_one_word_for_a_shell(word):
 
 def test_an_installed_package_carries_its_bundles(tmp_path, monkeypatch):
     """As the wheel lays them: beside the modules."""
-    import clinical_qkt.site.launch as launch
-
     place = tmp_path / "site-packages" / "clinical_qkt"
-    place.mkdir(parents=True)
-    (place / "bundles").symlink_to(ROOT / "bundles")
-    monkeypatch.setattr(launch, "__file__", str(place / "launch.py"))
+    (place / "core").mkdir(parents=True)
+    shutil.copytree(ROOT / "bundles", place / "bundles")
+    monkeypatch.setattr(shipped_bundles, "__file__", str(place / "core" / "shipped_bundles.py"))
     monkeypatch.chdir("/")
     assert set(shipped()) >= {CELLS, "body_region_radiograph"}
+    assert all(place in folder.parents for folder in shipped().values())
     assert plan("share", site_file(tmp_path, bundle=CELLS), ()).files[1].is_file()
