@@ -138,7 +138,19 @@ def test_a_copied_bundle_runs_in_its_own_folder(name, tmp_path):
     assert "Setting logging properties based on config: configs/logging.conf." in done.stdout
     log = (tmp_path / "out" / "log" / "inference.log").read_text()
     assert "INFO ignite.engine.engine.SupervisedEvaluator: Engine run finished" in log
-    assert "Engine run" not in done.stdout + done.stderr and "secret" not in log
+    assert "Engine run" not in done.stdout + done.stderr
+    assert not [word for word in ("secret", "Invented") if word in log]  # a file's name, a patient's
+
+
+def test_a_sites_file_that_is_none_is_named_at_the_end_of_monais_own_traceback(tmp_path):
+    copy = Path(shutil.copytree(ROOT / SOURCE, tmp_path / "copy"))
+    done = launch_in(copy, Path("nowhere.yaml"))
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and last == "FileNotFoundError: Cannot find the config file: nowhere.yaml."
+    (copy / "SITE.yaml").write_text("site: a\n data: x\n")
+    done = launch_in(copy, Path("SITE.yaml"))
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and 'in "SITE.yaml", line 2' in last
 
 
 def test_the_bundles_root_is_the_folder_that_holds_it(tmp_path):
