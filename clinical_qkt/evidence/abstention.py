@@ -32,6 +32,11 @@ def abstention(
         query: the columns of the queried classes.
         patients: ``(N,)`` whose image it is; each image counts for itself if None.
         thresholds: in ``[0, 1]``, in rising order.
+
+    >>> probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.55, 0.45]])
+    >>> found = abstention(probabilities, np.array([0, 1, 1, 0]), query=[1], thresholds=[0.0, 0.65])
+    >>> [(p.threshold, p.answered, p.looked_at, p.wrong) for p in found.points]
+    [(0.0, 4, 0, 1), (0.65, 2, 2, 0)]
     """
     named, stated = probabilities.argmax(1), probabilities.max(1)
     wrong = named != labels

@@ -31,6 +31,10 @@ def auroc(
 
     Returns:
         The area and its interval, both None where one of the two has no image.
+
+    >>> area, ends = auroc(np.array([0.9, 0.8, 0.4]), np.array([0.1, 0.5]))  # one of six pairs is wrong
+    >>> round(area, 3), [round(end, 2) for end in ends]
+    (0.833, [0.23, 0.99])
     """
     m, n = len(high), len(low)
     if not m or not n:

@@ -29,6 +29,12 @@ def at(
     Returns:
         ``{prevalence, ppv, npv, false_alarms_per_1000, missed_per_1000}``, and of each but the first
         ``…_ci95``; a predictive value is None where nothing at all is called so, or nothing is not.
+
+    >>> told = at(0.01, found=0.9, alarms=0.05, found_ci=[0.8, 0.95], alarms_ci=[0.03, 0.08])
+    >>> round(told["ppv"], 2), [round(end, 2) for end in told["ppv_ci95"]]
+    (0.15, [0.09, 0.24])
+    >>> round(told["false_alarms_per_1000"], 1), round(told["missed_per_1000"], 1)
+    (49.5, 1.0)
     """
 
     def right_when_named(s: float, f: float) -> float | None:
@@ -72,6 +78,11 @@ def ladder(
     Returns:
         One entry each, the own one first; ``own`` says which it is. Empty where the class or the others have
         no test images.
+
+    >>> import numpy as np
+    >>> rungs = ladder(np.arange(20) < 18, np.arange(100) < 5, own=2.0, rungs=[50.0, 2.0])
+    >>> [(rung["own"], rung["prevalence"], round(rung["ppv"], 2)) for rung in rungs]
+    [(True, 0.02, 0.27), (False, 0.5, 0.95)]
     """
     whose = patients or (None, None)
     ends = [share(hits, who, BOTH) for hits, who in zip((found, alarms), whose, strict=True)]

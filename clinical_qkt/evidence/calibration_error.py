@@ -27,6 +27,11 @@ def within(stated: Array, right: Array, bins: Array, patients: Array | None = No
         right: ``(N,)`` booleans, whether it is the true one.
         bins: ``(N,)`` the bin of each image.
         patients: ``(N,)`` whose image it is; each image counts for itself if None.
+
+    >>> stated, right = np.full(100, 0.9), np.arange(100) < 60  # says 90 %, is right in 60
+    >>> low, high = within(stated, right, np.zeros(100, int))
+    >>> round(low, 2), round(high, 2)
+    (0.18, 0.4)
     """
     half = 1 - (1 - LEVEL) / 4  # of two ways to a lower end, each errs to two sides
     there = [bins == b for b in np.unique(bins)]

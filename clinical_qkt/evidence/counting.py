@@ -15,6 +15,10 @@ def counted(hits: Array, patients: Array | None = None) -> Counted:
     Args:
         hits: ``(n,)`` booleans, an image each.
         patients: ``(n,)`` whose image it is; each image counts for itself if None.
+
+    >>> one = counted(np.array([True] * 9 + [False]))
+    >>> one.count, one.images, one.share, [round(end, 3) for end in one.ci95]
+    (9, 10, 0.9, [0.555, 0.997])
     """
     n, count = len(hits), int(np.sum(hits))
     return Counted(
@@ -28,6 +32,10 @@ def among(which: Array, hits: Array, patients: Array | None = None) -> Counted:
     Args:
         which, hits: ``(N,)`` booleans.
         patients: ``(N,)``, or None.
+
+    >>> one = among(np.array([True, True, False]), np.array([True, False, True]))
+    >>> one.count, one.images
+    (1, 2)
     """
     return counted(hits[which], None if patients is None else patients[which])
 
@@ -38,6 +46,11 @@ def difference(new: Array, old: Array, patients: Array | None = None) -> Differe
     Args:
         new, old: ``(n,)`` booleans of the same images.
         patients: as for ``counted``.
+
+    >>> new, old = np.arange(20) < 18, np.arange(20) < 12
+    >>> one = difference(new, old)
+    >>> round(one.share, 2), [round(end, 2) for end in one.ci95], one.images
+    (0.3, [0.03, 0.54], 20)
     """
     n = len(new)
     share = (int(np.sum(new)) - int(np.sum(old))) / n if n else None

@@ -123,6 +123,11 @@ def opened(
 
     Returns:
         The gate, and how the scores compared; None without validation images.
+
+    >>> logits, labels = np.eye(3)[np.arange(60) % 3] * 6, np.arange(60) % 3
+    >>> door, candidates = opened(Answers(logits, labels), retained=[0, 1, 2])
+    >>> door.refused(np.array([[6.0, 0.0, 0.0], [0.4, 0.2, 0.0]]), None).tolist()
+    [False, True]
     """
     if not len(validation.labels):
         return None
@@ -135,7 +140,13 @@ def opened(
 def compared(
     validation: Answers, retained: Sequence[int], names: Sequence[Score] = tuple(SCORES)
 ) -> list[GateScore]:
-    """How well each score tells the images of a class whose column is hidden, on average over the classes."""
+    """How well each score tells the images of a class whose column is hidden, on average over the classes.
+
+    >>> logits = np.array([[6.0, 0.0, 0.0], [5.0, 1.0, 0.0], [0.0, 6.0, 0.0]])
+    >>> images = Answers(logits, np.array([0, 0, 1]))  # without column 0, little speaks for the first two
+    >>> [(c.score, c.auroc) for c in compared(images, retained=[0], names=["max_probability"])]
+    [('max_probability', 1.0)]
+    """
     areas: dict[Score, list[float]] = {name: [] for name in names}
     for column in retained:
         said, strange = validation.hidden(column), validation.labels == column
@@ -165,6 +176,13 @@ def measured(
         retained, query: the columns.
         names: of all columns.
         others: images of no class of the list.
+
+    >>> logits, labels = np.eye(3)[np.arange(60) % 3] * 6, np.arange(60) % 3
+    >>> door, candidates = opened(images := Answers(logits, labels), retained=[0, 1])
+    >>> noise = Others("noise", "noise and shapes", np.full((5, 3), 0.1))
+    >>> found = measured(door, candidates, images, images, [0, 1], [2], ["a", "b", "c"], [noise])
+    >>> [(source.name, source.refused.count, source.images) for source in found.sources]
+    [('a', 20, 20), ('b', 20, 20), ('noise', 5, 5)]
     """
     known = door.scores(test.logits, test.numbers)
     strange = (_source(o, door.scores(o.logits, o.numbers), known, test.patients, door) for o in others)

@@ -43,6 +43,13 @@ def compared(
 
     Raises:
         InputError: a class of the model in use could be more than one of the new model's.
+
+    >>> space, seen = LabelSpace(["cat", "dog"]), np.array([[1.0], [1.0]])  # the model in use knows no dogs
+    >>> truth = called = np.array([0, 1])
+    >>> told = {"version": "3", "weights_sha256": ""}
+    >>> made = compared(seen, LabelSpace(["cat"]), truth, space, [1], called, **told)
+    >>> made.lacks, made.query_recall, made.difference["query_recall"].share
+    (['dog'], 0.0, 1.0)
     """
     columns = align(classes, space, where="label alignment of the model in use")
     old = named(probabilities, columns, len(space))
@@ -84,6 +91,12 @@ def named(probabilities: Array, columns: dict[int, int], width: int) -> Array:
 
     Returns:
         ``(N,)``.
+
+    >>> seen = np.array([[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]])
+    >>> named(seen, {0: 0, 1: 0, 2: 1}, width=2).tolist()  # its first two classes are one of ours
+    [0, 1]
+    >>> named(seen, {0: 0, 1: 1}, width=2).tolist()  # its third class is none of ours
+    [-1, -1]
     """
     ours = np.full((len(probabilities), width), -1.0)
     for column in set(columns.values()):

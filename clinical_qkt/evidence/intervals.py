@@ -35,6 +35,9 @@ def proportion(count: float, n: float, level: float = LEVEL) -> Interval | None:
 
     Returns:
         ``[low, high]``, or None without images.
+
+    >>> [round(end, 3) for end in proportion(9, 10)], [round(end, 3) for end in proportion(0, 10)]
+    ([0.555, 0.997], [0.0, 0.308])
     """
     if n <= 0:
         return None
@@ -50,6 +53,10 @@ def share(hits: Array, patients: Array | None = None, level: float = LEVEL) -> I
     Args:
         hits: ``(n,)`` booleans, an image each.
         patients: ``(n,)`` whose image it is; each image counts for itself if None.
+
+    >>> hits, patients = np.arange(80) < 60, np.arange(80) // 4  # of 15 of 20 patients all
+    >>> [round(end, 2) for end in share(hits)], [round(end, 2) for end in share(hits, patients)]
+    ([0.64, 0.84], [0.49, 0.92])
     """
     n = len(hits)
     if not n:
@@ -73,6 +80,13 @@ def effective_size(hits: Array, patients: Array | None) -> float:
 
     Returns:
         A number between 0 and ``n``; ``n`` if each image has its own patient.
+
+    >>> hits, patients = np.arange(60) % 3 > 0, np.arange(60) // 2  # two images a patient
+    >>> effective_size(hits, np.arange(60)), round(effective_size(hits, patients), 1)
+    (60.0, 54.8)
+    >>> alike = np.arange(60) // 2 % 3 > 0  # both images of a patient are right, or both are wrong
+    >>> round(effective_size(alike, patients), 1)
+    28.7
     """
     n = len(hits)
     if patients is None or n == 0:
@@ -108,6 +122,10 @@ def paired(
     Args:
         before, after: ``(n,)`` booleans: whether an image was right.
         patients: as for ``share``.
+
+    >>> before, after = np.arange(40) < 36, np.arange(40) < 34  # two became worse
+    >>> [round(end, 3) for end in paired(before, after)]
+    [-0.05, 0.169]
     """
     n = len(before)
     if not n:
@@ -118,7 +136,11 @@ def paired(
 
 
 def difference(p: float, q: float, of_p: Interval, of_q: Interval, n: float) -> Interval:
-    """The interval of ``p - q``, two shares of the same ``n`` images, none of which is in both."""
+    """The interval of ``p - q``, two shares of the same ``n`` images, none of which is in both.
+
+    >>> [round(end, 3) for end in difference(0.10, 0.05, [0.05, 0.18], [0.02, 0.11], n=100)]
+    [-0.031, 0.138]
+    """
     a, b = ((x * n + 1) / (n + 2) for x in (p, q))
     together = min(1.0, math.sqrt(a * b / ((1 - a) * (1 - b))))
 
@@ -135,6 +157,9 @@ def mean_share(counts: Sequence[float], sizes: Sequence[float], level: float = L
 
     Args:
         counts, sizes: of each, how many of how many independent images; at least one, no size is 0.
+
+    >>> [round(end, 3) for end in mean_share([0, 1], [30, 40])]
+    [0.0, 0.082]
     """
     weights = [1 / (len(sizes) * n) for n in sizes]
     tail, most = (1 - level) / 2, max(weights)
@@ -151,6 +176,9 @@ def mean(values: Sequence[float], intervals: Sequence[Interval]) -> Interval:
 
     Args:
         values, intervals: at least one each.
+
+    >>> [round(end, 3) for end in mean([0.9, 0.7], [[0.8, 0.95], [0.55, 0.8]])]
+    [0.71, 0.856]
     """
     middle, n = float(np.mean(values)), len(values)
     down, up = (
@@ -176,6 +204,11 @@ def resampled(
         patients: as for ``share``.
         draws: how often.
         seed: the same one gives the same interval.
+
+    >>> scores = np.arange(10.0)
+    >>> ends = resampled(lambda times: float((times * scores).sum() / times.sum()), n=10, draws=200)
+    >>> [round(end, 1) for end in ends]  # of a mean of 4.5
+    [2.9, 6.1]
     """
     groups = np.arange(n) if patients is None else np.unique(patients, return_inverse=True)[1]
     k = int(groups.max()) + 1

@@ -47,6 +47,11 @@ def per_class(
         ``{class: {recall, precision, f1, auroc, support, patients, recall_ci95}}``: ``support`` counts test
         images, ``patients`` theirs. What cannot be known (no test image of a class, or nothing but that
         class) is None, never 0.
+
+    >>> probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    >>> rows = per_class(probabilities, np.array([0, 0, 1]), ["cat", "dog"])
+    >>> [(name, row["recall"], row["precision"], row["support"]) for name, row in rows.items()]
+    [('cat', 0.5, 1.0, 2), ('dog', 1.0, 0.5, 1)]
     """
     if not len(labels):
         unknown = dict.fromkeys(("recall", "precision", "f1", "auroc", "support", "recall_ci95", "patients"))
@@ -88,6 +93,11 @@ def false_alarms(
         ``{overall, per_class}``. Of images of the retained classes, how many are called any queried class;
         and by queried class, of all images that are not of it, how many are called so. Each ``{count,
         images, patients, share, ci95}``; share and interval are None without such images.
+
+    >>> probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    >>> told = false_alarms(probabilities, np.array([0, 0, 1]), ["cat", "dog"], query=[1])["overall"]
+    >>> told["count"], told["images"], told["share"]
+    (1, 2, 0.5)
     """
     called = probabilities.argmax(1) if len(labels) else np.zeros(0, int)
     asked = list(query)
@@ -109,7 +119,11 @@ def false_alarms(
 
 
 def confusion(probabilities: Array, labels: Array, classes: int) -> Array:
-    """``(C, C)`` counts: rows are the true classes, columns the predicted ones."""
+    """``(C, C)`` counts: rows are the true classes, columns the predicted ones.
+
+    >>> confusion(np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), np.array([0, 0, 1]), classes=2).tolist()
+    [[1, 1], [0, 1]]
+    """
     if not len(labels):
         return np.zeros((classes, classes), dtype=int)
     return confusion_matrix(labels, probabilities.argmax(1), labels=list(range(classes)))
@@ -126,7 +140,13 @@ def macro_recall(rows: dict[str, dict[str, Any]], names: Sequence[str]) -> float
 
 
 def macro_interval(rows: dict[str, dict[str, Any]], names: Sequence[str]) -> list[float] | None:
-    """The interval of ``macro_recall``; None if the recall of one of the classes is unknown."""
+    """The interval of ``macro_recall``; None if the recall of one of the classes is unknown.
+
+    >>> one, two = {"recall": 0.9, "recall_ci95": [0.8, 1.0]}, {"recall": 0.7, "recall_ci95": [0.5, 0.9]}
+    >>> rows = {"a": one, "b": two}
+    >>> [round(end, 3) for end in macro_interval(rows, ["a", "b"])]
+    [0.688, 0.912]
+    """
     if macro_recall(rows, names) is None:
         return None
     found = [rows[n] for n in names]
@@ -146,6 +166,10 @@ def calibration(probabilities: Array, labels: Array, patients: Array | None = No
         ``evidence.calibration_error``; None without images. For each of ten bins of the highest probability
         ``{low, high, images, stated, right}``: its mean and the share of right answers, None where the bin is
         empty.
+
+    >>> found = calibration(np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([0, 1]))  # 90 % sure, half right
+    >>> round(found["error"], 3), [b["images"] for b in found["bins"]]
+    (0.4, [0, 0, 0, 0, 0, 0, 0, 0, 0, 2])
     """
     if not len(labels):
         return {"error": None, "ci95": None, "images": 0, "bins": []}
@@ -176,6 +200,11 @@ def thresholds(
     Returns:
         For each ``{threshold, recognised, false_alarms, images, others}``: the share of the class's images,
         and of all other images, that reach it; None where there are none.
+
+    >>> probabilities, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]), np.array([0, 1, 1])
+    >>> found = thresholds(probabilities, labels, column=1, points=[0.2, 0.5])
+    >>> [(t["recognised"], t["false_alarms"]) for t in found]
+    [(1.0, 0.0), (0.5, 0.0)]
     """
     mine, score = labels == column, probabilities[:, column]
 
@@ -203,6 +232,11 @@ def agreement(mine: Array, theirs: Array, labels: Array) -> dict[str, Any]:
 
     Returns:
         ``{images, share}``; the share is None without such images.
+
+    >>> mine = np.array([[2.0, 1.0, 9.0], [1.0, 2.0, 0.0]])
+    >>> theirs = np.array([[1.0, 0.0, np.nan], [1.0, 0.0, np.nan]])  # knows no third class
+    >>> agreement(mine, theirs, np.array([0, 1]))
+    {'images': 2, 'share': 0.5}
     """
     both = np.flatnonzero(~np.isnan(theirs).any(0))
     compared = np.isin(labels, both)
@@ -220,6 +254,11 @@ def forgetting(
     Returns:
         ``{per_class: {class: share or None}, mean, worst}``; mean and worst are over the classes with test
         images, None if there are none.
+
+    >>> before = {"a": {"recall": 0.9}, "b": {"recall": None}}
+    >>> found = forgetting(before, {"a": {"recall": 0.8}, "b": {"recall": 0.5}}, ["a", "b"])
+    >>> round(found["mean"], 2), found["per_class"]["b"]
+    (0.1, None)
     """
     each: dict[str, float | None] = {}
     for name in retained:

@@ -45,6 +45,11 @@ def net_benefit(
 
     Returns:
         None where the class, or all others, have no test image.
+
+    >>> probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.3, 0.7]])
+    >>> curve = net_benefit(probabilities, np.array([0, 0, 0, 1]), 1, "dog", prevalence=0.1, thresholds=[0.5])
+    >>> round(curve.points[0].model, 3), round(curve.points[0].call_all, 3)
+    (-0.2, -0.8)
     """
     shows = labels == column
     if shows.all() or not shows.any():

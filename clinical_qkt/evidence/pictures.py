@@ -34,6 +34,10 @@ def numbers_of(images: Any) -> Array:
 
     Returns:
         ``(B, 3 * channels)``.
+
+    >>> stripes = np.tile([[0.0], [1.0]], (1, 1, 2, 4))  # one grey picture
+    >>> numbers_of(stripes).round(2).tolist()
+    [[0.5, -0.69, 0.0]]
     """
     values = np.asarray(images, dtype=np.float64)
     places = tuple(range(2, values.ndim))

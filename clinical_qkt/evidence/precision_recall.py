@@ -48,6 +48,11 @@ def precision_recall(
 
     Returns:
         None where the class, or all others, have no test image.
+
+    >>> probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.6, 0.4], [0.2, 0.8]])
+    >>> curve = precision_recall(probabilities, np.array([0, 0, 1, 1]), 1, "dog", draws=50)
+    >>> round(curve.average_precision, 3), curve.prevalence, [round(end, 2) for end in curve.ci95]
+    (0.833, 0.5, [0.11, 1.0])
     """
     shows, score = labels == column, probabilities[:, column]
     if shows.all() or not shows.any():

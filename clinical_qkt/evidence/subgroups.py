@@ -41,6 +41,12 @@ def subgroups(
 
     Returns:
         None where no image has a group.
+
+    >>> groups = [{"sex": "f"}] * 12 + [{"sex": "m"}] * 12 + [{}] * 12
+    >>> truth, said = np.zeros(36, int), np.arange(36) % 6 // 5  # one of six is called so
+    >>> found = subgroups(groups, truth, truth, said, query=[1])
+    >>> [(row.value, row.images, row.false_alarms.count) for row in found.columns[0].values]
+    [('f', 12, 2), ('m', 12, 2), (None, 12, 2)]
     """
     names = sorted({column for told in groups for column in told})
     if not names:

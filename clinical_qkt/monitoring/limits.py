@@ -19,7 +19,7 @@ def against_counts(before: int, of: int, images: int, level: float) -> tuple[int
         images: of the new ones.
 
     >>> against_counts(50, 500, 100, 0.01)
-    (2, 20)
+    (3, 20)
     """
     counts = np.arange(images + 1)
     low = hypergeom.cdf(counts, of + images, before + counts, images) > level / 2

@@ -28,6 +28,10 @@ def merged(logits: Tensor, columns: Sequence[int]) -> tuple[Tensor, list[int]]:
 
     Returns:
         ``(B, D)``, and the D distinct columns in the order of their first appearance.
+
+    >>> logits, columns = merged(torch.tensor([[0.0, 0.0, 0.0]]), [4, 7, 4])  # two are one of ours
+    >>> logits.exp().round().tolist(), columns
+    ([[2.0, 1.0]], [4, 7])
     """
     distinct = list(dict.fromkeys(columns))
     if len(distinct) == len(columns):
@@ -54,6 +58,11 @@ def joint_opinion(logits: Sequence[Tensor], columns: Sequence[Sequence[int]], wi
 
     Returns:
         ``(B, width)``, with a mean of zero in each row as far as models connect the classes.
+
+    >>> first, second = torch.tensor([[2.0, 0.0]]), torch.tensor([[1.0, 0.0]])
+    >>> z = joint_opinion([first, second], [[0, 1], [1, 2]], width=3)  # they share the class in the middle
+    >>> [round(float(z[0, a] - z[0, b]), 1) for a, b in ((0, 1), (1, 2), (0, 2))]
+    [2.0, 1.0, 3.0]
     """
     said = [given.softmax(1) for given in logits]
     places = [torch.tensor(list(c), device=said[0].device) for c in columns]
@@ -67,7 +76,11 @@ def joint_opinion(logits: Sequence[Tensor], columns: Sequence[Sequence[int]], wi
 
 
 def opinion_bytes(images: int, width: int) -> int:
-    """What ``joint_opinion`` takes of memory: eight tables of the square of the classes for every image."""
+    """What ``joint_opinion`` takes of memory: eight tables of the square of the classes for every image.
+
+    >>> opinion_bytes(images=1000, width=10)
+    3200000
+    """
     return 8 * 4 * images * width**2
 
 

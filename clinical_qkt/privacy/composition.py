@@ -49,6 +49,10 @@ def counted_for(spent: Iterable[Spent], unit: Unit, images_per_patient: int | No
 
     Raises:
         Incomparable: it would have to be known.
+
+    >>> spent = [Spent(2.0, "image"), Spent(2.0, "patient")]
+    >>> counted_for(spent, "image", None), counted_for(spent, "patient", images_per_patient=4)
+    ([2.0, 1.92], [0.5, 2.0])
     """
     return [_counted(one, unit, images_per_patient) for one in spent]
 
@@ -67,6 +71,9 @@ def composed_epsilon(noise_multipliers: Sequence[float], delta: float) -> float:
     """The epsilon of several releases together, at ``delta``; dp-accounting's.
 
     All of them may have touched the same patient: that is assumed, whatever their classes.
+
+    >>> round(composed_epsilon([4.0], 1e-5), 2), round(composed_epsilon([4.0] * 4, 1e-5), 2)  # twice
+    (0.93, 1.99)
     """
     if not noise_multipliers:
         return 0.0

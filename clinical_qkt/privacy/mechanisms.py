@@ -111,6 +111,9 @@ def whole(features: Tensor, radius: float, steps: int) -> Tensor:
 
     Args:
         steps: of the radius. No row is longer than that, which is looked at in whole numbers.
+
+    >>> whole(torch.tensor([[0.6, 0.8], [3.0, 4.0]]), radius=2.0, steps=1000).tolist()
+    [[300, 400], [600, 800]]
     """
     rows = clipped(features, radius).div(radius).mul(steps).trunc().long()
     # Truncation makes shorter; where rounding before it made a row longer by a last bit, it is left out.
@@ -118,7 +121,11 @@ def whole(features: Tensor, radius: float, steps: int) -> Tensor:
 
 
 def clipped(features: Tensor, radius: float) -> Tensor:
-    """Rows of ``(N, D)`` no longer than ``radius``, in float64; not finite ones become zero."""
+    """Rows of ``(N, D)`` no longer than ``radius``, in float64; not finite ones become zero.
+
+    >>> clipped(torch.tensor([[3.0, 4.0], [0.5, 0.25], [torch.nan, 1.0]]), 1.0).round(decimals=6).tolist()
+    [[0.6, 0.8], [0.5, 0.25], [0.0, 0.0]]
+    """
     rows = features.double()
     rows = torch.where(torch.isfinite(rows).all(1, keepdim=True), rows, torch.zeros_like(rows))
     # By the largest number first: the square of a huge one would not be finite.
@@ -140,6 +147,11 @@ def private_release(contributions: Tensor, guarantee: Guarantee, noise: Noise | 
 
     Raises:
         ValueError: a contribution is no whole number, or too long.
+
+    >>> contributions = torch.tensor([[600, -800], [0, 1024]])  # two patients, in steps
+    >>> made = private_release(contributions, Guarantee(1.0, 1e-5), lambda sigma, numbers: [0] * numbers)
+    >>> made.total, made.count / COUNT_STEPS  # without noise, to see what is added up
+    ([600, 224], 2.0)
     """
     if contributions.is_floating_point() or bool((contributions.square().sum(1) > STEPS**2).any()):
         raise ValueError("contributions are whole steps, and none is longer than the radius")
@@ -154,6 +166,9 @@ def discrete_noise(sigma: int, numbers: int) -> list[int]:
 
     Args:
         sigma: the distribution's parameter, nearly its standard deviation.
+
+    >>> [type(n).__name__ for n in discrete_noise(sigma=1000, numbers=2)]
+    ['int', 'int']
     """
     import opendp.prelude as dp  # takes a second or two to import
 
@@ -163,7 +178,11 @@ def discrete_noise(sigma: int, numbers: int) -> list[int]:
 
 
 def rounded_noise(draw: Draw) -> Noise:
-    """Whole noise of seeded normal numbers, for simulations that can be repeated; never for a release."""
+    """Whole noise of seeded normal numbers, for simulations that can be repeated; never for a release.
+
+    >>> rounded_noise(lambda numbers: torch.full((numbers,), 0.26).double())(10, 3)
+    [3, 3, 3]
+    """
     return lambda sigma, numbers: (sigma * draw(numbers)).round().long().tolist()
 
 
@@ -172,6 +191,9 @@ def system_noise(numbers: int) -> Tensor:
 
     Each is the sum of four, over two: then the gaps between floating-point numbers tell nothing of what was
     added to what (Holohan and Braghin, arXiv 2107.10138).
+
+    >>> system_noise(5).shape, bool(system_noise(10_000).std().sub(1).abs() < 0.1)
+    (torch.Size([5]), True)
     """
     pairs = 2 * numbers
     bits = np.frombuffer(os.urandom(16 * pairs), dtype=np.uint64).reshape(2, pairs) >> 11

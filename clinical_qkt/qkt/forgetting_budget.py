@@ -41,13 +41,23 @@ class BudgetFit:
 
 
 def class_recalls(logits: Tensor, labels: Tensor, local: Sequence[int]) -> Tensor:
-    """Recall of each local class, as a share; NaN for one that does not occur."""
+    """Recall of each local class, as a share; NaN for one that does not occur.
+
+    >>> logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 2.0, 0.0]])
+    >>> class_recalls(logits, torch.tensor([0, 0, 1]), local=[0, 1, 2]).tolist()
+    [0.5, 1.0, nan]
+    """
     right = logits.argmax(1) == labels
     return torch.stack([right[labels == c].float().mean() for c in local])
 
 
 def retained_recall(logits: Tensor, labels: Tensor, local: Sequence[int]) -> float:
-    """Macro-averaged recall over the local classes that occur, as a share."""
+    """Macro-averaged recall over the local classes that occur, as a share.
+
+    >>> logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 2.0, 0.0]])
+    >>> retained_recall(logits, torch.tensor([0, 0, 1]), local=[0, 1, 2])
+    0.75
+    """
     return float(class_recalls(logits, labels, local).nanmean())
 
 
@@ -77,6 +87,11 @@ def fit_query_bias(
 
     Returns:
         The fit. If every rate costs more, the largest of those that cost least on average, not ``kept``.
+
+    >>> logits = torch.tensor([[4.0, 0.0, 0.0], [3.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 1.0, 0.0]])
+    >>> fit = fit_query_bias(logits, torch.tensor([0, 0, 1, 1]), [2], torch.ones(2), budget=25, worst=50)
+    >>> [round(bias, 3) for bias in fit.bias], fit.false_alarms, fit.spent, fit.worst, fit.kept
+    ([3.0], 0.25, 25.0, 50.0, True)
     """
     local = [c for c in range(logits.shape[1]) if c not in set(query)]
     # How much must be added to a queried logit to make it win on an image.

@@ -64,6 +64,11 @@ def knowledge_scores(
 
     Raises:
         InputError: not even one probe fits.
+
+    >>> blind = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))  # says the first class, whatever it is shown
+    >>> _ = blind.load_state_dict({"1.weight": torch.zeros(2, 192), "1.bias": torch.tensor([6.0, 0.0])})
+    >>> [round(score, 3) for score in knowledge_scores(blind, 3, [8, 8], 0.0, 1.0, count=16).tolist()]
+    [0.998, 0.002]
     """
     shape = (channels, *spatial_size)
     how: dict[str, Any] = {"most": AT_ONCE, "copies": 2, "making": COPIES, "where": where}
@@ -102,6 +107,10 @@ def randomised(known: Sequence[bool], epsilon: float, draw: Callable[[], float] 
     Args:
         known: the true mask.
         draw: uniform numbers in ``[0, 1)``; the operating system's by default.
+
+    >>> draws = iter([0.2, 0.9, 0.4])
+    >>> randomised([True, True, False], epsilon=1.0, draw=lambda: next(draws))  # the truth below 0.731
+    [True, False, False]
     """
     draw, truth = draw or random.SystemRandom().random, 1 / (1 + math.exp(-epsilon))
     return [k if draw() < truth else not k for k in known]

@@ -27,6 +27,12 @@ def restricted_cross_entropy(logits: Tensor, labels: Tensor, local: Sequence[int
 
     Args:
         labels: ``(B,)``, columns of ``logits``.
+
+    >>> logits = torch.tensor([[1.0, 0.0, 5.0]])
+    >>> round(float(restricted_cross_entropy(logits, torch.tensor([0]), local=[0, 1])), 3)  # over two columns
+    0.313
+    >>> round(float(restricted_cross_entropy(logits, torch.tensor([2]), local=[0, 1])), 3)  # over three
+    0.025
     """
     columns = torch.tensor(list(local), device=logits.device)
     queried = torch.ones(logits.shape[1], dtype=torch.bool, device=logits.device)
@@ -40,6 +46,10 @@ def masked_kl(logits: Tensor, soft_targets: Tensor, temperature: float = 2.0) ->
 
     This is the closest reading of the paper's distillation term (arXiv 2504.09205). Scaled by the square of
     the temperature, so that gradients keep their size (Hinton et al., arXiv 1503.02531).
+
+    >>> student, teacher = torch.tensor([[2.0, 0.0, 9.0]]), torch.tensor([[0.0, 2.0, torch.nan]])
+    >>> round(float(masked_kl(student, teacher)), 3)  # of the third class the teacher knows nothing
+    1.848
     """
     student, teacher = _log_softmax_of_known(logits, soft_targets, temperature)
     return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
@@ -51,6 +61,12 @@ def reverse_kl(logits: Tensor, soft_targets: Tensor, temperature: float = 2.0) -
     ``T² · mean_b Σ_c s_c (log s_c - log t_c)``, with ``s`` and ``t`` the student's and the teacher's softmax
     at temperature ``T``. It seeks a mode: what the teacher holds possible may be left out, what it rules out
     may not be added. In distillation since MiniLLM (Gu et al., arXiv 2306.08543).
+
+    >>> student, teacher = torch.tensor([[0.0, 0.0, -9.0]]), torch.tensor([[0.0, 0.0, 0.0]])
+    >>> round(float(reverse_kl(student, teacher)), 2)  # leaving out what the teacher holds possible
+    1.5
+    >>> round(float(masked_kl(student, teacher)), 2)  # is far dearer in the other direction
+    4.4
     """
     student, teacher = _log_softmax_of_known(logits, soft_targets, temperature)
     return temperature**2 * _kl(student, teacher).mean()
@@ -64,6 +80,12 @@ def balanced_kl(logits: Tensor, soft_targets: Tensor, temperature: float = 2.0) 
     2212.12965), which weighs both directions for each sample by the gap between the entropies. The sigmoid
     and the direction are our reading: where the student is less certain than the teacher, forward KL counts
     more, where it is more certain, reverse KL.
+
+    >>> unsure, sure = torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[6.0, 0.0, 0.0]])
+    >>> round(float(balanced_kl(unsure, sure)), 2)
+    3.27
+    >>> round(float(masked_kl(unsure, sure)), 2), round(float(reverse_kl(unsure, sure)), 2)  # between
+    (2.93, 3.99)
     """
     student, teacher = _log_softmax_of_known(logits, soft_targets, temperature)
     gap = (teacher.exp() * teacher).sum(1) - (student.exp() * student).sum(1)  # H(s) - H(t)
@@ -83,6 +105,12 @@ def interpolated_kl(
 
     Args:
         progress: 0: the student itself, 1: the teacher, which is ``masked_kl``.
+
+    >>> student, teacher = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+    >>> [round(float(interpolated_kl(student, teacher, progress)), 3) for progress in (0.0, 0.5, 1.0)]
+    [0.0, 0.48, 1.848]
+    >>> round(float(masked_kl(student, teacher)), 3)
+    1.848
     """
     mixed = (
         1 - progress
@@ -106,6 +134,10 @@ def logit_matching(logits: Tensor, soft_targets: Tensor) -> Tensor:
     """Squared difference of the centred logits over the classes that the teacher knows.
 
     A softmax ignores what all logits have in common, so it is taken out on both sides.
+
+    >>> teacher = torch.tensor([[1.0, 3.0]])
+    >>> float(logit_matching(teacher + 5, teacher)), float(logit_matching(torch.ones(1, 2), teacher))
+    (0.0, 1.0)
     """
     known = ~torch.isnan(soft_targets[0])
     student, teacher = logits[:, known], soft_targets[:, known]
@@ -117,6 +149,9 @@ def evidence(logits: Tensor, query: Sequence[int], known: Sequence[int]) -> Tens
 
     Returns:
         ``(B, len(query))``.
+
+    >>> evidence(torch.tensor([[1.0, 3.0, 5.0]]), query=[2], known=[0, 1]).tolist()
+    [[3.0]]
     """
     return logits[:, list(query)] - logits[:, list(known)].mean(1, keepdim=True)
 
@@ -129,6 +164,14 @@ def evidence_matching(
     Ours: a teacher's evidence for a class that is absent from the student's images lives in logits that the
     softmax flattens. Evidence is measured against the local classes that the teacher knows too. A teacher
     that shares none of them has no common scale with the student and adds nothing.
+
+    >>> student = torch.tensor([[1.0, 3.0, 5.0]])
+    >>> teacher = torch.tensor([[torch.nan, 0.0, 4.0]])  # evidence of 4; the student's is 2
+    >>> float(evidence_matching(student, teacher, query=[2], local=[0, 1]))
+    4.0
+    >>> stranger = torch.tensor([[torch.nan, torch.nan, 4.0]])  # shares no class with the student
+    >>> float(evidence_matching(student, stranger, query=[2], local=[0, 1]))
+    0.0
     """
     known = ~torch.isnan(soft_targets[0])
     queried = [q for q in query if known[q]]
@@ -152,6 +195,12 @@ def divergence(
     Args:
         soft_targets: ``(B, T, C)``, one slice a relevant teacher.
         progress: of the training, for ``interpolated``.
+
+    >>> student = torch.tensor([[1.0, 3.0, 5.0]])
+    >>> two = torch.tensor([[[1.0, 3.0, 5.0], [0.0, 0.0, 6.0]]])  # (B, T, C); the first holds just the same
+    >>> each = [divergence("logit", student, t, [2], [0, 1], 2.0) for t in (two[:, :1], two[:, 1:], two)]
+    >>> [round(float(value), 2) for value in each]
+    [0.0, 2.67, 1.33]
     """
     each = {
         "kl": lambda a: masked_kl(logits, a, temperature),

@@ -109,7 +109,12 @@ class Moments:
 
 
 def class_statistics(features: Tensor) -> ClassStatistics:
-    """Of features that are all there, ``(N, D)``."""
+    """Of features that are all there, ``(N, D)``.
+
+    >>> told = class_statistics(torch.tensor([[0.0, 0.0], [2.0, 0.0], [4.0, 3.0]]))
+    >>> told.count, told.mean.tolist(), told.covariance.tolist()
+    (3, [2.0, 1.0], [[4.0, 3.0], [3.0, 3.0]])
+    """
     moments = Moments(features.shape[1])
     moments.update(features)
     return moments.statistics()
@@ -122,6 +127,10 @@ def pooled(parts: Sequence[ClassStatistics]) -> ClassStatistics:
     one, plus the variance of the noise. For exact answers that is the count, for private ones nearly its
     square. Covariances are weighted by counts, over the sites that gave one; how much the means differ from
     site to site is left out of them, since a difference between hospitals is not a spread of the class.
+
+    >>> few, many = ClassStatistics(10, torch.zeros(1).double()), ClassStatistics(30, torch.ones(1).double())
+    >>> pooled([few, many]).mean.tolist(), pooled([few, many]).count
+    ([0.75], 40)
     """
     weights = torch.tensor([1 / (1 / p.count + p.noise**2) for p in parts], dtype=torch.float64)
     weights = weights / weights.sum()
@@ -189,6 +198,11 @@ def agreement(
     Args:
         parts: one class, one a site. If some are private, features are compared as far as they tell them.
         own: the student's own classes.
+
+    >>> near, far = (ClassStatistics(50, torch.full((2,), x, dtype=torch.float64)) for x in (0.1, 9.0))
+    >>> own = [ClassStatistics(50, torch.full((2,), x, dtype=torch.float64)) for x in (-2.0, 2.0)]
+    >>> [one.far_off for one in agreement([near, near, far], own)]
+    [False, False, True]
     """
     width = min(len(p.total if isinstance(p, PrivateSum) else p.mean) for p in parts)
     told = [p.statistics(width) if isinstance(p, PrivateSum) else p.first(width) for p in parts]

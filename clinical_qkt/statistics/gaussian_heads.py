@@ -52,6 +52,11 @@ def shared_covariance(classes: Sequence[ClassStatistics], ridge: float = RIDGE) 
 
     Raises:
         InputError: no class has one.
+
+    >>> one = ClassStatistics(10, torch.zeros(2).double(), torch.eye(2).double())
+    >>> two = ClassStatistics(30, torch.zeros(2).double(), 3 * torch.eye(2).double())
+    >>> shared_covariance([one, two], ridge=0.0).tolist()
+    [[2.5, 0.0], [0.0, 2.5]]
     """
     full = [(c.count, c.covariance) for c in classes if c.covariance is not None and c.covariance.ndim == 2]
     if not full:
@@ -66,6 +71,11 @@ def linear(classes: Sequence[ClassStatistics]) -> Gaussians:
 
     What is not known of a class's mean counts as spread along that axis: where little is known, little is
     decided.
+
+    >>> one = torch.eye(1).double()
+    >>> left, right = (ClassStatistics(9, torch.tensor([x]).double(), one) for x in (-1.0, 1.0))
+    >>> linear([left, right]).log_density(torch.tensor([[-0.1], [0.1]]).double()).argmax(1).tolist()
+    [0, 1]
     """
     shared = shared_covariance(classes)
     doubts = [c.doubt for c in classes if c.doubt is not None]
@@ -80,6 +90,12 @@ def quadratic(classes: Sequence[ClassStatistics], shrinkage: float) -> Gaussians
     Args:
         shrinkage: 0: each class's own covariance; 1: the shared one. A class with a diagonal alone takes the
             shared correlations; one with a mean alone the shared covariance.
+
+    >>> one = torch.eye(1).double()
+    >>> narrow, wide = (ClassStatistics(9, torch.zeros(1).double(), s * one) for s in (1.0, 9.0))
+    >>> found = quadratic([narrow, wide], shrinkage=0.0)  # their means are the same
+    >>> found.log_density(torch.tensor([[0.5], [3.0]]).double()).argmax(1).tolist()
+    [0, 1]
     """
     shared = shared_covariance(classes)
     covariances = []
@@ -101,6 +117,12 @@ def chosen_shrinkage(classes: Sequence[ClassStatistics], features: Tensor, label
         classes: the own classes first.
         features: ``(N, D)`` of validation images.
         labels: ``(N,)`` positions of own classes.
+
+    >>> one = torch.eye(1).double()
+    >>> narrow, wide = (ClassStatistics(9, torch.zeros(1).double(), s * one) for s in (1.0, 25.0))
+    >>> features, labels = torch.tensor([[0.2], [-0.9], [4.0], [-7.0]]), torch.tensor([0, 0, 1, 1])
+    >>> chosen_shrinkage([narrow, wide], features, labels)  # the classes differ in spread alone
+    0.3
     """
     own = int(labels.max()) + 1
 
@@ -116,6 +138,12 @@ def chosen_temperature(gaussians: Gaussians, features: Tensor, labels: Tensor) -
 
     A Gaussian in many dimensions is far too sure of itself. Chosen on own validation images, see
     ``chosen_shrinkage`` for the arguments.
+
+    >>> one = torch.eye(1).double()
+    >>> left, right = (ClassStatistics(9, torch.tensor([x]).double(), one) for x in (-3.0, 3.0))
+    >>> features, labels = torch.tensor([[-3.0], [-1.0], [1.0], [3.0]]), torch.tensor([0, 1, 0, 1])
+    >>> chosen_temperature(linear([left, right]), features, labels)  # two of four are wrong
+    12.0
     """
     own = int(labels.max()) + 1
     density = gaussians.log_density(features.double())[:, :own]
@@ -123,7 +151,13 @@ def chosen_temperature(gaussians: Gaussians, features: Tensor, labels: Tensor) -
 
 
 def drawn(part: ClassStatistics, shared: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """``(count, D)`` features drawn from a class's Gaussian: feature replay (CCVR, NeurIPS 2021)."""
+    """``(count, D)`` features drawn from a class's Gaussian: feature replay (CCVR, NeurIPS 2021).
+
+    >>> part = ClassStatistics(9, torch.tensor([5.0, 0.0]).double(), torch.eye(2).double())
+    >>> features = drawn(part, torch.eye(2).double(), 1000, torch.Generator().manual_seed(0))
+    >>> features.shape, bool((features.mean(0) - part.mean).abs().max() < 0.1)
+    (torch.Size([1000, 2]), True)
+    """
     covariance = shared
     if part.covariance is not None:
         full = part.covariance.ndim == 2
@@ -149,6 +183,12 @@ def replayed(
         features, labels: ``(N, D)`` and ``(N,)`` of own training images.
         queried: their rows follow the own classes'.
         shared: a covariance ``(D, D)`` for those without one, and to shrink the others towards.
+
+    >>> features, labels = torch.tensor([[-3.0], [-2.5], [-3.5], [-2.0]]), torch.tensor([0, 0, 0, 0])
+    >>> queried = ClassStatistics(9, torch.tensor([3.0]).double(), torch.eye(1).double())
+    >>> head = replayed(features, labels, [queried], torch.eye(1).double(), 0, 100, 0.05)
+    >>> head(torch.tensor([[-3.0], [3.0]])).argmax(1).tolist()
+    [0, 1]
     """
     generator = torch.Generator().manual_seed(seed)
     own = int(labels.max()) + 1
@@ -182,6 +222,11 @@ def train_head(
     Args:
         loss: of the rows at these positions.
         rows: how many there are.
+
+    >>> x, y, head = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1]), nn.Linear(1, 2)
+    >>> train_head(head, lambda rows: F.cross_entropy(head(x[rows]), y[rows]), 2, torch.Generator(), 50, 0.1)
+    >>> head(x).argmax(1).tolist()
+    [0, 1]
     """
     optimizer = torch.optim.AdamW(head.parameters(), learning_rate, weight_decay=weight_decay)
     for _ in range(epochs):

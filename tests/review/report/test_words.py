@@ -1,10 +1,7 @@
-import doctest
-
 import pytest
 
-from clinical_qkt.core import terms
 from clinical_qkt.review import report
-from clinical_qkt.review.report import further, page, practice, reasons, spelled, words
+from clinical_qkt.review.report import words
 
 
 @pytest.mark.parametrize(
@@ -55,9 +52,3 @@ def test_points_and_percents():
     assert (report.percent(0.125), report.percent(None), report.points(-0.0781), report.points(None)) == (
         "12", "–", "-7.8", "–",
     )  # fmt: skip
-
-
-@pytest.mark.parametrize("module", [further, page, practice, reasons, spelled, terms, words])
-def test_the_examples_in_the_words_are_right(module):
-    found = doctest.testmod(module)
-    assert found.failed == 0 and found.attempted

@@ -1,0 +1,46 @@
+"""The examples in docstrings are right; and every pure function of the method's mathematics has one."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "clinical_qkt"
+SHOWN = [p for p in sorted(PACKAGE.rglob("*.py")) if ">>>" in p.read_text()]
+PURE = (
+    *("qkt/losses.py", "qkt/forgetting_budget.py", "qkt/knowledge_masks.py", "networks/joint_opinion.py"),
+    *("evidence/*.py", "statistics/*.py", "privacy/*.py"),
+)
+"""Modules of functions from numbers to numbers."""
+NO_EXAMPLE = {
+    "fit_budget": "takes a network and images",
+    "spend_budget": "changes a network",
+    "first_within_budget": "takes models",
+    "decision": "takes parts of a summary; tests/evidence/test_criteria.py shows them",
+    "write": "writes a file",
+}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("path", SHOWN, ids=name_of)
+def test_the_examples_are_right(path):
+    found = doctest.testmod(import_module(name_of(path)))
+    assert not found.failed and found.attempted
+
+
+@pytest.mark.parametrize("path", [p for pattern in PURE for p in sorted(PACKAGE.glob(pattern))], ids=name_of)
+def test_a_pure_function_is_shown_by_an_example(path):
+    public = [
+        n for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef) and n.name[0] != "_"
+    ]
+    without = {n.name for n in public if ">>>" not in (ast.get_docstring(n) or "")}
+    assert without <= set(NO_EXAMPLE)
