@@ -122,7 +122,8 @@ def write_model(copy: Path, folder: Path) -> list[str]:
     return list(made["classes"])
 
 
-@pytest.mark.parametrize("name", NAMES)
+# All stages of the first run from a copy in test_blood_cell_classification.py.
+@pytest.mark.parametrize("name", [pytest.param(NAMES[0], marks=pytest.mark.slow), *NAMES[1:]])
 def test_a_copied_bundle_runs_in_its_own_folder(name, tmp_path):
     copy = Path(shutil.copytree(ROOT / "bundles" / name, tmp_path / "copy"))
     classes = write_model(copy, tmp_path / "out" / "model")

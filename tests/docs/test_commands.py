@@ -58,6 +58,7 @@ EXECUTED_BY = {
 """Pages with tests of their own, which read the commands from the page, too."""
 
 NOT_RUN = {
+    "make bundles": "tests/bundles/test_stand_alone.py runs what it runs, in a copy",
     "make demo": "installs an environment; `clinical-qkt demo`, which it runs, is executed for every page",
     "make test": "is what runs this test",
     "make docs": "installs an environment first; test_mkdocs.py builds the site as it does",
