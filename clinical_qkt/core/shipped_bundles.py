@@ -42,13 +42,16 @@ def bundle_folder(name: str, *, where: str = "--bundle") -> Path:
     """A shipped bundle by its name, or a folder that is one.
 
     Raises:
-        InputError: it is neither.
+        InputError: it is neither; or both, as a copy may be that kept its name.
     """
-    known = shipped()
+    known, folder = shipped(), Path(name).expanduser()
+    is_bundle = (folder / "configs" / f"{FIRST}.yaml").is_file()
+    if name in known and is_bundle and folder.resolve() != known[name].resolve():
+        fix = f"write ./{name} for the folder, or {known[name]} for the one that comes with the software"
+        raise InputError(f"'{name}' is a bundle of the software's and a folder here", where=where, fix=fix)
     if name in known:
         return known[name]
-    folder = Path(name).expanduser()
-    if (folder / "configs" / f"{FIRST}.yaml").is_file():
+    if is_bundle:
         return folder
     if folder.is_dir():
         fix = f"give a folder with configs/train.yaml, or one of: {', '.join(known)}"

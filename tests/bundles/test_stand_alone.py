@@ -17,7 +17,9 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from PIL import Image
 
 from clinical_qkt import bundle
-from clinical_qkt.core.shipped_bundles import shipped
+from clinical_qkt.bundle.endings import launched
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.shipped_bundles import bundle_folder, shipped
 from clinical_qkt.documentation.bundles import SOURCE, bundles, files, main, strays
 from clinical_qkt.networks.spec import find_head
 from clinical_qkt.packages.card import Card
@@ -159,3 +161,37 @@ def test_the_bundles_root_is_the_folder_that_holds_it(tmp_path):
     files = [str(copy / "configs" / "train.yaml")]
     made = ConfigWorkflow(files, logging_file=False, workflow_type=None, init_id="bundle_root")
     assert made.initialize() == [str(copy)]
+
+
+@pytest.mark.parametrize(
+    ("configs", "named", "same"),
+    [
+        (ROOT / SOURCE, SOURCE.name, True),
+        (Path("copy"), SOURCE.name, False),
+        (Path("copy"), "copy", True),
+        (Path("copy"), "nowhere", False),
+        (Path("copy"), "", False),
+    ],
+)
+def test_whether_a_site_names_the_very_folder_that_is_run(configs, named, same, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / SOURCE, "copy")
+    files = [str(configs / "configs" / "train.yaml")]
+    made = ConfigWorkflow(files, logging_file=False, workflow_type=None, bundle=named)
+    line = launched(made).next_line("evaluate")
+    assert line == f"clinical-qkt run evaluate SITE.yaml{'' if same else ' --bundle ./copy'}"
+
+
+def test_a_copy_that_kept_its_name_is_told_from_the_bundle_that_is_shipped(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert bundle_folder(SOURCE.name) == ROOT / SOURCE
+    shutil.copytree(ROOT / SOURCE, SOURCE.name)
+    with pytest.raises(InputError, match="is a bundle of the software's and a folder here") as e:
+        bundle_folder(SOURCE.name)
+    assert e.value.fix == (
+        f"write ./{SOURCE.name} for the folder, or {ROOT / SOURCE} for the one that comes with the software"
+    )
+    assert bundle_folder(f"./{SOURCE.name}").resolve() == tmp_path / SOURCE.name
+    assert bundle_folder(str(ROOT / SOURCE)) == ROOT / SOURCE
+    monkeypatch.chdir(ROOT / SOURCE.parent)
+    assert bundle_folder(SOURCE.name) == ROOT / SOURCE
