@@ -1,1 +1,1 @@
-"""Datalists, the data that a federation is dealt from, generated images."""
+"""Images and labels: files of every format, datalists, classes and label spaces, splits, generated images."""
