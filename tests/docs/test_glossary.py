@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 import yaml
 
 from clinical_qkt.qkt.settings import TransferSettings
@@ -27,3 +28,9 @@ def test_modules_and_keys_are_there():
 def test_no_word_stands_there_twice():
     words = [word for row in ROWS for word in row[0].split(", ")]
     assert len(set(words)) == len(words)
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/**/*.md")), ids=lambda p: p.stem)
+def test_modules_that_a_page_names_are_there(page):
+    named = set(re.findall(r"`(?:clinical_qkt/)?([\w/]+\.py)`", page.read_text()))
+    assert not [n for n in named if not (ROOT / "clinical_qkt" / n).is_file() and not (ROOT / n).is_file()]
