@@ -7,7 +7,7 @@ DECODERS := $(VENV)/.decoders
 # The networks here are tiny: one thread each is faster than two that wait for one another.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow lint format benchmark benchmark-methods benchmark-speed benchmark-answers benchmark-verify benchmark-worklist benchmark-monitor bundles docs figures clean
+.PHONY: demo test test-slow lint format benchmark benchmark-methods benchmark-speed benchmark-responses benchmark-verify benchmark-worklist benchmark-monitor bundles docs figures clean
 
 demo: $(READY)
 	$(BIN)/clinical-qkt demo --overwrite $(ARGS)
@@ -41,8 +41,8 @@ benchmark-speed: $(READY)
 	$(BIN)/python -m clinical_qkt.research.benchmark.speed $(ARGS)
 
 # What a private answer's pass over images costs: one at a time, patient by patient, in several processes.
-benchmark-answers: $(READY)
-	$(BIN)/python -m clinical_qkt.research.benchmark.answer_speed $(ARGS)
+benchmark-responses: $(READY)
+	$(BIN)/python -m clinical_qkt.research.benchmark.response_speed $(ARGS)
 
 # What checking and loading a package costs beside reading its files.
 benchmark-verify: $(READY)

@@ -26,6 +26,7 @@ from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.signing import sign
 from clinical_qkt.packages.writer import CARD, SUMS
 
+pytest_plugins = ["tests.cpu", "tests.skips", "tests.cases"]
 STATES = tempfile.mkdtemp(prefix="clinical-qkt-state-")
 """What outlives a results folder goes there, never into the home of whoever runs the tests."""
 os.environ["CLINICAL_QKT_STATE"] = f"{STATES}/session"

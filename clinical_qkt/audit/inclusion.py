@@ -5,7 +5,7 @@ askers. *Inclusion ratio*: who knows no other patient of the site weighs how lik
 image against how likely without it, a class being a Gaussian. For means that is the attack of Homer et al.
 (PLoS Genetics 2008) in the form of Sankararaman et al. (Nature Genetics 2009); for covariances the ratio of
 the exact densities, ours. *Others known*: who knows everybody else has but to subtract. Only noise stands
-against that, and of this one the promise of a private answer speaks.
+against that, and of this one the promise of a private response speaks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from clinical_qkt.statistics.class_statistics import FEWEST_PATIENTS, ClassStati
 RANK = 1e-6
 """Share of the largest variance below which an axis has none: an answer's numbers are in single precision."""
 ROUNDED = 5
-"""By so much the count of an exact answer may be off."""
+"""By so much the count of an exact response may be off."""
 
 
 def inclusion_ratios(answer: ClassStatistics, candidates: Tensor) -> Floats:
@@ -99,7 +99,7 @@ def of_covariance(gap: Tensor, covariance: Tensor, count: int) -> Floats:
 
 
 def of_release(release: Release, rows: Tensor, guarantee: Guarantee) -> Floats:
-    """The ratio for a private answer, by what it tells of the mean.
+    """The ratio for a private response, by what it tells of the mean.
 
     Args:
         rows: ``(N, k)`` contributions of the images, in whole steps.
@@ -110,7 +110,7 @@ def of_release(release: Release, rows: Tensor, guarantee: Guarantee) -> Floats:
 
 
 def others_known(releases: Sequence[Release], rows: Tensor, members: Bools, guarantee: Guarantee) -> Floats:
-    """The ratio for private answers, by somebody who knows everybody in them, but of one image not whether.
+    """The ratio for private responses, by somebody who knows everybody in them, but of one image not whether.
 
     The likelihood ratio of two Gaussians of one spread, which no test of these two surpasses (Neyman and
     Pearson).
@@ -144,7 +144,7 @@ def subtracted(mean: Tensor, candidates: Tensor, members: Bools) -> Floats:
 
 
 def at_most(guarantee: Guarantee, alarms: float) -> float:
-    """The share of members that can be found at a false-alarm rate, by anybody, from one private answer.
+    """The share of members that can be found at a false-alarm rate, by anybody, from one private response.
 
     Of the Gaussian mechanism's own trade-off (Dong, Roth and Su, JRSS B 2022), which is stricter than what
     epsilon and delta say of all mechanisms.

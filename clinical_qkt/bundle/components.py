@@ -10,10 +10,30 @@ from typing import Any
 from monai.bundle import ConfigComponent, ConfigParser
 
 from clinical_qkt.bundle.literals import is_expression, leaves
-from clinical_qkt.core.errors import one_of
+from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.core.refusals import Place, Problem
 
 TARGET = "_target_"
+OURS = "clinical_qkt."
+
+
+def require_ours(own: Mapping[str, Mapping[str, Any]]) -> None:
+    """A copy of a bundle names nothing of this software that is not there.
+
+    Args:
+        own: what the bundle's config files say, by their names.
+
+    Raises:
+        InputError: it does, as one of another version may.
+    """
+    for name, content in own.items():
+        for at, value in leaves(content):
+            if at[-1] == TARGET and str(value).startswith(OURS) and locate(value) is None:
+                raise InputError(
+                    f"names {value}, which is not in this version of clinical-qkt",
+                    where=f"the bundle's {name}.yaml",
+                    fix="copy the bundle anew, and repeat in it what was changed in this copy",
+                )
 
 
 def strange_arguments(parser: ConfigParser, own: Iterable[Mapping[str, Any]]) -> list[Problem]:

@@ -16,13 +16,14 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from pydantic import BaseModel, ValidationError
 
-from clinical_qkt.bundle.components import strange_arguments
+from clinical_qkt.bundle.components import require_ours, strange_arguments
 from clinical_qkt.bundle.literals import is_expression, misplaced, put, put_right, readers
 from clinical_qkt.bundle.origins import ANYWHERE, origin_of_config, own_files_given
 from clinical_qkt.bundle.sections import check_settings, parsed, read_contract
 from clinical_qkt.bundle.stage_keys import StageKeys
 from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.core.refusals import Origin, refusal, refused
+from clinical_qkt.core.renamed import CONFIG, warn
 from clinical_qkt.core.shipped_bundles import chain
 from clinical_qkt.core.values import plain_type, true_or_false
 from clinical_qkt.site.config import FIX, Site, check_site
@@ -30,11 +31,11 @@ from clinical_qkt.site.config import FIX, Site, check_site
 _TRACKING: Any = DEFAULT_MLFLOW_SETTINGS
 FILES = "files"
 """The key to which each of a bundle's config files adds its name."""
-NEEDED = {"transfer": ("query", "teachers or answers"), "query": ("query",)}
+NEEDED = {"transfer": ("query", "teachers or responses"), "query": ("query",)}
 """What a command cannot do without, of what a site may leave empty."""
 GIVEN = {
     "inference": ("images", "give --images FOLDER, with the images that are to be classified"),
-    "answer": ("asked", "give the query package with --asked FOLDER"),
+    "answer": ("request", "give the query package with --request FOLDER"),
 }
 """What a command has to be told anew each time."""
 
@@ -50,7 +51,9 @@ def check(workflow: ConfigWorkflow) -> Site:
         InputError: names the key and the likeliest right one; or all values that are wrong.
     """
     parser, origin = workflow.parser, origin_of_config()
+    _under_new_names(parser, origin)
     own = own_files(workflow)
+    require_ours(own)
     _require_files(workflow, own_files_given(own) or parser.get(FILES))
     _require_known(parser, own, origin)
     _require_site(parser)
@@ -131,7 +134,7 @@ def _require_files(workflow: ConfigWorkflow, files: Any) -> None:
 
 
 def _require_known(parser: ConfigParser, own: Mapping[str, Mapping[str, Any]], origin: Origin) -> None:
-    known: set[str] = set(Site.model_fields) | set(_TRACKING["configs"])
+    known: set[str] = {*Site.model_fields, *CONFIG, *_TRACKING["configs"]}
     for content in own.values():
         known |= {k.lstrip("+") for k in content}
     for key in parser.get(""):
@@ -144,6 +147,28 @@ def _require_known(parser: ConfigParser, own: Mapping[str, Mapping[str, Any]], o
             raise InputError(
                 f"unknown key '{key}'", where=origin.where((key,)), fix=one_of(key, sorted(known - {FILES}))
             )
+
+
+def _under_new_names(parser: ConfigParser, origin: Origin) -> None:
+    """What somebody wrote under a key's old name stands under the new one, too.
+
+    The old key stays: a bundle that was copied before may look it up.
+
+    Raises:
+        InputError: a key is given under both.
+    """
+    config = parser.get("")
+    for old, new in CONFIG.items():
+        if old not in config or config[old] in (None, []):
+            continue
+        if new in config and origin.where((new,)) != origin.default:
+            raise InputError(
+                f"is called '{new}' now, which is given, too",
+                where=f"{origin.where((old,))}: {old}",
+                fix="leave one out",
+            )
+        warn(old, new)
+        put(parser, new, config[old]) if new in config else config.update({new: config[old]})
 
 
 def _require_site(parser: ConfigParser) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.shipped_bundles import bundle_folder
 from clinical_qkt.evidence import metrics
-from clinical_qkt.packages.answer import AnswerCard
+from clinical_qkt.packages.response import ResponseCard
 from clinical_qkt.packages.signing import read_fingerprint
 from clinical_qkt.packages.writer import package_bytes
 from clinical_qkt.review.report import endings as shown
@@ -38,14 +38,14 @@ def launched(workflow: ConfigWorkflow) -> Launch:
     while frame is not None:
         given = frame.f_locals.get("config_file")
         files, frame = given if isinstance(given, list) else files, frame.f_back
-    bundle, named = workflow.config_root_path.parent, workflow.parser.get("bundle")
-    return Launch(workflow.parser["command"], Path(files[-1]), bundle, bool(named) and _leads_to(bundle, named))
+    command, bundle = workflow.parser["command"], workflow.config_root_path.parent
+    return Launch(command, Path(files[-1]), bundle, _is_named(bundle, workflow.parser.get("bundle")))
 
 
-def _leads_to(bundle: Path, named: str) -> bool:
+def _is_named(bundle: Path, by: str) -> bool:
     """Whether this is the bundle that a site's YAML names, and no other copy of it."""
     try:
-        return bundle_folder(named).resolve() == bundle.resolve()
+        return bool(by) and bundle_folder(by).resolve() == bundle.resolve()
     except InputError:  # nothing that the stock launcher looks at
         return False
 
@@ -64,7 +64,7 @@ def validated(
 def trained(launch: Launch, site: Site, rows: dict[str, Any]) -> None:
     """After ``train``."""
     places: dict[str, str | Path] = {MODEL: site.output_dir / MODEL, "test it": launch.next_line("evaluate")}
-    if site.teachers or site.answers:
+    if site.teachers or site.responses:
         places["gain classes"] = launch.next_line("transfer")
     elif site.query:
         places["ask for classes"] = launch.next_line("query")
@@ -76,7 +76,7 @@ def trained(launch: Launch, site: Site, rows: dict[str, Any]) -> None:
 def evaluated(launch: Launch, site: Site, model: Path, result: Path) -> None:
     """After ``evaluate``, under its table."""
     at = {} if model == site.output_dir / MODEL else {"model": model}
-    again = "transfer" if site.teachers or site.answers else "query" if site.query else "share"
+    again = "transfer" if site.teachers or site.responses else "query" if site.query else "share"
     places: dict[str, str | Path] = {
         "figures": result,
         "classify": launch.next_line("inference", **at, images="FOLDER"),
@@ -102,21 +102,21 @@ def shared(site: Site) -> None:
 def asked(site: Site) -> None:
     """After ``query``."""
     places = _package(site.query_dir, f"a query for {', '.join(site.queried.names)}")
-    answer = f"clinical-qkt run answer SITE.yaml --asked {site.query_dir.name}"
+    answer = f"clinical-qkt run answer SITE.yaml --request {site.query_dir.name}"
     places |= {"they check it": _verify(site, site.query_dir), "they answer": answer}
-    places["you"] = "keep the folder and the model: answers fit these two only; name answers under 'answers'"
+    places["you"] = "keep the folder and the model: responses fit these two only; name them under 'responses'"
     shown.print_places(Console(), places)
 
 
-def answered(site: Site, folder: Path, card: AnswerCard, asker: str) -> None:
+def answered(site: Site, folder: Path, card: ResponseCard, asker: str) -> None:
     """After ``answer``."""
     places = _package(folder, f"an answer for {asker}")
     places |= {
         "they check it": f"{_verify(site, folder)} --query QUERY",
-        "they use it": USED.format("answers"),
+        "they use it": USED.format("responses"),
         "what is spent": f"clinical-qkt ledger {site.ledger}",
     }
-    shown.print_answered(Console(), asker, card.answers, places)
+    shown.print_response(Console(), asker, card.answers, places)
 
 
 def transferred(launch: Launch, site: Site, summary: TransferSummary) -> None:

@@ -162,7 +162,7 @@ def unfinished(site: Site, stage: str, *facts: Any) -> Path:
 def load_query(folder: str | Path | None, site: Site) -> Query:
     """A query package, verified; see ``packages.query``."""
     if folder is None:
-        raise InputError("is missing", where="asked", fix="give the query package with --asked FOLDER")
+        raise InputError("is missing", where="request", fix="give the query package with --request FOLDER")
     return query_package.load_query(folder, site.trust)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from monai.bundle import ConfigParser
@@ -41,11 +42,21 @@ def read_settings(model: type[BaseModel], values: Any, origin: Origin | None = N
         InputError: all that is wrong with it, each with its key.
     """
     try:
-        return model.model_validate(values)
+        return model.model_validate(_given(model, values, origin))
     except ValidationError as e:
         raise refused(
             e, model, origin or Origin(ANYWHERE), fix="the section 'settings'", inside=("settings",)
         ) from None
+
+
+def _given(model: type[BaseModel], values: Any, origin: Origin | None) -> Any:
+    """A section without the bundle's own value of a key that somebody gave under its old name."""
+    names = getattr(model, "RENAMED", {})
+    if not isinstance(values, Mapping):
+        return values
+    written = {new for new in names.values() if origin and origin.where(("settings", new)) != origin.default}
+    hidden = {new for old, new in names.items() if old in values and new not in written}
+    return {key: value for key, value in values.items() if key not in hidden}
 
 
 def read_contract(values: Any) -> InputContract:

@@ -57,7 +57,7 @@ class StageKeys(Strict):
     """Folder with images to be classified."""
     result: Path = Path()
     """File for the figures or classes."""
-    asked: Path = Path()
-    """Folder of the query that is answered."""
-    answer_dir: Path = Path()
-    """Folder for the answer."""
+    request: Path = Path()
+    """Folder of the query package that is responded to."""
+    response_dir: Path = Path()
+    """Folder for the response."""

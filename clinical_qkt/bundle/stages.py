@@ -37,7 +37,7 @@ from clinical_qkt.qkt.gate import read_gate
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.transfer import Transfer
 from clinical_qkt.query import request
-from clinical_qkt.query.response import Answering
+from clinical_qkt.query.response import Responding
 from clinical_qkt.review.tracking.handlers import TrackTraining as TrackTraining
 from clinical_qkt.review.tracking.provenance import without_paths
 from clinical_qkt.site.config import Site
@@ -147,7 +147,7 @@ def answer(
 ) -> None:
     """Answer a query with statistics, by the site's policy; see ``answering``."""
     agreed, new = config_keys.switch("yes", yes), config_keys.switch("new_ledger", new_ledger)
-    card = Answering(site, asked, data, prepared, read, device, agreed, new).run(Path(folder))
+    card = Responding(site, asked, data, prepared, read, device, agreed, new).run(Path(folder))
     if not NOW.embedded:
         endings.answered(site, Path(folder), card, asked.card.site)
 

@@ -9,9 +9,9 @@ from clinical_qkt.bundle.stage import Stage
 from clinical_qkt.checking.finding import Finding, problem
 from clinical_qkt.core.errors import QKTError
 from clinical_qkt.data.label_space import Alignment, LabelSpace
-from clinical_qkt.packages.answer import Answer, load_answer
 from clinical_qkt.packages.model import Model, load_model
 from clinical_qkt.packages.query import load_query
+from clinical_qkt.packages.response import Response, load_response
 from clinical_qkt.packages.signing import fingerprint, require_private_key
 
 SIGNING = ("share", "query", "answer")
@@ -69,9 +69,9 @@ def _trusted(stage: Stage) -> Iterator[Finding]:
 
 
 def _asked(stage: Stage) -> Iterator[Finding]:
-    folder = stage.value("asked")
+    folder = stage.value("request")
     if folder is None:
-        yield Finding("problem", "query", "none is named", "give the query package with --asked FOLDER")
+        yield Finding("problem", "query", "none is named", "give the query package with --request FOLDER")
         return
     try:
         query = load_query(folder, stage.site.trust)
@@ -108,7 +108,7 @@ def _received(stage: Stage) -> Iterator[Finding]:
         yield Finding("ok", "queried classes", f"somebody has {', '.join(stage.site.queried.names)}")
 
 
-def _twice(sites: dict[str, Path], found: Model | Answer, folder: Path) -> Iterator[Finding]:
+def _twice(sites: dict[str, Path], found: Model | Response, folder: Path) -> Iterator[Finding]:
     site = found.card.site
     if site in sites:
         yield Finding(
@@ -133,7 +133,7 @@ def _aligned(model: Model, table: Alignment) -> Iterator[Finding]:
 
 
 def _answers(stage: Stage, met: set[int]) -> Iterator[Finding]:
-    if not stage.site.answers:
+    if not stage.site.responses:
         return
     try:
         asked = load_query(stage.site.query_dir, stage.site.trust.own_alone)
@@ -144,9 +144,9 @@ def _answers(stage: Stage, met: set[int]) -> Iterator[Finding]:
     if model and asked.card.model_sha256 != model.card.weights_sha256:
         told = "the model was trained again since the query was written, so that answers to it do not fit"
         yield Finding("problem", "own query", told, "run `query` again and ask the sites again")
-    for folder in stage.site.answers:
+    for folder in stage.site.responses:
         try:
-            part = load_answer(folder, asked, stage.site.trust)
+            part = load_response(folder, asked, stage.site.trust)
         except QKTError as e:
             yield problem("answer", e)
             continue

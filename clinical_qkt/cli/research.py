@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from clinical_qkt.cli.paths import require_exists
+from clinical_qkt.core.renamed import warn
 
 console = Console()
 
@@ -38,16 +39,21 @@ def demo(
     allow_mixed_sizes: Annotated[
         bool, typer.Option("--allow-mixed-sizes", help="Images may differ in size.")
     ] = False,
-    answers: Annotated[
+    gained_from: Annotated[
         Literal["models", "statistics", "private"],
-        typer.Option(help="What the others answer with: their models, exact statistics, private means."),
+        typer.Option("--from", help="What the others give: their models, exact statistics, private means."),
     ] = "models",
+    answers: Annotated[
+        Literal["models", "statistics", "private"] | None, typer.Option("--answers", hidden=True)
+    ] = None,
     bundle: Annotated[
         str | None, typer.Option(help="Which bundle they run. Default: the one made for such images.")
     ] = None,
 ) -> None:
     """Simulate hospitals; one gains a class that it has never seen."""
     require_exists(data, where=str(data), fix="check the path given to --data")
+    if answers:
+        warn("--answers", "--from")
     from clinical_qkt.research.demo import DemoSettings, run_demo
 
     settings = DemoSettings(
@@ -60,7 +66,7 @@ def demo(
         max_per_class=max_per_class,
         max_epochs=max_epochs,
         allow_mixed_sizes=allow_mixed_sizes,
-        answers=answers,
+        gained_from=answers or gained_from,
         bundle=bundle or "",
     )
     run_demo(settings, out, overwrite=overwrite, console=console)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 Kind = Literal["covariance", "diagonal", "mean", "private_mean"]
-"""Kinds of answers by statistics."""
+"""Kinds of responses with statistics."""
 KINDS: tuple[Kind, ...] = ("covariance", "diagonal", "mean", "private_mean")
 """The same, the one that tells most first."""
 Unit = Literal["patient", "image"]
-"""Whom a private answer protects."""
+"""Whom a private response protects."""
 
 
 def guarantee(epsilon: float, delta: float, unit: str) -> str:
-    """What a private answer promises, and for whom: the noise hides what one of these units could change.
+    """What a private response promises, and for whom: the noise hides what one of these units could change.
 
     >>> guarantee(1.0, 1e-5, "image")
     '(1, 1e-05)-private for one image'

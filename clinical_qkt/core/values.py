@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
+
+from clinical_qkt.core.renamed import under_new_names
 
 NOT_A_SWITCH, NOT_WHOLE, NOT_A_NUMBER, EMPTY = "not_a_switch", "not_whole", "not_a_number", "empty_path"
 NOT_A_DAY = "not_a_day"
@@ -139,6 +149,13 @@ class Strict(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+    """Old names of its keys."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _under_new_names(cls, values: Any) -> Any:
+        return under_new_names(values, cls.RENAMED) if isinstance(values, Mapping) else values
 
     @field_validator("*", mode="before")
     @classmethod

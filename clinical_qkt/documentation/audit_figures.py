@@ -23,12 +23,12 @@ BY = "clinical_qkt.documentation.audit_figures"
 _WHO = {
     "teacher packages": "the model that is handed over",
     "student before": "the other hospital's model before it learns from ours",
-    "statistics": "the other hospital's model, made of exact answers",
-    "private": "the other hospital's model, made of private answers, epsilon 1",
-    "answers (mean)": "an exact answer: averages",
-    "answers (diagonal)": "an exact answer: averages and spreads",
-    "answers (statistics)": "an exact answer: averages, and how they vary together",
-    "answers (private)": "a private answer, epsilon 1",
+    "statistics": "the other hospital's model, made of exact responses",
+    "private": "the other hospital's model, made of private responses, epsilon 1",
+    "answers (mean)": "an exact response: averages",
+    "answers (diagonal)": "an exact response: averages and spreads",
+    "answers (statistics)": "an exact response: averages, and how they vary together",
+    "answers (private)": "a private response, epsilon 1",
 }
 _KNOWN = "; by somebody who knows all other patients in it"
 _IMAGES = {"all_classes": "all", "rarest_class": "of the rarest or queried class"}

@@ -82,13 +82,13 @@ def story(summary: Summary) -> str:
 def answer(summary: Summary) -> str:
     """What stands first in the report: question, verdict, sentence, rule."""
     rows = [
-        f"| {cell(line.what)} | {line.asked} | {line.measured} | {line.worst} | {line.outcome} |"
+        f"| {cell(line.what)} | {line.bound} | {line.measured} | {line.worst} | {line.outcome} |"
         for line in rule.lines(summary)
     ]
     quoted = [
         f"> {headline.question(summary)}",
         ">",
-        f"> **{headline.verdict(summary)}.** {headline.answer_sentence(summary)}",
+        f"> **{headline.verdict(summary)}.** {headline.verdict_sentence(summary)}",
     ]
     head = ["| what | asked for | measured | may be | outcome |", "| --- | ---: | ---: | ---: | --- |"]
     told = [f"{sentence}" for sentence in rule.open_lines(summary)]

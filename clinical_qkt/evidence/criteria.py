@@ -85,30 +85,37 @@ def decision(
 
 
 def verdict(outcomes: list[str]) -> str:
-    """Of all criteria together: one that failed refuses, one that is open leaves it open."""
+    """Of all criteria together: one that failed refuses, one that is open leaves it open.
+
+    >>> verdict([MET, OPEN]), verdict([MET, OPEN, FAILED]), verdict([MET, MET])
+    ('cannot be decided', 'not accepted', 'accepted')
+    """
     if FAILED in outcomes:
         return REFUSED
     return UNDECIDED if OPEN in outcomes else ACCEPTED
 
 
-def outcome(asked: str, limit: float, ends: Interval | None) -> str:
+def outcome(bound: str, limit: float, ends: Interval | None) -> str:
     """Of one criterion.
 
     Args:
-        asked: ``at least`` or ``at most``.
+        bound: ``at least`` or ``at most``.
         limit: as a share.
         ends: the interval; None if nothing was measured.
+
+    >>> [outcome(AT_LEAST, 0.5, ends) for ends in ([0.6, 0.9], [0.4, 0.9], [0.1, 0.4], None)]
+    ['met', 'undecided', 'failed', 'undecided']
     """
     if ends is None:
         return OPEN
-    good, bad = (ends[1], ends[0]) if asked == AT_LEAST else (ends[0], ends[1])
-    if _holds(asked, bad, limit):
+    good, bad = (ends[1], ends[0]) if bound == AT_LEAST else (ends[0], ends[1])
+    if _holds(bound, bad, limit):
         return MET
-    return OPEN if _holds(asked, good, limit) else FAILED
+    return OPEN if _holds(bound, good, limit) else FAILED
 
 
 def images_needed(
-    asked: str, limit: float, measured: float | None, ends: Interval, images: int, *, of_share: bool
+    bound: str, limit: float, measured: float | None, ends: Interval, images: int, *, of_share: bool
 ) -> int | None:
     """About how many images would decide, if the same were measured on them.
 
@@ -120,11 +127,14 @@ def images_needed(
 
     Returns:
         None where no reasonable number would, as where exactly the limit was measured.
+
+    >>> images_needed(AT_LEAST, 0.5, 0.75, [0.35, 0.97], 8, of_share=True)  # after 6 of 8
+    20
     """
     if measured is None or measured == limit:
         return None
     if of_share:
-        least = _least(lambda n: outcome(asked, limit, proportion(measured * n, n)) != OPEN)
+        least = _least(lambda n: outcome(bound, limit, proportion(measured * n, n)) != OPEN)
         needed = least and least * images / _counted_as(measured, ends, images)
     else:
         end = ends[1] if limit > measured else ends[0]
@@ -154,7 +164,7 @@ def _least(decides: Callable[[int], bool]) -> int | None:
 
 def _criterion(
     name: str,
-    asked: str,
+    bound: str,
     limit: float,
     measured: tuple[float | None, Interval | None],
     tested: Mapping[str, Any],
@@ -170,18 +180,18 @@ def _criterion(
         of_share: whether it is a share of images.
     """
     share, ends = measured
-    found = outcome(asked, limit / 100, ends)
+    found = outcome(bound, limit / 100, ends)
     needed = None
     if found == OPEN:
         if ends is None:
-            best = 1.0 if asked == AT_LEAST else 0.0
-            needed = _least(lambda n: outcome(asked, limit / 100, proportion(best * n, n)) == MET)
+            best = 1.0 if bound == AT_LEAST else 0.0
+            needed = _least(lambda n: outcome(bound, limit / 100, proportion(best * n, n)) == MET)
         else:
-            needed = images_needed(asked, limit / 100, share, ends, tested["images"], of_share=of_share)
+            needed = images_needed(bound, limit / 100, share, ends, tested["images"], of_share=of_share)
     return {
         "name": name,
         "about": None,
-        "asked": asked,
+        "bound": bound,
         "limit": limit,
         "measured": share,
         "ci95": ends,
@@ -192,5 +202,5 @@ def _criterion(
     }
 
 
-def _holds(asked: str, value: float, limit: float) -> bool:
-    return value >= limit if asked == AT_LEAST else value <= limit
+def _holds(bound: str, value: float, limit: float) -> bool:
+    return value >= limit if bound == AT_LEAST else value <= limit

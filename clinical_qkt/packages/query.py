@@ -40,10 +40,10 @@ class QueryCard(PackageCard):
     welcome: list[Kind] = Field(min_length=1, max_length=4)
     """The kinds of answer that the student can use; the site decides which it gives."""
     private_axes: int = Field(ge=1, le=MAX_FEATURES)
-    """Of so many features, the first ones, a private answer is made. The asker sets it, never the number of
+    """Of so many features, the first ones, a private response is made. The asker sets it, never the number of
     the answering site's patients."""
     radius: float = Field(ge=1e-6, le=1e6, allow_inf_nan=False)
-    """To that these features are clipped in a private answer if they are longer. The asker sets it, so it
+    """To that these features are clipped in a private response if they are longer. The asker sets it, so it
     tells nothing of the answering site's patients."""
     model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of the weights of the student's model when it asked."""

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.packages import plain_json
-from clinical_qkt.packages.answer import Answer, load_answer
 from clinical_qkt.packages.card import PackageCard
 from clinical_qkt.packages.model import Model, load_model
 from clinical_qkt.packages.query import Query, load_query
 from clinical_qkt.packages.reader import MAX_BYTES
+from clinical_qkt.packages.response import Response, load_response
 from clinical_qkt.packages.signing import Signed, Trust
 from clinical_qkt.packages.writer import CARD
 
@@ -41,7 +41,7 @@ def verify(folder: Path, trust: Trust | None, query: Path | None = None) -> Veri
         InputError: it is an answer, and the query is not given.
     """
     kind = _kind(folder)
-    found: Query | Answer | Model
+    found: Query | Response | Model
     if kind.startswith("clinical-qkt/query/"):
         found = load_query(folder, trust)
     elif kind.startswith("clinical-qkt/answer/"):
@@ -51,7 +51,7 @@ def verify(folder: Path, trust: Trust | None, query: Path | None = None) -> Veri
                 where=str(folder),
                 fix="give --query FOLDER",
             )
-        found = load_answer(folder, load_query(query), trust)
+        found = load_response(folder, load_query(query), trust)
     else:
         found = load_model(folder, trust)
     return Verified(found.card, found.bytes, found.signed)

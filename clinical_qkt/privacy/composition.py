@@ -1,4 +1,4 @@
-"""What several private answers promise together; without torch, so that looking at a ledger is quick.
+"""What several private responses promise together; without torch, so that looking at a ledger is quick.
 
 Answers that protect a patient and answers that protect an image do not add up as if they were alike:
 
@@ -30,7 +30,7 @@ class Incomparable(Exception):
 
 @dataclass(frozen=True)
 class Spent:
-    """One private answer's part of a budget.
+    """One private response's part of a budget.
 
     Attributes:
         noise_multiplier: standard deviation of the noise over what one unit can change.

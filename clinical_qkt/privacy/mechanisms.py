@@ -4,7 +4,7 @@ Everything that leaves is a function of integers: a patient's contribution is tr
 noise is added, the noise is whole, and its sampler exact (opendp's, after Canonne, Kamath and Steinke,
 NeurIPS 2020). So no last bit of a floating-point number is there to tell what was added to what. Calibration
 (Balle and Wang, ICML 2018, valid for every epsilon) and composition are dp-accounting's. Why the calibration
-of the continuous Gaussian holds for the discrete one: docs/explanation/private-answers.md.
+of the continuous Gaussian holds for the discrete one: docs/explanation/private-responses.md.
 """
 
 from __future__ import annotations

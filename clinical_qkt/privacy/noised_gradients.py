@@ -1,6 +1,6 @@
 """The noised sum of clipped gradients, in whole numbers, in the place of opacus' floating-point one.
 
-As in a private answer, each image's gradient is truncated to whole steps of the clipping norm, and what is
+As in a private response, each image's gradient is truncated to whole steps of the clipping norm, and what is
 added is whole: no last bit of a floating-point number tells what was added to what (Mironov, CCS 2012). The
 noise is rounded from normal numbers in double precision; exact whole noise would take a second a step.
 """

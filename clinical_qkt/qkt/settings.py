@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -51,6 +52,11 @@ class TransferSettings(Strict):
     """
 
     model_config = ConfigDict(frozen=True)
+    RENAMED: ClassVar[Mapping[str, str]] = {
+        "ask": "participants",
+        "answers": "soft_targets",
+        "answer_noise": "soft_target_noise",
+    }
 
     variant: str = "committee"
     participants: Literal["all", "relevant"] = "all"

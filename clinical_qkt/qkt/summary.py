@@ -18,12 +18,12 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import Alignment, LabelSpace
 from clinical_qkt.evidence import base_rates, metrics
 from clinical_qkt.evidence.criteria import decision
-from clinical_qkt.packages.answer import Answer
 from clinical_qkt.packages.model import Model
+from clinical_qkt.packages.response import Response
 from clinical_qkt.qkt.forgetting_budget import BudgetFit
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.teachers import Teacher
-from clinical_qkt.query.aggregate import Answers
+from clinical_qkt.query.aggregate import Responses
 from clinical_qkt.review.summary_schema import SCHEMA, TransferSummary
 from clinical_qkt.site.config import Site
 from clinical_qkt.statistics.class_statistics import Agreement
@@ -38,8 +38,8 @@ def summarise(
     given: InputContract,
     device: torch.device,
     teachers: Sequence[Teacher],
-    asked: Sequence[Teacher],
-    answers: Answers | None,
+    participants: Sequence[Teacher],
+    responses: Responses | None,
     how: dict[str, Any],
     fit: BudgetFit,
     measured: Mapping[str, Any],
@@ -52,16 +52,16 @@ def summarise(
 
     Args:
         given: how images are prepared for the student's own model.
-        asked: the teachers that took part.
-        answers: by statistics.
+        participants: the teachers that take part.
+        responses: to the site's query, with statistics.
         measured: ``before``, ``after``, ``forgetting`` and further evidence, see ``examination``.
         agreed: by teacher, how often it says what the new model says; see ``metrics.agreement``.
         identity: see ``identity``.
         judged: what the ledger knows of the test images and the rule, see ``Ledger.judged``.
-        how: what was chosen on the way, and with ``agreement`` how far the answers agree.
+        how: what was chosen on the way, and with ``agreement`` how far the responses agree.
     """
     agreement = how.pop("agreement", {})
-    received = [*(t.model for t in teachers), *(answers.parts if answers else ())]
+    received = [*(t.model for t in teachers), *(responses.parts if responses else ())]
     budget, rule = site.forgetting_budget, site.acceptance
     content = {
         "schema": SCHEMA,
@@ -79,10 +79,10 @@ def summarise(
             "prevalence": site.prevalence,
         },
         "teachers": [
-            {**_teacher_facts(t, data.labels, site, given, asked), "agreement": agreed.get(t.site)}
+            {**_teacher_facts(t, data.labels, site, given, participants), "agreement": agreed.get(t.site)}
             for t in teachers
         ],
-        "answers": [_answer_facts(a, agreement) for a in answers.parts] if answers else [],
+        "responses": [_response_facts(a, agreement) for a in responses.parts] if responses else [],
         "method": {**settings.model_dump(), **how, "fit": _fit_facts(fit)},
         **measured,
         **decision(measured["after"], measured["forgetting"], budget, rule, site.rule_written),
@@ -114,7 +114,7 @@ def _data_facts(site: Site, data: CheckedData) -> dict[str, Any]:
     }
 
 
-def untrusted(packages: Sequence[Model | Answer]) -> list[str]:
+def untrusted(packages: Sequence[Model | Response]) -> list[str]:
     """The packages that nobody vouches for, each with the reason."""
     return [f"{p.card.site} ({p.signed.state})" for p in packages if not p.signed.vouched]
 
@@ -140,11 +140,15 @@ def evaluation(
     queried = [labels[q].name for q in query]
     retained = [n for n in labels.names if n not in queried]
     called = probabilities.argmax(1)
-    asked = np.isin(truth, query)
+    shows_queried = np.isin(truth, query)
     return {
         "tested": {
             name: {"images": int(part.sum()), "patients": _people(patients, part)}
-            for name, part in (("all", asked | True), ("retained", ~asked), ("queried", asked))
+            for name, part in (
+                ("all", shows_queried | True),
+                ("retained", ~shows_queried),
+                ("queried", shows_queried),
+            )
         },
         "per_class": rows,
         "query_recall": metrics.macro_recall(rows, queried),
@@ -172,7 +176,7 @@ def _people(patients: Array | None, chosen: Array) -> int | None:
 
 
 def _teacher_facts(
-    teacher: Teacher, labels: LabelSpace, site: Site, given: InputContract, asked: Sequence[Teacher]
+    teacher: Teacher, labels: LabelSpace, site: Site, given: InputContract, participants: Sequence[Teacher]
 ) -> dict[str, Any]:
     table = Alignment(teacher.model.card.labels, labels)
     names = table.source.names
@@ -189,17 +193,17 @@ def _teacher_facts(
         "known": [n for n, k in zip(names, teacher.known, strict=True) if k],
         "recall": {labels[q].name: told for q in queried if (told := teacher.told(q)) is not None},
         "relevant": bool(teacher.known_columns & set(queried)),
-        "asked": any(t is teacher for t in asked),
+        "participant": any(t is teacher for t in participants),
         "signature": teacher.model.signed.state,
         "weights_sha256": teacher.model.card.weights_sha256,
         "bytes": teacher.model.bytes,
     }
 
 
-def _answer_facts(answer: Answer, agreement: dict[str, dict[str, Agreement]]) -> dict[str, Any]:
+def _response_facts(response: Response, agreement: dict[str, dict[str, Agreement]]) -> dict[str, Any]:
     rows = []
-    for told in answer.card.answers:
-        seen = agreement.get(told.label.name, {}).get(answer.site)
+    for told in response.card.answers:
+        seen = agreement.get(told.label.name, {}).get(response.site)
         row = {"class": told.label.name, **told.model_dump(exclude={"label", "noised_count"})}
         row["count"] = told.patients
         if seen:
@@ -210,11 +214,11 @@ def _answer_facts(answer: Answer, agreement: dict[str, dict[str, Agreement]]) ->
             }
         rows.append(row)
     return {
-        "site": answer.site,
-        "signature": answer.signed.state,
+        "site": response.site,
+        "signature": response.signed.state,
         "classes": rows,
-        "weights_sha256": answer.card.weights_sha256,
-        "bytes": answer.bytes,
+        "weights_sha256": response.card.weights_sha256,
+        "bytes": response.bytes,
     }
 
 

@@ -37,7 +37,7 @@ from clinical_qkt.qkt.student import Student
 from clinical_qkt.qkt.summary import summarise
 from clinical_qkt.qkt.teachers import Teacher, probe, read_teachers, relevant_teachers, starting_point
 from clinical_qkt.qkt.test_set import TestSet, agreements, few_images
-from clinical_qkt.query.aggregate import Answers, read_answers, with_answers
+from clinical_qkt.query.aggregate import Responses, read_responses, with_responses
 from clinical_qkt.review import report
 from clinical_qkt.review.summary_schema import TransferSummary
 from clinical_qkt.review.tracking.handlers import LogEpochs
@@ -81,7 +81,7 @@ class Transfer:
         site.require_classes(own.card.labels)
         self.task, self.tracker = task, Tracker.of(site, task)
         self.variant = " and ".join(
-            [settings.variant] * bool(site.teachers) + ["statistics"] * bool(site.answers)
+            [settings.variant] * bool(site.teachers) + ["statistics"] * bool(site.responses)
         )
         self.tags = {
             "site": site.site,
@@ -106,15 +106,15 @@ class Transfer:
         work = mlflow_log.decided_by(self.site, self.settings, self.own)
         with self.tracker.run(name, self.tags, place=place, work=work) as run:
             mlflow_log.origin(self.tracker, run, self.site, self.settings, self.own, self.device, self.config)
-            teachers, answers = self.verified_teachers(), self.verified_answers()
-            relevant = self.relevant(teachers, answers)
+            teachers, responses = self.verified_teachers(), self.verified_responses()
+            relevant = self.relevant(teachers, responses)
             tested = TestSet.of(self.data, self.query, self.site.prevalence)
             test = Evaluating(
                 self.site, self.images, tested, self.tracker, self.tags, self.device, self.timed
             )
             before = test.examined("before", self.own.network, self.own.card.input, run)
             participants = relevant if self.settings.participants == "relevant" else teachers
-            base, found = self.with_statistics(answers)
+            base, found = self.with_statistics(responses)
             if self.settings.heads == "each":
                 base = self.with_heads(participants)
             network, start = starting_point(
@@ -142,7 +142,7 @@ class Transfer:
                 self.device,
                 teachers,
                 participants,
-                answers,
+                responses,
                 {
                     "variant": self.variant,
                     "started_from": start.card.site,
@@ -182,36 +182,36 @@ class Transfer:
                 )
         return teachers
 
-    def verified_answers(self) -> Answers | None:
-        """Answers by statistics to the site's own query, checked; None if there are none."""
+    def verified_responses(self) -> Responses | None:
+        """Responses by statistics to the site's own query, checked; None if there are none."""
         with self.timed("packages"):
             site = self.site
-            answers = read_answers(site.answers, site.query_dir, self.own, site.queried, site.trust)
-        if answers and self.settings.learns:
+            responses = read_responses(site.responses, site.query_dir, self.own, site.queried, site.trust)
+        if responses and self.settings.learns:
             raise InputError(
-                "nothing is trained on answers by statistics",
+                "nothing is trained on responses by statistics",
                 where="settings",
-                fix="use transfer.yaml without an overlay that trains, or leave 'answers' empty",
+                fix="use transfer.yaml without an overlay that trains, or leave 'responses' empty",
             )
-        return answers
+        return responses
 
-    def relevant(self, teachers: Sequence[Teacher], answers: Answers | None) -> list[Teacher]:
+    def relevant(self, teachers: Sequence[Teacher], responses: Responses | None) -> list[Teacher]:
         """The teachers that know a queried class; nobody who knows one of them ends the transfer."""
-        answered = [len(self.local) + i for i in answers.answered] if answers else []
+        responded = [len(self.local) + i for i in responses.responded] if responses else []
         return relevant_teachers(
-            teachers, self.labels, self.query, self.settings.teachers_per_class, answered
+            teachers, self.labels, self.query, self.settings.teachers_per_class, responded
         )
 
-    def with_statistics(self, answers: Answers | None) -> tuple[Model, dict[str, Any]]:
-        """The own model with the classes that were answered for, in closed form; and what was found."""
-        if not answers or not answers.answered:
+    def with_statistics(self, responses: Responses | None) -> tuple[Model, dict[str, Any]]:
+        """The own model with the classes that were responded for, in closed form; and what was found."""
+        if not responses or not responses.responded:
             return self.own, {}
         given = self.own.card.input
         images = self.images.prepared("training", given), self.images.prepared("validation", given)
         with self.timed("statistics"):
-            model, found = with_answers(
+            model, found = with_responses(
                 self.own,
-                answers,
+                responses,
                 *images,
                 self.settings.head,
                 self.settings.shrinkage,
@@ -220,7 +220,7 @@ class Transfer:
             )
         for name, sites in found["agreement"].items():
             for site, doubt in ((s, seen.doubt) for s, seen in sites.items() if seen.doubt):
-                print(f"warning: the answer of {site} for '{name}' {doubt}", file=sys.stderr)
+                print(f"warning: the response of {site} for '{name}' {doubt}", file=sys.stderr)
         return model, found
 
     def with_heads(self, participants: Sequence[Teacher]) -> Model:
@@ -336,7 +336,7 @@ class Transfer:
         """Figures, report and MLflow, from the same summary."""
         with self.timed("report"):
             report.write(self.site.transfer_dir, summary)
-        note = report.answer_sentence(summary)
+        note = report.verdict_sentence(summary)
         mlflow_log.outcome(self.tracker, run, self.site, self.task, summary.as_json(), note)
 
     def unfinished(self, participants: Sequence[Teacher]) -> Path:

@@ -1,4 +1,4 @@
-"""The student's side of the answers: verified, compared, pooled, and made into a classifier."""
+"""The student's side of the responses: verified, compared, pooled, and made into a classifier."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.networks.extractor import Extractor
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier, GaussianSpec
 from clinical_qkt.networks.spec import find_head
-from clinical_qkt.packages.answer import Answer, load_answer
 from clinical_qkt.packages.licences import joined
 from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.query import load_query
+from clinical_qkt.packages.response import Response, load_response
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.query.shrinkage import told
 from clinical_qkt.statistics import gaussian_heads
@@ -33,65 +33,65 @@ from clinical_qkt.training.inference import Images, features_of, labels_of
 
 
 @dataclass
-class Answers:
-    """All answers to the site's query.
+class Responses:
+    """All responses to the site's query.
 
     Attributes:
         extractor: of the query, with the student's own network in it.
-        parts: one an answer package.
+        parts: one a response package.
     """
 
     extractor: Extractor
     labels: LabelSpace
-    parts: list[Answer]
+    parts: list[Response]
 
     def of_class(self, position: int) -> list[tuple[str, ClassStatistics | PrivateSum]]:
         """The sites that answered for one queried class, with what they told."""
         return [(p.site, p.given[position]) for p in self.parts if position in p.given]
 
     @property
-    def answered(self) -> list[int]:
+    def responded(self) -> list[int]:
         """The positions in the query that somebody answered for."""
         return [i for i in range(len(self.labels)) if self.of_class(i)]
 
 
-def read_answers(
+def read_responses(
     folders: Sequence[Path], query_dir: Path, own: Model, query: LabelSpace, trust: Trust | None = None
-) -> Answers | None:
-    """Verify the answers to the query that lies in ``query_dir``; None if there are none.
+) -> Responses | None:
+    """Verify the responses to the query that lies in ``query_dir``; None if there are none.
 
     Args:
         trust: whose signatures count; None: none is asked for.
 
     Raises:
-        PackageError: an answer is refused, or two come from the same site.
+        PackageError: a response is refused, or two come from the same site.
         InputError: the query is not that of this model or of these classes.
     """
     if not folders:
         return None
-    asked = load_query(query_dir, trust and trust.own_alone)
-    stale = "the model was trained again" if asked.card.model_sha256 != own.card.weights_sha256 else None
-    if stale is None and asked.card.query != query.plain:
+    sent = load_query(query_dir, trust and trust.own_alone)
+    stale = "the model was trained again" if sent.card.model_sha256 != own.card.weights_sha256 else None
+    if stale is None and sent.card.query != query.plain:
         stale = "the queried classes were changed"
     if stale:
         raise InputError(
-            f"{stale} since the query was written, so that answers to it do not fit",
+            f"{stale} since the query was written, so that responses to it do not fit",
             where=str(query_dir),
             fix="run `query` again and ask the sites again",
         )
-    parts: dict[str, Answer] = {}
+    parts: dict[str, Response] = {}
     for folder in folders:
-        part = load_answer(folder, asked, trust)
+        part = load_response(folder, sent, trust)
         if part.site in parts:
             raise PackageError(
-                f"a second answer of the site '{part.site}'",
+                f"a second response of the site '{part.site}'",
                 where=str(folder),
-                fix="list each site's answer once under 'answers'",
+                fix="list each site's response once under 'responses'",
             )
         parts[part.site] = part
-    extractor = Extractor(asked.card.extractor, own.network).double_map()
-    extractor.center, extractor.projection = asked.extractor.center, asked.extractor.projection
-    return Answers(extractor.eval(), LabelSpace(asked.card.query), list(parts.values()))
+    extractor = Extractor(sent.card.extractor, own.network).double_map()
+    extractor.center, extractor.projection = sent.extractor.center, sent.extractor.projection
+    return Responses(extractor.eval(), LabelSpace(sent.card.query), list(parts.values()))
 
 
 def own_statistics(features: torch.Tensor, labels: torch.Tensor, classes: int) -> list[ClassStatistics]:
@@ -160,9 +160,9 @@ def fill(network: GaussianClassifier, gaussians: Gaussians, temperature: float) 
     network.temperature.fill_(temperature)
 
 
-def with_answers(
+def with_responses(
     own: Model,
-    answers: Answers,
+    responses: Responses,
     training: Images,
     validation: Images,
     head: Head,
@@ -177,8 +177,8 @@ def with_answers(
         ``temperature``, ``agreement`` as ``{class: {site: Agreement}}``.
     """
     seen = {
-        "training": (features_of(answers.extractor, training, device), labels_of(training)),
-        "validation": (features_of(answers.extractor, validation, device), labels_of(validation)),
+        "training": (features_of(responses.extractor, training, device), labels_of(training)),
+        "validation": (features_of(responses.extractor, validation, device), labels_of(validation)),
     }
     classes = len(own.card.label_space)
     kept = seen["training"][1] < classes  # a few queried images may be there
@@ -186,22 +186,22 @@ def with_answers(
     statistics = own_statistics(*seen["training"], classes)
     found: dict[str, dict[str, Agreement]] = {}
     queried = []
-    for i in answers.answered:
-        sites, parts = zip(*answers.of_class(i), strict=True)
+    for i in responses.responded:
+        sites, parts = zip(*responses.of_class(i), strict=True)
         compared = agreement(parts, statistics)
-        found[answers.labels[i].name] = dict(zip(sites, compared, strict=True))
+        found[responses.labels[i].name] = dict(zip(sites, compared, strict=True))
         queried.append(told(parts, statistics))
     network, facts = fitted(
-        own, answers.extractor, queried, seen["training"], seen["validation"], head, shrinkage, seed
+        own, responses.extractor, queried, seen["training"], seen["validation"], head, shrinkage, seed
     )
-    gained = [answers.labels[i] for i in answers.answered]
+    gained = [responses.labels[i] for i in responses.responded]
     about = {
         "network": network.spec,
         "label_space": [*own.card.label_space, *gained],
         "head": find_head(network),
-        "generated_data": own.card.generated_data or any(p.card.generated_data for p in answers.parts),
+        "generated_data": own.card.generated_data or any(p.card.generated_data for p in responses.parts),
         "licence": joined(
-            [(own.card.site, own.card.licence), *((p.site, [p.card.licence]) for p in answers.parts)]
+            [(own.card.site, own.card.licence), *((p.site, [p.card.licence]) for p in responses.parts)]
         ),
     }
     model = Model(network, own.card.model_copy(update=about), own.folder, own.bytes)

@@ -1,11 +1,11 @@
 """Which axes of a feature space come first: those along which a class that was never seen is likely to lie.
 
-A private answer tells the asker some numbers under noise, and the more numbers the more noise. So the asker
+A private response tells the asker some numbers under noise, and the more numbers the more noise. So the asker
 turns its feature space: first come the axes along which its own classes' means move most under generic
 variations of its own images, and along which they differ from each other. How far a class lies from the
 middle of the own ones falls, axis by axis, much as one over the axis's place; see ``prior``.
 
-The turn is orthogonal in a space where own classes have the same spread along each axis: exact answers are
+The turn is orthogonal in a space where own classes have the same spread along each axis: exact responses are
 worth what they were.
 """
 

@@ -48,7 +48,7 @@ class Seen:
             self.moments.update(features)
 
     def exact(self) -> ClassStatistics:
-        """What an exact answer of its kind tells."""
+        """What an exact response of its kind tells."""
         return self.moments.statistics().reduced(self.kind)
 
 
@@ -59,7 +59,7 @@ class OnePass:
     Attributes:
         given: how images are prepared for the site's own model.
         read: MONAI transforms from a file to a raw channel-first image.
-        unit: whom a private answer protects.
+        unit: whom a private response protects.
         datalist: the file's name, for errors.
         processes: see ``patient_batches.looked_at``.
     """
@@ -115,7 +115,7 @@ class OnePass:
         return seen
 
     def batches(self, items: Sequence[dict[str, Any]], kinds: Mapping[int, Kind]) -> list[Batch]:
-        """A patient's images by themselves for private answers, any together for others.
+        """A patient's images by themselves for private responses, any together for others.
 
         Args:
             items: ``{"image", "label", "patient"}`` with the position of the class in the query as label.

@@ -32,7 +32,7 @@ MAP_RIDGE = 0.00003
 along which own classes do not vary at all has no scale."""
 
 CLIP = 0.8
-"""The radius at which private answers clip, in units of the median length of own features."""
+"""The radius at which private responses clip, in units of the median length of own features."""
 
 
 class QuerySettings(Strict):
@@ -44,7 +44,7 @@ class QuerySettings(Strict):
         mirror_axes: axes along which a mirrored image still shows its class, all if None: features are the
             mean over all mirrored views, and over the turned ones of a square picture that may be mirrored
             along both axes.
-        private_axes: of so many features, the first, private answers are made; of all if None. It is the
+        private_axes: of so many features, the first, private responses are made; of all if None. It is the
             asker's choice, never a site's number of patients.
     """
 
@@ -103,7 +103,7 @@ class Question:
     Attributes:
         extractor: its features are centred in the middle of the own classes and its axes are in order, see
             ``axes``; its map is in float64.
-        private_axes: of so many features, the first, private answers are made.
+        private_axes: of so many features, the first, private responses are made.
         radius: at which these clip.
     """
 
@@ -130,7 +130,7 @@ def own_question(own: Model, settings: QuerySettings, images: Images, device: to
 
 
 def radius_of(features: Tensor) -> float:
-    """At which private answers clip, of ``(N, private axes)`` features of own training images."""
+    """At which private responses clip, of ``(N, private axes)`` features of own training images."""
     return CLIP * float(features.norm(dim=1).median())
 
 
@@ -179,7 +179,7 @@ def whitening(raw: Tensor, labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
         raw: ``(N, D)`` features of own images.
         labels: ``(N,)`` their classes.
         most: of D axes so many are kept, those along which classes vary most: more could not be estimated
-            from some hundred images, and cost noise in private answers.
+            from some hundred images, and cost noise in private responses.
     """
     scale = raw.std(0)
     scale = scale.clamp_min(1e-3 * float(scale.median()) + 1e-12)

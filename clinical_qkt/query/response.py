@@ -16,8 +16,8 @@ from clinical_qkt.core.files import sha256
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import ClassLabel
-from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.query import Query
+from clinical_qkt.packages.response import ClassResponse, ResponseCard, save_response
 from clinical_qkt.packages.signing import require_private_key
 from clinical_qkt.privacy.mechanisms import Guarantee, Release, private_release
 from clinical_qkt.query.contributions import OnePass, Seen
@@ -27,11 +27,11 @@ from clinical_qkt.site.ledger import second_place
 from clinical_qkt.site.ledger.beginning import require_begun
 from clinical_qkt.site.ledger.exact_floor import Shown, require_at_most
 from clinical_qkt.site.ledger.kept_responses import packed, unpacked
-from clinical_qkt.site.ledger.ledger import Asked, BudgetSpent, Ledger, NoFurtherAnswer
+from clinical_qkt.site.ledger.ledger import BudgetSpent, Ledger, NoFurtherResponse, Requested
 from clinical_qkt.statistics.class_statistics import KINDS, ClassStatistics
 
 
-class Answering:
+class Responding:
     """One answer to one query.
 
     Args:
@@ -63,7 +63,7 @@ class Answering:
         self.shown: dict[int, Shown] = {}
         self.files: set[str] = set()
 
-    def run(self, folder: Path) -> AnswerCard:
+    def run(self, folder: Path) -> ResponseCard:
         """From query to answer package.
 
         Raises:
@@ -88,7 +88,7 @@ class Answering:
             told, statistics = self.answer(i, decision, seen.get(i))
             answers.append(told)
             given.append(statistics)
-        card = AnswerCard(
+        card = ResponseCard(
             site=self.site.site,
             task=self.query.card.task,
             query_sha256=self.query.digest,
@@ -97,7 +97,7 @@ class Answering:
             generated_data=self.data.generated,
         )
         leaving = Leaving(folder, self.ledger, to=self.query.card.site, shown=True)
-        return save_answer(
+        return save_response(
             folder, card, given, query=self.query, signing_key=self.site.signing_key, agree=leaving
         )
 
@@ -145,7 +145,7 @@ class Answering:
 
     def answer(
         self, position: int, decision: str, seen: Seen | None
-    ) -> tuple[ClassAnswer, ClassStatistics | Release | None]:
+    ) -> tuple[ClassResponse, ClassStatistics | Release | None]:
         """One class's part of the card and its statistics; a line in the ledger."""
         label = self.query.card.query[position]
         if seen is None:
@@ -157,47 +157,47 @@ class Answering:
             return self.declined(label, reason)
         try:
             kept = self.ledger.exact(*self.floor(position, seen), draw=lambda: packed(seen.exact()))
-        except NoFurtherAnswer as e:
+        except NoFurtherResponse as e:
             return self.declined(label, str(e))
         statistics = unpacked(kept)
-        return ClassAnswer(label=label, kind=seen.kind, count=kept.count), statistics
+        return ClassResponse(label=label, kind=seen.kind, count=kept.count), statistics
 
-    def asked(self, label: ClassLabel, kind: str) -> Asked:
+    def asked(self, label: ClassLabel, kind: str) -> Requested:
         """How the ledger knows this answer."""
         own = self.site.labels
         place = own.find(label, parts=False) if kind != "none" else None
-        return Asked(
+        return Requested(
             site=self.query.card.site,
             query_sha256=self.query.digest,
             label=label.name,
             kind=kind,
             data_sha256=self.data_sha256,
             unit=self.policy.unit,
-            form=AnswerCard.model_fields["format"].default,
+            form=ResponseCard.model_fields["format"].default,
             own_site=self.site.site,
             own_class="" if place is None else own[place].name,
         )
 
-    def floor(self, position: int, seen: Seen) -> tuple[Asked, Shown, int, int]:
-        """What the ledger has to know before it keeps an exact answer; see ``Ledger.exact``."""
+    def floor(self, position: int, seen: Seen) -> tuple[Requested, Shown, int, int]:
+        """What the ledger has to know before it keeps an exact response; see ``Ledger.exact``."""
         asked = self.asked(self.query.card.query[position], seen.kind)
         policy = self.policy
-        return asked, self.shown[position], policy.exact_answers_per_class, policy.minimum_patients
+        return asked, self.shown[position], policy.exact_responses_per_class, policy.minimum_patients
 
     def no_exact(self, position: int, seen: Seen) -> str | None:
-        """Why there is no exact answer, or None; the same question always gets what it got."""
+        """Why there is no exact response, or None; the same question always gets what it got."""
         if self.told_before(position, seen):
             return None
         return self.too_little(seen) or self.ledger.exact_refusal(*self.floor(position, seen))
 
     def told_before(self, position: int, seen: Seen) -> bool:
-        """Whether the same question got an exact answer."""
+        """Whether the same question got an exact response."""
         return self.ledger.told_before(self.floor(position, seen)[0])
 
-    def declined(self, label: ClassLabel, reason: str) -> tuple[ClassAnswer, None]:
+    def declined(self, label: ClassLabel, reason: str) -> tuple[ClassResponse, None]:
         """No answer, and why."""
         self.ledger.record(self.asked(label, "none"), {"declined": reason})
-        return ClassAnswer(label=label, declined=reason), None
+        return ClassResponse(label=label, declined=reason), None
 
     def too_little(self, seen: Seen) -> str | None:
         """Why exact statistics cannot be given, or None."""
@@ -229,7 +229,7 @@ class Answering:
         what = f"{seen.kind}, as told before" if self.told_before(position, seen) else seen.kind
         return Preview(name, what, len(seen.patients), 1 + numbers, private=False)
 
-    def private(self, label: ClassLabel, seen: Seen) -> tuple[ClassAnswer, Release | None]:
+    def private(self, label: ClassLabel, seen: Seen) -> tuple[ClassResponse, Release | None]:
         """Noised whole numbers, drawn and paid for in one transaction, or the same as before for nothing."""
         policy = self.policy
 
@@ -243,7 +243,7 @@ class Answering:
         except BudgetSpent:
             return self.declined(label, "this site's privacy budget is spent")
         release = Release(**kept)
-        told = ClassAnswer(
+        told = ClassResponse(
             label=label,
             kind="private_mean",
             noised_count=release.count,

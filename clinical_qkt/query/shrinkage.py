@@ -28,7 +28,7 @@ costs the own classes first."""
 def told(parts: Sequence[ClassStatistics | PrivateSum], own: Sequence[ClassStatistics]) -> ClassStatistics:
     """Several sites' answers for one class as one, whatever kinds they are of.
 
-    Exact answers are pooled by precision, see ``statistics.pooled``; private ones are added up and shrunk.
+    Exact responses are pooled by precision, see ``statistics.pooled``; private ones are added up and shrunk.
     Where there are both, each axis's means are weighted by their precision, without shrinkage.
 
     Args:

@@ -31,9 +31,9 @@ from clinical_qkt.data.images import raw_image, warn_skipped
 from clinical_qkt.data.made_for import ImageFacts, fitting
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
-from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.model import is_model
 from clinical_qkt.packages.query import QueryCard
+from clinical_qkt.packages.response import ResponseCard
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.writer import is_package
 from clinical_qkt.prepare import fit
@@ -65,7 +65,7 @@ class DemoSettings:
         student, query: who asks for what; chosen by ``federations.choose_query`` if None or empty.
         max_per_class: training images that are used of each class, at most.
         max_epochs: of each training; by default 8, more for small data.
-        answers: what the other sites answer with: their models, exact statistics, or private means.
+        gained_from: what the other sites give: their models, exact statistics, or private means.
         bundle: that all sites run; empty for the shipped one that is made for the images.
     """
 
@@ -78,7 +78,7 @@ class DemoSettings:
     max_per_class: int = 2500
     max_epochs: int | None = None
     allow_mixed_sizes: bool = False
-    answers: Literal["models", "statistics", "private"] = "models"
+    gained_from: Literal["models", "statistics", "private"] = "models"
     bundle: str = ""
 
 
@@ -254,7 +254,7 @@ def _write_federation(
             "mlflow": f"sqlite:///{root / 'mlflow.db'}",
             **of_images,
             "max_epochs": settings.max_epochs or fit.epochs_for(len(shares[i]["training"])),
-            "policy": {"kinds": [_KINDS[settings.answers]], "unit": "image"},
+            "policy": {"kinds": [_KINDS[settings.gained_from]], "unit": "image"},
             "allow_mixed_sizes": settings.allow_mixed_sizes,
             "seed": settings.seed,
             "signing_key": str(root / "keys" / f"{site}.key"),
@@ -265,7 +265,7 @@ def _write_federation(
                 "test_data": SIMULATED,
                 "query": [names[c] for c in ask.classes],
                 "query_dir": str(root / "packages" / "query"),
-                "teachers" if settings.answers == "models" else "answers": [
+                "teachers" if settings.gained_from == "models" else "responses": [
                     str(root / "packages" / other) for j, other in enumerate(sites) if j != i
                 ],
                 "transfer_dir": str(root),
@@ -296,9 +296,9 @@ def _image_keys(source: Source, files: Sequence[Path]) -> dict[str, Any]:
 def _exchange(
     out: Path, sites: list[str], student: str, settings: DemoSettings
 ) -> Iterator[tuple[str, bool, Callable[[], None]]]:
-    """What is handed over: models, or a query and the answers to it."""
+    """What is handed over: models, or a query and the responses to it."""
     packages, run = out / "packages", partial(_run, out, settings.bundle)
-    if settings.answers == "models":
+    if settings.gained_from == "models":
         for site in sites:
             yield (
                 f"share {site}",
@@ -306,13 +306,18 @@ def _exchange(
                 partial(run, "share", site, to=student, yes=True),
             )
         return
-    asked = packages / "query"
-    yield f"query of {student}", is_package(asked, QueryCard), partial(run, "query", student, yes=True)
+    request = packages / "query"
+    yield f"query of {student}", is_package(request, QueryCard), partial(run, "query", student, yes=True)
     for site in sites:
         if site != student:
-            extra = {"asked": str(asked), "answer_dir": str(packages / site), "yes": True, "new_ledger": True}
-            done = is_package(packages / site, AnswerCard)
-            yield f"answer of {site}", done, partial(run, "answer", site, **extra)
+            extra = {
+                "request": str(request),
+                "response_dir": str(packages / site),
+                "yes": True,
+                "new_ledger": True,
+            }
+            done = is_package(packages / site, ResponseCard)
+            yield f"response of {site}", done, partial(run, "answer", site, **extra)
 
 
 def _run(out: Path, name: str, command: str, site: str, **overrides: Any) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clinical_qkt.review.evaluation_schema import Evaluation
     from clinical_qkt.review.summary_schema import TransferSummary
 
-_ASKED = {
+_BOUNDS = {
     "query_recall": criteria.AT_LEAST,
     "false_alarms": criteria.AT_MOST,
     "forgetting": criteria.AT_MOST,
@@ -86,15 +86,15 @@ def _shape(summary: TransferSummary) -> Iterator[str]:
 
 def _decision(summary: TransferSummary) -> Iterator[str]:
     """Whether the verdict follows from the criteria, and these from limits and intervals."""
-    if sorted(c.name for c in summary.criteria) != sorted(_ASKED):
-        yield f"criteria: each of {', '.join(_ASKED)} must stand there once"
+    if sorted(c.name for c in summary.criteria) != sorted(_BOUNDS):
+        yield f"criteria: each of {', '.join(_BOUNDS)} must stand there once"
         return
     for c in summary.criteria:
-        if c.asked != _ASKED[c.name] or summary.rule.limits.get(c.name) != c.limit:
+        if c.bound != _BOUNDS[c.name] or summary.rule.limits.get(c.name) != c.limit:
             yield f"criteria: the limit of '{c.name}' is not the one of 'rule.limits'"
         if (c.measured is None) != (c.ci95 is None):
             yield f"criteria: '{c.name}' has a figure without an interval, or the other way round"
-        follows = criteria.outcome(c.asked, c.limit / 100, c.ci95)
+        follows = criteria.outcome(c.bound, c.limit / 100, c.ci95)
         if c.outcome != follows:
             yield f"criteria: '{c.name}' says '{c.outcome}', limit and interval make it '{follows}'"
     follows = criteria.verdict([c.outcome for c in summary.criteria])

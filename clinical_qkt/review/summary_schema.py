@@ -25,7 +25,7 @@ from clinical_qkt.review.evaluation_schema import (
 )
 from clinical_qkt.review.summary_checks import contradictions
 
-SCHEMA = "clinical-qkt/transfer-summary/2"
+SCHEMA = "clinical-qkt/transfer-summary/3"
 
 
 class Criterion(Part):
@@ -34,7 +34,7 @@ class Criterion(Part):
     name: Literal["query_recall", "false_alarms", "forgetting", "worst_forgetting", "calibration_error"]
     about: str | None = None
     """The class, where it is about one."""
-    asked: Literal["at least", "at most"]
+    bound: Literal["at least", "at most"]
     limit: Amount
     """In points, or of 100 images."""
     measured: Difference | None
@@ -128,15 +128,15 @@ class TeacherFacts(Part):
     known: list[str]
     recall: dict[str, float]
     relevant: bool
-    asked: bool
+    participant: bool
     signature: str
     weights_sha256: str
     bytes: Count
     agreement: Agreement | None = None
 
 
-class AnsweredClass(Part):
-    """What an answer says of one class."""
+class RespondedClass(Part):
+    """What a response says of one class."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
 
@@ -152,12 +152,12 @@ class AnsweredClass(Part):
     far_off: bool = False
 
 
-class AnswerFacts(Part):
-    """One answer by statistics."""
+class ResponseFacts(Part):
+    """One response with statistics."""
 
     site: str
     signature: str
-    classes: list[AnsweredClass]
+    classes: list[RespondedClass]
     weights_sha256: str = ""
     bytes: Count
 
@@ -223,7 +223,7 @@ class TransferSummary(Part):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    schema_: Literal["clinical-qkt/transfer-summary/2"] = Field(alias="schema")
+    schema_: Literal["clinical-qkt/transfer-summary/3"] = Field(alias="schema")
     command: Literal["transfer"]
     version: str
     seed: int
@@ -232,7 +232,7 @@ class TransferSummary(Part):
     data: Data
     student: Student
     teachers: list[TeacherFacts]
-    answers: list[AnswerFacts]
+    responses: list[ResponseFacts]
     method: Method
     before: Evaluation
     after: Evaluation

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
@@ -12,6 +14,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.core.files import write_text
+from clinical_qkt.core.renamed import CONFIG
 from clinical_qkt.core.refusals import Origin, refused
 from clinical_qkt.core.schema import SHOWN
 from clinical_qkt.core.values import Number, Strict
@@ -87,6 +90,8 @@ class Site(SiteLabels):
     Paths are absolute or relative to the folder in which the command is run.
     """
 
+    RENAMED: ClassVar[Mapping[str, str]] = CONFIG
+
     site: str = Field(pattern=PSEUDONYM)
     """A pseudonym; it stands on the card of every package that leaves."""
     data: Path
@@ -95,8 +100,8 @@ class Site(SiteLabels):
     """The bundle that `clinical-qkt run` uses: a name of a shipped one or a folder."""
     teachers: list[Path] = Field(default=[])
     """Folders of teacher packages from other sites."""
-    answers: list[Path] = Field(default=[])
-    """Folders of answer packages to the site's own query."""
+    responses: list[Path] = Field(default=[])
+    """Folders of response packages to the site's own query."""
     forgetting_budget: float = Field(default=2.0, ge=0, le=100)
     """How many points of recall on its own classes the site is willing to lose, on average."""
     acceptance: Acceptance = Field(default=Acceptance(), json_schema_extra=_shown("see there"))
@@ -244,7 +249,7 @@ def check_site(values: dict[str, Any], where: str, origin: Origin | None = None)
     Raises:
         InputError: all problems at once, each with its key.
     """
-    unknown = [k for k in values if k not in Site.model_fields]
+    unknown = [k for k in values if k not in {*Site.model_fields, *Site.RENAMED}]
     if unknown:
         raise InputError(
             f"unknown key '{unknown[0]}'", where=where, fix=one_of(unknown[0], list(Site.model_fields))
@@ -259,7 +264,8 @@ def read_part(path: Path, model: type[S]) -> S:
         InputError: the file cannot be read, or all problems with that part, each with its key.
     """
     values = read_yaml(path)
-    return _validated(model, {k: values[k] for k in model.model_fields if k in values}, Origin(str(path)))
+    known = {*model.model_fields, *model.RENAMED}
+    return _validated(model, {k: v for k, v in values.items() if k in known}, Origin(str(path)))
 
 
 def write_site(path: Path, values: dict[str, Any]) -> None:

@@ -17,13 +17,14 @@ from typing import Any
 import yaml
 
 from clinical_qkt.core.errors import InputError, one_of
+from clinical_qkt.core.renamed import CONFIG, warn
 from clinical_qkt.core.shipped_bundles import bundle_folder, chain, shipped, stages
 from clinical_qkt.core.values import read_value
 from clinical_qkt.core.yaml_file import read_yaml
 from clinical_qkt.data.class_names import require_plain
 
 CARRIED = (
-    *("site", "data", "classes", "query", "teachers", "answers", "mlflow", "policy", "ledger", "channels"),
+    *("site", "data", "classes", "query", "teachers", "responses", "mlflow", "policy", "ledger", "channels"),
     *("output_dir", "package_dir", "query_dir", "transfer_dir", "allow_mixed_sizes"),
     *("signing_key", "trusted_keys", "untrusted_packages"),
 )
@@ -73,7 +74,7 @@ class Launch:
         """The command for another stage of the same site."""
         words = ["clinical-qkt", "run", stage, str(self.site)]
         if not self.named:
-            words += ["--bundle", self.bundle.name if _is_shipped(self.bundle) else str(self.bundle)]
+            words += ["--bundle", _named(self.bundle)]
         carried = {k: w for k, w in self.words.items() if k in CARRIED}
         for key, word in (carried | {k: str(v) for k, v in more.items()}).items():
             words += [f"--{key}={word}"] if word.startswith("-") else [f"--{key}", word]
@@ -132,18 +133,30 @@ def _about(bundle: Path) -> str:
     return str(about.get("task", "")).rstrip(".")
 
 
-def _is_shipped(bundle: Path) -> bool:
-    return shipped().get(bundle.name) == bundle
+def _named(bundle: Path) -> str:
+    """A bundle as ``--bundle`` finds it: a bare word is the name of one that is shipped."""
+    if shipped().get(bundle.name) == bundle:
+        return bundle.name
+    return f"./{bundle}" if str(bundle) == bundle.name else str(bundle)
 
 
 def _overrides(words: Sequence[str], stage: str, bundle: Path) -> dict[str, str]:
     found: dict[str, str] = {}
-    for key, word in _pairs(words):
+    for given, word in _pairs(words):
+        key = _under_its_new_name(given, stage, bundle)
         _require_known(key, stage, bundle)
         if key in found:
             raise InputError("is given twice", where=f"--{key}", fix="give it once")
         found[key] = word
     return found
+
+
+def _under_its_new_name(key: str, stage: str, bundle: Path) -> str:
+    new = CONFIG.get(key)
+    if new is None or new not in keys_of(stage, bundle):
+        return key
+    warn(key, new)
+    return new
 
 
 def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:

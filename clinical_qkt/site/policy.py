@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+
+from typing import Annotated, Any, ClassVar, TYPE_CHECKING
 
 from pydantic import ConfigDict, Field
 
@@ -22,29 +24,30 @@ _NOT_SAID: dict[str, Any] = {SHOWN: "not said"}
 
 
 class Policy(Strict):
-    """Which answers a site gives. The default is the careful one: private means alone."""
+    """Which responses a site gives. The default is the careful one: private means alone."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    RENAMED: ClassVar[Mapping[str, str]] = {"exact_answers_per_class": "exact_responses_per_class"}
 
     kinds: list[Kind] = Field(default=["private_mean"])
     """What may leave; of what is also welcome, the kind that tells most is given."""
     epsilon: float = Field(default=1.0, gt=0, le=20)
-    """Of each private answer, for each class: smaller protects more."""
+    """Of each private response, for each class: smaller protects more."""
     delta: float = Field(default=1e-5, gt=0, lt=0.01)
     """The delta of the same guarantee."""
     total_epsilon: float = Field(default=4.0, gt=0, le=100)
-    """Of all private answers that the ledger holds, together; one that would overrun it is declined."""
+    """Of all private responses that the ledger holds, together; one that would overrun it is declined."""
     total_delta: float = Field(default=1e-5, gt=0, lt=0.01)
     """The delta of all of them together."""
     minimum_patients: int = Field(default=20, ge=2)
-    """Fewer give no exact answer. A private one needs none: its noise protects each patient, however few
+    """Fewer give no exact response. A private one needs none: its noise protects each patient, however few
     there are, and a refusal would tell more than it hides."""
-    exact_answers_per_class: int = Field(default=1, ge=1, le=1000)
-    """So many exact answers are given for a class, to all who ask together and whatever the data are by then;
+    exact_responses_per_class: int = Field(default=1, ge=1, le=1000)
+    """So many exact responses are given for a class, to all who ask together and whatever the data are by then;
     the same query gets the same answer again. None is given for images of nearly the same patients as an
     earlier one's, `minimum_patients` being what is not nearly."""
     unit: Unit = "patient"
-    """Whom a private answer protects: a `patient`, which needs `patient` in the datalist's entries, or an
+    """Whom a private response protects: a `patient`, which needs `patient` in the datalist's entries, or an
     `image`, where no two images show the same patient."""
     images_per_patient: int | None = Field(default=None, ge=1, le=100_000, json_schema_extra=_NOT_SAID)
     """No patient ever had more images of a class than that. It is needed where the ledger holds answers of

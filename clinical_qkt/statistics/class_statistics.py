@@ -21,7 +21,7 @@ class ClassStatistics:
     """One class in one site's images, or in several sites'.
 
     Attributes:
-        count: images; patients in a private answer, where it is noised.
+        count: images; patients in a private response, where it is noised.
         mean: ``(D,)`` float64.
         covariance: ``(D, D)``, its diagonal ``(D,)``, or None.
         noise: standard deviation of what was added to each number of the mean on purpose.
@@ -57,7 +57,7 @@ class ClassStatistics:
 
 @dataclass(frozen=True)
 class PrivateSum:
-    """One class in one site's images, as a private answer tells it.
+    """One class in one site's images, as a private response tells it.
 
     Attributes:
         total: ``(k,)`` float64, of the first k features the sum over patients, noised.
@@ -124,7 +124,7 @@ def pooled(parts: Sequence[ClassStatistics]) -> ClassStatistics:
     """Several sites' statistics of one class as one.
 
     Means are weighted by their precision: the inverse of the sampling variance of a feature that varies by
-    one, plus the variance of the noise. For exact answers that is the count, for private ones nearly its
+    one, plus the variance of the noise. For exact responses that is the count, for private ones nearly its
     square. Covariances are weighted by counts, over the sites that gave one; how much the means differ from
     site to site is left out of them, since a difference between hospitals is not a spread of the class.
 

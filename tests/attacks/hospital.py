@@ -80,7 +80,7 @@ class Hospital:
     def answer(self, query: Path, out: Path, *words: str, **changes: Any) -> tuple[int, dict[str, Any]]:
         """The exit code, and what the answer tells of red; empty if nothing left."""
         shutil.rmtree(out, ignore_errors=True)
-        again = ("--asked", str(query), "--answer_dir", str(out), "--yes", "true")
+        again = ("--request", str(query), "--response_dir", str(out), "--yes", "true")
         code = run("run", "answer", str(self.write(**changes)), *again, *words)
         if not (out / "card.json").is_file():
             return code, {}

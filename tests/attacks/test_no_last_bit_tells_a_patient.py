@@ -1,4 +1,4 @@
-"""An asker reads every digit of a private answer.
+"""An asker reads every digit of a private response.
 
 The version before stated the noise on the card as scale over noised count, in 17 digits: the last bits of
 the count followed from it, and where count and noise nearly cancelled they proved how many there were.
@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from clinical_qkt.audit import last_bits
-from clinical_qkt.packages.answer import AnswerCard
+from clinical_qkt.packages.response import ResponseCard
 from clinical_qkt.privacy.mechanisms import Guarantee, discrete_noise, private_release
 from tests.query.test_response import PRIVATE, answer, query, site
 from tests.query.test_response import pictures as pictures
@@ -25,7 +25,7 @@ def test_every_number_of_a_private_answer_is_whole_or_publicly_known(pictures, t
     card = answer(query(tmp_path / "q"), site(pictures, tmp_path, **PRIVATE), folder)
     facts = card.answers[0].model_dump(exclude={"label", "epsilon", "delta"})
     assert not [k for k, v in facts.items() if isinstance(v, float)]
-    tensors = load_file(folder / AnswerCard.TENSORS)
+    tensors = load_file(folder / ResponseCard.TENSORS)
     assert tensors and not [k for k, t in tensors.items() if t.is_floating_point()]
 
 

@@ -24,7 +24,7 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.spec import find_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model
-from clinical_qkt.query.response import Answering
+from clinical_qkt.query.response import Responding
 from clinical_qkt.site.consent import Leaving
 from clinical_qkt.site.ledger.ledger import Ledger
 from tests.conftest import CONFIGS, square
@@ -44,7 +44,7 @@ def outcome(asked, who, folder: Path, capfd, data=None) -> dict[str, object]:
             answer(asked, who, folder)
         else:
             getattr(Ledger(who.ledger), "begin", lambda: None)()
-            Answering(who, asked, data, given(who), READ, CPU, True).run(folder)
+            Responding(who, asked, data, given(who), READ, CPU, True).run(folder)
         ended = "answered"
     except QKTError as e:
         ended = f"exit code {e.exit_code}: {e}"
@@ -167,8 +167,8 @@ def test_the_only_patient_of_a_class_makes_no_difference_to_whether_there_is_an_
         (pictures / f"{name}.json").write_text(json.dumps(listed))
         values = {"site": f"site_{name}", "data": str(pictures / f"{name}.json"), "classes": ["red", "green"]}
         values |= {"ledger": str(tmp_path / f"{name}.db"), "output_dir": str(tmp_path / name)}
-        values |= {"untrusted_packages": "accept", "yes": True, "asked": str(tmp_path / "q")}
-        values["answer_dir"] = str(tmp_path / f"answer_{name}")
+        values |= {"untrusted_packages": "accept", "yes": True, "request": str(tmp_path / "q")}
+        values["response_dir"] = str(tmp_path / f"answer_{name}")
         if "new_ledger" in (CONFIGS / "answer.yaml").read_text():
             values["new_ledger"] = True
         bundle.run([CONFIGS / "train.yaml", CONFIGS / "answer.yaml"], **values)

@@ -1,6 +1,6 @@
-"""An asker subtracts exact answers until one patient is left over.
+"""An asker subtracts exact responses until one patient is left over.
 
-Exact answers cost no budget, and the asker chooses the network. In the version before the same query, asked
+Exact responses cost no budget, and the asker chooses the network. In the version before the same query, asked
 before and after Ms A became a patient, gave two means whose difference is Ms A; and a class was answered for
 as often as somebody sent another network.
 """
@@ -19,7 +19,7 @@ from clinical_qkt.packages.query import load_query
 from tests.attacks.hospital import Hospital, asked
 
 EXACT: dict[str, Any] = {"kinds": ["mean"], "minimum_patients": 20}
-OFTEN = EXACT | {"exact_answers_per_class": 5}
+OFTEN = EXACT | {"exact_responses_per_class": 5}
 IMAGES = 48
 
 
@@ -64,7 +64,7 @@ def test_another_network_gets_no_second_answer_for_the_same_patients(hospital, t
 
 @pytest.mark.slow
 def test_where_several_answers_are_allowed_none_is_of_nearly_the_same_patients(hospital, tmp_path):
-    allowed = OFTEN if "exact_answers_per_class" in policy_keys() else EXACT
+    allowed = OFTEN if "exact_responses_per_class" in policy_keys() else EXACT
     hospital.first(query(tmp_path / "q0"), tmp_path / "a0", policy=allowed)
     hospital.prepare(patients=25)
     declined = hospital.answer(query(tmp_path / "q1", seed=1), tmp_path / "a1", policy=allowed)[1]["declined"]

@@ -17,13 +17,13 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.networks.extractor import Extractor, describe
 from clinical_qkt.networks.spec import NetworkSpec, find_head
-from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import load_model, save_model
 from clinical_qkt.packages.query import QueryCard, load_query, save_query
+from clinical_qkt.packages.response import ClassResponse, ResponseCard, save_response
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.packages.writer import CARD
-from clinical_qkt.query.aggregate import read_answers
+from clinical_qkt.query.aggregate import read_responses
 from clinical_qkt.site.config import Site, check_site
 from tests.conftest import reseal, run
 
@@ -75,10 +75,10 @@ def query(folder: Path, site: str, own: Path, **keep: Any) -> Path:
 
 def declined(folder: Path, to: Path, key: Path) -> Path:
     asked = load_query(to)
-    told = [ClassAnswer(label=c, declined="none here") for c in asked.card.query]
-    save_answer(
+    told = [ClassResponse(label=c, declined="none here") for c in asked.card.query]
+    save_response(
         folder,
-        AnswerCard(site="b", task="t", query_sha256=asked.digest, answers=told),
+        ResponseCard(site="b", task="t", query_sha256=asked.digest, answers=told),
         [None],
         signing_key=key,
     )
@@ -108,7 +108,7 @@ def test_a_foreign_query_in_the_place_of_ours_is_not_what_answers_are_read_by(tm
     asked = query(tmp_path / "out/query", "us", own)
     answers = [declined(tmp_path / "answer", asked, key)]
     with pytest.raises(PackageError, match="was not written by this site"):
-        read_answers(answers, asked, load_model(own), LabelSpace(["c"]), site.trust)
+        read_responses(answers, asked, load_model(own), LabelSpace(["c"]), site.trust)
 
 
 def test_what_we_made_is_known_wherever_it_is_copied_to_and_without_the_ledger(tmp_path):
@@ -137,7 +137,7 @@ def test_our_own_query_is_known_too(tmp_path):
     own = model(tmp_path / "out/model", "us", ["a", "b"], record=site.record)
     asked = query(tmp_path / "out/query", "us", own, record=site.record)
     answers = [declined(tmp_path / "answer", asked, key)]
-    assert read_answers(answers, asked, load_model(own), LabelSpace(["c"]), site.trust).parts[0].site == "b"
+    assert read_responses(answers, asked, load_model(own), LabelSpace(["c"]), site.trust).parts[0].site == "b"
 
 
 def test_a_record_that_was_lost_is_made_good_by_a_person(tmp_path, capsys):

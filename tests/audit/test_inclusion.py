@@ -118,7 +118,7 @@ def test_who_knows_everybody_else_subtracts_them_from_an_exact_mean():
 
 
 def games(share, epsilon=1.0, count=1500):
-    """Private answers of images that stand out as far as can be, each tried by who knows all others."""
+    """Private responses of images that stand out as far as can be, each tried by who knows all others."""
     guarantee, source = Guarantee(epsilon, 1e-5), torch.Generator().manual_seed(0)
     far = torch.zeros(2 * count, 4, dtype=torch.float64)
     far[:, 0] = 1e9

@@ -43,7 +43,7 @@ def site(tmp_path: Path) -> Path:
 
 def workflow(site: Path, stage: str, **overrides: Any) -> ConfigWorkflow:
     files = [*(CONFIGS / f"{n}.yaml" for n in chain(stage, STAGES)), site]
-    given = {"inference": {"images": str(site.parent)}, "answer": {"asked": str(site.parent)}}
+    given = {"inference": {"images": str(site.parent)}, "answer": {"request": str(site.parent)}}
     return ConfigWorkflow(
         [str(f) for f in files], logging_file=False, workflow_type=None, **given.get(stage, {}), **overrides
     )
@@ -150,7 +150,7 @@ def test_an_argument_that_is_added_to_a_component_is_read_as_strictly(site):
         ("share", {"shadow_models": "x"}, "shadow_models: is no whole number"),
         ("share", {"to": 7}, "to: is no text (given: 7)"),
         ("evaluate", {"model": 3}, "model: is no path"),
-        ("transfer", {"answers": "[recv/x]"}, "answers: is no list (given: '[recv/x]')"),
+        ("transfer", {"responses": "[recv/x]"}, "responses: is no list (given: '[recv/x]')"),
         (
             "transfer",
             {"settings::divergnce": "kl"},
@@ -234,8 +234,8 @@ def test_a_site_of_one_class_cannot_train_but_may_answer(site):
         ("inference", {"images": None}, "images: is missing"),
         ("inference", {"images": "nowhere"}, "images: nowhere: there is no such folder"),
         ("inference", {"images": __file__}, "is a file"),
-        ("answer", {"asked": None}, "asked: is missing"),
-        ("answer", {"asked": "nowhere"}, "asked: nowhere: there is no such folder"),
+        ("answer", {"request": None}, "request: is missing"),
+        ("answer", {"request": "nowhere"}, "request: nowhere: there is no such folder"),
         (
             "train",
             {"data": "nowhere.json"},

@@ -110,7 +110,7 @@ def test_a_query_is_asked_and_answered_with_the_stock_launcher(site, demo, tmp_p
         "policy": {"unit": "image", "minimum_patients": 2},
     }
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(answering))
-    asked = {"asked": str(tmp_path / "query")}
+    asked = {"request": str(tmp_path / "query")}
     done = launch(tmp_path / "other.yaml", "answer", yes="true", **asked)
     assert done.returncode == 2 and "give --new_ledger true, if this site has never" in last_error(done)
     asked["new_ledger"] = "true"
@@ -119,14 +119,14 @@ def test_a_query_is_asked_and_answered_with_the_stock_launcher(site, demo, tmp_p
     done = launch(tmp_path / "other.yaml", "answer", yes="true", **asked)
     assert done.returncode == 0, done.stderr
     assert "private mean" in done.stderr and "(1, 1e-05)-private" in done.stderr
-    (answer,) = (tmp_path / "other" / "answers").iterdir()
+    (answer,) = (tmp_path / "other" / "responses").iterdir()
     assert sum(p.stat().st_size for p in answer.iterdir()) < 20_000
 
-    site.write_text(yaml.safe_dump({**asking, "teachers": [], "answers": [str(answer)]}))
+    site.write_text(yaml.safe_dump({**asking, "teachers": [], "responses": [str(answer)]}))
     done = launch(site, "transfer", transfer_dir=str(tmp_path / "t"))
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "t" / "summary.json").read_text())
-    assert summary["answers"][0]["classes"][0]["epsilon"] == 1.0
+    assert summary["responses"][0]["classes"][0]["epsilon"] == 1.0
 
 
 def test_a_misspelt_key_in_the_yaml_is_refused_by_name(site):

@@ -16,8 +16,8 @@ from pydicom import dcmread
 
 from clinical_qkt import bundle
 from clinical_qkt.packages.model import load_model
+from tests.bundles.copies import launch_in
 from tests.conftest import ROOT, run
-from tests.launcher import launch_bundle
 from tests.make_dicom import write_dicom, write_labels
 
 NAMES = ["blood_cell_classification", "body_region_radiograph", "hippocampus_region_3d"]
@@ -76,12 +76,12 @@ def nifti(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session", params=["body_region_radiograph", "hippocampus_region_3d"])
 def hospitals(request, dicom, nifti, tmp_path_factory) -> tuple[Path, Path]:
-    """Two hospitals with two of the three classes each, their packages and a transfer; and the bundle."""
+    """Two hospitals with two of the three classes each, their packages, a transfer; a copy of the bundle."""
     out = tmp_path_factory.mktemp(request.param) / "demo"
     data = dicom if request.param == "body_region_radiograph" else nifti
     options = ("--sites", "2", "--classes-per-site", "2", "--max-epochs", "12")
     assert run("demo", "--bundle", request.param, "--data", str(data), "--out", str(out), *options) == 0
-    return out, ROOT / "bundles" / request.param / "configs"
+    return out, shutil.copytree(ROOT / "bundles" / request.param, out / "bundle") / "configs"
 
 
 def student(out: Path) -> Path:
@@ -133,8 +133,8 @@ def test_the_other_stages_run_with_the_same_configs(hospitals, tmp_path):
     )
     bundle.run(
         [configs / "train.yaml", configs / "answer.yaml", other],
-        asked=str(tmp_path / "q"),
-        answer_dir=str(tmp_path / "a"),
+        request=str(tmp_path / "q"),
+        response_dir=str(tmp_path / "a"),
         ledger=str(tmp_path / "ledger.db"),
         new_ledger=True,
         policy={"unit": "image", "minimum_patients": 2},
@@ -150,9 +150,9 @@ def test_it_trains_with_the_stock_launcher(hospitals, tmp_path):
     site = student(out)
     values = {**yaml.safe_load(site.read_text()), "output_dir": str(tmp_path / "out"), "max_epochs": 1}
     (tmp_path / "site.yaml").write_text(yaml.safe_dump(values))
-    done = launch_bundle([configs / "train.yaml", tmp_path / "site.yaml"])
+    done = launch_in(configs.parent, tmp_path / "site.yaml")
     assert done.returncode == 0, done.stderr
-    assert load_model(tmp_path / "out" / "model").card.task == configs.parent.name
+    assert load_model(tmp_path / "out" / "model").card.task == values["bundle"]
 
 
 def test_images_of_other_dimensions_are_refused(nifti, tmp_path):
@@ -183,12 +183,8 @@ def test_a_site_of_ct_images_sets_its_window(dicom, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_bundle_runs_the_same_configs_and_its_metadata_fit_its_network(name):
+def test_the_metadata_of_every_bundle_fit_its_network(name):
     configs = ROOT / "bundles" / name / "configs"
-    first = ROOT / "bundles" / NAMES[0] / "configs"
-    mine, others = (sorted(p.name for p in c.glob("*.yaml")) for c in (configs, first))
-    assert mine == others
-    assert all((configs / n).read_text() == (first / n).read_text() for n in mine)
     meta = configs / "metadata.json"
     assert json.loads(meta.read_text())["defaults"]["task"] == name
     verify_metadata(str(meta), filepath=str(ROOT / "configs/schemas/bundle_metadata.json"))

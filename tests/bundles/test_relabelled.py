@@ -15,7 +15,7 @@ from clinical_qkt import bundle
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.label_space import ClassLabel, LabelSpace, SiteClass
 from clinical_qkt.packages.model import load_model, save_model
-from clinical_qkt.qkt.targets import asked
+from clinical_qkt.qkt.targets import soft_targets
 from clinical_qkt.qkt.teachers import all_classes, committee, probe, read_teachers, starting_point
 from clinical_qkt.research.methods.case import Case
 from tests.conftest import CONFIGS, site_file, square
@@ -62,9 +62,9 @@ def test_teachers_with_parts_and_extra_classes_sit_in_a_committee(relabelled, tm
     assert torch.allclose(again(images), joined.network(images), atol=1e-6)
     logits = {t.site: t.model.network(images).detach() for t in teachers}
     mine = own.network(images).detach()
-    joint = asked(teachers, logits, mine, labels, "joint")
+    joint = soft_targets(teachers, logits, mine, labels, "joint")
     assert torch.allclose(joint[:, 0], joined.network(images), atol=1e-4)
-    each = asked(teachers, logits, mine, labels, "each")
+    each = soft_targets(teachers, logits, mine, labels, "each")
     parts = logits["parts"].softmax(1)
     expected = torch.stack([parts[:, [2, 4]].sum(1), parts[:, 3], parts[:, 0]], 1)
     assert torch.allclose(each[:, 0].softmax(1), expected / expected.sum(1, keepdim=True), atol=1e-5)

@@ -25,7 +25,7 @@ from clinical_qkt.networks.spec import find_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import save_model
 from tests.bundles.copies import launch_in
-from tests.conftest import ROOT, square
+from tests.conftest import ROOT, site_file, square
 from tests.make_dicom import write_dicom
 
 NAMES = sorted(shipped())
@@ -154,6 +154,18 @@ def test_a_sites_file_that_is_none_is_named_at_the_end_of_monais_own_traceback(t
     done = launch_in(copy, Path("SITE.yaml"))
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1 and 'in "SITE.yaml", line 2' in last
+
+
+def test_a_copy_of_another_version_is_refused_by_the_name_that_is_no_more(tmp_path):
+    copy = Path(shutil.copytree(ROOT / SOURCE, tmp_path / "copy"))
+    train = copy / "configs" / "train.yaml"
+    train.write_text(train.read_text().replace("clinical_qkt.bundle.Resume", "clinical_qkt.handlers.Resume"))
+    with pytest.raises(InputError) as e:
+        bundle.run([train, site_file(tmp_path, data="none.json")])
+    assert str(e.value) == (
+        "the bundle's train.yaml: names clinical_qkt.handlers.Resume, which is not in this version of "
+        "clinical-qkt\nTo fix it: copy the bundle anew, and repeat in it what was changed in this copy"
+    )
 
 
 def test_the_bundles_root_is_the_folder_that_holds_it(tmp_path):

@@ -69,7 +69,7 @@ def test_a_model_is_not_trained_over(teacher, tmp_path):
 @pytest.mark.parametrize(
     ("overlays", "overrides", "told"),
     [
-        (["transfer"], {"answers": "[recv/x]"}, "write --answers \"['recv/x']\""),
+        (["transfer"], {"responses": "[recv/x]"}, "write --responses \"['recv/x']\""),
         (["transfer"], {"settings::divergnce": "kl"}, "did you mean 'divergence'"),
         ([], {"spatial_size": "96"}, 'write --spatial_size "[96,96]"'),
         ([], {"train::trainer::max_epoch": "3"}, "did you mean 'max_epochs'"),

@@ -19,7 +19,7 @@ def test_the_ledger_is_told_before_an_answer_and_none_is_begun(tmp_path, capfd):
     file, ledger = str(hospital.write()), Ledger(ledger_of("hospital_a"))
 
     def told(*words: str) -> tuple[str, str]:
-        run("check", file, "answer", "--asked", query, "--json", *words)
+        run("check", file, "answer", "--request", query, "--json", *words)
         found = json.loads(capfd.readouterr().out)["findings"]
         (line,) = [f for f in found if f["what"] == "ledger"]
         return line["state"], line["told"] + line["fix"]

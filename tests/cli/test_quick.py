@@ -85,12 +85,12 @@ def test_a_command_that_looks_or_refuses_loads_no_torch(command, tmp_path):
 
 def test_a_ledger_is_shown_without_torch_even_with_what_was_spent(tmp_path):
     from clinical_qkt.privacy.mechanisms import Guarantee
-    from clinical_qkt.site.ledger.ledger import Asked, Ledger
+    from clinical_qkt.site.ledger.ledger import Ledger, Requested
 
     each, total = Guarantee(1.0, 1e-5), Guarantee(4.0, 1e-5)
     ledger = Ledger(tmp_path / "l.db")
     ledger.begin()
-    ledger.release(Asked("a", "q", "c", "private_mean", "d"), each, total, list)
+    ledger.release(Requested("a", "q", "c", "private_mean", "d"), each, total, list)
     done = subprocess.run(
         [sys.executable, "-c", LOOK, "ledger", str(tmp_path / "l.db")], capture_output=True, text=True
     )

@@ -102,7 +102,11 @@ def test_what_identifies_a_patient_is_found_in_nothing_that_a_full_run_writes_or
         stage("evaluate", site)
     stage("share", teaching, yes=True, audit=True, shadow_models=0, publish_mask=True)
     stage("query", asking, yes=True)
-    answer = {"asked": str(out / "sent" / "query"), "answer_dir": str(out / "sent" / "answer"), "yes": True}
+    answer = {
+        "request": str(out / "sent" / "query"),
+        "response_dir": str(out / "sent" / "answer"),
+        "yes": True,
+    }
     answer["new_ledger"] = True
     stage("answer", teaching, policy={"minimum_patients": 2, "kinds": ["covariance"]}, **answer)
     stage("transfer", asking)

@@ -67,7 +67,7 @@ NOT_RUN = {
     "make benchmark": "trains federations for many minutes; tests/benchmark trains smaller ones",
     "make benchmark-methods": "runs `clinical-qkt benchmark`, which tests/benchmark runs on squares",
     "make benchmark-speed": "measures times for minutes",
-    "make benchmark-answers": "measures times for minutes",
+    "make benchmark-responses": "measures times for minutes",
     "make benchmark-verify": "measures times for minutes",
     "make benchmark-worklist": "trains federations; tests/research/benchmark/test_worklist.py runs its parts",
     "make benchmark-monitor": "trains federations; tests/research/benchmark/test_monitoring.py has its parts",
@@ -85,7 +85,7 @@ NOT_RUN = {
 
 SHORTER = {
     "--audit true": "--audit true --shadow_models 4",  # instead of eight
-    "--answers private": "--answers private --seed 1 --out runs/private --data FILE.npz",
+    "--from private": "--from private --seed 1 --out runs/private --data FILE.npz",
     "--data FILE.npz": "--data FILE.npz --sites 2 --max-epochs 1",  # whether it runs, not how well
     "--transfer_dir": "--settings::probes 256 --transfer_dir",  # instead of 2048: the squares are easily told
 }
@@ -95,12 +95,12 @@ EXACT = {"kinds": ["covariance"], "unit": "image", "minimum_patients": 5}
 ALONE = {
     # nobody sits at the terminal, and there is none
     "run share sites/my_hospital/site.yaml": "run share sites/my_hospital/site.yaml --yes true",
-    # the squares are few: an exact answer stands in for a private one, which would decline
-    "--asked runs/asked": f'--policy "{EXACT}" --asked runs/asked',
+    # the squares are few: an exact response stands in for a private one, which would decline
+    "--request runs/asked": f'--policy "{EXACT}" --request runs/asked',
 }
 """Parts that are changed since a test is not a hospital."""
 
-IN_THE_TEXT = ["clinical-qkt audit", "clinical-qkt demo --answers private"]
+IN_THE_TEXT = ["clinical-qkt audit", "clinical-qkt demo --from private"]
 """Commands that stand in a sentence and in no block, and are executed all the same."""
 
 ASSUMED = {"docs/how-to/compare-transfers.md": ("docs/getting-started.md", "--transfer_dir runs/budget_4")}
@@ -307,8 +307,8 @@ def test_gain_a_class(here, follow):
 def test_ask_for_a_class(here, follow):
     assert follow("docs/how-to/ask-for-a-class.md") == {"clinical-qkt": 6}
     told = summary(here / "runs/asked/transfer")
-    assert told["answers"][0]["site"] == "hospital_1" and told["teachers"] == []
-    assert told["answers"][0]["signature"] == "trusted"
+    assert told["responses"][0]["site"] == "hospital_1" and told["teachers"] == []
+    assert told["responses"][0]["signature"] == "trusted"
     assert (here / "runs/asked/transfer/report.html").is_file()
 
 

@@ -94,5 +94,5 @@ def test_every_key_of_an_overlay_that_people_set_is_on_the_page():
     for name in ("train_private", "evaluate", "inference", "share", "query", "answer", "transfer"):
         content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
         plain = {k for k, v in content.items() if isinstance(v, bool | int | float | None) or v == ""}
-        mine = (plain | ({"model", "result", "answer_dir", "settings"} & set(content))) - first
+        mine = (plain | ({"model", "result", "response_dir", "settings"} & set(content))) - first
         assert not [k for k in mine if "::" not in k and f"`{k}`" not in page], name

@@ -18,9 +18,9 @@ from clinical_qkt.networks.extractor import ExtractorSpec, PoolingSpec
 from clinical_qkt.networks.gaussian_classifier import GaussianSpec
 from clinical_qkt.networks.multihead import MultiHeadSpec
 from clinical_qkt.networks.spec import NetworkSpec, preset
-from clinical_qkt.packages.answer import AnswerCard, ClassAnswer
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.query import QueryCard
+from clinical_qkt.packages.response import ClassResponse, ResponseCard
 from clinical_qkt.privacy.statement import (
     DifferentialPrivacy,
     MembershipFigures,
@@ -82,13 +82,13 @@ CARDS_WRITTEN = {
         radius=1.5,
         model_sha256="0" * 64,
     ),
-    "an answer": AnswerCard(
+    "an answer": ResponseCard(
         site="a",
         task="t",
         query_sha256="0" * 64,
         answers=[
-            ClassAnswer(label="p", declined="no such class"),
-            ClassAnswer(
+            ClassResponse(label="p", declined="no such class"),
+            ClassResponse(
                 label="q", kind="private_mean", noised_count=12801, epsilon=1, delta=1e-5, unit="image"
             ),
         ],

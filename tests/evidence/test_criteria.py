@@ -106,15 +106,15 @@ def test_where_one_criterion_failed_the_model_is_refused_whatever_else_is_open()
 @given(
     st.integers(8, 60), st.floats(0.02, 0.98), st.floats(0.05, 0.95), st.sampled_from(["at least", "at most"])
 )
-def test_with_as_many_images_as_are_said_to_be_needed_the_same_figure_decides(n, share, limit, asked):
+def test_with_as_many_images_as_are_said_to_be_needed_the_same_figure_decides(n, share, limit, bound):
     k = round(share * n)
     share, ends = k / n, proportion(k, n)
-    if criteria.outcome(asked, limit, ends) == "undecided":
-        needed = criteria.images_needed(asked, limit, share, ends, n, of_share=True)
+    if criteria.outcome(bound, limit, ends) == "undecided":
+        needed = criteria.images_needed(bound, limit, share, ends, n, of_share=True)
         if needed is None:
             assert abs(share - limit) < 0.002
         else:
-            tried = [criteria.outcome(asked, limit, proportion(share * m, m)) for m in (needed, needed - 1)]
+            tried = [criteria.outcome(bound, limit, proportion(share * m, m)) for m in (needed, needed - 1)]
             assert tried[0] != "undecided" == tried[1]
 
 

@@ -37,10 +37,10 @@ from clinical_qkt.networks.extractor import Extractor, PoolingSpec, describe
 from clinical_qkt.networks.gaussian_classifier import GaussianSpec
 from clinical_qkt.networks.multihead import MultiHeadSpec
 from clinical_qkt.networks.spec import NetworkSpec, find_head
-from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, save_answer
 from clinical_qkt.packages.card import Card, KnowledgeMask
 from clinical_qkt.packages.model import save_model
 from clinical_qkt.packages.query import QueryCard, load_query, save_query
+from clinical_qkt.packages.response import ClassResponse, ResponseCard, save_response
 from clinical_qkt.packages.signing import SIGNATURE, Trust, new_key, sign
 from clinical_qkt.packages.writer import CARD, SUMS
 from clinical_qkt.privacy.mechanisms import Release
@@ -144,14 +144,14 @@ def _edition(folder: Path, day: str, key: Path) -> Iterator[tuple[str, Path]]:
     noisy = Release(list(range(-8, 8)), 40 * 256)
     private = {"epsilon": 1.0, "delta": 1e-5, "unit": "patient"}
     answers = [
-        ClassAnswer(label=CLASSES[0], kind="covariance", count=50),
-        ClassAnswer(label=CLASSES[1], kind="private_mean", noised_count=noisy.count, **private),
-        ClassAnswer(label=CLASSES[2], declined="this site has no such class"),
+        ClassResponse(label=CLASSES[0], kind="covariance", count=50),
+        ClassResponse(label=CLASSES[1], kind="private_mean", noised_count=noisy.count, **private),
+        ClassResponse(label=CLASSES[2], declined="this site has no such class"),
     ]
-    told = AnswerCard(
+    told = ResponseCard(
         site=SITE, task="blood_cells", created=day, query_sha256=query.digest, answers=answers
     )  # fmt: skip
-    save_answer(folder / "answer", told, [exact, noisy, None], signing_key=key)
+    save_response(folder / "answer", told, [exact, noisy, None], signing_key=key)
     yield "answer", folder / "answer"
 
 

@@ -13,8 +13,8 @@ from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.extractor import Extractor, describe
 from clinical_qkt.networks.spec import preset
-from clinical_qkt.packages.answer import AnswerCard, ClassAnswer, load_answer, save_answer
 from clinical_qkt.packages.query import Query, QueryCard, load_query, save_query
+from clinical_qkt.packages.response import ClassResponse, ResponseCard, load_response, save_response
 from clinical_qkt.packages.verify import verify
 from clinical_qkt.packages.writer import CARD
 from clinical_qkt.statistics.class_statistics import ClassStatistics, class_statistics
@@ -129,19 +129,19 @@ def statistics(query: Query, seed: int = 0) -> ClassStatistics:
 
 @pytest.fixture
 def answer(query: Query, tmp_path: Path) -> Path:
-    card = AnswerCard(
+    card = ResponseCard(
         site="hospital_b", task="t", query_sha256=query.digest,
         answers=[
-            ClassAnswer(label="p", kind="covariance", count=100),
-            ClassAnswer(label="q", declined="this site has no such class"),
+            ClassResponse(label="p", kind="covariance", count=100),
+            ClassResponse(label="q", declined="this site has no such class"),
         ],
     )  # fmt: skip
-    save_answer(tmp_path / "answer", card, [statistics(query), None])
+    save_response(tmp_path / "answer", card, [statistics(query), None])
     return tmp_path / "answer"
 
 
 def test_what_is_answered_is_what_is_read(answer, query, folder):
-    found = load_answer(answer, query)
+    found = load_response(answer, query)
     assert list(found.given) == [0] and found.given[0].count == 100
     assert torch.allclose(found.given[0].covariance, statistics(query).covariance, atol=1e-6)
     assert verify(answer, None, folder).card.answers[1].declined == "this site has no such class"
@@ -150,8 +150,8 @@ def test_what_is_answered_is_what_is_read(answer, query, folder):
 
 
 def test_a_count_that_is_not_told_is_a_small_one_and_none_at_all_is_something_else(answer, query):
-    change(answer, AnswerCard.TENSORS, answers__0__count=None)
-    found = load_answer(answer, query)
+    change(answer, ResponseCard.TENSORS, answers__0__count=None)
+    found = load_response(answer, query)
     assert found.given[0].count == 10 and found.card.answers[0].kind == "covariance"
 
 
@@ -161,19 +161,19 @@ def test_a_count_that_is_not_told_is_a_small_one_and_none_at_all_is_something_el
         ({"query_sha256": "1" * 64}, "answers another query"),
         ({"answers__0__count": -5}, "count"),
         ({"answers__0__count": 0}, "count"),
-        ({"answers__1__count": 30}, "only an exact answer has one"),
+        ({"answers__1__count": 30}, "only an exact response has one"),
         ({"answers__0__label": {"name": "z"}}, "other classes than were asked for"),
         ({"answers__0__kind": "diagonal"}, "shape"),
         ({"answers__0__kind": "mean"}, "does not belong"),
-        ({"answers__0__kind": "private_mean"}, "a private answer has them all"),
+        ({"answers__0__kind": "private_mean"}, "a private response has them all"),
         ({"answers__1__declined": None}, "either a kind of answer or a reason"),
         ({"answers__1__kind": "mean"}, "either a kind of answer or a reason"),
     ],
 )
 def test_an_answer_that_is_not_one_to_this_query_is_refused(answer, query, changes, message):
-    change(answer, AnswerCard.TENSORS, **changes)
+    change(answer, ResponseCard.TENSORS, **changes)
     with pytest.raises(PackageError, match=message):
-        load_answer(answer, query)
+        load_response(answer, query)
 
 
 @pytest.mark.parametrize(
@@ -188,12 +188,12 @@ def test_an_answer_that_is_not_one_to_this_query_is_refused(answer, query, chang
     ],
 )
 def test_statistics_that_cannot_be_are_refused(answer, query, key, edit, message):
-    change_tensor(answer, AnswerCard.TENSORS, key, edit)
+    change_tensor(answer, ResponseCard.TENSORS, key, edit)
     with pytest.raises(PackageError, match=message):
-        load_answer(answer, query)
+        load_response(answer, query)
 
 
 def test_an_answer_of_a_kind_that_was_not_welcome_is_refused(answer, query):
     query.card = query.card.model_copy(update={"welcome": ["private_mean"]})
     with pytest.raises(PackageError, match="'covariance' was not welcome"):
-        load_answer(answer, query)
+        load_response(answer, query)

@@ -1,4 +1,4 @@
-"""A transfer with answers by statistics, alone and beside models, as a site runs it."""
+"""A transfer with responses with statistics, alone and beside models, as a site runs it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from clinical_qkt import bundle
 from clinical_qkt.core.errors import InputError, PackageError, QueryError
 from clinical_qkt.packages import made_here
-from clinical_qkt.packages.answer import AnswerCard
 from clinical_qkt.packages.model import load_model
+from clinical_qkt.packages.response import ResponseCard
 from clinical_qkt.packages.writer import CARD
 from tests.conftest import COLOURS, CONFIGS, reseal, run
 
@@ -39,15 +39,17 @@ def asked(demo: Path, tmp_path_factory) -> Path:
     stage("query", student, query_dir=str(out / "query"), yes=True)
     for file in sorted(demo.glob("sites/*.yaml")):
         if file != student:
-            where = {"answer_dir": str(out / file.stem), "ledger": str(out / f"{file.stem}.db")}
-            stage("answer", file, asked=str(out / "query"), yes=True, new_ledger=True, policy=EXACT, **where)
+            where = {"response_dir": str(out / file.stem), "ledger": str(out / f"{file.stem}.db")}
+            stage(
+                "answer", file, request=str(out / "query"), yes=True, new_ledger=True, policy=EXACT, **where
+            )
     return out
 
 
 def transfer(demo: Path, asked: Path, out: Path, answers: list[Path], **overrides) -> dict:
     where = {
         "query_dir": str(asked / "query"),
-        "answers": [str(a) for a in answers],
+        "responses": [str(a) for a in answers],
         "transfer_dir": str(out),
         "mlflow": f"sqlite:///{out.parent}/m.db",
     }
@@ -63,11 +65,11 @@ def given(asked: Path) -> list[Path]:
 def test_statistics_alone_gain_the_class_and_the_model_is_used_like_any_other(demo, asked, tmp_path):
     s = transfer(demo, asked, tmp_path / "t", given(asked), teachers=[])
     assert s["after"]["query_recall"] > 0.7 and s["before"]["query_recall"] == 0
-    assert s["teachers"] == [] and {a["site"] for a in s["answers"]} == {p.name for p in given(asked)}
-    told = [c for a in s["answers"] for c in a["classes"]]
+    assert s["teachers"] == [] and {a["site"] for a in s["responses"]} == {p.name for p in given(asked)}
+    told = [c for a in s["responses"] for c in a["classes"]]
     assert {c["kind"] for c in told} <= {"covariance", None}
     assert s["method"]["variant"] == "statistics" and s["method"]["head"] == "quadratic"
-    assert s["bytes_received"] == sum(a["bytes"] for a in s["answers"])
+    assert s["bytes_received"] == sum(a["bytes"] for a in s["responses"])
 
     model = load_model(tmp_path / "t" / "model")
     assert model.card.network.name == "GaussianClassifier"
@@ -101,18 +103,18 @@ def test_of_two_classes_one_can_come_from_numbers_and_the_other_from_models(demo
     stage("query", student, query=query, query_dir=str(tmp_path / "query"), yes=True)
     file = next(p for p, v in others.items() if asked_class in v["classes"])
     where = {
-        "answer_dir": str(tmp_path / "a"),
+        "response_dir": str(tmp_path / "a"),
         "ledger": str(tmp_path / "l.db"),
-        "asked": str(tmp_path / "query"),
+        "request": str(tmp_path / "query"),
     }
     stage("answer", file, yes=True, new_ledger=True, policy=EXACT, **where)
     card = json.loads((tmp_path / "a" / CARD).read_text())
-    tensors = load_file(tmp_path / "a" / AnswerCard.TENSORS)
+    tensors = load_file(tmp_path / "a" / ResponseCard.TENSORS)
     for i, told in enumerate(card["answers"][:-1]):  # it may know the others too
         card["answers"][i] = {"label": told["label"], "declined": "left out here"}
-    save_file({k: v for k, v in tensors.items() if k.startswith("1.")}, tmp_path / "a" / AnswerCard.TENSORS)
+    save_file({k: v for k, v in tensors.items() if k.startswith("1.")}, tmp_path / "a" / ResponseCard.TENSORS)
     (tmp_path / "a" / CARD).write_text(json.dumps(card))
-    reseal(tmp_path / "a", AnswerCard.TENSORS, key=demo / "keys" / f"{card['site']}.key")
+    reseal(tmp_path / "a", ResponseCard.TENSORS, key=demo / "keys" / f"{card['site']}.key")
 
     s = transfer(demo, tmp_path, tmp_path / "t", [tmp_path / "a"], query=query)
     found = [s["after"]["per_class"][c]["recall"] for c in query]
@@ -137,9 +139,9 @@ def test_a_shrinkage_that_is_not_given_is_chosen_on_own_images(demo, asked, tmp_
 def test_a_query_that_everybody_declined_ends_the_transfer(demo, asked, tmp_path):
     file = next(p for p in sorted(demo.glob("sites/*.yaml")) if p != student_of(demo)[0])
     where = {
-        "answer_dir": str(tmp_path / "a"),
+        "response_dir": str(tmp_path / "a"),
         "ledger": str(tmp_path / "l.db"),
-        "asked": str(asked / "query"),
+        "request": str(asked / "query"),
     }
     stage("answer", file, yes=True, policy={**EXACT, "may_ask": ["nobody"]}, **where)
     with pytest.raises(QueryError, match="no teacher knows .* and no site answered for it"):
@@ -165,7 +167,7 @@ def test_answers_do_not_fit_a_model_that_was_trained_again(demo, asked, tmp_path
 
 
 def test_nothing_is_trained_on_statistics(demo, asked, tmp_path):
-    with pytest.raises(InputError, match="nothing is trained on answers by statistics"):
+    with pytest.raises(InputError, match="nothing is trained on responses with statistics"):
         transfer(demo, asked, tmp_path / "t", given(asked), **{"settings::max_epochs": 1})
 
 
@@ -179,11 +181,11 @@ def mirrored(package: Path, to: Path) -> Path:
     """A site that would do harm: its mean points the other way, its digests fit."""
     to.mkdir()
     card = json.loads((package / CARD).read_text())
-    tensors = load_file(package / AnswerCard.TENSORS)
+    tensors = load_file(package / ResponseCard.TENSORS)
     tensors["0.mean"] = -3 * tensors["0.mean"]
-    save_file(tensors, to / AnswerCard.TENSORS)
+    save_file(tensors, to / ResponseCard.TENSORS)
     (to / CARD).write_text(json.dumps({**card, "site": "hospital_x"}))
-    reseal(to, AnswerCard.TENSORS)
+    reseal(to, ResponseCard.TENSORS)
     return to
 
 
@@ -194,7 +196,7 @@ def test_a_mirrored_answer_is_warned_of_by_name_and_stands_in_the_report(demo, a
     s = transfer(demo, asked, tmp_path / "t", [*holders, bad], teachers=[], **untrusted)
     assert s["untrusted_packages"] == ["hospital_x (unsigned)"]
     assert "warning: the answer of hospital_x" in capsys.readouterr().err
-    rows = {a["site"]: a["classes"][0] for a in s["answers"]}
+    rows = {a["site"]: a["classes"][0] for a in s["responses"]}
     assert rows["hospital_x"]["far_off"] is True
     assert "far off" in (tmp_path / "t" / "report.html").read_text()
 
@@ -216,7 +218,7 @@ def test_the_command_line_shows_packages_and_the_ledger(demo, asked, capsys):
     assert "this site made it" in " ".join(capsys.readouterr().out.split())
     capsys.readouterr()
     assert run("ledger", str(asked / f"{given(asked)[0].name}.db")) == 0
-    assert "All private answers that hide a patient, together: epsilon 0.00" in capsys.readouterr().out
+    assert "All private responses that hide a patient, together: epsilon 0.00" in capsys.readouterr().out
     assert run("ledger", str(asked / "nothing.db")) == 2
 
 

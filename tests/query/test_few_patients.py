@@ -1,4 +1,4 @@
-"""A rare class in volumes: private answers from three sites with twenty patients each."""
+"""A rare class in volumes: private responses from three sites with twenty patients each."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ from clinical_qkt.data.datalist import load_datalist
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.extractor import Extractor, describe
 from clinical_qkt.networks.spec import preset
-from clinical_qkt.packages.answer import AnswerCard, load_answer
 from clinical_qkt.packages.query import Query, QueryCard, load_query, save_query
+from clinical_qkt.packages.response import ResponseCard, load_response
 from clinical_qkt.privacy.mechanisms import STEPS, private_release, rounded_noise
-from clinical_qkt.query.response import Answering
+from clinical_qkt.query.response import Responding
 from clinical_qkt.site.config import check_site
 from clinical_qkt.site.ledger.ledger import Ledger
 from tests.conftest import CONFIGS, square
@@ -84,16 +84,16 @@ def query(folder: Path, classes=("red",), edit=None, **changes) -> Query:
 READ = [LoadImaged("image", reader="PILReader", image_only=True), EnsureChannelFirstd("image")]
 
 
-def answer(asked: Query, who, out: Path, yes: bool = True) -> AnswerCard:
+def answer(asked: Query, who, out: Path, yes: bool = True) -> ResponseCard:
     data = load_datalist(who.data, who.labels, need=("training",))
     new = not Ledger(who.ledger).is_begun()
-    return Answering(who, asked, data, given(who), READ, CPU, yes, new).run(out)
+    return Responding(who, asked, data, given(who), READ, CPU, yes, new).run(out)
 
 
 def test_exact_statistics_are_those_of_the_sites_own_images(pictures, tmp_path):
     asked = query(tmp_path / "q")
     card = answer(asked, site(pictures, tmp_path, **EXACT), tmp_path / "a")
-    found = load_answer(tmp_path / "a", asked).given[0]
+    found = load_response(tmp_path / "a", asked).given[0]
     listed = json.loads((pictures / "d.json").read_text())
     reds = [e["image"] for s in ("training", "validation") for e in listed[s] if e["label"] == "red"]
     raw = [np.asarray(Image.open(pictures / f), np.float32).transpose(2, 1, 0) for f in reds]
@@ -113,7 +113,7 @@ def test_the_policy_decides_what_leaves_and_the_most_telling_that_is_welcome_is_
     card = answer(asked, site(pictures, tmp_path, **policy), tmp_path / "a")
     assert card.answers[0].kind == kind
     tensors = {"private_mean": {"0.total"}, "mean": {"0.mean"}}.get(kind, {"0.mean", "0.covariance"})
-    assert set(load_file(tmp_path / "a" / AnswerCard.TENSORS)) == tensors
+    assert set(load_file(tmp_path / "a" / ResponseCard.TENSORS)) == tensors
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_what_cannot_be_answered_is_declined_with_a_reason_in_a_valid_package(
 ):
     asked = query(tmp_path / "q", **changes)
     answer(asked, site(pictures, tmp_path, **{**EXACT, **policy}), tmp_path / "a")
-    found = load_answer(tmp_path / "a", asked)
+    found = load_response(tmp_path / "a", asked)
     told = found.card.answers[0]
     if reason is None:  # a code that the site does not use: found by name
         assert told.declined is None and found.given
@@ -150,7 +150,7 @@ def test_a_class_under_another_code_of_the_same_system_is_another_class(pictures
         {**who.model_dump(), "classes": [{"name": "red", "system": "SCT", "code": "2"}, "green"]}, "x"
     ).classes})  # fmt: skip
     data = load_datalist(who.data, site(pictures, tmp_path).labels, need=("training",))
-    card = Answering(who, asked, data, given(who), READ, CPU, True).run(tmp_path / "a")
+    card = Responding(who, asked, data, given(who), READ, CPU, True).run(tmp_path / "a")
     assert "no such class" in card.answers[0].declined
 
 
@@ -202,8 +202,8 @@ def test_a_budget_that_is_spent_declines_and_the_same_question_costs_nothing(pic
     card = answer(second, who, tmp_path / "a2")
     assert card.answers[0].declined == "this site's privacy budget is spent"
     answer(first, who, tmp_path / "a3")
-    assert (tmp_path / "a3" / AnswerCard.TENSORS).read_bytes() == (
-        tmp_path / "a1" / AnswerCard.TENSORS
+    assert (tmp_path / "a3" / ResponseCard.TENSORS).read_bytes() == (
+        tmp_path / "a1" / ResponseCard.TENSORS
     ).read_bytes()
 
 
@@ -216,7 +216,7 @@ def spying(extractor: Extractor) -> None:
 def contributions(pictures: Path, tmp_path: Path, asked: Query, data: str = "d.json") -> torch.Tensor:
     who = site(pictures, tmp_path, data=data, **PRIVATE)
     data = load_datalist(who.data, who.labels, need=("training",))
-    one_pass = Answering(who, asked, data, given(who), READ, CPU, True).one_pass()
+    one_pass = Responding(who, asked, data, given(who), READ, CPU, True).one_pass()
     return one_pass.run(who.labels, ["private_mean"])[0].sums.contributions()
 
 

@@ -58,7 +58,7 @@ def test_the_summary_has_the_stable_keys_and_adds_up(demo):
     s = summary(demo)
     assert set(s) == {
         "schema", "command", "version", "seed", "device", "identity", "data", "student", "teachers",
-        "answers", "method", "before", "after", "forgetting", "verdict", "criteria", "budget", "rule",
+        "responses", "method", "before", "after", "forgetting", "verdict", "criteria", "budget", "rule",
         "switch_off", "abstention", "gate", "subgroups", "net_benefit", "precision_recall", "in_use",
         "untrusted_packages", "bytes_received", "seconds",
     }  # fmt: skip
@@ -72,7 +72,7 @@ def test_the_summary_has_the_stable_keys_and_adds_up(demo):
         "recall",
         "agreement",
         "relevant",
-        "asked",
+        "participant",
         "signature",
         "weights_sha256",
         "bytes",

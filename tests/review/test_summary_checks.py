@@ -49,7 +49,7 @@ def test_a_verdict_that_its_criteria_contradict_is_refused_and_so_is_one_that_it
     def intervals(raw):
         outcomes(raw)
         for c in raw["criteria"]:
-            c["ci95"] = [1.0, 1.0] if c["asked"] == "at least" else [0.0, 0.0]
+            c["ci95"] = [1.0, 1.0] if c["bound"] == "at least" else [0.0, 0.0]
 
     def figures(raw):
         intervals(raw)

@@ -137,9 +137,9 @@ def test_a_class_that_monai_would_evaluate_is_refused(key, name, tmp_path):
 
 
 def test_keys_are_taken_in_each_form_as_monais_launcher_reads_them(site):
-    words = ["--max_epochs", "3", "--settings::variant=distil", "--answers", "['a','b']", "--seed", "-1"]
+    words = ["--max_epochs", "3", "--settings::variant=distil", "--responses", "['a','b']", "--seed", "-1"]
     assert plan("transfer", site, words).overrides == {
-        "max_epochs": 3, "settings::variant": "distil", "answers": ["a", "b"], "seed": -1
+        "max_epochs": 3, "settings::variant": "distil", "responses": ["a", "b"], "seed": -1
     }  # fmt: skip
     assert plan("train", site, ["--max-epochs=3", "--licence", ""]).overrides == {
         "max_epochs": 3,
@@ -158,7 +158,7 @@ def test_a_misspelt_key_is_told_the_likeliest(site):
 
 
 def test_a_key_of_another_stage_is_not_silently_dropped(site):
-    error = refused("train", site, "--asked", "folder")
+    error = refused("train", site, "--request", "folder")
     assert "is a key of answer, not of train" in str(error)
 
 

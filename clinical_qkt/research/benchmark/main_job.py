@@ -1,7 +1,7 @@
 """The main job over several seeds: query recall and forgetting, before and after, with intervals.
 
     python -m clinical_qkt.research.benchmark.main_job [--data FILE] [--bundle NAME]
-        [--sites N] [--classes-per-site N] [--answers models|statistics|private] [--query CLASS …]
+        [--sites N] [--classes-per-site N] [--from models|statistics|private] [--query CLASS …]
         [--seeds 0,1,2] [--out DIR]
 
 Each seed deals the classes to the hospitals anew. With several queries each of them is asked for in turn, by
@@ -74,7 +74,7 @@ def run(
     content = {
         "data": summary.data.name,
         "bundle": settings.bundle,
-        "answers": settings.answers,
+        "gained_from": settings.gained_from,
         "generated": summary.data.generated,
         "rows": rows,
         "mean": {
@@ -95,8 +95,8 @@ def run(
 
 def _teachers(summary: TransferSummary) -> int:
     """Hospitals that could teach a queried class: with their models, or with statistics."""
-    answered = [a for a in summary.answers if any(c.kind for c in a.classes)]
-    return len(answered) if summary.answers else sum(t.relevant for t in summary.teachers)
+    answered = [a for a in summary.responses if any(c.kind for c in a.classes)]
+    return len(answered) if summary.responses else sum(t.relevant for t in summary.teachers)
 
 
 def interval(values: list[float], resamples: int = 2000) -> dict[str, float]:
@@ -146,7 +146,7 @@ def main(
     bundle: Annotated[str, typer.Option(help="As for `clinical-qkt demo`.")] = BUNDLE,
     sites: Annotated[int, typer.Option(min=2)] = 4,
     classes_per_site: Annotated[int | None, typer.Option()] = None,
-    answers: Annotated[Literal["models", "statistics", "private"], typer.Option()] = "models",
+    gained_from: Annotated[Literal["models", "statistics", "private"], typer.Option("--from")] = "models",
     query: Annotated[list[str] | None, typer.Option(help="Asked for alone; again for more.")] = None,
     seeds: Annotated[str, typer.Option(help="Separated by commas.")] = "0,1,2",
     out: Annotated[Path, typer.Option()] = Path("runs/benchmark"),
@@ -158,7 +158,7 @@ def main(
         )
     console = Console()
     settings = DemoSettings(
-        data=data, bundle=bundle, sites=sites, classes_per_site=classes_per_site, answers=answers
+        data=data, bundle=bundle, sites=sites, classes_per_site=classes_per_site, gained_from=gained_from
     )
     content = run(settings, [int(s) for s in seeds.split(",")], query or [], out, console)
     console.print(table(content), soft_wrap=True, markup=False)

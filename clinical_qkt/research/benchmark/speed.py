@@ -126,7 +126,7 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
     multihead = heads(4).network
 
     def site_answers() -> None:
-        """As ``contributions`` makes an exact answer, in this process alone."""
+        """As ``contributions`` makes an exact response, in this process alone."""
         moments, given = Moments(extractor.spec.features), site.card.input
         listed = [{"image": str(i), "label": 0, "patient": str(i)} for i in range(images)]
         batches = of_images(
@@ -207,7 +207,7 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
                 "its answers / one network's": least["a network with heads for 4 teachers answers"]
                 / least["one network answers"],
             },
-            "answers by statistics": {
+            "responses with statistics": {
                 "a site's statistics / one network's answers": least["statistics of a site's images"]
                 / least["one network answers"],
                 "a head of 4 sites' statistics / transfer of 4": least["a head of 4 sites' statistics"]

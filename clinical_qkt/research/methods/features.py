@@ -7,13 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from clinical_qkt.research.methods.asked import Asked
 from clinical_qkt.research.methods.case import Case, Outcome
+from clinical_qkt.research.methods.requested import Requested
 from clinical_qkt.training.inference import Images
 
 
 def of_features(
-    case: Case, question: Asked, score: Callable[[Tensor], Tensor], used: int, received: int
+    case: Case, question: Requested, score: Callable[[Tensor], Tensor], used: int, received: int
 ) -> Outcome:
     """The outcome of a method that ends with something that looks at features.
 

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.research.methods.asked import AskedSettings, asked
 from clinical_qkt.research.methods.case import Case, Outcome
 from clinical_qkt.research.methods.features import of_features
+from clinical_qkt.research.methods.requested import RequestSettings, requested
 from clinical_qkt.statistics.class_statistics import Kind
 from clinical_qkt.statistics.gaussian_heads import train_head
 
@@ -36,7 +36,7 @@ IMAGES_PER_COMPONENT = 10
 """Fewer leave nothing to estimate a component's spread from."""
 
 
-class Settings(AskedSettings):
+class Settings(RequestSettings):
     """
     Attributes:
         components: of a site's mixture, fewer where it has few images.
@@ -63,8 +63,8 @@ class Settings(AskedSettings):
 
 def run(case: Case, settings: Settings) -> Outcome:
     """Mixtures of those sites that would answer, features drawn from them, a linear head."""
-    question = asked(case, settings.depths, settings.views)
-    answers = question.answers(settings, case.seed)
+    question = requested(case, settings.depths, settings.views)
+    answers = question.responses(settings, case.seed)
     features, labels = [question.training[0]], [question.training[1]]
     received, used = 0, set()
     for k, (of_class, given) in enumerate(zip(question.sites, answers, strict=True)):

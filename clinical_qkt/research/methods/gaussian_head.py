@@ -29,10 +29,10 @@ from pydantic import Field
 from torch import Tensor
 
 from clinical_qkt.query.aggregate import own_statistics
-from clinical_qkt.research.methods.asked import AskedSettings, answer_bytes, asked
 from clinical_qkt.research.methods.case import Case, Outcome
 from clinical_qkt.research.methods.features import of_features
 from clinical_qkt.research.methods.fisher import FisherMix, ProtoHyper, draws, shrunk, subspace
+from clinical_qkt.research.methods.requested import RequestSettings, requested, response_bytes
 from clinical_qkt.statistics.class_statistics import ClassStatistics, pooled
 from clinical_qkt.statistics.gaussian_heads import (
     Gaussians,
@@ -45,7 +45,7 @@ Head = Literal["naive_bayes", "linear", "quadratic", "fisher", "residual"]
 TrainedHead = FisherMix | ProtoHyper
 
 
-class Settings(AskedSettings):
+class Settings(RequestSettings):
     """
     Attributes:
         shrinkage: of covariances, towards their mean variance times the identity.
@@ -74,8 +74,8 @@ class Settings(AskedSettings):
 
 def run(case: Case, settings: Settings) -> Outcome:
     """The moments of all classes, and one of the heads."""
-    question = asked(case, settings.depths, settings.views)
-    answers = question.answers(settings, case.seed)
+    question = requested(case, settings.depths, settings.views)
+    answers = question.responses(settings, case.seed)
     own = own_statistics(*question.training, len(case.local))
     classes = [*own, *(summed(list(given.values())) for given in answers)]
     head: Callable[[Tensor], Tensor]
@@ -86,7 +86,7 @@ def run(case: Case, settings: Settings) -> Outcome:
         basis, head = torch.eye(len(own[0].mean), dtype=torch.float64), gaussians.log_density
         sure = chosen_temperature(gaussians, *question.validation)
     used = {site for given in answers for site in given}
-    return of_features(case, question, lambda f: head(f @ basis) / sure, len(used), answer_bytes(answers))
+    return of_features(case, question, lambda f: head(f @ basis) / sure, len(used), response_bytes(answers))
 
 
 def summed(parts: Sequence[ClassStatistics]) -> ClassStatistics:

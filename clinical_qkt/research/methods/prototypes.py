@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clinical_qkt.query.aggregate import own_statistics
-from clinical_qkt.research.methods.asked import Asked, AskedSettings, answer_bytes, asked
 from clinical_qkt.research.methods.case import Case, Outcome
 from clinical_qkt.research.methods.features import of_features
+from clinical_qkt.research.methods.requested import Requested, RequestSettings, requested, response_bytes
 from clinical_qkt.statistics.class_statistics import pooled
 
 TEMPERATURES = torch.logspace(-2, 3, 31).tolist()
@@ -32,7 +32,7 @@ TEMPERATURES = torch.logspace(-2, 3, 31).tolist()
 Metric = Literal["euclidean", "cosine"]
 
 
-class Settings(AskedSettings):
+class Settings(RequestSettings):
     """
     Attributes:
         metric: minus half the squared distance, as a linear head made of means has it, or the cosine less 1.
@@ -48,8 +48,8 @@ class Settings(AskedSettings):
 
 def run(case: Case, settings: Settings) -> Outcome:
     """Own means and the sites', pooled; nothing is trained."""
-    question = asked(case, settings.depths, settings.views)
-    answers = question.answers(settings, case.seed)
+    question = requested(case, settings.depths, settings.views)
+    answers = question.responses(settings, case.seed)
     own = own_statistics(*question.training, len(case.local))
     queried = [pooled(list(given.values())) for given in answers]
     moved = standardised(question) if settings.space == "standardised" else torch.Tensor.double
@@ -65,7 +65,7 @@ def run(case: Case, settings: Settings) -> Outcome:
         question,
         lambda features: scores(moved(features), means, settings.metric) / temperature,
         len(used),
-        answer_bytes(answers),
+        response_bytes(answers),
     )
 
 
@@ -76,7 +76,7 @@ def scores(features: Tensor, means: Tensor, metric: Metric) -> Tensor:
     return -(features[:, None] - means).square().sum(2) / 2
 
 
-def standardised(question: Asked) -> Callable[[Tensor], Tensor]:
+def standardised(question: Requested) -> Callable[[Tensor], Tensor]:
     """From features, ``(N, D)``, back to the pooled ones, standardised by own training images."""
     projection = question.extractor.projection.double()
 

@@ -21,13 +21,13 @@ from torch.nn import functional as F
 from clinical_qkt.core.errors import QueryError
 from clinical_qkt.query import axes
 from clinical_qkt.query.aggregate import fitted, own_statistics
-from clinical_qkt.research.methods.asked import Asked, AskedSettings, asked
 from clinical_qkt.research.methods.case import Case, Outcome
+from clinical_qkt.research.methods.requested import Requested, RequestSettings, requested
 from clinical_qkt.statistics.class_statistics import ClassStatistics
 from clinical_qkt.training.inference import Images
 
 
-class Settings(AskedSettings):
+class Settings(RequestSettings):
     """
     Attributes:
         candidates: how many are drawn.
@@ -41,7 +41,7 @@ class Settings(AskedSettings):
 
 def run(case: Case, settings: Settings) -> Outcome:
     """Picks, averaged; a head in closed form."""
-    question = asked(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views)
     generator = torch.Generator().manual_seed(case.seed)
     width = question.extractor.spec.features
     normal = torch.randn(settings.candidates, width, generator=generator, dtype=torch.float64)
@@ -70,7 +70,7 @@ def picked(features: Tensor, public: Tensor, settings: Settings, generator: torc
 
 
 def _outcome(
-    case: Case, question: Asked, queried: list[ClassStatistics], settings: Settings, used: int
+    case: Case, question: Requested, queried: list[ClassStatistics], settings: Settings, used: int
 ) -> Outcome:
     found = (question.training, question.validation)
     network = fitted(case.own, question.extractor, queried, *found, "linear", None, case.seed)[0].eval()

@@ -12,14 +12,14 @@ from torch import Tensor
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
 from clinical_qkt.query.aggregate import fitted, own_statistics
 from clinical_qkt.query.shrinkage import told
-from clinical_qkt.research.methods.asked import AskedSettings, answer_bytes, asked
 from clinical_qkt.research.methods.case import Case, Outcome
+from clinical_qkt.research.methods.requested import RequestSettings, requested, response_bytes
 from clinical_qkt.statistics.class_statistics import ClassStatistics, PrivateSum
 from clinical_qkt.statistics.gaussian_heads import Head
 from clinical_qkt.training.inference import Images
 
 
-class Settings(AskedSettings):
+class Settings(RequestSettings):
     """
     Attributes:
         head, shrinkage: see ``phases.TransferSettings``.
@@ -32,7 +32,7 @@ class Settings(AskedSettings):
 def run(case: Case, settings: Settings) -> Outcome:
     """Answers, pooled; a head in closed form. The budget is spent by the caller."""
     network, answers = student(case, settings)
-    question = asked(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views)
 
     @torch.no_grad()
     def predict(images: Images) -> Tensor:
@@ -40,14 +40,14 @@ def run(case: Case, settings: Settings) -> Outcome:
         return network.eval().said(*question.seen(images, view, case.device)).float()
 
     used = {site for given in answers for site in given}
-    return Outcome(predict, len(used), answer_bytes(answers))
+    return Outcome(predict, len(used), response_bytes(answers))
 
 
 def student(
     case: Case, settings: Settings
 ) -> tuple[GaussianClassifier, list[dict[str, ClassStatistics | PrivateSum]]]:
     """The new model, and for each queried class the sites' answers that it was made of."""
-    question = asked(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views)
     answers = question.told(settings, case.seed)
     own = own_statistics(*question.training, len(case.local))
     queried = [told(list(given.values()), own) for given in answers]

@@ -2,6 +2,6 @@
 
 from clinical_qkt.review.report.page import write
 from clinical_qkt.review.report.terminal import print_per_class, print_transfer
-from clinical_qkt.review.report.words import answer_sentence, percent, points
+from clinical_qkt.review.report.words import percent, points, verdict_sentence
 
-__all__ = ["answer_sentence", "percent", "points", "print_per_class", "print_transfer", "write"]
+__all__ = ["percent", "points", "print_per_class", "print_transfer", "verdict_sentence", "write"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from clinical_qkt.review.report import facts, figures, further, practice, worth
-from clinical_qkt.review.report.headline import alarms_sentence, answer_sentence
+from clinical_qkt.review.report.headline import alarms_sentence, verdict_sentence
 from clinical_qkt.review.report.spelled import counted, joined, percent
 from clinical_qkt.review.report.words import calibration_sentences, mistake_sentence
 from clinical_qkt.review.summary_schema import TransferSummary
@@ -17,7 +17,7 @@ def recall(summary: TransferSummary) -> str:
     """Of the dots per class."""
     return (
         "Dots with 95 % intervals: of 100 test images of each class, how many are recognised before and "
-        f"after. {answer_sentence(summary)} {TABLE}"
+        f"after. {verdict_sentence(summary)} {TABLE}"
     )
 
 
@@ -108,7 +108,7 @@ def masks(summary: TransferSummary) -> str:
     return f"Grid of teachers and classes: which model knows which class. {' '.join(told)} {TABLE}"
 
 
-def answers(summary: TransferSummary) -> str:
+def responses(summary: TransferSummary) -> str:
     """Of the distances between answers."""
     off = [f"{given.site} for {given.told.name}" for given in facts.answered(summary) if given.told.far_off]
     told = f"Far off: {joined(off)}." if off else "All lie within their limits."
@@ -143,5 +143,5 @@ ALL: dict[str, Callable[[TransferSummary], str]] = {
     "abstention": abstention,
     "thresholds": thresholds,
     "masks": masks,
-    "answers": answers,
+    "responses": responses,
 }

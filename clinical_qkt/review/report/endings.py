@@ -66,11 +66,11 @@ def print_predicted(
     print_places(console, places)
 
 
-def print_answered(console: Console, asker: str, answers: Sequence[Any], places: Places) -> None:
-    """What an answer package says, class by class.
+def print_response(console: Console, asker: str, answers: Sequence[Any], places: Places) -> None:
+    """What a response package says, class by class.
 
     Args:
-        answers: ``packages.answer.ClassAnswer``.
+        answers: ``packages.answer.ClassResponse``.
     """
     table = Table(title=escape(f"answer to {asker}"), title_justify="left")
     for heading in ("class", "answer", "guarantee"):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from clinical_qkt.evidence import metrics
 from clinical_qkt.evidence.intervals import proportion
 from clinical_qkt.review.evaluation_schema import Bin, Evaluation, Threshold
-from clinical_qkt.review.summary_schema import AnsweredClass, TransferSummary
+from clinical_qkt.review.summary_schema import RespondedClass, TransferSummary
 
 Summary = TransferSummary
 SURE = 0.9
@@ -84,7 +84,7 @@ class Given(NamedTuple):
     """What a site answered for one class by statistics."""
 
     site: str
-    told: AnsweredClass
+    told: RespondedClass
 
 
 def untested(summary: Summary) -> list[str]:
@@ -183,7 +183,7 @@ def _interval(summary: Summary, count: int, images: int) -> list[float] | None:
 
 def answered(summary: Summary) -> list[Given]:
     """One row for each site and class that was answered for with statistics."""
-    return [Given(a.site, row) for a in summary.answers for row in a.classes if row.kind is not None]
+    return [Given(a.site, row) for a in summary.responses for row in a.classes if row.kind is not None]
 
 
 def relabelled(summary: Summary) -> dict[str, list[str]]:

@@ -18,7 +18,7 @@ from clinical_qkt.evidence.parts import (
 from clinical_qkt.privacy.statement import FEWEST
 from clinical_qkt.review.report.facts import SURE, TIED, Summary
 from clinical_qkt.review.report.spelled import counted, ends, hundred, joined, percent, rate, rates, short
-from clinical_qkt.review.summary_schema import AnsweredClass, SwitchOff
+from clinical_qkt.review.summary_schema import RespondedClass, SwitchOff
 
 SCORES = {
     "max_probability": "the highest probability that it states",
@@ -191,10 +191,10 @@ def _more(share: float) -> str:
     return f"{rate(abs(share))} {'more' if share > 0 else 'fewer'}"
 
 
-def made_of(row: AnsweredClass) -> str:
-    """What an answer by statistics was made of, as far as its sender tells.
+def made_of(row: RespondedClass) -> str:
+    """What an response with statistics was made of, as far as its sender tells.
 
-    >>> made_of(AnsweredClass.model_validate({"class": "a", "kind": "private_mean", "count": 94.0,
+    >>> made_of(RespondedClass.model_validate({"class": "a", "kind": "private_mean", "count": 94.0,
     ...                                       "unit": "patient"}))
     'about 94 patients, noised'
     """
@@ -225,7 +225,7 @@ def switch_off_sentence(limits: SwitchOff) -> str:
     )
 
 
-def promised(row: AnsweredClass) -> str:
+def promised(row: RespondedClass) -> str:
     """Whom an answer's noise hides, and how well."""
     if row.kind is None:
         return "–"

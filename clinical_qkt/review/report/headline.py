@@ -23,7 +23,7 @@ def question(summary: Summary) -> str:
     return f"May the model with {joined(summary.student.query)} be used?"
 
 
-def answer_sentence(summary: Summary) -> str:
+def verdict_sentence(summary: Summary) -> str:
     """The result in plain words: what was gained, how many false alarms, what was lost, how sure."""
     return " ".join([*_gained(summary), alarms_sentence(summary), lost_sentence(summary)])
 

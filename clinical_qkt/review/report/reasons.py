@@ -27,7 +27,7 @@ def reason(criterion: Criterion, most: Sequence[str] = ()) -> str:
     Args:
         most: the classes that lost most, where there are more than the one that the criterion names.
 
-    >>> reason(Criterion(name="calibration_error", asked="at most", limit=15, measured=0.3, ci95=[0.25, 0.36],
+    >>> reason(Criterion(name="calibration_error", bound="at most", limit=15, measured=0.3, ci95=[0.25, 0.36],
     ...                  outcome="failed", images=320, written_by="software"))
     'stated probabilities: off by 30.0 points on average (25.0 to 36.0), 15 are allowed'
     """
@@ -59,7 +59,7 @@ def _measured(c: Criterion, most: Sequence[str]) -> str:
 def needed(c: Criterion) -> str:
     """How many images would decide an open criterion; a part of a sentence.
 
-    >>> needed(Criterion(name="forgetting", asked="at most", limit=2, measured=0.01, ci95=[0, 0.03],
+    >>> needed(Criterion(name="forgetting", bound="at most", limit=2, measured=0.01, ci95=[0, 0.03],
     ...                  outcome="undecided", images=320, images_needed=1480, written_by="software"))
     'with about 1,500 images of the classes known before (now 320), if they lost as much, it would be decided'
     """

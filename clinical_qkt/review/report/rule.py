@@ -31,7 +31,7 @@ class Line(NamedTuple):
     Attributes:
         what, short: is measured.
         measured, worst: and what it may be, at the bad end of the 95 % interval.
-        asked: for.
+        bound: which it has to keep.
         outcome: ``met``, ``not met`` or ``undecided``; ``kind`` is its mark.
         whose: limit it is, ``hospital`` or ``default``.
         images: on how many it was measured.
@@ -41,7 +41,7 @@ class Line(NamedTuple):
     short: str
     measured: str
     worst: str
-    asked: str
+    bound: str
     outcome: str
     kind: str
     whose: str
@@ -54,13 +54,13 @@ def lines(summary: Summary) -> list[Line]:
 
 
 def _line(summary: Summary, c: Criterion) -> Line:
-    bad = None if c.ci95 is None else c.ci95[0 if c.asked == AT_LEAST else 1]
+    bad = None if c.ci95 is None else c.ci95[0 if c.bound == AT_LEAST else 1]
     return Line(
         what=_what(summary, c),
         short=SHORT[c.name],
         measured=_figure(c, c.measured),
         worst=_figure(c, bad),
-        asked=f"{c.asked} {c.limit:g}",
+        bound=f"{c.bound} {c.limit:g}",
         outcome=OUTCOMES[c.outcome],
         kind=KINDS[c.outcome],
         whose=OWN if c.written_by == "hospital" else DEFAULT,

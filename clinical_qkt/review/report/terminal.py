@@ -12,7 +12,7 @@ from rich.text import Text
 
 from clinical_qkt.review.report import rule
 from clinical_qkt.review.report.facts import Summary
-from clinical_qkt.review.report.headline import KINDS, answer_sentence, few_sentences, verdict
+from clinical_qkt.review.report.headline import KINDS, few_sentences, verdict, verdict_sentence
 from clinical_qkt.review.report.spelled import ends, lost, percent, rates, signs
 from clinical_qkt.review.report.spelled import rate as of_hundred
 
@@ -23,7 +23,7 @@ def print_transfer(console: Console, summary: Summary) -> None:
     """What the demo ends with: a row for each class, the rule line by line, the sentence, the verdict."""
     console.print(_classes(summary))
     console.print(_rule(summary))
-    told = answer_sentence(summary), *few_sentences(summary), rule.whose(summary), rule.tries(summary)
+    told = verdict_sentence(summary), *few_sentences(summary), rule.whose(summary), rule.tries(summary)
     for sentence in told:
         console.print(sentence, markup=False, emoji=False)
     if summary.untrusted_packages:
@@ -73,7 +73,7 @@ def _rule(summary: Summary) -> Table:
     table.add_column("limit")
     for line in rule.lines(summary):
         outcome = Text(line.outcome, style=f"bold {COLOURS[line.kind]}")
-        table.add_row(line.short, line.measured, line.worst, line.asked, outcome, line.whose)
+        table.add_row(line.short, line.measured, line.worst, line.bound, outcome, line.whose)
     return table
 
 

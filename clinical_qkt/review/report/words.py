@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clinical_qkt.review.report import facts
 from clinical_qkt.review.report.facts import Group, Mistake, Summary
-from clinical_qkt.review.report.headline import answer_sentence, few_sentences, verdict
+from clinical_qkt.review.report.headline import few_sentences, verdict, verdict_sentence
 from clinical_qkt.review.report.spelled import (
     between,
     counted,
@@ -19,7 +19,6 @@ from clinical_qkt.review.report.spelled import (
 
 __all__ = [
     "alarm_sentence",
-    "answer_sentence",
     "between",
     "calibration_sentences",
     "counted",
@@ -34,6 +33,7 @@ __all__ = [
     "spent_sentence",
     "threshold_sentences",
     "verdict",
+    "verdict_sentence",
 ]
 
 

@@ -16,9 +16,19 @@ from clinical_qkt.core.version import __version__
 
 PATH_KEYS = frozenset(
     {
-        *("data", "teachers", "answers", "output_dir", "package_dir", "query_dir", "transfer_dir", "ledger"),
+        *(
+            "data",
+            "teachers",
+            "responses",
+            "answers",
+            "output_dir",
+            "package_dir",
+            "query_dir",
+            "transfer_dir",
+            "ledger",
+        ),
         *("signing_key", "mlflow", "bundle_root", "dataset_dir", "model", "result", "images", "predictions"),
-        *("bundle", "asked", "answer_dir", "unfinished", "run_name", "tracking"),
+        *("bundle", "request", "asked", "response_dir", "answer_dir", "unfinished", "run_name", "tracking"),
     }
 )
 """Keys of configs whose value is where something lies."""

@@ -1,8 +1,8 @@
-"""What keeps exact answers from being subtracted from each other: how many, and of which images.
+"""What keeps exact responses from being subtracted from each other: how many, and of which images.
 
-An exact answer has no noise. Two of nearly the same patients, or two of the same patients through networks
+an exact response has no noise. Two of nearly the same patients, or two of the same patients through networks
 that the asker chose, can be subtracted, and what is left is about a few. So a site gives a limited number of
-exact answers for a class, whoever asks, and none for images that are nearly those of an earlier one. Nothing
+exact responses for a class, whoever asks, and none for images that are nearly those of an earlier one. Nothing
 more is promised: from many answers over sets that are far apart, a few patients can still be computed
 (Dobkin, Jones and Lipton, ACM TODS 1979).
 """
@@ -20,7 +20,7 @@ from typing import Any
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import sha256
 
-NO_MORE = "this site gives no further exact answer for this class"
+NO_MORE = "this site gives no further exact response for this class"
 """One reason for all: which of them it was would tell whether a few patients came or went."""
 _SIZE = 8
 
@@ -61,10 +61,10 @@ class Shown:
 def refused(
     earlier: Sequence[Mapping[str, Any]], own_class: str, shown: Shown, limit: int, minimum: int
 ) -> str | None:
-    """Why there is no further exact answer, or None.
+    """Why there is no further exact response, or None.
 
     Args:
-        earlier: the ledger's lines of exact answers to other questions.
+        earlier: the ledger's lines of exact responses to other questions.
         own_class: the site's own name of the class.
         limit: so many are given for a class, and for the same images whatever the class is called.
         minimum: sets that differ by fewer patients are nearly the same.

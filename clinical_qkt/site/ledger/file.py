@@ -122,7 +122,7 @@ def identity(db: sqlite3.Connection) -> str:
 
 
 def begun(db: sqlite3.Connection) -> bool:
-    """Whether somebody said that it may count private answers; a first version's was not asked."""
+    """Whether somebody said that it may count private responses; a first version's was not asked."""
     if fact(db, "begun"):
         return True
     return bool(counted(db))

@@ -2,8 +2,8 @@
 
 A private release is looked up, checked against the budget, drawn and written down in one change of the file,
 so that two processes cannot both spend the last of the budget, and a crash leaves either nothing or a line
-whose numbers can be sent again. Asked the same again, a site gives the same numbers: repeating a question
-tells nothing new and costs nothing. The same holds for exact answers and for masks. Each line is counted in a
+whose numbers can be sent again. Requested the same again, a site gives the same numbers: repeating a question
+tells nothing new and costs nothing. The same holds for exact responses and for masks. Each line is counted in a
 second place, too, see ``ledger_second``.
 """
 
@@ -21,7 +21,7 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.terms import Unit
 from clinical_qkt.site.ledger.exact_floor import Shown
 from clinical_qkt.site.ledger.file import EXACT, MASK, ledger_change
-from clinical_qkt.site.ledger.lines import Asked as Asked
+from clinical_qkt.site.ledger.lines import Requested as Requested
 from clinical_qkt.site.ledger.lines import Departure as Departure
 from clinical_qkt.site.ledger.lines import Exact as Exact
 from clinical_qkt.site.ledger.lines import MaskLine, Told, columns, keep, kept, masks_told, same, spent_in, write
@@ -37,8 +37,8 @@ class BudgetSpent(Exception):
     """A release would overrun the site's budget; nothing was drawn."""
 
 
-class NoFurtherAnswer(Exception):
-    """An exact answer is refused; the message is the reason."""
+class NoFurtherResponse(Exception):
+    """an exact response is refused; the message is the reason."""
 
 
 class Ledger:
@@ -99,13 +99,13 @@ class Ledger:
 
     def release(
         self,
-        asked: Asked,
+        requested: Requested,
         guarantee: Guarantee,
         total: Guarantee,
         draw: Callable[[], Any],
         images_per_patient: int | None = None,
     ) -> Any:
-        """The release for what is asked: an earlier one again, or a new one if the budget allows it.
+        """The release for what is requested: an earlier one again, or a new one if the budget allows it.
 
         The same is asked if query, class, kind, answering site, unit, form and guarantee are the same. The
         datalist may have changed: new numbers would tell the asker that it has, and a patient with it.
@@ -121,14 +121,14 @@ class Ledger:
             InputError: the ledger is not begun; or what is spent cannot be counted for this unit.
             OutputError: the file cannot be used, or lacks lines that it once had.
         """
-        key = {"epsilon": guarantee.epsilon, "delta": guarantee.delta, **columns(asked)}
+        key = {"epsilon": guarantee.epsilon, "delta": guarantee.delta, **columns(requested)}
         with self._counting() as db:
             earlier = same(db, key, "site", "unit", "form", "epsilon", "delta")
             if earlier is not None:
                 return earlier
-            spent = [*spent_in(db), Spent(guarantee.noise_multiplier, asked.unit)]
+            spent = [*spent_in(db), Spent(guarantee.noise_multiplier, requested.unit)]
             if (
-                self._together(spent, total.delta, asked.unit, images_per_patient)
+                self._together(spent, total.delta, requested.unit, images_per_patient)
                 > total.epsilon + _TOLERANCE
             ):
                 raise BudgetSpent
@@ -137,8 +137,8 @@ class Ledger:
             write(db, cost, release)
             return release
 
-    def exact(self, asked: Asked, shown: Shown, limit: int, minimum: int, draw: Callable[[], Exact]) -> Exact:
-        """The exact answer for what is asked: an earlier one again, or a new one if the floor allows it.
+    def exact(self, requested: Requested, shown: Shown, limit: int, minimum: int, draw: Callable[[], Exact]) -> Exact:
+        """The exact response for what is requested: an earlier one again, or a new one if the floor allows it.
 
         Args:
             shown: of which images it is made.
@@ -146,30 +146,30 @@ class Ledger:
             draw: makes it; called once at most.
 
         Raises:
-            NoFurtherAnswer: see ``exact_floor``; or it was given, and its numbers are lost.
+            NoFurtherResponse: see ``exact_floor``; or it was given, and its numbers are lost.
             InputError, OutputError: as for ``release``.
         """
         with self._counting() as db:
-            earlier = same(db, columns(asked), "site", "form")
+            earlier = same(db, columns(requested), "site", "form")
             if earlier is not None:
                 return _found(kept(db, earlier))
-            reason = _exact_refusal(db, asked, shown, limit, minimum)
+            reason = _exact_refusal(db, requested, shown, limit, minimum)
             if reason:
-                raise NoFurtherAnswer(reason)
+                raise NoFurtherResponse(reason)
             answer = draw()
-            keep(db, {**columns(asked), "images": shown.kept()}, answer)
+            keep(db, {**columns(requested), "images": shown.kept()}, answer)
             return answer
 
-    def told_before(self, asked: Asked) -> bool:
-        """Whether the same question got an exact answer, and gets it again."""
+    def told_before(self, requested: Requested) -> bool:
+        """Whether the same question got an exact response, and gets it again."""
         with ledger_change(self.path) as db:
-            earlier = same(db, columns(asked), "site", "form")
+            earlier = same(db, columns(requested), "site", "form")
             return earlier is not None and kept(db, earlier) is not None
 
-    def exact_refusal(self, asked: Asked, shown: Shown, limit: int, minimum: int) -> str | None:
+    def exact_refusal(self, requested: Requested, shown: Shown, limit: int, minimum: int) -> str | None:
         """Why ``exact`` would refuse a new one, or None."""
         with ledger_change(self.path) as db:
-            return _exact_refusal(db, asked, shown, limit, minimum)
+            return _exact_refusal(db, requested, shown, limit, minimum)
 
     def mask(self, site: str, draw: Callable[[Mapping[str, Told]], Iterable[MaskLine]]) -> None:
         """Keep what is told of a site's knowledge mask, and never forget it.
@@ -184,10 +184,10 @@ class Ledger:
                 told = {"known": one.known, "told": one.told}
                 write(db, {**line, "epsilon": one.epsilon}, told)
 
-    def record(self, asked: Asked, what: Any) -> None:
+    def record(self, requested: Requested, what: Any) -> None:
         """Write down a refusal."""
         with ledger_change(self.path) as db:
-            write(db, columns(asked), what)
+            write(db, columns(requested), what)
 
     def departed(self, departure: Departure) -> None:
         """Write down a package that leaves."""
@@ -260,12 +260,12 @@ class Ledger:
 
 def _found(answer: Exact | None) -> Exact:
     if answer is None:
-        raise NoFurtherAnswer(exact_floor.NO_MORE)
+        raise NoFurtherResponse(exact_floor.NO_MORE)
     return answer
 
 
 def _exact_refusal(
-    db: sqlite3.Connection, asked: Asked, shown: Shown, limit: int, minimum: int
+    db: sqlite3.Connection, requested: Requested, shown: Shown, limit: int, minimum: int
 ) -> str | None:
     earlier = [line for line in file.counted(db) if line["kind"] in EXACT]
-    return exact_floor.refused(earlier, asked.own_class or asked.label, shown, limit, minimum)
+    return exact_floor.refused(earlier, requested.own_class or requested.label, shown, limit, minimum)

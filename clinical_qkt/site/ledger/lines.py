@@ -1,4 +1,4 @@
-"""The ledger's lines: what was asked, what left and what was told; how they are written and found."""
+"""The ledger's lines: what was requested, what left and what was told; how they are written and found."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Told = Mapping[tuple[bool, float], bool]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Requested:
     """What makes an answer the same answer.
 
     Attributes:
@@ -65,7 +65,7 @@ class Departure:
 
 @dataclass(frozen=True)
 class Exact:
-    """An exact answer as it left.
+    """an exact response as it left.
 
     Attributes:
         count: images, as it was told; None for few.
@@ -86,9 +86,9 @@ class MaskLine:
     told: bool
 
 
-def columns(asked: Asked) -> dict[str, Any]:
-    """A line's columns of what is asked."""
-    facts = asdict(asked)
+def columns(requested: Requested) -> dict[str, Any]:
+    """A line's columns of what is requested."""
+    facts = asdict(requested)
     return {
         "asked_by": facts.pop("site"),
         "class": facts.pop("label"),
@@ -113,14 +113,14 @@ def same(db: sqlite3.Connection, key: Mapping[str, Any], *more: str) -> Any:
 
 
 def keep(db: sqlite3.Connection, columns: Mapping[str, Any], answer: Exact) -> None:
-    """Write down an exact answer; its numbers apart, since they may be many."""
+    """Write down an exact response; its numbers apart, since they may be many."""
     digest = hashlib.sha256(answer.content).hexdigest()
     db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (digest, answer.content))
     write(db, columns, {"count": answer.count, "sha256": digest})
 
 
 def kept(db: sqlite3.Connection, release: Mapping[str, Any]) -> Exact | None:
-    """An exact answer again; None if its numbers are lost, as in a ledger that was mended."""
+    """an exact response again; None if its numbers are lost, as in a ledger that was mended."""
     row = db.execute("SELECT content FROM kept WHERE sha256 = ?", (release["sha256"],)).fetchone()
     return Exact(release["count"], row["content"]) if row else None
 

@@ -42,7 +42,7 @@ def spent_lines(ledger: Ledger, delta: float) -> list[str]:
     """What is spent, for each unit that answers hide."""
     spent = ledger.spent_by_unit(delta) or {"patient": 0.0}
     told = [
-        f"All private answers {_HIDES.get(unit, _EARLIER)}, together: "
+        f"All private responses {_HIDES.get(unit, _EARLIER)}, together: "
         f"epsilon {epsilon:.2f} at delta {delta:g}."
         for unit, epsilon in spent.items()
     ]

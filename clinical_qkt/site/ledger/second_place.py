@@ -40,7 +40,7 @@ MEND = "clinical-qkt ledger SITE.yaml --mend"
 @contextmanager
 def _second() -> Iterator[sqlite3.Connection]:
     fix = f"mend or restore the file, or name a folder that you may write to in {STATE}"
-    with changing(second_place(), "the second count of private answers cannot be used", fix) as db:
+    with changing(second_place(), "the second count of private responses cannot be used", fix) as db:
         for table in _TABLES:
             db.execute(table)
         yield db

@@ -8,11 +8,11 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 
 from clinical_qkt.audit import shadows
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.research.benchmark.privacy import answers, attacks, masks, tables
+from clinical_qkt.research.benchmark.privacy import attacks, masks, responses, tables
 from clinical_qkt.research.benchmark.privacy.attacks import Record
 from clinical_qkt.research.benchmark.privacy.config import PrivacyConfig, read_privacy_config
 from clinical_qkt.research.benchmark.privacy.run import Run
-from clinical_qkt.research.methods.asked import AskedSettings, asked
+from clinical_qkt.research.methods.requested import RequestSettings, requested
 from tests.conftest import ROOT
 
 SITES = {"sites": 3, "classes_per_site": [3], "max_epochs": 1, "max_per_class": 20}
@@ -23,7 +23,7 @@ DISTIL = {
     "start_from": "teacher",
     "max_epochs": 1,
 }
-PRIVATE = AskedSettings(kind="private_mean", views="one")
+PRIVATE = RequestSettings(kind="private_mean", views="one")
 ON_MODELS = ("likelihood_ratio", "pairwise_ratio", "loss_threshold")
 CONFIG = {
     "name": "squares",
@@ -42,8 +42,8 @@ CONFIG = {
             "transfers": ["committee", "distil", "private"],
             "queries": 1,
             "attacked_queries": 1,
-            "shadow_answers": 4,
-            "answers": ["exact", "private"],
+            "shadow_responses": 4,
+            "responses": ["exact", "private"],
             "draws": 2,
         },
         {
@@ -145,31 +145,31 @@ def test_a_shadow_student_learns_from_shadow_teachers(plain):
 def test_an_answer_is_attacked_with_the_very_features_that_it_was_made_of(plain):
     ask = plain.queries(1)[0]
     case = plain.case(ask)
-    question = asked(case, None, "one")
-    those = answers.candidates(plain, ask, case, question, PRIVATE)
+    question = requested(case, None, "one")
+    those = responses.candidates(plain, ask, case, question, PRIVATE)
     assert {known.site for known in those} == set(question.sites[0])
     for known in those:
         assert torch.equal(known.features[known.members], question.sites[0][known.site])
         assert known.members.sum() == (~known.members).sum()
-    few = AskedSettings(
+    few = RequestSettings(
         views="one", minimum_patients=1 + max(len(seen) for seen in question.sites[0].values())
     )
-    assert answers.candidates(plain, ask, case, question, few) == []  # who does not answer
+    assert responses.candidates(plain, ask, case, question, few) == []  # who does not answer
 
 
 @pytest.mark.slow
 def test_a_shadow_student_is_made_of_other_answers_and_other_noise(plain):
     ask = plain.queries(1)[0]
     case = plain.case(ask)
-    question = asked(case, None, "one")
-    those = answers.candidates(plain, ask, case, question, PRIVATE)
+    question = requested(case, None, "one")
+    those = responses.candidates(plain, ask, case, question, PRIVATE)
     mine = np.concatenate([~known.members for known in those])
-    student = answers._answered(case, question, those, mine, 0)
-    answered = asked(student, None, "one")
+    student = responses._answered(case, question, those, mine, 0)
+    answered = requested(student, None, "one")
     for known in those:
         assert torch.equal(answered.sites[0][known.site], known.features[~known.members])
     assert answered.extractor is question.extractor and student.seed != case.seed
-    assert asked(case, None, "one") is question  # the student's own is left as it was
+    assert requested(case, None, "one") is question  # the student's own is left as it was
 
 
 @pytest.mark.slow
@@ -253,7 +253,7 @@ def test_measures_of_masks_are_scikit_learns():
 
 
 def test_a_config_says_what_is_wrong_with_it(tmp_path):
-    no_answers = {**CONFIG["parts"][0], "answers": ["distil"]}
+    no_answers = {**CONFIG["parts"][0], "responses": ["distil"]}
     for change, message in (
         ({"methods": {}}, "no method 'committee'"),
         ({"parts": [no_answers]}, "'distil' is a method without answers"),

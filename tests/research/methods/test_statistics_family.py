@@ -19,7 +19,7 @@ from clinical_qkt.research.methods import (
     prototypes,
     public_prototypes,
 )
-from clinical_qkt.research.methods.asked import asked
+from clinical_qkt.research.methods.requested import requested
 from clinical_qkt.statistics.class_statistics import (
     ClassStatistics,
     class_statistics,
@@ -106,7 +106,7 @@ def test_who_has_fewer_patients_than_the_minimum_gives_no_answer(method, case):
 
 def test_more_costs_more_bytes(case):
     sizes = [outcome(case, "statistics", kind=k).bytes_received for k in ("mean", "diagonal", "covariance")]
-    width = asked(case, None).training[0].shape[1]
+    width = requested(case, None).training[0].shape[1]
     assert sizes == [2 * 4 * n for n in (width, 2 * width, width + width**2)]
 
 
@@ -125,7 +125,7 @@ def test_scores_are_minus_distances_and_nothing_at_a_mean():
 
 
 def test_the_standardised_space_is_that_of_the_pooled_features(case):
-    question = asked(case, None)
+    question = requested(case, None)
     images = torch.stack([i["image"] for i in case.training])
     with torch.no_grad():
         raw = question.extractor.pooled(images)[1].double()
@@ -168,7 +168,7 @@ def test_each_site_sends_a_mixture_and_as_much_is_drawn_as_it_has(case, monkeypa
         GaussianMixture, "sample", lambda self, n: drawn.append((self.n_components, n)) or sample(self, n)
     )
     found = outcome(case, "fedpft", components=3, patients=40, covariance="spherical")
-    width = asked(case, None).training[0].shape[1]
+    width = requested(case, None).training[0].shape[1]
     assert drawn == [(3, 40), (3, 40)]
     assert found.bytes_received == 4 * 2 * (3 + 3 * width + 3)
 
@@ -291,7 +291,7 @@ def test_the_residuals_rank_is_the_subspaces_at_most(classes):
 
 
 def test_own_classes_vary_by_one_along_each_axis_about_the_middle_of_their_means(case):
-    question = asked(case, None)
+    question = requested(case, None)
     features, labels = question.training
     means = torch.stack([features[labels == c].mean(0) for c in range(3)])
     assert means.mean(0).abs().max() < 1e-6
@@ -303,7 +303,7 @@ def test_own_classes_vary_by_one_along_each_axis_about_the_middle_of_their_means
 
 
 def test_a_private_answer_is_made_of_the_first_axes_and_clips_by_them_alone(case, held_out):
-    question = asked(case, None)
+    question = requested(case, None)
     private = outcome(case, "statistics", kind="private_mean", private_axes=8, epsilon=8.0)
     assert private.bytes_received == 2 * 4 * 8
     assert question.clip(8) < question.clip(None) == question.radius
@@ -312,7 +312,7 @@ def test_a_private_answer_is_made_of_the_first_axes_and_clips_by_them_alone(case
 
 
 def test_without_noise_a_private_mean_is_the_exact_one_pushed_outwards(case):
-    question = asked(case, None)
+    question = requested(case, None)
     settings = METHODS["statistics"].Settings(kind="private_mean", epsilon=1e7)
     far = max(float(x.norm(dim=1).max()) for x in question.sites[0].values())
     features, labels = question.training
@@ -325,8 +325,8 @@ def test_without_noise_a_private_mean_is_the_exact_one_pushed_outwards(case):
 
 
 def test_features_of_one_view_are_another_question(case):
-    assert asked(case, None, "one").extractor.spec.mirror_axes == []
-    assert asked(case, None).extractor.spec.mirror_axes == [0, 1]
+    assert requested(case, None, "one").extractor.spec.mirror_axes == []
+    assert requested(case, None).extractor.spec.mirror_axes == [0, 1]
     assert outcome(case, "statistics", views="one").teachers_used == 2
 
 

@@ -91,7 +91,7 @@ def made(
                 "prevalence": common,
             },
             "teachers": [] if answers else [teacher(f"hospital_{i}", known[0], query, few) for i in (2, 3)],
-            "answers": [answer(f"hospital_{i}", query) for i in (2, 3, 4)] if answers else [],
+            "responses": [answer(f"hospital_{i}", query) for i in (2, 3, 4)] if answers else [],
             "method": {
                 "variant": "statistics" if answers else "committee",
                 "start_from": "committee",
@@ -224,7 +224,7 @@ def teacher(site: str, shared: str, query: tuple[str, ...], few: bool) -> dict[s
         "known": classes,
         "recall": {query[0]: 0.97} if site == "hospital_2" else {},
         "relevant": True,
-        "asked": True,
+        "participant": True,
         "signature": "trusted",
         "weights_sha256": "0" * 64,
         "bytes": 6000,

@@ -32,7 +32,7 @@ def test_an_alternative_tells_the_main_content(made):
     assert re.search("3 of (30|40) images", alternatives.confusion(s))
     assert "On average the probability that it states" in alternatives.calibration(s)
     assert "dog is known to hospital_2 and hospital_3" in alternatives.masks(s)
-    assert "Far off: hospital_4 for dog" in alternatives.answers(made(answers=True))
+    assert "Far off: hospital_4 for dog" in alternatives.responses(made(answers=True))
     assert "dog: from a threshold of 5 % to one of 95 %" in alternatives.thresholds(s)
     assert "97 of 384 images, let a person look; of the rest 1 is wrong" in alternatives.abstention(s)
     assert "If it answers for 384 images, 30 answers are wrong" in alternatives.abstention(s)

@@ -60,7 +60,7 @@ def test_the_report_is_readable_and_reachable(made, browser, tmp_path, pictures,
     page.on("request", lambda request: asked.append(request.url))
     page.goto((tmp_path / "report.html").as_uri())
     page.screenshot(path=pictures / f"report-{case}-{width}.png", full_page=True)
-    answer = page.get_by_text(report.answer_sentence(summary), exact=True)
+    answer = page.get_by_text(report.verdict_sentence(summary), exact=True)
     assert answer.is_visible() and answer.bounding_box()["y"] < 900
     assert page.locator("h2").first.inner_text() == headline.verdict(summary)
     for shown in page.locator("figure img").all():  # none is cut, whatever its width

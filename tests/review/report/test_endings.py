@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from clinical_qkt.packages.answer import ClassAnswer
+from clinical_qkt.packages.response import ClassResponse
 from clinical_qkt.review.report import endings
 
 
@@ -57,9 +57,9 @@ def test_predictions_are_counted_by_class(console):
 
 def test_an_answer_tells_what_was_given_and_why_not(console):
     private = {"noised_count": 7700, "epsilon": 1.0, "delta": 1e-5, "unit": "patient"}
-    given = ClassAnswer(label={"name": "a"}, kind="private_mean", **private)
-    declined = ClassAnswer(label={"name": "b"}, declined="too few patients")
-    endings.print_answered(console, "them", [given, declined], {})
+    given = ClassResponse(label={"name": "a"}, kind="private_mean", **private)
+    declined = ClassResponse(label={"name": "b"}, declined="too few patients")
+    endings.print_response(console, "them", [given, declined], {})
     text = console.export_text()
     assert (
         "private mean" in text

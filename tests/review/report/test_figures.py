@@ -42,7 +42,7 @@ def signs(figure):
     ("summary", "found"),
     [
         ({}, {*ALWAYS, "masks", "base_rates", "false_alarms"}),
-        ({"answers": True}, {*ALWAYS, "answers", "base_rates", "false_alarms"}),
+        ({"answers": True}, {*ALWAYS, "responses", "base_rates", "false_alarms"}),
         ({"images": 0}, {*ALWAYS, "masks"}),
         ({"queried_images": 0}, {*ALWAYS, "masks", "false_alarms"}),
     ],

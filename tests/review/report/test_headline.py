@@ -5,7 +5,7 @@ from clinical_qkt.review.report import headline
 
 
 def test_the_answer_says_what_was_gained_called_falsely_and_lost_and_how_sure_that_is(made):
-    answer = report.answer_sentence(made())
+    answer = report.verdict_sentence(made())
     assert answer == (
         "The model now recognises dog in 90 of 100 cases (27 of 30 images; before: 0), probably between 73 "
         "and 98 of 100. Of 100 images of other classes, 2.5 are called dog (3 of 120 images), it may be as "
@@ -15,7 +15,7 @@ def test_the_answer_says_what_was_gained_called_falsely_and_lost_and_how_sure_th
 
 
 def test_patients_stand_beside_images_where_they_are_named(made):
-    answer = report.answer_sentence(made(patients=12))
+    answer = report.verdict_sentence(made(patients=12))
     assert "27 of 30 images of 12 patients; before" in answer
     assert "3 of 120 images of 12 patients), it may" in answer and "(120 images of 12 patients)" in answer
 
@@ -36,15 +36,15 @@ def test_nothing_lost_is_told_with_what_it_may_be(made):
 
 
 def test_the_unknown_is_called_unknown(made):
-    answer = report.answer_sentence(made(queried_images=0))
+    answer = report.verdict_sentence(made(queried_images=0))
     assert "How well it recognises dog is unknown: there are no test images of it" in answer
-    answer = report.answer_sentence(made(images=0))
+    answer = report.verdict_sentence(made(images=0))
     assert "How many images of other classes it calls dog is unknown" in answer
     assert "What it forgot is unknown" in answer and "None" not in answer and "nan" not in answer
 
 
 def test_of_two_queried_classes_each_is_told(made):
-    answer = report.answer_sentence(made(query=("dog", "eel")))
+    answer = report.verdict_sentence(made(query=("dog", "eel")))
     assert "recognises dog and eel in 90 of 100 cases on average (before: 0), probably between" in answer
     assert "By class: dog in 90 of 100 cases (27 of 30 images" in answer and "; eel in 90 of 100" in answer
     assert "2.5 are called dog or eel" in answer
@@ -55,7 +55,7 @@ def test_of_two_queried_classes_one_may_be_unknown(made):
     row = summary.after.per_class["eel"]
     row.support, row.recall, row.recall_ci95 = 0, None, None
     summary.after.query_recall = summary.after.query_recall_ci95 = None
-    answer = report.answer_sentence(summary)
+    answer = report.verdict_sentence(summary)
     assert (
         "taught dog and eel. How well it recognises eel is unknown: there are no test images of it" in answer
     )
@@ -73,7 +73,7 @@ def test_a_handful_of_images_is_told(made):
 def test_nearly_all_is_not_told_as_all(made):
     summary = made()
     summary.after.per_class["dog"].recall = 0.9986
-    assert "in more than 99 of 100 cases" in report.answer_sentence(summary)
+    assert "in more than 99 of 100 cases" in report.verdict_sentence(summary)
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_first_come_question_verdict_sentence_rule_and_daily_practice(made, give
     order = [
         page.text.index(told)
         for told in (
-            report.answer_sentence(summary),
+            report.verdict_sentence(summary),
             "Judged by the software's default limits",
             "The rule, line by line",
             "What an answer means in daily practice",
@@ -319,6 +319,6 @@ def test_a_real_summary_is_written_up_with_its_figures(demo, tmp_path):
     summary = TransferSummary.model_validate_json((demo / "summary.json").read_text())
     report.write(tmp_path, summary)
     page = Page((tmp_path / "report.html").read_text())
-    assert report.answer_sentence(summary) in page.text
+    assert report.verdict_sentence(summary) in page.text
     drawn = {file.stem for file in (tmp_path / "figures").iterdir()}
     assert drawn == set(figures.wanted(summary)) and len(drawn) == sum(tag == "img" for tag, _ in page.tags)

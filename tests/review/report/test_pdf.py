@@ -154,7 +154,7 @@ def test_the_page_is_made_again_from_the_summary(folder, made, monkeypatch):
     summary = made()
     write_json(folder / "summary.json", summary.as_json())
     assert told(folder, again=True) == f"made again: {folder / 'report.html'}\n"
-    assert reports.answer_sentence(summary) in (folder / "report.html").read_text()
+    assert reports.verdict_sentence(summary) in (folder / "report.html").read_text()
 
 
 def test_a_summary_of_an_earlier_version_is_refused_by_name(folder, made):

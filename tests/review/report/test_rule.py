@@ -10,8 +10,8 @@ ALL = ("query_recall", "false_alarms", "forgetting", "worst_forgetting", "calibr
 
 def test_each_line_holds_what_was_measured_and_its_bad_end(made):
     found, alarms, lost, worst, doubt = rule.lines(made())
-    assert (found.measured, found.worst, found.asked, found.outcome) == ("90", "73", "at least 50", "met")
-    assert (alarms.measured, alarms.worst, alarms.asked) == ("2.5", "7.1", "at most 10")
+    assert (found.measured, found.worst, found.bound, found.outcome) == ("90", "73", "at least 50", "met")
+    assert (alarms.measured, alarms.worst, alarms.bound) == ("2.5", "7.1", "at most 10")
     assert (lost.measured, lost.worst) == ("7.5", "14") and (worst.measured, worst.worst) == ("7.5", "20")
     assert worst.what == "Lost by the class that lost most (ape, bee and cat)"
     assert (found.images, alarms.images, doubt.images) == ("30 images", "120 images", "150 images")

@@ -17,7 +17,7 @@ from clinical_qkt.privacy.mechanisms import Guarantee
 from clinical_qkt.site.config import Site, check_site
 from clinical_qkt.site.ledger import beginning, second_place
 from clinical_qkt.site.ledger.beginning import mend, require_begun
-from clinical_qkt.site.ledger.ledger import Asked, Ledger
+from clinical_qkt.site.ledger.ledger import Requested, Ledger
 from tests.conftest import run
 
 ONE, TOTAL = Guarantee(1.0, 1e-5), Guarantee(4.0, 1e-5)
@@ -32,7 +32,7 @@ def site(folder: Path, name: str = "us", ledger: Path | None = None) -> Site:
 
 def spend(ledger: Ledger, n: int = 0, **changes) -> object:
     facts = {"site": "them", "query_sha256": f"{n:064d}", "label": "a", "kind": "private_mean"}
-    asked = Asked(**{**facts, "data_sha256": "d", "own_site": "us", "own_class": "a", **changes})
+    asked = Requested(**{**facts, "data_sha256": "d", "own_site": "us", "own_class": "a", **changes})
     return ledger.release(asked, ONE, TOTAL, lambda: {"total": [n]})
 
 
@@ -184,7 +184,7 @@ def test_a_ledger_that_was_not_begun_gives_nothing_whoever_calls(tmp_path):
 def test_a_second_place_that_cannot_be_used_stops_every_release(tmp_path, state):
     ledger = begun(site(tmp_path))
     (state / "second-place.db").write_bytes(b"no database" * 100)
-    with pytest.raises(OutputError, match="the second count of private answers cannot be used"):
+    with pytest.raises(OutputError, match="the second count of private responses cannot be used"):
         spend(ledger)
     assert ledger.lines() == []
 

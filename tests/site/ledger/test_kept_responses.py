@@ -1,4 +1,4 @@
-"""An answering site and its ledger: exact answers are kept, few images not told, nothing begins by a slip."""
+"""An answering site and its ledger: exact responses are kept, few images not told, nothing begins by a slip."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.query.test_response import pictures as pictures
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import load_datalist
-from clinical_qkt.packages.answer import AnswerCard, load_answer
-from clinical_qkt.query.response import Answering
+from clinical_qkt.packages.response import ResponseCard, load_response
+from clinical_qkt.query.response import Responding
 from clinical_qkt.site.ledger.kept_responses import packed, unpacked
 from clinical_qkt.site.ledger.ledger import Ledger
 from clinical_qkt.statistics.class_statistics import ClassStatistics
@@ -44,8 +44,8 @@ def test_the_same_query_gets_the_same_exact_bytes_after_the_images_have_changed(
     capsys.readouterr()
     answer(asked, who, tmp_path / "b")
     assert "covariance, as told" in capsys.readouterr().err
-    assert (tmp_path / "a" / AnswerCard.TENSORS).read_bytes() == (
-        tmp_path / "b" / AnswerCard.TENSORS
+    assert (tmp_path / "a" / ResponseCard.TENSORS).read_bytes() == (
+        tmp_path / "b" / ResponseCard.TENSORS
     ).read_bytes()
     assert len([line for line in Ledger(who.ledger).lines() if line["kind"] == "covariance"]) == 1
 
@@ -58,9 +58,9 @@ def test_a_second_exact_answer_is_declined_before_anybody_is_asked_to_agree(
     answer(query(tmp_path / "q1"), who, tmp_path / "a1")
     capsys.readouterr()
     card = answer(query(tmp_path / "q2", radius=6.0), who, tmp_path / "a2")
-    assert card.answers[0].declined == "this site gives no further exact answer for this class"
-    assert "no further exact answer" in " ".join(capsys.readouterr().err.split())
-    assert load_file(tmp_path / "a2" / AnswerCard.TENSORS) == {}
+    assert card.answers[0].declined == "this site gives no further exact response for this class"
+    assert "no further exact response" in " ".join(capsys.readouterr().err.split())
+    assert load_file(tmp_path / "a2" / ResponseCard.TENSORS) == {}
 
 
 def test_few_images_are_not_told_and_do_not_look_like_none(pictures, tmp_path):
@@ -68,7 +68,7 @@ def test_few_images_are_not_told_and_do_not_look_like_none(pictures, tmp_path):
     asked = query(tmp_path / "q")
     told = answer(asked, who, tmp_path / "a").answers[0]
     assert told.kind == "covariance" and told.count is None
-    assert load_answer(tmp_path / "a", asked).given[0].count == 10
+    assert load_response(tmp_path / "a", asked).given[0].count == 10
 
 
 def test_a_policy_that_the_datalist_contradicts_is_refused(pictures, tmp_path):
@@ -82,13 +82,13 @@ def test_nothing_is_computed_and_no_ledger_begun_by_a_yes_alone(pictures, tmp_pa
     who, asked = site(pictures, tmp_path, minimum_patients=2), query(tmp_path / "q")
     data = load_datalist(who.data, who.labels, need=("training",))
     with pytest.raises(InputError, match="this site has no ledger yet"):
-        Answering(who, asked, data, given(who), READ, CPU, True).run(tmp_path / "a")
+        Responding(who, asked, data, given(who), READ, CPU, True).run(tmp_path / "a")
     assert not (tmp_path / "a").exists() and not who.ledger.exists()
 
 
 def test_a_query_of_which_all_is_declined_needs_no_ledger_that_was_begun(pictures, tmp_path):
     who, asked = site(pictures, tmp_path, may_ask=["nobody"]), query(tmp_path / "q")
     data = load_datalist(who.data, who.labels, need=("training",))
-    card = Answering(who, asked, data, given(who), READ, CPU, True).run(tmp_path / "a")
+    card = Responding(who, asked, data, given(who), READ, CPU, True).run(tmp_path / "a")
     assert card.answers[0].declined and not Ledger(who.ledger).is_begun()
     assert len(Ledger(who.ledger).lines()) == 1

@@ -13,13 +13,13 @@ from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.privacy.composition import composed_epsilon
 from clinical_qkt.privacy.mechanisms import Guarantee
 from clinical_qkt.site.ledger.exact_floor import Shown
-from clinical_qkt.site.ledger.ledger import Asked, BudgetSpent, Exact, Ledger, NoFurtherAnswer
+from clinical_qkt.site.ledger.ledger import Requested, BudgetSpent, Exact, Ledger, NoFurtherResponse
 from clinical_qkt.site.ledger.printing import as_data, print_ledger
 
 ONE, TOTAL = Guarantee(1.0, 1e-5), Guarantee(1.5, 1e-5)  # room for two: together they come to 1.47
 
 
-def asked(n: int = 0, **changes) -> Asked:
+def asked(n: int = 0, **changes) -> Requested:
     facts = {
         "site": "a",
         "query_sha256": f"{n:064d}",
@@ -27,7 +27,7 @@ def asked(n: int = 0, **changes) -> Asked:
         "kind": "private_mean",
         "data_sha256": "d",
     }
-    return Asked(**{**facts, **changes})
+    return Requested(**{**facts, **changes})
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_the_print_keeps_them_apart(ledger):
 
 @pytest.fixture
 def first_version(tmp_path) -> Path:
-    """One private answer and one exact one, as they were written down then."""
+    """One private response and one exact one, as they were written down then."""
     path = tmp_path / "first.db"
     columns = (
         "time, asked_by, query_sha256, class, kind, data_sha256, epsilon, delta, noise_multiplier, release"
@@ -249,12 +249,12 @@ def test_whom_they_hide_is_not_guessed(first_version):
 
 def test_its_exact_answer_counts_for_the_class_of_that_name(first_version):
     ledger, of = Ledger(first_version), shown(range(30))
-    with pytest.raises(NoFurtherAnswer):
+    with pytest.raises(NoFurtherResponse):
         ledger.exact(asked(kind="mean", own_class="P"), of, 1, 20, lambda: pytest.fail("drawn"))
     assert exact(ledger, 1, of, kind="mean", label="q", own_class="q").content == b"1"
 
 
-# Exact answers
+# Exact responses
 
 
 def shown(patients: Iterable[int], images: int = 2) -> Shown:
@@ -281,7 +281,7 @@ def test_an_exact_answer_whose_numbers_are_lost_counts_all_the_same(ledger):
         db.execute("DELETE FROM kept")
     assert not ledger.told_before(asked(kind="covariance"))
     for n in (0, 1):
-        with pytest.raises(NoFurtherAnswer):
+        with pytest.raises(NoFurtherResponse):
             exact(ledger, n)
 
 
@@ -297,14 +297,14 @@ def test_an_exact_answer_whose_numbers_are_lost_counts_all_the_same(ledger):
 )
 def test_so_many_exact_answers_are_given_for_a_class_to_all_who_ask(ledger, changes):
     exact(ledger)
-    with pytest.raises(NoFurtherAnswer, match="no further exact answer for this class"):
+    with pytest.raises(NoFurtherResponse, match="no further exact response for this class"):
         exact(ledger, 1, shown(range(100, 140)), **changes)
     assert exact(ledger, 1, shown(range(100, 140)), limit=2, **changes) == Exact(80, b"1")
 
 
 def test_the_same_images_count_as_the_same_class_whatever_it_is_called(ledger):
     exact(ledger)
-    with pytest.raises(NoFurtherAnswer):
+    with pytest.raises(NoFurtherResponse):
         exact(ledger, 1, label="other", own_class="other")
     assert exact(ledger, 1, shown(range(40, 80)), label="other", own_class="other") == Exact(80, b"1")
 
@@ -318,7 +318,7 @@ def test_no_exact_answer_is_of_nearly_the_same_patients_as_another(ledger, patie
     """Nearly: 1 to 19 have come or gone, in all."""
     exact(ledger, limit=9)
     if near:
-        with pytest.raises(NoFurtherAnswer):
+        with pytest.raises(NoFurtherResponse):
             exact(ledger, 1, shown(patients), limit=9)
     else:
         assert exact(ledger, 1, shown(patients), limit=9) == Exact(80, b"1")
@@ -327,14 +327,14 @@ def test_no_exact_answer_is_of_nearly_the_same_patients_as_another(ledger, patie
 def test_an_image_more_of_one_patient_is_nearly_the_same_too(ledger):
     exact(ledger, limit=9)
     more = Shown({**shown(range(40)).patients, "one more": "patient 3"})
-    with pytest.raises(NoFurtherAnswer):
+    with pytest.raises(NoFurtherResponse):
         exact(ledger, 1, more, limit=9)
 
 
 def test_other_names_of_the_same_patients_hide_nothing(ledger):
     exact(ledger, limit=9)
     renamed = Shown({image: f"new {patient}" for image, patient in shown(range(41)).patients.items()})
-    with pytest.raises(NoFurtherAnswer):
+    with pytest.raises(NoFurtherResponse):
         exact(ledger, 1, renamed, limit=9)
 
 

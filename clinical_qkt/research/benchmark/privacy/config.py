@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clinical_qkt.core.errors import InputError, one_of
+from clinical_qkt.core.values import Strict
 from clinical_qkt.research.benchmark.config import BenchmarkConfig, Scenario
-from clinical_qkt.research.methods.asked import AskedSettings
+from clinical_qkt.research.methods.requested import RequestSettings
 from clinical_qkt.research.methods.statistics import Settings as StatisticsSettings
 
 
@@ -41,7 +43,7 @@ class AttackedScenario(Scenario):
     private: PrivateTrainingSettings | None = None
 
 
-class Part(BaseModel):
+class Part(Strict):
     """One scenario's attacks.
 
     Attributes:
@@ -52,23 +54,24 @@ class Part(BaseModel):
         queries: whose query recall is measured.
         attacked_queries: whose students are attacked, the first ones.
         shadow_students: also with the attacks that need the relevant teachers' shadow models.
-        shadow_answers: shadow students of a student that is made of answers; even. They cost no training.
-        answers: methods of the statistics' family whose answers to ``queries`` are attacked themselves.
-        draws: of the noise of each private answer.
+        shadow_responses: shadow students of a student that is made of responses; even. They cost no training.
+        responses: methods of the statistics' family whose responses to ``queries`` are attacked themselves.
+        draws: of the noise of each private response.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
+    RENAMED: ClassVar[Mapping[str, str]] = {"answers": "responses", "shadow_answers": "shadow_responses"}
 
     title: str
     scenario: AttackedScenario
     shadow_models: int = Field(default=8, ge=0, le=256, multiple_of=2)
     packages: int | None = Field(default=None, ge=1)
-    transfers: list[str] = []
+    transfers: list[str] = Field(default=[])
     queries: int = Field(default=8, ge=0)
     attacked_queries: int = Field(default=4, ge=0)
     shadow_students: bool = True
-    shadow_answers: int = Field(default=64, ge=4, le=1024, multiple_of=2)
-    answers: list[str] = []
+    shadow_responses: int = Field(default=64, ge=4, le=1024, multiple_of=2)
+    responses: list[str] = Field(default=[])
     draws: int = Field(default=16, ge=1)
 
 
@@ -101,22 +104,22 @@ class PrivacyConfig(BaseModel):
             raise ValueError("parts: two scenarios have the same name")
         for part in self.parts:
             self.comparison(part)
-            for label in (*part.transfers, *part.answers):
+            for label in (*part.transfers, *part.responses):
                 if label not in self.methods:
                     raise ValueError(
-                        f"transfers, answers: no method '{label}'; {one_of(label, list(self.methods))}"
+                        f"transfers, responses: no method '{label}'; {one_of(label, list(self.methods))}"
                     )
-            asks = {m: isinstance(self.settings(part, m), AskedSettings) for m in self.methods}
-            for label in part.answers:
+            asks = {m: isinstance(self.settings(part, m), RequestSettings) for m in self.methods}
+            for label in part.responses:
                 if not asks[label]:
-                    raise ValueError(f"answers: '{label}' is a method without answers by statistics")
+                    raise ValueError(f"responses: '{label}' is a method without responses")
             for label in part.transfers:
-                if asks[label] and not self.by_answers(part, label):
+                if asks[label] and not self.by_responses(part, label):
                     raise ValueError(f"transfers: there is no attack on students of '{label}'")
         return self
 
-    def by_answers(self, part: Part, label: str) -> bool:
-        """Whether a method is ``statistics``, whose students are made of answers alone."""
+    def by_responses(self, part: Part, label: str) -> bool:
+        """Whether a method is ``statistics``, whose students are made of responses alone."""
         return isinstance(self.settings(part, label), StatisticsSettings)
 
     def settings(self, part: Part, label: str) -> Any:

@@ -33,7 +33,6 @@ from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.research.benchmark.compare import mask_scores, score
 from clinical_qkt.research.benchmark.federation import prepare
 from clinical_qkt.research.benchmark.privacy import tables
-from clinical_qkt.research.benchmark.privacy.answers import attack_answers, attack_student_of_answers
 from clinical_qkt.research.benchmark.privacy.attacks import (
     BEFORE,
     Record,
@@ -44,6 +43,7 @@ from clinical_qkt.research.benchmark.privacy.attacks import (
 from clinical_qkt.research.benchmark.privacy.config import Part, PrivacyConfig, read_privacy_config
 from clinical_qkt.research.benchmark.privacy.curves import write_curves
 from clinical_qkt.research.benchmark.privacy.masks import mask_rows
+from clinical_qkt.research.benchmark.privacy.responses import attack_responses, attack_student_of_responses
 from clinical_qkt.research.benchmark.privacy.sites import AttackedFederation
 from clinical_qkt.research.benchmark.privacy.tables import ATTACKS
 from clinical_qkt.research.methods import METHODS
@@ -121,9 +121,9 @@ class Run:
 
     def _steps(self, part: Part) -> int:
         packages = part.packages if part.packages is not None else part.scenario.sites
-        by_answers = [t for t in part.transfers if self.config.by_answers(part, t)]
-        others = 1 + len(part.transfers) - len(by_answers)
-        each = len(by_answers) + len(part.answers)
+        by_responses = [t for t in part.transfers if self.config.by_responses(part, t)]
+        others = 1 + len(part.transfers) - len(by_responses)
+        each = len(by_responses) + len(part.responses)
         return packages + part.attacked_queries * others + part.queries * each
 
     def _attacks(self, part: Part, federation: AttackedFederation) -> Iterator[tuple[str, list[Record]]]:
@@ -140,23 +140,23 @@ class Run:
     def _students(self, part: Part, federation: AttackedFederation) -> Iterator[Attempt]:
         """Those of teachers, then those of answers, which take no training of shadow models."""
         comparison, shadowed = self.config.comparison(part), part.shadow_students
-        by_answers = [t for t in part.transfers if self.config.by_answers(part, t)]
+        by_responses = [t for t in part.transfers if self.config.by_responses(part, t)]
         for ask in federation.queries(part.attacked_queries) if part.attacked_queries else []:
-            for transfer in (BEFORE, *(t for t in part.transfers if t not in by_answers)):
+            for transfer in (BEFORE, *(t for t in part.transfers if t not in by_responses)):
                 settings = None if transfer == BEFORE else self.config.methods[transfer]
                 make = partial(attack_student, federation, ask, comparison, transfer, shadowed)
                 yield transfer, ask, (settings, shadowed), make
-        for ask in federation.queries(part.queries) if by_answers else []:
-            for transfer in by_answers:
-                shadows = part.shadow_answers
-                make = partial(attack_student_of_answers, federation, ask, comparison, transfer, shadows)
+        for ask in federation.queries(part.queries) if by_responses else []:
+            for transfer in by_responses:
+                shadows = part.shadow_responses
+                make = partial(attack_student_of_responses, federation, ask, comparison, transfer, shadows)
                 yield transfer, ask, (self.config.methods[transfer], shadows), make
 
     def _answers(self, part: Part, federation: AttackedFederation) -> Iterator[Attempt]:
         comparison = self.config.comparison(part)
-        for ask in federation.queries(part.queries) if part.answers else []:
-            for method in part.answers:
-                make = partial(attack_answers, federation, ask, comparison, method, part.draws)
+        for ask in federation.queries(part.queries) if part.responses else []:
+            for method in part.responses:
+                make = partial(attack_responses, federation, ask, comparison, method, part.draws)
                 yield f"answers ({method})", ask, (self.config.methods[method], part.draws), make
 
     def _recalls(self, part: Part, federation: AttackedFederation) -> list[dict[str, Any]]:

@@ -59,10 +59,10 @@ def attack_rows(config: PrivacyConfig, records: dict[str, list[Record]]) -> list
 
 
 def promise_rows(config: PrivacyConfig) -> list[dict[str, Any]]:
-    """What a private answer allows at the most, whoever attacks it: one row a scenario and method."""
+    """What a private response allows at the most, whoever attacks it: one row a scenario and method."""
     rows = []
     for part in config.parts:
-        for method in part.answers:
+        for method in part.responses:
             settings = config.settings(part, method)
             if settings.kind == "private_mean":
                 guarantee = Guarantee(settings.epsilon, settings.delta)

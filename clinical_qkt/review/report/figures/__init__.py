@@ -15,7 +15,7 @@ from clinical_qkt.review.report.figures.probabilities import (
     draw_calibration,
     draw_thresholds,
 )
-from clinical_qkt.review.report.figures.sources import draw_answers, draw_masks
+from clinical_qkt.review.report.figures.sources import draw_masks, draw_responses
 from clinical_qkt.review.report.figures.style import DPI, TYPE, WIDTH, finished
 from clinical_qkt.review.report.figures.worth import (
     chosen,
@@ -38,7 +38,7 @@ ALL: Mapping[str, Callable[[TransferSummary], Figure]] = {
     "abstention": draw_abstention,
     "thresholds": draw_thresholds,
     "masks": draw_masks,
-    "answers": draw_answers,
+    "responses": draw_responses,
 }
 """In the order of the report. Draw them with ``drawn``, which sets type and takes names as they are."""
 
@@ -64,7 +64,7 @@ def wanted(summary: TransferSummary) -> list[str]:
         "abstention": summary.abstention and any(p.answered for p in summary.abstention.points),
         "thresholds": after.calibration.images,
         "masks": summary.teachers,
-        "answers": any(g.told.distance is not None for g in facts.answered(summary)),
+        "responses": any(g.told.distance is not None for g in facts.answered(summary)),
     }
     return [name for name in ALL if given.get(name, True)]
 

@@ -46,7 +46,7 @@ def draw_masks(summary: TransferSummary) -> Figure:
     return figure
 
 
-def draw_answers(summary: TransferSummary) -> Figure:
+def draw_responses(summary: TransferSummary) -> Figure:
     """How far each site's answer lies from the other sites', and how far it may."""
     rows = [g for g in facts.answered(summary) if g.told.distance is not None]
     figure = style.sheet(0.5 * len(rows) + 1.5)

@@ -25,7 +25,7 @@ FEW = 10
 """What a number of images that is not told, as it is below 20, counts as when answers are pooled."""
 
 
-class ClassAnswer(BaseModel):
+class ClassResponse(BaseModel):
     """What a site says of one queried class."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
@@ -37,38 +37,38 @@ class ClassAnswer(BaseModel):
     kind: Kind | None = None
     """What the tensors hold; null if there is no answer."""
     count: int | None = Field(default=None, ge=1, le=10**9)
-    """Images of an exact answer, rounded down to tens; null for fewer than 20, and where there is none."""
+    """Images of an exact response, rounded down to tens; null for fewer than 20, and where there is none."""
     noised_count: int | None = Field(default=None, ge=-(10**12), le=10**12)
-    """Patients of a private answer in 256ths, noised; may be negative."""
+    """Patients of a private response in 256ths, noised; may be negative."""
     epsilon: float | None = Field(default=None, gt=0)
-    """Of the guarantee of a private answer."""
+    """Of the guarantee of a private response."""
     delta: float | None = Field(default=None, gt=0, lt=1)
     """Of the same."""
     unit: Unit | None = None
     """Whom the guarantee is for."""
 
     @model_validator(mode="after")
-    def _whole(self) -> ClassAnswer:
+    def _whole(self) -> ClassResponse:
         if (self.declined is None) != (self.kind is not None):
             raise ValueError("either a kind of answer or a reason for none")
         private = [self.noised_count, self.epsilon, self.delta, self.unit]
         if self.kind == "private_mean" and None in private:
-            raise ValueError("noised_count, epsilon, delta, unit: a private answer has them all")
+            raise ValueError("noised_count, epsilon, delta, unit: a private response has them all")
         if self.kind != "private_mean" and private != [None] * 4:
-            raise ValueError("noised_count, epsilon, delta, unit: only a private answer has them")
+            raise ValueError("noised_count, epsilon, delta, unit: only a private response has them")
         if self.count is not None and self.kind in (None, "private_mean"):
-            raise ValueError("count: only an exact answer has one")
+            raise ValueError("count: only an exact response has one")
         return self
 
     @property
     def patients(self) -> int | None:
-        """About how many images, or patients of a private answer; None if there is no answer."""
+        """About how many images, or patients of a private response; None if there is no answer."""
         if self.noised_count is None:
             return self.count
         return max(0, round(self.noised_count / COUNT_STEPS))
 
 
-class AnswerCard(PackageCard):
+class ResponseCard(PackageCard):
     """What a site answers."""
 
     TENSORS: ClassVar[str] = "statistics.safetensors"
@@ -77,17 +77,17 @@ class AnswerCard(PackageCard):
     """What kind of package it is, and the version of this schema."""
     query_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of the card of the query that is answered."""
-    answers: list[ClassAnswer] = Field(min_length=1, max_length=100)
+    answers: list[ClassResponse] = Field(min_length=1, max_length=100)
     """One for each queried class, in its order."""
     licence: str = Field(default="all rights reserved by the sending site", max_length=200)
     """What the receiver may do with it."""
 
 
 @dataclass
-class Answer:
+class Response:
     """An answer package, ready for use; ``given`` holds the classes that were answered for, by position."""
 
-    card: AnswerCard
+    card: ResponseCard
     given: dict[int, ClassStatistics | PrivateSum]
     bytes: int
     signed: Signed = field(default_factory=Signed)
@@ -97,19 +97,19 @@ class Answer:
         return self.card.site
 
 
-def save_answer(
+def save_response(
     folder: Path,
-    card: AnswerCard,
+    card: ResponseCard,
     given: Sequence[ClassStatistics | Release | None],
     *,
     query: Query | None = None,
     signing_key: Path | None = None,
-    agree: Callable[[Path, AnswerCard], None] | None = None,
-) -> AnswerCard:
-    """Write an answer package; see ``folder.write_package``.
+    agree: Callable[[Path, ResponseCard], None] | None = None,
+) -> ResponseCard:
+    """Write a response package; see ``folder.write_package``.
 
     Args:
-        given: the statistics, or of a private answer the whole numbers, whose count stands on the card; None
+        given: the statistics, or of a private response the whole numbers, whose count is on the card; None
             where the card declines.
         query: that is answered: with it the finished package is read as the asker will read it.
     """
@@ -124,14 +124,14 @@ def save_answer(
 
     def check(part: Path) -> None:
         if query:
-            load_answer(part, query)
+            load_response(part, query)
         else:
-            Reading(part, AnswerCard).tensors({k: v.to("meta") for k, v in tensors.items()})
+            Reading(part, ResponseCard).tensors({k: v.to("meta") for k, v in tensors.items()})
 
     return write_package(folder, card, tensors, check=check, signing_key=signing_key, agree=agree)
 
 
-def load_answer(folder: str | Path, query: Query, trust: Trust | None = None) -> Answer:
+def load_response(folder: str | Path, query: Query, trust: Trust | None = None) -> Response:
     """Load an answer to one's own query after checking it from the outside in, see ``reading``.
 
     Args:
@@ -140,7 +140,7 @@ def load_answer(folder: str | Path, query: Query, trust: Trust | None = None) ->
     Raises:
         PackageError: the package is refused; nothing of it is used.
     """
-    reading = Reading(folder, AnswerCard, trust)
+    reading = Reading(folder, ResponseCard, trust)
     needed = None
     if reading.card:
         _check_fit(reading, reading.card, query)
@@ -156,13 +156,13 @@ def load_answer(folder: str | Path, query: Query, trust: Trust | None = None) ->
             if spread is not None:
                 spread, doubt = _symmetric(spread.double())
                 if doubt:
-                    reading.problem(AnswerCard.TENSORS, f"tensor '{i}.covariance' {doubt}")
+                    reading.problem(ResponseCard.TENSORS, f"tensor '{i}.covariance' {doubt}")
             given[i] = ClassStatistics(told.count or FEW, tensors[f"{i}.mean"].double(), spread)
     reading.refuse_if_wrong()
-    return Answer(reading.card, given, reading.bytes, reading.signed)
+    return Response(reading.card, given, reading.bytes, reading.signed)
 
 
-def _check_fit(reading: Reading[AnswerCard], card: AnswerCard, query: Query) -> None:
+def _check_fit(reading: Reading[ResponseCard], card: ResponseCard, query: Query) -> None:
     """Note what of an answer does not fit the query that it should be to."""
     if card.query_sha256 != query.digest:
         reading.problem(
@@ -177,12 +177,12 @@ def _check_fit(reading: Reading[AnswerCard], card: AnswerCard, query: Query) -> 
         reading.problem(CARD, f"'{kind}' was not welcome")
 
 
-def _private(told: ClassAnswer, total: Tensor, radius: float) -> PrivateSum:
+def _private(told: ClassResponse, total: Tensor, radius: float) -> PrivateSum:
     assert told.noised_count is not None and told.epsilon is not None and told.delta is not None
     return Release(total.tolist(), told.noised_count).read(radius, Guarantee(told.epsilon, told.delta))
 
 
-def _tensors(card: AnswerCard, query: QueryCard) -> dict[str, Tensor]:
+def _tensors(card: ResponseCard, query: QueryCard) -> dict[str, Tensor]:
     """What has to lie beside the card: shapes without memory."""
     width, found = query.extractor.features, {}
     for i, told in enumerate(card.answers):

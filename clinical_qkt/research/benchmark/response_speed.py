@@ -1,6 +1,6 @@
-"""What a private answer's pass over images costs, as ratios taken side by side in one run.
+"""What a private response's pass over images costs, as ratios taken side by side in one run.
 
-    python -m clinical_qkt.research.benchmark.answer_speed [--seconds 6] [--repeats 3] [--out FILE]
+    python -m clinical_qkt.research.benchmark.response_speed [--seconds 6] [--repeats 3] [--out FILE]
 
 One image at a time, as answers were made once; a patient's images together, in one process and in several;
 and in ordinary batches, which promise nothing to anybody. The extractor is untrained and images are noise:
@@ -122,7 +122,7 @@ def main(
     repeats: Annotated[int, typer.Option(min=1)] = 3,
     out: Annotated[Path, typer.Option()] = Path("runs/answer_speed.json"),
 ) -> None:
-    """Print how much faster than one image at a time a private answer is computed."""
+    """Print how much faster than one image at a time a private response is computed."""
     found = measure(seconds, repeats)
     write_json(out, found)
     console = Console()

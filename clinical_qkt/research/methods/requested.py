@@ -1,7 +1,7 @@
 """A query for statistics, answered in simulation: what every method of that family is given.
 
 Only a simulation can compute the sites' features here; in the field each site computes its own and hands over
-the statistics alone, see ``answering``. A method may look at ``Asked.sites`` only through statistics.
+the statistics alone, see ``answering``. A method may look at ``Requested.sites`` only through statistics.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from clinical_qkt.training.inference import Images, features_of, labels_of, outp
 Views = Literal["all", "one"]
 
 
-class AskedSettings(BaseModel):
+class RequestSettings(BaseModel):
     """What is asked and answered; the same for all methods of the family.
 
     Attributes:
         kind: of the answers.
         depths: modules whose outputs are pooled; the network's first stages if None.
         views: ``all``: features on average over an image's mirrored and turned views; ``one``: of the image.
-        private_axes: of so many features, the first, private answers are made; of all if None.
-        epsilon, delta: of each private answer. Every image counts as a patient.
+        private_axes: of so many features, the first, private responses are made; of all if None.
+        epsilon, delta: of each private response. Every image counts as a patient.
         patients: images that each site has of a queried class, at most; all if None.
-        minimum_patients: fewer give no exact answer.
+        minimum_patients: fewer give no exact response.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,7 +56,7 @@ class AskedSettings(BaseModel):
 
 
 @dataclass
-class Asked:
+class Requested:
     """Features of own images, and of the sites' images of the queried classes.
 
     Attributes:
@@ -73,10 +73,10 @@ class Asked:
 
     @property
     def radius(self) -> float:
-        """At which private answers of all axes clip."""
+        """At which private responses of all axes clip."""
         return self.clip(None)
 
-    def answers(self, settings: AskedSettings, seed: int) -> list[dict[str, ClassStatistics]]:
+    def responses(self, settings: RequestSettings, seed: int) -> list[dict[str, ClassStatistics]]:
         """The sites' answers as statistics: of a private one the noised sum over the noised count."""
         return [
             {
@@ -86,7 +86,7 @@ class Asked:
             for given in self.told(settings, seed)
         ]
 
-    def told(self, settings: AskedSettings, seed: int) -> list[dict[str, ClassStatistics | PrivateSum]]:
+    def told(self, settings: RequestSettings, seed: int) -> list[dict[str, ClassStatistics | PrivateSum]]:
         """For each queried class the sites' answers; who may not answer, or has too few, is left out.
 
         Raises:
@@ -97,7 +97,7 @@ class Asked:
         for of_class in self.sites:
             given: dict[str, ClassStatistics | PrivateSum] = {}
             for site, features in of_class.items():
-                part = self._answer(features[: settings.patients], settings, generator)
+                part = self._response(features[: settings.patients], settings, generator)
                 if part is not None:
                     given[site] = part
             if not given:
@@ -105,8 +105,8 @@ class Asked:
             found.append(given)
         return found
 
-    def _answer(
-        self, features: Tensor, settings: AskedSettings, generator: torch.Generator
+    def _response(
+        self, features: Tensor, settings: RequestSettings, generator: torch.Generator
     ) -> ClassStatistics | PrivateSum | None:
         if settings.kind != "private_mean":
             if len(features) < settings.minimum_patients:
@@ -120,7 +120,7 @@ class Asked:
         return release.read(radius, guarantee)
 
     def clip(self, private_axes: int | None) -> float:
-        """The radius at which private answers of so many axes clip."""
+        """The radius at which private responses of so many axes clip."""
         return radius_of(self.training[0][:, :private_axes])
 
     def seen(self, images: Images, view: Images, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -142,13 +142,13 @@ class Asked:
         return self.outputs[key][1]
 
 
-def asked(case: Case, depths: Sequence[str] | None, views: Views = "all") -> Asked:
+def requested(case: Case, depths: Sequence[str] | None, views: Views = "all") -> Requested:
     """Ask all sites for the case's query; computed once for all methods.
 
     Args:
-        views: see ``AskedSettings``.
+        views: see ``RequestSettings``.
     """
-    key = ("asked", views, *(depths or ()))
+    key = ("requested", views, *(depths or ()))
     if key not in case.kept:
         mirror_axes = list(range(len(case.own.card.input.spatial_size))) if views == "all" else []
         extractor, _ = own_extractor(case.own, depths, case.training, case.device, mirror_axes)
@@ -162,7 +162,7 @@ def asked(case: Case, depths: Sequence[str] | None, views: Views = "all") -> Ask
                 if mine:
                     seen = case.view(mine, case.own.card.input)
                     sites[i][member.model.card.site] = features_of(extractor, seen, case.device)
-        case.kept[key] = Asked(
+        case.kept[key] = Requested(
             extractor,
             (features_of(extractor, own, case.device), labels_of(own)),
             (features_of(extractor, case.validation, case.device), labels_of(case.validation)),
@@ -171,7 +171,7 @@ def asked(case: Case, depths: Sequence[str] | None, views: Views = "all") -> Ask
     return case.kept[key]
 
 
-def answer_bytes(answers: Sequence[Mapping[str, ClassStatistics | PrivateSum]]) -> int:
+def response_bytes(answers: Sequence[Mapping[str, ClassStatistics | PrivateSum]]) -> int:
     """What the student received, numbers in single precision or whole."""
     return sum(4 * _numbers(part) for given in answers for part in given.values())
 

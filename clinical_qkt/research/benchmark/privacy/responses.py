@@ -1,4 +1,4 @@
-"""Attacks on answers by statistics, and on the students that are made of them.
+"""Attacks on responses with statistics, and on the students that are made of them.
 
 Members are an answering site's training images of the queried class, others as many of that class that nobody
 trained on. No shadow model has to be trained for these attacks: a shadow student is made of other answers.
@@ -24,8 +24,8 @@ from clinical_qkt.research.benchmark.config import BenchmarkConfig
 from clinical_qkt.research.benchmark.privacy.attacks import Record, attacked
 from clinical_qkt.research.benchmark.privacy.sites import AttackedFederation
 from clinical_qkt.research.methods import statistics
-from clinical_qkt.research.methods.asked import Asked, AskedSettings, asked
 from clinical_qkt.research.methods.case import Case
+from clinical_qkt.research.methods.requested import Requested, RequestSettings, requested
 from clinical_qkt.research.partitions import Ask
 from clinical_qkt.statistics.class_statistics import class_statistics
 from clinical_qkt.training.inference import features_of, labels_of
@@ -49,7 +49,7 @@ class Candidates:
     members: Bools
 
 
-def attack_student_of_answers(
+def attack_student_of_responses(
     federation: AttackedFederation, ask: Ask, comparison: BenchmarkConfig, transfer: str, shadows: int
 ) -> list[Record]:
     """All attacks on a student that was made of answers.
@@ -63,7 +63,7 @@ def attack_student_of_answers(
     """
     case = federation.case(ask)
     settings = comparison.settings(transfer)[1]
-    question = asked(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views)
     those = candidates(federation, ask, case, question, settings)
     images = [item for known in those for item in known.images]
     labels = labels_of(images).numpy()
@@ -90,18 +90,18 @@ def attack_student_of_answers(
     return attacked(target, of_shadows, included, about)
 
 
-def attack_answers(
+def attack_responses(
     federation: AttackedFederation, ask: Ask, comparison: BenchmarkConfig, method: str, draws: int
 ) -> list[Record]:
     """Both attacks on each site's answer; see ``inclusion``.
 
     Args:
         method: of the statistics' family; its settings say what is answered.
-        draws: of the noise of a private answer, so that rates do not hang on one.
+        draws: of the noise of a private response, so that rates do not hang on one.
     """
     case = federation.case(ask)
     settings = comparison.settings(method)[1]
-    question = asked(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views)
     records = []
     for known in candidates(federation, ask, case, question, settings):
         about = {
@@ -116,7 +116,7 @@ def attack_answers(
 
 
 def candidates(
-    federation: AttackedFederation, ask: Ask, case: Case, question: Asked, settings: AskedSettings
+    federation: AttackedFederation, ask: Ask, case: Case, question: Requested, settings: RequestSettings
 ) -> list[Candidates]:
     """Of every site that answers for a queried class, with as many others of it."""
     key = ("candidates", settings.views, *(settings.depths or ()))
@@ -126,7 +126,9 @@ def candidates(
     return [known for known in case.kept[key] if known.members.sum() >= least]
 
 
-def _candidates(federation: AttackedFederation, ask: Ask, case: Case, question: Asked) -> list[Candidates]:
+def _candidates(
+    federation: AttackedFederation, ask: Ask, case: Case, question: Requested
+) -> list[Candidates]:
     found = []
     for q, (c, answered) in enumerate(zip(ask.classes, question.sites, strict=True)):
         for name in answered:
@@ -137,7 +139,7 @@ def _candidates(federation: AttackedFederation, ask: Ask, case: Case, question: 
 
 
 def _scores(
-    known: Candidates, question: Asked, settings: AskedSettings, draws: int, seed: int
+    known: Candidates, question: Requested, settings: RequestSettings, draws: int, seed: int
 ) -> dict[str, Floats]:
     """Both attacks' scores on the answer; of a private one so many, one after the other."""
     if settings.kind == "private_mean":
@@ -151,7 +153,7 @@ def _scores(
 
 
 def _private_scores(
-    known: Candidates, question: Asked, settings: AskedSettings, draws: int, seed: int
+    known: Candidates, question: Requested, settings: RequestSettings, draws: int, seed: int
 ) -> dict[str, Floats]:
     guarantee = Guarantee(settings.epsilon, settings.delta)
     axes = settings.private_axes
@@ -173,8 +175,8 @@ def _halves(federation: AttackedFederation, known: Candidates, shadows: int) -> 
     return halves(np.zeros(len(known.images)), shadows, federation.seed * 101 + site)
 
 
-def _answered(case: Case, question: Asked, those: Sequence[Candidates], mine: Bools, k: int) -> Case:
-    """The case in which these images were the sites' own, with noise of its own in private answers."""
+def _answered(case: Case, question: Requested, those: Sequence[Candidates], mine: Bools, k: int) -> Case:
+    """The case in which these images were the sites' own, with noise of its own in private responses."""
     sites: list[dict[str, Tensor]] = [{} for _ in question.sites]
     for known, chosen in zip(those, _split(mine, those), strict=True):
         sites[known.query][known.site] = known.features[torch.from_numpy(chosen)]
