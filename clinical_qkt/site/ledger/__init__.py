@@ -1,0 +1,1 @@
+"""What left a site and what was told of its patients, for good."""
