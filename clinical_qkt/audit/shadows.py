@@ -41,7 +41,7 @@ def supervised(
     what: str,
     work: Path | None,
 ) -> nn.Module:
-    """A site's plain training: cross-entropy, AdamW, one cycle; see ``training.train``."""
+    """A site's plain training: cross-entropy, AdamW, one cycle; see ``loop.train``."""
     return train(
         network,
         items,

@@ -60,7 +60,7 @@ def claim(path: str | Path, overwrite: bool) -> Path:
 
 @plain_errors
 def ledger_of(site: str) -> str:
-    """The ledger of a site whose YAML names none; see ``ledger_places``."""
+    """The ledger of a site whose YAML names none; see ``state_folder``."""
     return str(place_of_ledger(site))
 
 
@@ -143,7 +143,7 @@ def kept(items: Sequence[Any], given: InputContract) -> int:
 
 @plain_errors
 def load_model(folder: str | Path, site: Site) -> model.Model:
-    """A model folder, verified; see ``packages.store``. A site's own are those that its record holds."""
+    """A model folder, verified; see ``packages.model``. A site's own are those that its record holds."""
     if not Path(folder).is_dir():
         raise InputError(
             "there is no such folder",

@@ -29,8 +29,8 @@ def published(
         ledger: of the site; it keeps what is told of each class for good. The same is told again, since two
             draws tell more than one (Erlingsson et al., CCS 2014, arXiv 1407.6981, section 3). At another
             epsilon, what is told is tied to what was told before, so that all together tell no more than the
-            largest, see ``gradual``. A class that comes to be known, or no longer is, is drawn for itself,
-            once: it tells twice as much at most, however often it comes and goes.
+            largest, see ``randomised_response``. A class that comes to be known, or no longer is, is drawn
+            for itself, once: it tells twice as much at most, however often it comes and goes.
         site: whose mask it is.
         earlier: a file in which an earlier version kept what it told; taken over, if it is there.
 

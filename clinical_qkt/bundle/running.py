@@ -108,7 +108,7 @@ def run(config_files: Sequence[Path], *, embedded: bool = True, **overrides: Any
 
 @plain_errors
 def check() -> Site:
-    """Check every key of the config that is being run, see ``keys``."""
+    """Check every key of the config that is being run, see ``config_keys``."""
     workflow = running_workflow()
     site = config_keys.check(workflow)
     command = workflow.parser["command"]

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 @plain_errors
 def private_training(data: CheckedData, network: nn.Module, settings: dict[str, Any]) -> PrivateTraining:
-    """The plan of a training with differential privacy; see ``private_training.of_site``."""
+    """The plan of a training with differential privacy; see ``dp_sgd.of_site``."""
     from clinical_qkt.training.dp_sgd import of_site  # opacus takes its time to be imported
 
     return of_site(data, network, settings)
@@ -125,7 +125,7 @@ def query(
     device: torch.device,
     leaving: dict[str, Any],
 ) -> None:
-    """Write the query package, once somebody agreed; see ``asking`` and ``consent.Leaving``."""
+    """Write the query package, once somebody agreed; see ``query.request`` and ``consent.Leaving``."""
     chosen = sections.read_settings(request.QuerySettings, settings)
     agree = _leaving(site, site.query_dir, **leaving)
     request.write_query(site, chosen, loaded, data, read, device, agree)
@@ -145,7 +145,7 @@ def answer(
     yes: bool,
     new_ledger: bool = False,
 ) -> None:
-    """Answer a query with statistics, by the site's policy; see ``answering``."""
+    """Answer a query with statistics, by the site's policy; see ``query.response``."""
     agreed, new = config_keys.switch("yes", yes), config_keys.switch("new_ledger", new_ledger)
     card = Responding(site, asked, data, prepared, read, device, agreed, new).run(Path(folder))
     if not NOW.embedded:

@@ -1,7 +1,7 @@
 """A class: its name and code, and what a site declares that other sites call it.
 
 Two sites mean the same class if the codes agree, or, where one of them has no code, if the names agree once
-their spelling is folded, see ``names``. A site may declare synonyms for its own classes, and other
+their spelling is folded, see ``class_names``. A site may declare synonyms for its own classes, and other
 sites' classes that it merges into one of them.
 """
 

@@ -68,7 +68,8 @@ def site_schema() -> dict[str, Any]:
 def _file_schema(described: dict[str, Any], root: Path) -> dict[str, Any]:
     """The same for an editor or a validator.
 
-    A class may be a bare name; and any key of the bundle's configs may be overridden, see ``keys.check``.
+    A class may be a bare name; and any key of the bundle's configs may be overridden, see
+    ``config_keys.check``.
     """
     made = _named_alone(_without_shown(described))
     overridden = "|".join(k for k in bundle_keys(root) if k not in made["properties"])

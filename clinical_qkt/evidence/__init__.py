@@ -2,6 +2,6 @@
 
 ``intervals`` is the mathematics. ``losses``, ``base_rates`` and ``calibration_error`` apply it, ``criteria``
 holds the figures against the site's rule and decides. ``abstention``, ``net_benefit``, ``precision_recall``,
-``subgroups``, ``in_use`` and ``failures`` tell more of the same answers; ``gate``, ``gated``, ``pictures``
-and ``strangers`` are about images of no class. ``parts`` and ``evaluation_schema`` are their types.
+``subgroups``, ``in_use`` and ``failures`` tell more of the same answers; ``gate`` and ``pictures`` are
+about images of no class. ``parts`` are their types.
 """

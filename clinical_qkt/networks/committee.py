@@ -49,7 +49,7 @@ class Committee(nn.Module):
 MAX_MEMBERS, MAX_CLASSES = 128, 512
 """The joint opinion needs memory for the square of the classes, for every image of a batch."""
 MOST_BLOCKS, MOST_COLUMNS = 512, 8192
-"""Of all members together: how deep they are, see ``allowed.blocks``, and how many rows their heads have."""
+"""Of all members together: how deep they are, see ``registry.blocks``, and how many rows their heads have."""
 
 Column = Annotated[int, Field(ge=0, lt=MAX_CLASSES)]
 
@@ -69,7 +69,7 @@ class Seat(BaseModel):
 
 
 class CommitteeSpec(BaseModel):
-    """A committee as a card describes it; the counterpart of ``networks.NetworkSpec``."""
+    """A committee as a card describes it; the counterpart of ``spec.NetworkSpec``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 

@@ -69,7 +69,7 @@ class GaussianClassifier(nn.Module):
 
 
 class GaussianSpec(BaseModel):
-    """A ``GaussianClassifier`` as a card describes it; the counterpart of ``networks.NetworkSpec``."""
+    """A ``GaussianClassifier`` as a card describes it; the counterpart of ``spec.NetworkSpec``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -94,7 +94,7 @@ class GaussianSpec(BaseModel):
 
     @property
     def blocks(self) -> int:
-        """How deep its network is; see ``allowed``."""
+        """How deep its network is; see ``registry``."""
         return self.extractor.network.blocks
 
     def build(self, classes: int) -> GaussianClassifier:

@@ -59,7 +59,7 @@ Columns = Annotated[list[Column], Field(min_length=1, max_length=MAX_COLUMNS)]
 
 
 class MultiHeadSpec(BaseModel):
-    """A ``MultiHead`` as a card describes it; the counterpart of ``networks.NetworkSpec``."""
+    """A ``MultiHead`` as a card describes it; the counterpart of ``spec.NetworkSpec``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -98,7 +98,7 @@ class MultiHeadSpec(BaseModel):
 
     @property
     def blocks(self) -> int:
-        """How deep its network is; see ``allowed``."""
+        """How deep its network is; see ``registry``."""
         return self.body.network.blocks
 
     def build(self, classes: int) -> MultiHead:

@@ -1,7 +1,7 @@
 """Networks as cards describe them, and their heads.
 
-A card names a MONAI network and gives literal arguments, both checked against the closed list in ``allowed``:
-nothing from a package is imported by name or evaluated.
+A card names a MONAI network and gives literal arguments, both checked against the closed list in
+``registry``: nothing from a package is imported by name or evaluated.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class NetworkSpec(BaseModel):
 
     @property
     def blocks(self) -> int:
-        """How deep it is; see ``allowed``."""
+        """How deep it is; see ``registry``."""
         return blocks(self.name, self.args)
 
     def build(self, classes: int) -> nn.Module:

@@ -1,6 +1,6 @@
 """What this site wrote itself: a record of digests, since neither a card nor a place proves it.
 
-Two copies: one in the folder that outlives results (see ``ledger_places``), so that a model is known wherever
+Two copies: one in the folder that outlives results (see ``state_folder``), so that a model is known wherever
 it is copied to; one in the site's ``output_dir``, so that it is known where the whole folder is taken. A line
 in either counts. A card's digest stands for the package: the card holds the digest of the tensors.
 """
@@ -27,7 +27,7 @@ def places(site: str, output_dir: Path) -> tuple[Path, ...]:
     """Where a site's record is kept.
 
     Raises:
-        InputError: see ``ledger_places.state_folder``.
+        InputError: see ``state_folder.state_folder``.
     """
     return state_folder() / "made_here" / f"{site}.txt", output_dir / FILE
 

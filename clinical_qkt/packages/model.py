@@ -41,7 +41,7 @@ def save_model(
     agree: Callable[[Path, Card], None] | None = None,
     record: Iterable[Path] = (),
 ) -> Card:
-    """Write a model folder, in the precision that the card says; see ``folder.write_package``."""
+    """Write a model folder, in the precision that the card says; see ``writer.write_package``."""
     card = card.model_copy(update={name: Card.model_fields[name].default for name in ("format", "software")})
     state = stored(network.state_dict(), card.precision)
     return write_package(
@@ -79,7 +79,7 @@ def is_model(folder: Path) -> bool:
 
 
 def load_model(folder: str | Path, trust: Trust | None = None) -> Model:
-    """Load a model after checking it from the outside in, see ``reading``.
+    """Load a model after checking it from the outside in, see ``reader``.
 
     Args:
         trust: whose packages this site takes; None: signatures are not looked at.

@@ -107,7 +107,7 @@ def _blank_unused(extractor: Extractor, given: InputContract) -> None:
 
 
 def load_query(folder: str | Path, trust: Trust | None = None) -> Query:
-    """Load a query package after checking it from the outside in, see ``reading``.
+    """Load a query package after checking it from the outside in, see ``reader``.
 
     Args:
         trust: whose packages this site takes; None: signatures are not looked at.

@@ -106,7 +106,7 @@ def save_response(
     signing_key: Path | None = None,
     agree: Callable[[Path, ResponseCard], None] | None = None,
 ) -> ResponseCard:
-    """Write a response package; see ``folder.write_package``.
+    """Write a response package; see ``writer.write_package``.
 
     Args:
         given: the statistics, or of a private response the whole numbers, whose count is on the card; None
@@ -132,7 +132,7 @@ def save_response(
 
 
 def load_response(folder: str | Path, query: Query, trust: Trust | None = None) -> Response:
-    """Load an answer to one's own query after checking it from the outside in, see ``reading``.
+    """Load an answer to one's own query after checking it from the outside in, see ``reader``.
 
     Args:
         trust: whose packages this site takes; None: signatures are not looked at.

@@ -1,6 +1,6 @@
 """Packages as folders: a card, tensors, ``SHA256SUMS`` over both, and a signature; the one writer.
 
-A teacher package, a query and an answer have the same form and differ in the card's schema. ``reading``
+A teacher package, a query and an answer have the same form and differ in the card's schema. ``reader``
 checks and reads them. ``sha256sum -c SHA256SUMS`` checks one without this software.
 """
 

@@ -131,7 +131,7 @@ def fit_budget(
     """How far the forgetting budget lets the queried classes' biases be raised; nothing is changed.
 
     Args:
-        before: recall of each local class on ``validation`` before, see ``budget.class_recalls``.
+        before: recall of each local class on ``validation`` before, see ``class_recalls``.
         budget: points of retained recall that the site is willing to lose.
 
     Raises:

@@ -37,10 +37,10 @@ def finish_transfer(
         labels: the site's classes, then the queried ones.
         start: what the network was before anything was trained.
         task: the site's own; what a teacher calls it is the teacher's.
-        gate: when it says 'none of these', see ``evidence.gated``.
+        gate: when it says 'none of these', see ``qkt.gate``.
 
     Raises:
-        InputError: nobody could read the model, see ``packages.folder``.
+        InputError: nobody could read the model, see ``packages.writer``.
     """
     folder = site.transfer_dir / "model"
     card = _gained(site, labels, data, network, start, task)

@@ -54,7 +54,7 @@ def summarise(
         given: how images are prepared for the student's own model.
         participants: the teachers that take part.
         responses: to the site's query, with statistics.
-        measured: ``before``, ``after``, ``forgetting`` and further evidence, see ``examination``.
+        measured: ``before``, ``after``, ``forgetting`` and further evidence, see ``test_set``.
         agreed: by teacher, how often it says what the new model says; see ``metrics.agreement``.
         identity: see ``identity``.
         judged: what the ledger knows of the test images and the rule, see ``Ledger.judged``.

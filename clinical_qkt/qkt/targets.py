@@ -25,7 +25,7 @@ def aligned(logits: Tensor, columns: dict[int, int], known: Sequence[bool], widt
 
     Args:
         logits: ``(N, teacher's classes)``.
-        columns: ``{teacher's column: student's column}`` as from ``labels.align``.
+        columns: ``{teacher's column: student's column}`` as from ``label_space.align``.
         known: the knowledge mask over the teacher's classes; of a merged class the known parts count.
         width: the student's classes.
 
@@ -85,7 +85,7 @@ def soft_targets(
         own: the student's, ``(N, local)``.
         labels: its classes, then the queried ones.
         how: ``each``: one a teacher, over the classes that it knows; ``joint``: one for all of them
-            and the student's own model, see ``opinion``.
+            and the student's own model, see ``joint_opinion``.
         temperature, noise: see ``veiled``.
 
     Returns:

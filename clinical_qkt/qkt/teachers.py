@@ -117,7 +117,7 @@ def probe(
     statistic: knowledge_masks.Statistic = "peak",
     count: int = 2048,
 ) -> None:
-    """Find out with ``count`` probes which classes a teacher knows, see ``masks``."""
+    """Find out with ``count`` probes which classes a teacher knows, see ``knowledge_masks``."""
     expects = teacher.model.card.input
     teacher.scores = knowledge_masks.knowledge_scores(
         teacher.model.network,

@@ -1,8 +1,8 @@
 """The transfer: a student gains queried classes from teachers' models or statistics and its own images.
 
 QKT (Alballa et al., ICLR 2025, arXiv 2504.09205) with our additions; docs/explanation/method.md keeps the two
-apart. ``Transfer.run`` is the method, a line a step; the steps' mathematics are in ``masks``, ``teachers``,
-``targets``, ``losses``, ``phases`` and ``budget``.
+apart. ``Transfer.run`` is the method, a line a step; the steps' mathematics are in ``knowledge_masks``,
+``teachers``, ``targets``, ``losses``, ``distillation`` and ``forgetting_budget``.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Responding:
         read: MONAI transforms from a file to a raw channel-first image.
         device: where the extractor runs.
         yes: send without asking.
-        new_ledger: begin the site's ledger, see ``ledger_beginning``.
+        new_ledger: begin the site's ledger, see ``ledger.beginning``.
     """
 
     def __init__(

@@ -28,8 +28,8 @@ costs the own classes first."""
 def told(parts: Sequence[ClassStatistics | PrivateSum], own: Sequence[ClassStatistics]) -> ClassStatistics:
     """Several sites' answers for one class as one, whatever kinds they are of.
 
-    Exact responses are pooled by precision, see ``statistics.pooled``; private ones are added up and shrunk.
-    Where there are both, each axis's means are weighted by their precision, without shrinkage.
+    Exact responses are pooled by precision, see ``class_statistics.pooled``; private ones are added up and
+    shrunk. Where there are both, each axis's means are weighted by their precision, without shrinkage.
 
     Args:
         own: the student's own classes, whose features private sums may tell in part.

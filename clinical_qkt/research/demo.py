@@ -62,7 +62,7 @@ class DemoSettings:
     Attributes:
         data: as for ``sources.open_source``; phantoms if None.
         sites, classes_per_site: of the simulated federation; by default three fifths of the classes.
-        student, query: who asks for what; chosen by ``federations.choose_query`` if None or empty.
+        student, query: who asks for what; chosen by ``partitions.choose_query`` if None or empty.
         max_per_class: training images that are used of each class, at most.
         max_epochs: of each training; by default 8, more for small data.
         gained_from: what the other sites give: their models, exact statistics, or private means.

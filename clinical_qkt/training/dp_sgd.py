@@ -349,7 +349,7 @@ def train_privately(
     patients: Sequence[str] | None = None,
     handlers: Sequence[Any] = (),
 ) -> tuple[nn.Module, DifferentialPrivacy]:
-    """``training.train`` with differential privacy; there is no seed, see the module's docstring.
+    """``loop.train`` with differential privacy; there is no seed, see the module's docstring.
 
     Args:
         network: changed in place; without batch norm, see ``require_separate_images``.

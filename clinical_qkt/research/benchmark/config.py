@@ -89,7 +89,7 @@ class BenchmarkConfig(_Strict):
         data: as for ``clinical-qkt demo --data``; phantoms if None.
         queries: how many a seed and scenario, drawn at random from all that can be asked.
         forgetting_budget, reserve, worst_factor: how the budget is spent, the same for every method; see
-            ``budget`` and ``phases.TransferSettings``.
+            ``forgetting_budget`` and ``TransferSettings``.
         thresholds: at which masks are compared with the truth.
         methods: by the name that stands in the results; ``method`` names the module, if the name
             differs from it; everything else is its settings.

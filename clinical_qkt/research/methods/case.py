@@ -80,11 +80,11 @@ class Case(Student):
         what: str,
         **changes: Any,
     ) -> nn.Module:
-        """``training.train`` with the case's augmentation, seed and device and a method's settings.
+        """``loop.train`` with the case's augmentation, seed and device and a method's settings.
 
         Args:
             what: named in the progress bar.
-            changes: other arguments of ``training.train`` than those that settings and case give.
+            changes: other arguments of ``loop.train`` than those that settings and case give.
         """
         how = {
             "max_epochs": settings.max_epochs,

@@ -15,7 +15,7 @@ margin, which the paper has and the code by default not. Their last code has ano
 blended with naive Bayes. All classes are treated alike: the student's network has no say beside its features.
 Where a queried class has no covariance the shared one stands in, here the own classes'; the source always has
 a global second moment. Left out: random projections of the features. Ours: closed-form scores are divided by
-``heads.chosen_temperature``, which changes no decision by itself.
+``gaussian_heads.chosen_temperature``, which changes no decision by itself.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ each feature is standardised by the student's own training images; ``space: whit
 which nearest mean comes close to linear discriminant analysis by the own classes' covariance.
 
 Left out: FedNCM's fine-tuning of the whole network afterwards. DPPL-Mean's release is replaced by the one of
-``privacy``, the same for all methods here: its noise is added in the mapped space and mapped back with the
-mean. Ours: the temperature, which changes no decision before the budget is spent.
+``privacy.mechanisms``, the same for all methods here: its noise is added in the mapped space and mapped
+back with the mean. Ours: the temperature, which changes no decision before the budget is spent.
 """
 
 from __future__ import annotations
@@ -85,6 +85,6 @@ def standardised(question: Requested) -> Callable[[Tensor], Tensor]:
 
     own = centred(question.training[0])
     scale = own.std(0)
-    # A channel that is silent on own images would else outweigh all others, as in ``asking.whitening``.
+    # A channel that is silent on own images would else outweigh all others, as in ``request.whitening``.
     scale = scale.clamp_min(1e-3 * float(scale.median()) + 1e-12)
     return lambda features: (centred(features) - own.mean(0)) / scale

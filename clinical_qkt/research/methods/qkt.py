@@ -1,4 +1,4 @@
-"""Query-based Knowledge Transfer, with the product's own steps: see ``transfer`` and ``phases``.
+"""Query-based Knowledge Transfer, with the product's own steps: see ``transfer`` and ``distillation``.
 
 The variants ``committee``, ``light``, ``distil`` and ``paper`` are settings, as in the bundle's configs.
 """

@@ -1,7 +1,7 @@
 """A query for statistics, answered in simulation: what every method of that family is given.
 
 Only a simulation can compute the sites' features here; in the field each site computes its own and hands over
-the statistics alone, see ``answering``. A method may look at ``Requested.sites`` only through statistics.
+the statistics alone, see ``query.response``. A method may look at ``Requested.sites`` through these alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""QKT by statistics, with the product's own steps: ``statistics``, ``privacy``, ``heads`` and ``answers``.
+"""QKT by statistics, with the product's own steps: ``statistics``, ``privacy`` and ``query``.
 
 ``private`` is this with ``kind: private_mean``.
 """
@@ -22,7 +22,7 @@ from clinical_qkt.training.inference import Images
 class Settings(RequestSettings):
     """
     Attributes:
-        head, shrinkage: see ``phases.TransferSettings``.
+        head, shrinkage: see ``qkt.settings.TransferSettings``.
     """
 
     head: Head = "auto"

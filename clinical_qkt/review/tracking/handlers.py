@@ -20,7 +20,7 @@ class TrackTraining:
     """A training run in MLflow: opened at the start, one batch of metrics an epoch, closed in any case.
 
     Args:
-        site, task: see ``tracking.Tracker``.
+        site, task: see ``tracker.Tracker``.
         name: of the run.
         device: on which it is trained.
         params: of the training, as they are logged.

@@ -54,7 +54,7 @@ def registered(client: MlflowClient, run: Run, task: str, folder: Path) -> str:
     Args:
         client: of the database or server that holds the run, which is open.
         task: the name in the registry.
-        folder: of the model, see ``packages.store``.
+        folder: of the model, see ``packages.model``.
 
     Returns:
         The version.

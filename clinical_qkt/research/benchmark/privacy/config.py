@@ -17,7 +17,7 @@ from clinical_qkt.research.methods.statistics import Settings as StatisticsSetti
 
 
 class PrivateTrainingSettings(BaseModel):
-    """Training with differential privacy at every site; see ``private_training``. An image is the unit.
+    """Training with differential privacy at every site; see ``training.dp_sgd``. An image is the unit.
 
     Attributes:
         learning_rate, batch_size, max_epochs: in place of the scenario's own.
