@@ -7,8 +7,8 @@ in real features.
 
 A mixture cannot be computed from means and covariances, so it is fitted to the features that only a
 simulation has here, site by site, as each site would. The optimiser is that of ``gaussian_heads.replayed``,
-so that the two differ in what is drawn alone. Features are those of the extractor with its map, which is to the
-good of diagonal covariances: it makes own classes uncorrelated.
+so that the two differ in what is drawn alone. Features are those of the extractor with its map, which is to
+the good of diagonal covariances: it makes own classes uncorrelated.
 
 Left out: the source's private release, which is of one full Gaussian a class; ``kind: private_mean``, and
 every other kind that tells less than a mixture does, is refused. And parameters in half precision: bytes are

@@ -4,7 +4,7 @@ A private release is looked up, checked against the budget, drawn and written do
 so that two processes cannot both spend the last of the budget, and a crash leaves either nothing or a line
 whose numbers can be sent again. Requested the same again, a site gives the same numbers: repeating a question
 tells nothing new and costs nothing. The same holds for exact responses and for masks. Each line is counted in a
-second place, too, see ``ledger_second``.
+second place, too, see ``second_place``.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ class Ledger:
             )
 
     def judged(self, test_sha256: str, rule_sha256: str, weights_sha256: str) -> dict[str, Any]:
-        """Write down that a new model is judged, and tell what was judged before; see ``ledger_judged``."""
+        """Write down that a new model is judged, and tell what was judged before; see ``judged``."""
         with ledger_change(self.path) as db:
             return judged.judged(db, test_sha256, rule_sha256, weights_sha256)
 
