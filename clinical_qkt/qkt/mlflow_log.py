@@ -85,7 +85,7 @@ def outcome(tracker: Tracker, run: Run, site: Site, task: str, summary: dict[str
     version = registered(tracker, run, site, task)
     verdict = verdict_of(summary)
     tracker.log(run, figures(summary), model=registry.logged_model(tracker.client, run))
-    received = [*summary["teachers"], *summary["answers"]]
+    received = [*summary["teachers"], *summary["responses"]]
     tracker.params(run, {f"package_sha256/{part['site']}": part["weights_sha256"] for part in received})
     tracker.tag(
         run,
