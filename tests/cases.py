@@ -16,7 +16,7 @@ from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, load_model, save_model
 from clinical_qkt.qkt.losses import restricted_cross_entropy
-from clinical_qkt.qkt.teachers import Teacher, probe
+from clinical_qkt.qkt.teachers import AlignedModel, Teacher, probe
 from clinical_qkt.research.methods.case import Case, Member
 from clinical_qkt.training.loop import train
 from tests.conftest import COLOURS, square
@@ -80,10 +80,8 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> list[Member]:
 def teachers(members: list[Member]) -> list[Teacher]:
     """Sites B and C, probed and aligned to the student's classes and its query; read-only."""
     labels = LabelSpace([*SITES["A"], QUERIED])
-    found = [Teacher(m.model, align(m.model.card.labels, labels)) for m in members[1:]]
-    for teacher in found:
-        probe(teacher, seed=0, device=CPU, count=512)
-    return found
+    found = [AlignedModel(m.model, align(m.model.card.labels, labels)) for m in members[1:]]
+    return [probe(model, seed=0, device=CPU, count=512) for model in found]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from clinical_qkt.privacy.statement import (
     TrainingSummary,
     coarse,
 )
-from clinical_qkt.qkt.teachers import Teacher, probe
+from clinical_qkt.qkt.teachers import AlignedModel, probe
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, require_no_identifiers
 from clinical_qkt.site.ledger.ledger import Ledger
@@ -51,7 +51,7 @@ def finish_training(
     card = Card(
         site=site.site,
         task=task,
-        label_space=site.classes,
+        label_space=[*site.classes],
         network=spec,
         head=find_head(network),
         input=given,
@@ -106,7 +106,7 @@ def share(
     images = cached(items, read, model.card.input, "test images")
     probabilities = logits_of(model.network, images, device).softmax(1).numpy()
     rows = metrics.per_class(probabilities, labels_of(images).numpy(), model.card.labels.names)
-    recall = {n: round(r["recall"], 2) for n, r in rows.items() if r["recall"] is not None}
+    recall = {n: round(r.recall, 2) for n, r in rows.items() if r.recall is not None}
     privacy = model.card.privacy
     if audit:
         privacy = privacy.model_copy(update={"audit": audit.run(model, read, device)})
@@ -137,8 +137,7 @@ def _published_mask(site: Site, model: Model, device: torch.device) -> Knowledge
     """What the card tells of the noise probes; None unless the site publishes it."""
     if not site.publish_mask:
         return None
-    teacher = Teacher(model, {})
-    probe(teacher, seed=site.seed, device=device)
+    teacher = probe(AlignedModel(model, {}), seed=site.seed, device=device)
     scores = dict(zip(model.card.labels.names, map(float, teacher.scores.numpy().round(4)), strict=True))
     earlier = site.output_dir / "mask.json"
     return published(scores, site.mask_epsilon, Ledger(site.ledger), site.site, earlier)

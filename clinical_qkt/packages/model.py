@@ -21,12 +21,18 @@ LARGEST_OUTPUT = 2**28
 """Numbers that a layer may give for one image: 1 GiB in single precision."""
 
 
-@dataclass
-class Model:
+@dataclass(frozen=True, eq=False)
+class CardedNetwork:
     """A network with its card, ready for use."""
 
     network: nn.Module
     card: Card
+
+
+@dataclass(frozen=True, eq=False)
+class Model(CardedNetwork):
+    """One that lies in a folder, verified; ``bytes`` is the size of all its files."""
+
     folder: Path
     bytes: int
     signed: Signed = field(default_factory=Signed)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from clinical_qkt.core.errors import PackageError
 from clinical_qkt.networks.spec import linear_head
-from clinical_qkt.packages.model import Model
+from clinical_qkt.packages.derived import DerivedModel
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.training.inference import Images, labels_of, logits_of
 
@@ -119,6 +119,30 @@ def _below_quantile(needed: Tensor, rate: float) -> Tensor:
     return ordered[at] - 1e-4
 
 
+def fit_to_budget(
+    logits: Tensor,
+    labels: Tensor,
+    query: Sequence[int],
+    before: Tensor,
+    budget: float,
+    reserve: float,
+    worst_factor: float,
+) -> BudgetFit:
+    """The rule by which a forgetting budget is spent, at a site and in a benchmark; see ``fit_query_bias``.
+
+    Args:
+        reserve: the share that is not spent here, because other images will not behave exactly alike.
+        worst_factor: a single class may lose this many times what is spent on average.
+
+    >>> logits = torch.tensor([[4.0, 0.0, 0.0], [3.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 1.0, 0.0]])
+    >>> fit = fit_to_budget(logits, torch.tensor([0, 0, 1, 1]), [2], torch.ones(2), 40, 0.25, 2.0)
+    >>> fit.spent, fit.worst  # of 30 points, 60 for a class
+    (25.0, 50.0)
+    """
+    spend = budget * (1 - reserve)
+    return fit_query_bias(logits, labels, query, before, spend, spend * worst_factor)
+
+
 def fit_budget(
     network: nn.Module,
     validation: Images,
@@ -144,11 +168,14 @@ def fit_budget(
             where="the model that was gained",
             fix="take packages out of 'teachers' one at a time, and tell the sending site",
         )
-    spend = budget * (1 - settings.reserve)
-    return fit_query_bias(logits, labels_of(validation), query, before, spend, spend * settings.worst_factor)
+    return fit_to_budget(
+        logits, labels_of(validation), query, before, budget, settings.reserve, settings.worst_factor
+    )
 
 
-def first_within_budget(models: Iterable[Model], fitted: Callable[[nn.Module], BudgetFit]) -> Model:
+def first_within_budget(
+    models: Iterable[DerivedModel], fitted: Callable[[nn.Module], BudgetFit]
+) -> DerivedModel:
     """The first of several models that keeps the forgetting budget with no queried class turned down.
 
     A bias below zero turns a class down: then the budget is kept at the cost of its recall. If all need that,

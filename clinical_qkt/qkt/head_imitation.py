@@ -24,15 +24,15 @@ from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.networks.extractor import Pooling, PoolingSpec, describe
 from clinical_qkt.networks.joint_opinion import merged
 from clinical_qkt.networks.multihead import MAX_COLUMNS, MAX_HEADS, MultiHead, MultiHeadSpec
-from clinical_qkt.networks.spec import NetworkSpec, find_head, reshape_head
-from clinical_qkt.packages.licences import joined
+from clinical_qkt.networks.spec import NetworkSpec, reshape_head
+from clinical_qkt.packages.derived import DerivedModel, derived
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.forgetting_budget import class_recalls, first_within_budget, fit_budget
 from clinical_qkt.qkt.settings import TransferSettings
-from clinical_qkt.qkt.student import Student
+from clinical_qkt.qkt.student import Student, StudentImages
 from clinical_qkt.qkt.targets import require_finite
 from clinical_qkt.qkt.teachers import Start, Teacher, all_classes, possible_starts
-from clinical_qkt.training.inference import Each, labels_of, logits_of, pooled_of
+from clinical_qkt.training.inference import Each, Images, labels_of, logits_of, pooled_of
 from clinical_qkt.training.loop import plain_tensors
 
 VIEWS = 3
@@ -45,36 +45,43 @@ LABEL_SHARE = 0.5
 
 def with_heads(
     student: Student,
+    images: StudentImages,
     teachers: Sequence[Teacher],
     logits: Mapping[str, Tensor],
     own_logits: Tensor,
     settings: TransferSettings,
-) -> Model:
+) -> DerivedModel:
     """One network with a head for each model; whose network bears them is chosen by the forgetting budget.
 
-    Arguments and errors are those of ``imitations``.
+    Args:
+        logits, own_logits, settings: see ``imitations``, also for errors.
     """
-    held_out, device = student.validation, student.device
+    given, device = student.own.card.input, student.device
+    held_out = images.prepared("validation", given)
     own = logits_of(student.own.network, held_out, device)
     before = class_recalls(own, labels_of(held_out), student.local)
     how = (held_out, student.query, before, student.forgetting_budget, settings, device)
-    made = imitations(student, teachers, logits, own_logits, settings.start_from)
+    made = imitations(
+        student, images.prepared("training", given), teachers, logits, own_logits, settings.start_from
+    )
     return first_within_budget(made, lambda network: fit_budget(network, *how))
 
 
 def imitations(
     student: Student,
+    images: Images,
     teachers: Sequence[Teacher],
     logits: Mapping[str, Tensor],
     own_logits: Tensor,
     start_from: Start,
-) -> Iterator[Model]:
+) -> Iterator[DerivedModel]:
     """Networks that speak for all: first those whose body is a relevant teacher's, last the own one.
 
     A teacher's body has seen the queried class and answers for it itself. The own body keeps the student's
     own logits to the letter.
 
     Args:
+        images: the student's training images, prepared for its own model.
         teachers: those that are imitated.
         logits: each teacher's logits on the training images by site, ``(N, its classes)``.
         own_logits: the own model's, ``(N, local)``.
@@ -87,7 +94,7 @@ def imitations(
         PackageError: a teacher's logits hold NaN or infinity.
         InputError: there are too many models or classes; the own model is not one that a site trained itself.
     """
-    own, labels, images = student.own, student.labels, student.training
+    own, labels = student.own, student.labels
     everyone = all_classes(labels, teachers)
     _require_possible(own, teachers, everyone)
     said = [(own.card.site, taught(own_logits, labels_of(images)), list(range(own_logits.shape[1])))]
@@ -100,9 +107,8 @@ def imitations(
     if start_from != "own":
         starts = [(t.model, t.known_rows(everyone)) for t in possible_starts(own, teachers, student.query)]
         bodies = [(m, rows) for m, rows in starts if len(set(rows.values())) == len(rows)] + bodies
-    models = [own, *(t.model for t in teachers)]
     for body, rows in bodies:
-        pooling, pooled = _seen_by(body, rows, student)
+        pooling, pooled = _seen_by(body, rows, student, images)
         heads = [(site, logits, columns) for site, logits, columns in said if site != body.card.site]
         spec = MultiHeadSpec(
             body=pooling.spec,
@@ -113,15 +119,9 @@ def imitations(
         )
         network = MultiHead(spec, pooling, len(labels)).eval()
         fit(network.heads, pooled, [logits for _, logits, _ in heads])
-        about = {
-            "site": body.card.site,
-            "network": spec,
-            "label_space": labels.plain,
-            "head": find_head(network),
-            "licence": joined((m.card.site, m.card.licence) for m in models),
-            "generated_data": any(m.card.generated_data for m in models),
-        }
-        yield Model(network, own.card.model_copy(update=about), own.folder, own.bytes)
+        cards = [own.card, *(t.model.card for t in teachers)]
+        about = {"site": body.card.site, "network": spec, "label_space": labels.plain}
+        yield derived(own.card, network, cards, **about)
 
 
 def taught(own: Tensor, labels: Tensor) -> Tensor:
@@ -159,12 +159,14 @@ def fit(heads: nn.Linear, pooled: Tensor, said: Sequence[Tensor]) -> None:
     heads.bias.copy_(offset - mean @ weight)
 
 
-def _seen_by(body: Model, rows: Mapping[int, int], student: Student) -> tuple[Pooling, Tensor]:
+def _seen_by(
+    body: Model, rows: Mapping[int, int], student: Student, images: Images
+) -> tuple[Pooling, Tensor]:
     """The body with a row for each of ``rows``, and what it makes of images and their views."""
     assert isinstance(body.card.network, NetworkSpec)
     network = reshape_head(body.network, dict(enumerate(rows)), len(rows))
     pooling = Pooling(_described(network, body.card.network, body.card.input), network)
-    items = Each(student.training, lambda _, item: {"image": item["image"]})
+    items = Each(images, lambda _, item: {"image": item["image"]})
     changed = Dataset(items, Compose(copy.deepcopy(list(student.augment))))
     views = [Dataset(items), *([changed] * VIEWS)]
     # MONAI's loader seeds the transforms from torch's global state, which depends on what ran before.

@@ -13,11 +13,9 @@ from clinical_qkt.data.datalist import CheckedData, Section
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import cached
 from clinical_qkt.packages.model import Model
+from clinical_qkt.qkt.student import OWN
 from clinical_qkt.qkt.teachers import Teacher, require_same_kind
 from clinical_qkt.training.inference import Images, head_inputs, logits_of
-
-OWN = "(own)"
-"""Stands for the student beside the teachers' pseudonyms, none of which has a parenthesis."""
 
 
 class OwnImages:

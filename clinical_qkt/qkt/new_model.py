@@ -14,7 +14,7 @@ from clinical_qkt.evidence.parts import Gate
 from clinical_qkt.networks.spec import find_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.card_file import card_text
-from clinical_qkt.packages.model import Model, save_model
+from clinical_qkt.packages.model import CardedNetwork, save_model
 from clinical_qkt.privacy.statement import PrivacyStatement
 from clinical_qkt.qkt.gate import write_gate
 from clinical_qkt.site.config import Site
@@ -25,7 +25,7 @@ def finish_transfer(
     labels: LabelSpace,
     data: CheckedData,
     network: nn.Module,
-    start: Model,
+    start: CardedNetwork,
     task: str,
     gate: tuple[Door, Gate] | None = None,
 ) -> Card:
@@ -51,7 +51,7 @@ def finish_transfer(
 
 
 def require_card(
-    site: Site, labels: LabelSpace, data: CheckedData, network: nn.Module, start: Model, task: str
+    site: Site, labels: LabelSpace, data: CheckedData, network: nn.Module, start: CardedNetwork, task: str
 ) -> None:
     """Before any work is done: the new model will have a card that can be read; see ``finish_transfer``.
 
@@ -62,7 +62,7 @@ def require_card(
 
 
 def _gained(
-    site: Site, labels: LabelSpace, data: CheckedData, network: nn.Module, start: Model, task: str
+    site: Site, labels: LabelSpace, data: CheckedData, network: nn.Module, start: CardedNetwork, task: str
 ) -> Card:
     """The card of the new model, but for the digest of its weights."""
     about: dict[str, Any] = {

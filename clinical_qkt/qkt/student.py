@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import torch
+from torch import Tensor
 
+from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.packages.model import Model
+from clinical_qkt.qkt.teachers import Teacher
 from clinical_qkt.training.inference import Images
+
+OWN = "(own)"
+"""Stands for the student beside the teachers' pseudonyms, none of which has a parenthesis."""
+
+
+class StudentImages(Protocol):
+    """A student's images as any network takes them, and what networks make of the training images.
+
+    No test image is here, and no image of a queried class that the student lacks.
+    """
+
+    def prepared(self, section: Literal["training", "validation"], given: InputContract) -> Images:
+        """A section's images as a contract asks for them, ``{"image", "label"}``."""
+
+    def logits(self, teachers: Sequence[Teacher]) -> dict[str, Tensor]:
+        """Each teacher's logits on the training images by site, and the own model's as ``OWN``."""
+
+    def features(self, teachers: Sequence[Teacher]) -> dict[str, Tensor]:
+        """What arrives at each teacher's head for the training images, by site, ``(N, its features)``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Student:
-    """A student and its query. No test image is here, and no image of a queried class that it lacks.
+    """A student and its query.
 
     Attributes:
         own: the student's model.
         labels: its classes, then the queried ones; ``query`` holds the columns of the latter.
-        training, validation: its images, prepared for ``own``, ``{"image", "label"}``.
         augment: MONAI transforms that change a prepared image at random.
         forgetting_budget: points of retained recall that it is willing to lose.
     """
@@ -27,8 +49,6 @@ class Student:
     own: Model
     labels: LabelSpace
     query: list[int]
-    training: Images
-    validation: Images
     augment: list[Any]
     seed: int
     device: torch.device

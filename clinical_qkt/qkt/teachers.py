@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,34 +14,43 @@ from clinical_qkt.core.errors import InputError, PackageError, QueryError
 from clinical_qkt.data.inputs import InputContract, covering
 from clinical_qkt.data.label_space import Alignment, LabelSpace, align
 from clinical_qkt.networks.committee import MAX_CLASSES, MAX_MEMBERS, Committee, CommitteeSpec, Seat
-from clinical_qkt.networks.spec import NetworkSpec, find_head, reshape_head
+from clinical_qkt.networks.spec import NetworkSpec, reshape_head
 from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.licences import joined
-from clinical_qkt.packages.model import Model, load_model
+from clinical_qkt.packages.derived import DerivedModel, derived
+from clinical_qkt.packages.model import CardedNetwork, Model, load_model
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.qkt import knowledge_masks
 
 Start = Literal["committee", "teacher", "own"]
 
 
-@dataclass
-class Teacher:
-    """Another site's model, seen from the student.
+@dataclass(frozen=True, eq=False)
+class AlignedModel:
+    """Another site's model, verified; what it really knows is to be found out, see ``probe``.
 
     Attributes:
-        columns: ``{teacher's column: student's column}``; several are the same where the student merges them.
-        scores: ``(teacher's classes,)`` from the noise probes.
-        known: the knowledge mask over the teacher's classes.
+        columns: ``{its column: student's column}``; several are the same where the student merges them.
     """
 
     model: Model
     columns: dict[int, int]
-    scores: Tensor = field(default_factory=lambda: torch.empty(0))
-    known: list[bool] = field(default_factory=list)
 
     @property
     def site(self) -> str:
         return self.model.card.site
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher(AlignedModel):
+    """Another site's model, seen from the student.
+
+    Attributes:
+        scores: ``(teacher's classes,)`` from the noise probes.
+        known: the knowledge mask over the teacher's classes.
+    """
+
+    scores: Tensor
+    known: list[bool]
 
     @property
     def known_columns(self) -> set[int]:
@@ -84,7 +93,9 @@ class Teacher:
         return min((p for p in parts if p is not None), default=None)
 
 
-def read_teachers(folders: Sequence[Path], labels: LabelSpace, trust: Trust | None = None) -> list[Teacher]:
+def read_teachers(
+    folders: Sequence[Path], labels: LabelSpace, trust: Trust | None = None
+) -> list[AlignedModel]:
     """Verify the packages and align their label spaces to the student's.
 
     Args:
@@ -94,7 +105,7 @@ def read_teachers(folders: Sequence[Path], labels: LabelSpace, trust: Trust | No
         PackageError: a package is refused, or two come from the same site.
         InputError: a class could be more than one of the student's, or the other way round.
     """
-    teachers: dict[str, Teacher] = {}
+    teachers: dict[str, AlignedModel] = {}
     for folder in folders:
         model = load_model(folder, trust)
         if model.card.site in teachers:
@@ -104,23 +115,23 @@ def read_teachers(folders: Sequence[Path], labels: LabelSpace, trust: Trust | No
                 fix="list each site's package once under 'teachers'",
             )
         where = f"package of {model.card.site}: label_space"
-        teachers[model.card.site] = Teacher(model, align(model.card.labels, labels, where=where))
+        teachers[model.card.site] = AlignedModel(model, align(model.card.labels, labels, where=where))
     return list(teachers.values())
 
 
 def probe(
-    teacher: Teacher,
+    aligned: AlignedModel,
     *,
     seed: int,
     device: torch.device,
     threshold: float = knowledge_masks.THRESHOLD,
     statistic: knowledge_masks.Statistic = "peak",
     count: int = 2048,
-) -> None:
-    """Find out with ``count`` probes which classes a teacher knows, see ``knowledge_masks``."""
-    expects = teacher.model.card.input
-    teacher.scores = knowledge_masks.knowledge_scores(
-        teacher.model.network,
+) -> Teacher:
+    """Find out with ``count`` probes which classes a model knows, see ``knowledge_masks``."""
+    expects = aligned.model.card.input
+    scores = knowledge_masks.knowledge_scores(
+        aligned.model.network,
         expects.channels,
         expects.spatial_size,
         *expects.value_range,
@@ -129,9 +140,10 @@ def probe(
         count=count,
         seed=seed,
         device=device,
-        where=f"package of {teacher.site}",
+        where=f"package of {aligned.site}",
     )
-    teacher.known = knowledge_masks.knowledge_mask(teacher.scores, threshold).tolist()
+    known = knowledge_masks.knowledge_mask(scores, threshold).tolist()
+    return Teacher(aligned.model, aligned.columns, scores, known)
 
 
 def relevant_teachers(
@@ -139,25 +151,25 @@ def relevant_teachers(
     labels: LabelSpace,
     query: Sequence[int],
     per_class: int | None = None,
-    answered: Sequence[int] = (),
+    responded: Sequence[int] = (),
 ) -> list[Teacher]:
     """The teachers that know a queried class.
 
     Args:
-        answered: queried classes that a site has answered for with statistics: no teacher has to know them.
+        responded: queried classes that a site sent statistics of: no teacher has to know them.
         per_class: keep so many for each queried class: those that know most of the student's other classes,
             then those whose probe scores for it are highest.
 
     Raises:
         QueryError: names the queried classes that nobody knows.
     """
-    missing = [q for q in query if q not in answered]
+    missing = [q for q in query if q not in responded]
     unknown = [labels[q].name for q in missing if not any(q in t.known_columns for t in teachers)]
     if unknown:
         raise QueryError(
-            f"no teacher knows {', '.join(repr(n) for n in unknown)}, and no site answered for it",
+            f"no teacher knows {', '.join(repr(n) for n in unknown)}, and no site sent statistics of it",
             where="query",
-            fix="add packages of sites that know it under 'teachers' or 'answers', or ask for other classes",
+            fix="add packages of sites that know it under 'teachers' or 'responses', or ask for others",
         )
     if per_class is None:
         return [t for t in teachers if t.known_columns & set(query)]
@@ -170,8 +182,12 @@ def relevant_teachers(
 
 
 def starting_point(
-    own: Model, teachers: Sequence[Teacher], labels: LabelSpace, query: Sequence[int], start_from: Start
-) -> tuple[nn.Module, Model]:
+    own: CardedNetwork,
+    teachers: Sequence[Teacher],
+    labels: LabelSpace,
+    query: Sequence[int],
+    start_from: Start,
+) -> tuple[nn.Module, CardedNetwork]:
     """The network that phase 1 starts from, with a head for all the student's classes, and whose it was.
 
     Raises:
@@ -189,7 +205,7 @@ def starting_point(
     return reshape_head(best.model.network, rows, len(labels)), best.model
 
 
-def possible_starts(own: Model, teachers: Sequence[Teacher], query: Sequence[int]) -> list[Teacher]:
+def possible_starts(own: CardedNetwork, teachers: Sequence[Teacher], query: Sequence[int]) -> list[Teacher]:
     """The teachers whose network the student could go on with, those first that know most.
 
     Such a teacher knows a queried class, expects the same input as the student's model, has a row of its own
@@ -219,8 +235,8 @@ def all_classes(labels: LabelSpace, teachers: Sequence[Teacher]) -> LabelSpace:
     return labels
 
 
-def committee(own: Model, teachers: Sequence[Teacher], labels: LabelSpace) -> Model:
-    """The student's model and its teachers' as one network; see ``packages.committee``.
+def committee(own: CardedNetwork, teachers: Sequence[Teacher], labels: LabelSpace) -> DerivedModel:
+    """The student's model and its teachers' as one network; see ``networks.committee``.
 
     All teachers take part, whether they know a queried class or not: two models that share no class are
     compared through a third. Each speaks only for the classes that its knowledge mask covers.
@@ -229,7 +245,7 @@ def committee(own: Model, teachers: Sequence[Teacher], labels: LabelSpace) -> Mo
         labels: the student's classes, then the queried ones: the rows of the head.
 
     Returns:
-        The network with its card; ``folder`` and ``bytes`` are the student's.
+        The network with a card, that of the student but for what is new.
 
     Raises:
         PackageError: a model cannot sit in a committee.
@@ -261,11 +277,4 @@ def committee(own: Model, teachers: Sequence[Teacher], labels: LabelSpace) -> Mo
     given = covering([own.card.input, *(seat.input for seat in seats)])
     spec = CommitteeSpec(input=given, members=seats, width=len(everyone))
     network = Committee(spec, networks, len(labels)).eval()
-    about = {
-        "network": spec,
-        "head": find_head(network),
-        "input": given,
-        "licence": joined((c.site, c.licence) for c in cards),
-        "generated_data": any(c.generated_data for c in cards),
-    }
-    return Model(network, own.card.model_copy(update=about), own.folder, own.bytes)
+    return derived(own.card, network, cards, network=spec, input=given)

@@ -1,8 +1,8 @@
 """The transfer: a student gains queried classes from teachers' models or statistics and its own images.
 
 QKT (Alballa et al., ICLR 2025, arXiv 2504.09205) with our additions; docs/explanation/method.md keeps the two
-apart. ``Transfer.run`` is the method, a line a step; the steps' mathematics are in ``knowledge_masks``,
-``teachers``, ``targets``, ``losses``, ``distillation`` and ``forgetting_budget``.
+apart. ``Transfer.run`` reads like a method section, with files, times and MLflow around it; what is learnt is
+in ``method``, whose very steps benchmarks run, too.
 """
 
 from __future__ import annotations
@@ -16,31 +16,29 @@ from typing import Any
 
 import torch
 from mlflow.entities import Run
-from monai.data import Dataset
 from torch import nn
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import drop_unfinished, fingerprint, sha256, write_json
-from clinical_qkt.core.tensor_cache import cached
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.packages.model import Model
-from clinical_qkt.qkt import distillation, mlflow_log, subclasses, targets
+from clinical_qkt.evidence.evaluation import Agreement
+from clinical_qkt.packages.model import CardedNetwork, Model
+from clinical_qkt.qkt import method, mlflow_log
+from clinical_qkt.qkt.at_site import AtSite
 from clinical_qkt.qkt.evaluation import Evaluating
 from clinical_qkt.qkt.forgetting_budget import BudgetFit, class_recalls, spend_budget
-from clinical_qkt.qkt.head_imitation import with_heads
 from clinical_qkt.qkt.identity import identity, judged
-from clinical_qkt.qkt.images import OWN, OwnImages
+from clinical_qkt.qkt.images import OwnImages
 from clinical_qkt.qkt.new_model import finish_transfer, require_card
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.student import Student
 from clinical_qkt.qkt.summary import summarise
-from clinical_qkt.qkt.teachers import Teacher, probe, read_teachers, relevant_teachers, starting_point
+from clinical_qkt.qkt.teachers import Teacher, probe, read_teachers
 from clinical_qkt.qkt.test_set import TestSet, agreements, few_images
 from clinical_qkt.query.aggregate import Responses, read_responses, with_responses
 from clinical_qkt.review import report
 from clinical_qkt.review.summary_schema import TransferSummary
-from clinical_qkt.review.tracking.handlers import LogEpochs
 from clinical_qkt.review.tracking.tracker import Tracker
 from clinical_qkt.site.config import Site
 from clinical_qkt.training.inference import labels_of, logits_of
@@ -74,7 +72,7 @@ class Transfer:
         config: Any = None,
     ) -> None:
         self.site, self.settings, self.own, self.data = site, settings, own, data
-        self.augment, self.device, self.config = augment, device, config or {}
+        self.device, self.config = device, config or {}
         self.labels = data.labels
         self.local = list(range(len(site.classes)))
         self.query = list(range(len(site.classes), len(self.labels)))
@@ -90,6 +88,15 @@ class Transfer:
         }
         self.seconds: dict[str, float] = {}
         self.images = OwnImages(data, read, own, device, self.timed)
+        self.student = Student(
+            own=own,
+            labels=self.labels,
+            query=self.query,
+            augment=augment,
+            seed=site.seed,
+            device=device,
+            forgetting_budget=site.forgetting_budget,
+        )
 
     def run(self) -> TransferSummary:
         """From packages to report.
@@ -107,25 +114,18 @@ class Transfer:
         with self.tracker.run(name, self.tags, place=place, work=work) as run:
             mlflow_log.origin(self.tracker, run, self.site, self.settings, self.own, self.device, self.config)
             teachers, responses = self.verified_teachers(), self.verified_responses()
-            relevant = self.relevant(teachers, responses)
+            participants = self.participants(teachers, responses)
             tested = TestSet.of(self.data, self.query, self.site.prevalence)
             test = Evaluating(
                 self.site, self.images, tested, self.tracker, self.tags, self.device, self.timed
             )
             before = test.examined("before", self.own.network, self.own.card.input, run)
-            participants = relevant if self.settings.participants == "relevant" else teachers
             base, found = self.with_statistics(responses)
-            if self.settings.heads == "each":
-                base = self.with_heads(participants)
-            network, start = starting_point(
-                base, participants, self.labels, self.query, self.settings.begins_with
+            learnt = method.learn(
+                self.student, self.images, base, participants, self.settings, self.around(participants, run)
             )
-            require_card(self.site, self.labels, self.data, network, start, self.task)
-            given = start.card.input
-            images = self.images_with_targets(participants, given) if self.settings.trains else None
-            if images:
-                network = self.distilled(network, given, images, participants, run)
-            fit = self.refined(network, given, images, run)
+            network, start, given = learnt.network, learnt.start, learnt.start.card.input
+            fit = self.within_budget(learnt, run)
             after = test.examined("after", network, given, run)
             measured, gate = test.evidence(before, after), test.gate(network, start)
             few = few_images(after.part, self.site.queried.names)
@@ -150,11 +150,9 @@ class Transfer:
                     **found,
                 },
                 fit,
-                {
-                    **measured,
-                    "gate": gate and gate[1],
-                    "in_use": test.in_use(after, self.task, made.weights_sha256),
-                },
+                measured,
+                gate[1] if gate else None,
+                test.in_use(after, self.task, made.weights_sha256),
                 agreed,
                 identity(*named, run.info.run_id, version),
                 judged(*named),
@@ -169,18 +167,19 @@ class Transfer:
     def verified_teachers(self) -> list[Teacher]:
         """Packages checked, label spaces aligned, knowledge probed with noise."""
         with self.timed("packages"):
-            teachers = read_teachers(self.site.teachers, self.labels, self.site.trust)
+            aligned = read_teachers(self.site.teachers, self.labels, self.site.trust)
         with self.timed("masks"):
-            for teacher in teachers:
+            return [
                 probe(
-                    teacher,
+                    model,
                     seed=self.site.seed,
                     device=self.device,
                     threshold=self.settings.mask_threshold,
                     statistic=self.settings.mask_statistic,
                     count=self.settings.probes,
                 )
-        return teachers
+                for model in aligned
+            ]
 
     def verified_responses(self) -> Responses | None:
         """Responses by statistics to the site's own query, checked; None if there are none."""
@@ -195,14 +194,12 @@ class Transfer:
             )
         return responses
 
-    def relevant(self, teachers: Sequence[Teacher], responses: Responses | None) -> list[Teacher]:
-        """The teachers that know a queried class; nobody who knows one of them ends the transfer."""
+    def participants(self, teachers: Sequence[Teacher], responses: Responses | None) -> list[Teacher]:
+        """The teachers that take part; nobody who knows a queried class ends the transfer."""
         responded = [len(self.local) + i for i in responses.responded] if responses else []
-        return relevant_teachers(
-            teachers, self.labels, self.query, self.settings.teachers_per_class, responded
-        )
+        return method.participants(teachers, self.student, self.settings, responded)
 
-    def with_statistics(self, responses: Responses | None) -> tuple[Model, dict[str, Any]]:
+    def with_statistics(self, responses: Responses | None) -> tuple[CardedNetwork, dict[str, Any]]:
         """The own model with the classes that were responded for, in closed form; and what was found."""
         if not responses or not responses.responded:
             return self.own, {}
@@ -223,98 +220,34 @@ class Transfer:
                 print(f"warning: the response of {site} for '{name}' {doubt}", file=sys.stderr)
         return model, found
 
-    def with_heads(self, participants: Sequence[Teacher]) -> Model:
-        """One network with a head for each model; whose network bears them is chosen by the budget."""
-        given = self.own.card.input
-        student = Student(
-            own=self.own,
-            labels=self.labels,
-            query=self.query,
-            training=self.images.prepared("training", given),
-            validation=self.images.prepared("validation", given),
-            augment=self.augment,
-            seed=self.site.seed,
-            device=self.device,
-            forgetting_budget=self.site.forgetting_budget,
-        )
-        with self.timed("targets"):
-            path = self.unfinished(participants) / "logits.safetensors"
-            said = cached(path, lambda: self.images.logits(participants))
-        with self.timed("phase 2"):
-            return with_heads(student, participants, said, said.pop(OWN), self.settings)
-
     def agreements(
         self, network: nn.Module, given: InputContract, participants: Sequence[Teacher]
-    ) -> dict[str, dict[str, Any]]:
+    ) -> dict[str, Agreement]:
         """Evidence beside the test images of queried classes, where these are few."""
         with self.timed("agreement"):
             seen = [(t, self.images.seen_by(t, "test")) for t in participants]
             return agreements(network, self.images.prepared("test", given), seen, self.labels, self.device)
 
-    def images_with_targets(self, participants: Sequence[Teacher], given: InputContract) -> Dataset:
-        """Own training images with what the teachers and the own model say of them, once."""
+    def around(self, participants: Sequence[Teacher], run: Run) -> AtSite:
+        """What goes on around the steps of the method."""
 
-        def collect() -> dict[str, torch.Tensor]:
-            said = self.images.logits(participants)
-            own = said.pop(OWN)
-            soft_targets = targets.soft_targets(
-                participants, said, own, self.labels, self.settings.soft_targets, *self.settings.veil
-            )
-            found = {"soft_targets": soft_targets, "own": own}
-            if self.settings.subclass > 1:
-                features = self.images.features(participants)
-                found["parts"] = subclasses.of_teachers(
-                    participants, features, soft_targets, self.settings.subclass
-                )
-            return found
+        def started(network: nn.Module, start: CardedNetwork) -> None:
+            require_card(self.site, self.labels, self.data, network, start, self.task)
 
-        with self.timed("targets"):
-            found = cached(self.unfinished(participants) / "targets.safetensors", collect)
-            return targets.with_targets(self.images.prepared("training", given), **found)
+        return AtSite(self.tracker, self.tags, run, self.unfinished(participants), self.timed, started)
 
-    def distilled(
-        self,
-        network: nn.Module,
-        given: InputContract,
-        images: Dataset,
-        participants: Sequence[Teacher],
-        parent: Run,
-    ) -> nn.Module:
-        """Phase 1."""
-        with (
-            self.timed("phase 1"),
-            self.tracker.run("phase 1: distillation", self.tags, parent=parent) as child,
-        ):
-            return distillation.distil(
-                network,
-                images,
-                self.augment,
-                self.images.prepared("validation", given),
-                self.query,
-                self.settings,
-                self.site.seed,
-                self.device,
-                self.unfinished(participants),
-                [LogEpochs(self.tracker, child)],
-            )
-
-    def refined(
-        self, network: nn.Module, given: InputContract, images: Dataset | None, parent: Run
-    ) -> BudgetFit:
-        """Phase 2, within the forgetting budget."""
-        held_out = self.images.prepared("validation", given)
+    def within_budget(self, learnt: method.Learnt, parent: Run) -> BudgetFit:
+        """Phase 2: the head refined, and the queried classes' biases raised within the forgetting budget."""
+        held_out = self.images.prepared("validation", learnt.start.card.input)
         name = "phase 2: head refinement"
         with self.timed("phase 2"), self.tracker.run(name, self.tags, parent=parent) as child:
             own = logits_of(
                 self.own.network, self.images.prepared("validation", self.own.card.input), self.device
             )
             before = class_recalls(own, labels_of(held_out), self.local)
-            if images:
-                distillation.retrain_head(
-                    network, images, self.query, self.settings, self.site.seed, self.device
-                )
+            method.refine(self.student, learnt, self.settings)
             fit = spend_budget(
-                network,
+                learnt.network,
                 held_out,
                 self.query,
                 before,
@@ -337,7 +270,7 @@ class Transfer:
         with self.timed("report"):
             report.write(self.site.transfer_dir, summary)
         note = report.verdict_sentence(summary)
-        mlflow_log.outcome(self.tracker, run, self.site, self.task, summary.as_json(), note)
+        mlflow_log.outcome(self.tracker, run, self.site, self.task, summary, note)
 
     def unfinished(self, participants: Sequence[Teacher]) -> Path:
         """Where targets and checkpoints are kept until the end: a folder named after what decides them."""

@@ -13,8 +13,7 @@ from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.networks.extractor import Extractor
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier, GaussianSpec
-from clinical_qkt.networks.spec import find_head
-from clinical_qkt.packages.licences import joined
+from clinical_qkt.packages.derived import DerivedModel, derived
 from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.query import load_query
 from clinical_qkt.packages.response import Response, load_response
@@ -169,7 +168,7 @@ def with_responses(
     shrinkage: float | None,
     seed: int,
     device: torch.device,
-) -> tuple[Model, dict[str, Any]]:
+) -> tuple[DerivedModel, dict[str, Any]]:
     """The student's model, extended by the classes that were answered for.
 
     Returns:
@@ -195,14 +194,11 @@ def with_responses(
         own, responses.extractor, queried, seen["training"], seen["validation"], head, shrinkage, seed
     )
     gained = [responses.labels[i] for i in responses.responded]
-    about = {
-        "network": network.spec,
-        "label_space": [*own.card.label_space, *gained],
-        "head": find_head(network),
-        "generated_data": own.card.generated_data or any(p.card.generated_data for p in responses.parts),
-        "licence": joined(
-            [(own.card.site, own.card.licence), *((p.site, [p.card.licence]) for p in responses.parts)]
-        ),
-    }
-    model = Model(network, own.card.model_copy(update=about), own.folder, own.bytes)
+    model = derived(
+        own.card,
+        network,
+        [own.card, *(p.card for p in responses.parts)],
+        network=network.spec,
+        label_space=[*own.card.label_space, *gained],
+    )
     return model, {**facts, "agreement": found}

@@ -73,9 +73,8 @@ def package(folder: Path, **args: Any) -> Path:
 
 def probed(folder: Path, count: int) -> list[float]:
     """The first step of a transfer."""
-    [teacher] = read_teachers([folder], LabelSpace(["red", "green"]))
-    probe(teacher, seed=0, device=CPU, count=count)
-    return teacher.scores.tolist()
+    [model] = read_teachers([folder], LabelSpace(["red", "green"]))
+    return probe(model, seed=0, device=CPU, count=count).scores.tolist()
 
 
 def test_probes_of_a_million_pixels_are_made_a_few_at_a_time(tmp_path):

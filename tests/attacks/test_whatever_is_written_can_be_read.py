@@ -18,7 +18,7 @@ from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, load_model, save_model
 from clinical_qkt.packages.writer import CARD
-from clinical_qkt.qkt.teachers import committee, read_teachers
+from clinical_qkt.qkt.teachers import Teacher, committee, read_teachers
 from tests.conftest import reseal
 
 SPEC = NetworkSpec(
@@ -45,9 +45,8 @@ def with_licence(folder: Path, site: str, licence: str) -> Path:
 
 def gained(own: Path, teachers: list[Path]) -> Model:
     """The student's model and its teachers' as one network, as ``transfer`` makes it."""
-    known = read_teachers(teachers, LabelSpace(["a", "b"]))
-    for teacher in known:
-        teacher.known, teacher.scores = [True, True], torch.ones(2)
+    read = read_teachers(teachers, LabelSpace(["a", "b"]))
+    known = [Teacher(model.model, model.columns, torch.ones(2), [True, True]) for model in read]
     return committee(load_model(own), known, LabelSpace(["a", "b"]))
 
 

@@ -41,9 +41,8 @@ def relabelled(tmp_path):
         package(tmp_path, "parts", ["thrombocyte", "blast", "eosinophil", "mono", "neutrophil"]),
         package(tmp_path, "half", ["neutrophil", "eosinophil", "platelet"], known=["neutrophil", "platelet"]),
     ]
-    teachers = read_teachers([own, *folders], labels)
-    for teacher in teachers:
-        probe(teacher, count=32, seed=0, device=CPU)
+    read = read_teachers([own, *folders], labels)
+    teachers = [probe(model, count=32, seed=0, device=CPU) for model in read]
     return teachers[0].model, teachers[1:], labels
 
 
@@ -84,9 +83,8 @@ def test_what_one_teacher_calls_its_extra_classes_does_not_shut_out_another(tmp_
         "two": ["q", coded("x", "8")],
         "three": ["a", "q", "x"],
     }
-    teachers = read_teachers([package(tmp_path, site, classes) for site, classes in lists.items()], labels)
-    for teacher in teachers:
-        probe(teacher, count=32, seed=0, device=CPU)
+    read = read_teachers([package(tmp_path, site, classes) for site, classes in lists.items()], labels)
+    teachers = [probe(model, count=32, seed=0, device=CPU) for model in read]
     everyone = all_classes(labels, teachers)
     assert everyone.names == ["a", "q", "a", "x", "x"]
     # the third's 'a' stays the student's, and its 'x', which could be either, is left out

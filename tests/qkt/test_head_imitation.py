@@ -24,7 +24,11 @@ CPU = torch.device("cpu")
 
 def made(case, start_from="teacher", **changes):
     case = replace(case, **changes)
-    return list(head_imitation.imitations(case, case.teachers, case.logits, case.own_logits, start_from))
+    return list(
+        head_imitation.imitations(
+            case, case.training, case.teachers, case.logits, case.own_logits, start_from
+        )
+    )
 
 
 def test_the_relevant_teachers_networks_come_first_and_the_own_one_last(case):
@@ -55,7 +59,7 @@ def test_the_same_seed_gives_the_same_weights_whatever_ran_before(case):
 def test_views_can_be_drawn_anew_to_see_what_chance_does(case):
     qkt = METHODS["qkt"]
     settings = {"start_from": "own", "heads": "each"}
-    said = [qkt.run(case, qkt.Settings(**settings, redraw=n)).predict(case.validation) for n in (0, 0, 1)]
+    said = [qkt.run(case, qkt.settings(**settings, redraw=n)).predict(case.validation) for n in (0, 0, 1)]
     assert torch.equal(said[0], said[1]) and not torch.allclose(said[0], said[2])
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -37,9 +39,7 @@ def teachers(tmp_path):
         package(tmp_path, "other", ["x", "a"]),
     ]
     found = read_teachers(folders, LABELS)
-    for teacher in found:
-        probe(teacher, count=32, seed=0, device=torch.device("cpu"))
-    return found
+    return [probe(model, count=32, seed=0, device=torch.device("cpu")) for model in found]
 
 
 def test_columns_are_aligned_by_name_and_knowledge_is_probed(teachers):
@@ -93,16 +93,18 @@ def test_a_committee_speaks_for_all_that_its_members_know(teachers, tmp_path):
 
 def test_a_committee_keeps_every_licence_and_tells_of_generated_data(teachers, tmp_path):
     own = load_model(package(tmp_path, "student", ["a", "b", "c"]))
-    teachers[1].model.card = teachers[1].model.card.model_copy(
-        update={"licence": ["CC-BY-NC-4.0"], "generated_data": True}
-    )
+    told = {"licence": ["CC-BY-NC-4.0"], "generated_data": True}
+    model = teachers[1].model
+    teachers[1] = replace(teachers[1], model=replace(model, card=model.card.model_copy(update=told)))
     card = committee(own, teachers, LABELS).card
     assert card.licence == [*own.card.licence, "CC-BY-NC-4.0"] and card.generated_data
 
 
 def test_a_committee_does_not_sit_in_a_committee(teachers, tmp_path):
     own = load_model(package(tmp_path, "student", ["a", "b", "c"]))
-    teachers[0].model, teachers[0].known = committee(own, teachers[1:], LABELS), [True] * 3
+    joined = committee(own, teachers[1:], LABELS)
+    inside = replace(teachers[0].model, network=joined.network, card=joined.card)
+    teachers[0] = replace(teachers[0], model=inside, known=[True] * 3)
     with pytest.raises(PackageError, match=r"package of student.*is itself a committee"):
         committee(own, teachers[:1], LABELS)
 
@@ -160,9 +162,11 @@ def test_a_resnet_student_sits_beside_teachers_of_every_kind(dims, tmp_path):
         for k, name in enumerate(ARCHITECTURES)
     ]
     labels = LabelSpace(["a", "b", "c"])
-    teachers = read_teachers(folders, labels)
+    cpu = torch.device("cpu")
+    teachers = [
+        probe(model, seed=0, device=cpu, count=32, threshold=0.0) for model in read_teachers(folders, labels)
+    ]
     for teacher in teachers:
-        probe(teacher, seed=0, device=torch.device("cpu"), count=32, threshold=0.0)
         assert teacher.scores.shape == (3,) and teacher.columns == {0: 2, 1: 1}
     joined = committee(own, teachers, labels)
     expects = joined.card.input

@@ -7,6 +7,7 @@ really knows a class has to be found out by masks, as in the field.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -29,7 +30,7 @@ from clinical_qkt.data.transforms import adapter, reading, show_progress, symmet
 from clinical_qkt.networks.spec import find_head, preset, reshape_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, is_model, load_model, save_model
-from clinical_qkt.qkt.teachers import Teacher, probe
+from clinical_qkt.qkt.teachers import AlignedModel, Teacher, probe
 from clinical_qkt.research.benchmark.config import Scenario, in_turn
 from clinical_qkt.research.benchmark.partition import label_lists, shares_of
 from clinical_qkt.research.methods.case import Case, Member
@@ -98,10 +99,7 @@ class Federation:
     @cached_property
     def probed(self) -> list[Teacher]:
         """The models with what probes say of them."""
-        teachers = [Teacher(model, {}) for model in self.models]
-        for teacher in teachers:
-            probe(teacher, seed=self.seed, device=self.device)
-        return teachers
+        return [probe(AlignedModel(model, {}), seed=self.seed, device=self.device) for model in self.models]
 
     def queries(self, count: int) -> list[Ask]:
         """A seeded sample of all queries that some other site can answer."""
@@ -136,7 +134,7 @@ class Federation:
                 self._items(self.positions[ask.student]["validation"], labels), own.card.input
             ),
             teachers=[
-                Teacher(t.model, align(t.model.card.labels, labels), t.scores, t.known)
+                replace(t, columns=align(t.model.card.labels, labels))
                 for i, t in enumerate(self.probed)
                 if i != ask.student
             ],

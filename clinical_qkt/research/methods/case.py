@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.values import Strict
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.packages.model import Model
-from clinical_qkt.qkt.student import Student
+from clinical_qkt.qkt.student import OWN, Student
 from clinical_qkt.qkt.teachers import Teacher
 from clinical_qkt.training.inference import Images, head_inputs, logits_of
 from clinical_qkt.training.loop import train
@@ -127,10 +128,27 @@ class Case(Student):
                 )
 
 
-class TrainingSettings(BaseModel):
+@dataclass(frozen=True)
+class CaseImages:
+    """A case's images, and the logits that it has of them, as ``qkt.method`` takes them."""
+
+    case: Case
+
+    def prepared(self, section: Literal["training", "validation"], given: InputContract) -> Images:
+        images = self.case.training if section == "training" else self.case.validation
+        return self.case.view(images, given)
+
+    def logits(self, teachers: Sequence[Teacher]) -> dict[str, Tensor]:
+        return {**{t.site: self.case.logits[t.site] for t in teachers}, OWN: self.case.own_logits}
+
+    def features(self, teachers: Sequence[Teacher]) -> dict[str, Tensor]:
+        return {t.site: self.case.features(t.model) for t in teachers}
+
+
+class TrainingSettings(Strict):
     """How long and how fast a method trains; the same for all, unless a config says otherwise."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     max_epochs: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=3e-3, gt=0)

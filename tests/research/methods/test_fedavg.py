@@ -109,7 +109,7 @@ def test_another_architecture_is_refused_by_the_sites_name(case):
         1,
     )
     with pytest.raises(InputError, match="method 'fedavg': weights of 'C'"):
-        fedavg.run(replace(case, teachers=[case.teachers[0], Teacher(other, {})]), SHORT)
+        fedavg.run(replace(case, teachers=[case.teachers[0], Teacher(other, {}, torch.zeros(0), [])]), SHORT)
 
 
 def test_a_class_that_no_site_has_is_refused_by_name(case):

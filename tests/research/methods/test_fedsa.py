@@ -20,7 +20,7 @@ def teacher(site, known):
 
 @pytest.mark.slow
 def test_a_network_looks_where_it_looks_itself_and_elsewhere_for_another_class(case):
-    twin = Teacher(case.own, {0: 0, 1: 1, 2: 2}, known=[True] * 3)
+    twin = Teacher(case.own, {0: 0, 1: 1, 2: 2}, torch.ones(3), [True] * 3)
     assert fedsa.similarity(case, twin, 16) == pytest.approx(1, abs=1e-5)
     swapped = replace(twin, columns={0: 1, 1: 2, 2: 0})
     assert fedsa.similarity(case, swapped, 16) < 0.95

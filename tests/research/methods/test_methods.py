@@ -32,7 +32,7 @@ CASES = {
 
 def outcome(name, case):
     module, settings = CASES[name]
-    return METHODS[module].run(case, METHODS[module].Settings(**settings))
+    return METHODS[module].run(case, METHODS[module].settings(**settings))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -63,7 +63,7 @@ def test_light_receives_one_package_in_half_precision(case):
     method = METHODS["qkt"]
     light = method.run(
         case,
-        method.Settings(participants="relevant", teachers_per_class=1, half_precision=True),
+        method.settings(participants="relevant", teachers_per_class=1, half_precision=True),
     )
     full = sum(t.model.bytes for t in case.teachers)
     assert light.teachers_used == 1 and light.bytes_received <= full / 4 + 1

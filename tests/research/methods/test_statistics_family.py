@@ -62,7 +62,7 @@ def case(case, kept):
 
 
 def outcome(case, method, **settings):
-    return METHODS[method].run(case, METHODS[method].Settings(**settings))
+    return METHODS[method].run(case, METHODS[method].settings(**settings))
 
 
 def recalls(logits, truth):
@@ -313,7 +313,7 @@ def test_a_private_answer_is_made_of_the_first_axes_and_clips_by_them_alone(case
 
 def test_without_noise_a_private_mean_is_the_exact_one_pushed_outwards(case):
     question = requested(case, None)
-    settings = METHODS["statistics"].Settings(kind="private_mean", epsilon=1e7)
+    settings = METHODS["statistics"].settings(kind="private_mean", epsilon=1e7)
     far = max(float(x.norm(dim=1).max()) for x in question.sites[0].values())
     features, labels = question.training
     wide = replace(question, training=(features * (far / question.radius), labels))  # clips nothing
