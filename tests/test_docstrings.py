@@ -20,7 +20,7 @@ PURE = (
 )
 """Modules of functions from numbers to numbers."""
 NOT_NUMBERS = re.compile(r"\b(Module|Model|DerivedModel|Images|Path)\b")
-"""What takes one of these needs more than a line or two to be shown."""
+"""What takes one of these needs more than a line or two to be shown; so does a decorator."""
 NO_EXAMPLE = {"decision"}
 """It takes parts of a summary, which tests/evidence/test_criteria.py shows."""
 
@@ -38,5 +38,10 @@ def test_the_examples_are_right(path):
 @pytest.mark.parametrize("path", [p for pattern in PURE for p in sorted(PACKAGE.glob(pattern))], ids=name_of)
 def test_a_pure_function_is_shown_by_an_example(path):
     functions = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef)]
-    pure = [f for f in functions if f.name[0] != "_" and not NOT_NUMBERS.search(ast.unparse(f.args))]
+    pure = [f for f in functions if f.name[0] != "_" and not _is_more_than_numbers(f)]
     assert {f.name for f in pure if ">>>" not in (ast.get_docstring(f) or "")} <= NO_EXAMPLE
+
+
+def _is_more_than_numbers(function: ast.FunctionDef) -> bool:
+    gives = ast.unparse(function.returns) if function.returns else ""
+    return bool(NOT_NUMBERS.search(ast.unparse(function.args))) or gives.startswith("Callable")
