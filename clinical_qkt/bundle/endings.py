@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import nn
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.shipped_bundles import bundle_folder
 from clinical_qkt.evidence import metrics
+from clinical_qkt.evidence.evaluation import Row
 from clinical_qkt.packages.response import ResponseCard
 from clinical_qkt.packages.signing import read_fingerprint
 from clinical_qkt.packages.writer import package_bytes
@@ -23,6 +24,7 @@ from clinical_qkt.review.summary_schema import TransferSummary
 from clinical_qkt.review.tracking import viewing
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.launch import Launch
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 UNSIGNED = "no: name a 'signing_key' in the site's YAML, or others refuse it"
 USED = "clinical-qkt run transfer SITE.yaml, with the folder under '{}'"
@@ -53,15 +55,18 @@ def _is_named(bundle: Path, by: str) -> bool:
 @torch.no_grad()
 def validated(
     network: nn.Module, batches: Iterable[dict[str, Any]], device: torch.device, names: Sequence[str]
-) -> dict[str, Any]:
+) -> dict[str, Row]:
     """``metrics.per_class`` of a network on prepared batches ``{"image", "label"}``."""
     network.eval()
-    found = [(network(b["image"].to(device)).float().softmax(1).cpu(), b["label"].flatten()) for b in batches]
+    found = [
+        (SINGLE_LABEL.probabilities(network(b["image"].to(device)).float()).cpu(), b["label"].flatten())
+        for b in batches
+    ]
     probabilities, labels = (torch.cat([torch.as_tensor(f[i]) for f in found]).numpy() for i in (0, 1))
     return metrics.per_class(probabilities, labels, names)
 
 
-def trained(launch: Launch, site: Site, rows: dict[str, Any]) -> None:
+def trained(launch: Launch, site: Site, rows: Mapping[str, Row]) -> None:
     """After ``train``."""
     places: dict[str, str | Path] = {MODEL: site.output_dir / MODEL, "test it": launch.next_line("evaluate")}
     if site.teachers or site.responses:

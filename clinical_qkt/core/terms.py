@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 Kind = Literal["covariance", "diagonal", "mean", "private_mean"]
 """Kinds of responses with statistics."""
@@ -22,7 +22,9 @@ def guarantee(epsilon: float, delta: float, unit: str) -> str:
 
 
 Verdict = Literal["accepted", "not accepted", "cannot be decided"]
-ACCEPTED, REFUSED, UNDECIDED = "accepted", "not accepted", "cannot be decided"
+ACCEPTED: Final = "accepted"
+REFUSED: Final = "not accepted"
+UNDECIDED: Final = "cannot be decided"
 """Of a new model, by the site's rule."""
 Precision = Literal["float32", "float16"]
 """Of the weights of a package."""

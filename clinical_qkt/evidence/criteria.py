@@ -8,83 +8,100 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 from scipy.optimize import brentq
 
-from clinical_qkt.core.terms import ACCEPTED, REFUSED, UNDECIDED
+from clinical_qkt.core.terms import ACCEPTED, REFUSED, UNDECIDED, Verdict
 from clinical_qkt.evidence.acceptance import Acceptance
+from clinical_qkt.evidence.evaluation import (
+    Bound,
+    Criterion,
+    CriterionName,
+    Evaluation,
+    Forgetting,
+    Outcome,
+    Tested,
+)
 from clinical_qkt.evidence.intervals import Interval, proportion
 
-MET, FAILED, OPEN = "met", "failed", "undecided"
-AT_LEAST, AT_MOST = "at least", "at most"
-NOTHING = {"images": 0, "patients": None}
+MET: Final = "met"
+FAILED: Final = "failed"
+OPEN: Final = "undecided"
+AT_LEAST: Final = "at least"
+AT_MOST: Final = "at most"
+NOTHING = Tested(images=0)
 MOST = 1_000_000
 """More images than these are no advice."""
 _FEWEST = 1e-3
 """So few independent images, at least, does any number of images count as."""
 
 
+@dataclass(frozen=True)
+class Decision:
+    """The verdict, and the criteria that it follows from."""
+
+    verdict: Verdict
+    criteria: list[Criterion]
+
+
 def decision(
-    after: Mapping[str, Any], lost: Mapping[str, Any], budget: float, rule: Acceptance, own: frozenset[str]
-) -> dict[str, Any]:
+    after: Evaluation, lost: Forgetting, budget: float, rule: Acceptance, own: frozenset[str]
+) -> Decision:
     """Whether the model may be accepted, by what it does on test images.
 
     Args:
-        after: that part of the summary.
-        lost: see ``losses.lost``.
+        after: what the new model does.
+        lost: what it lost.
         budget: the forgetting budget in points.
         rule: the site's.
         own: the names of the criteria whose limit the hospital wrote itself.
-
-    Returns:
-        ``{verdict, criteria}``, see ``summary_schema``.
     """
-    rows, tested, alarms = after["per_class"], after["tested"], after["false_alarms"]["overall"]
-    worst, doubt = lost["worst_class"], after["calibration"]
+    tested, alarms, doubt = after.tested, after.false_alarms.overall, after.calibration
+    held = partial(_criterion, own)
     found = [
-        _criterion(
+        held(
             "query_recall",
             AT_LEAST,
             rule.query_recall,
-            (after["query_recall"], after["query_recall_ci95"]),
-            tested["queried"],
-            of_share=len(rows) - len(lost["per_class"]) == 1,
+            (after.query_recall, after.query_recall_ci95),
+            tested.queried,
+            of_share=len(after.per_class) - len(lost.per_class) == 1,
         ),
-        _criterion(
+        held(
             "false_alarms",
             AT_MOST,
             rule.false_alarms,
-            (alarms["share"], alarms["ci95"]),
-            tested["retained"],
+            (alarms.share, alarms.ci95),
+            tested.retained,
             of_share=True,
         ),
-        _criterion(
-            "forgetting", AT_MOST, budget, (lost["mean_loss"], lost["mean_loss_ci95"]), tested["retained"]
-        ),
-        _criterion(
+        held("forgetting", AT_MOST, budget, (lost.mean_loss, lost.mean_loss_ci95), tested.retained),
+        held(
             "worst_forgetting",
             AT_MOST,
             rule.worst_forgetting,
-            (lost["worst"], lost["worst_ci95"]),
-            {"images": rows[worst]["support"], "patients": rows[worst]["patients"]} if worst else NOTHING,
-        )
-        | {"about": worst},
-        _criterion(
-            "calibration_error",
-            AT_MOST,
-            rule.calibration_error,
-            (doubt["error"], doubt["ci95"]),
-            tested["all"],
+            (lost.worst, lost.worst_ci95),
+            _images_of(after, lost.worst_class),
+            about=lost.worst_class,
         ),
+        held("calibration_error", AT_MOST, rule.calibration_error, (doubt.error, doubt.ci95), tested.all),
     ]
-    for criterion in found:
-        criterion["written_by"] = "hospital" if criterion["name"] in own else "software"
-    return {"verdict": verdict([c["outcome"] for c in found]), "criteria": found}
+    return Decision(verdict([c.outcome for c in found]), found)
 
 
-def verdict(outcomes: list[str]) -> str:
+def _images_of(after: Evaluation, name: str | None) -> Tested:
+    """The test images of one class."""
+    if name is None:
+        return NOTHING
+    row = after.per_class[name]
+    return Tested(images=row.support, patients=row.patients)
+
+
+def verdict(outcomes: Sequence[str]) -> Verdict:
     """Of all criteria together: one that failed refuses, one that is open leaves it open.
 
     >>> verdict([MET, OPEN]), verdict([MET, OPEN, FAILED]), verdict([MET, MET])
@@ -95,7 +112,7 @@ def verdict(outcomes: list[str]) -> str:
     return UNDECIDED if OPEN in outcomes else ACCEPTED
 
 
-def outcome(bound: str, limit: float, ends: Interval | None) -> str:
+def outcome(bound: Bound, limit: float, ends: Interval | None) -> Outcome:
     """Of one criterion.
 
     Args:
@@ -115,7 +132,7 @@ def outcome(bound: str, limit: float, ends: Interval | None) -> str:
 
 
 def images_needed(
-    bound: str, limit: float, measured: float | None, ends: Interval, images: int, *, of_share: bool
+    bound: Bound, limit: float, measured: float | None, ends: Interval, images: int, *, of_share: bool
 ) -> int | None:
     """About how many images would decide, if the same were measured on them.
 
@@ -163,44 +180,60 @@ def _least(decides: Callable[[int], bool]) -> int | None:
 
 
 def _criterion(
-    name: str,
-    bound: str,
+    own: frozenset[str],
+    name: CriterionName,
+    bound: Bound,
     limit: float,
     measured: tuple[float | None, Interval | None],
-    tested: Mapping[str, Any],
+    tested: Tested,
     *,
+    about: str | None = None,
     of_share: bool = False,
-) -> dict[str, Any]:
+) -> Criterion:
     """One part of the rule.
 
     Args:
+        own: the names of the criteria whose limit the hospital wrote itself.
         limit: in points, or of 100 images.
         measured: the share and its interval.
-        tested: on how many ``images`` of how many ``patients``.
+        tested: on how many images of how many patients.
+        about: the class, where it is about one.
         of_share: whether it is a share of images.
     """
     share, ends = measured
-    found = outcome(bound, limit / 100, ends)
-    needed = None
+    found, needed = outcome(bound, limit / 100, ends), None
     if found == OPEN:
-        if ends is None:
-            best = 1.0 if bound == AT_LEAST else 0.0
-            needed = _least(lambda n: outcome(bound, limit / 100, proportion(best * n, n)) == MET)
-        else:
-            needed = images_needed(bound, limit / 100, share, ends, tested["images"], of_share=of_share)
-    return {
-        "name": name,
-        "about": None,
-        "bound": bound,
-        "limit": limit,
-        "measured": share,
-        "ci95": ends,
-        "outcome": found,
-        "images": tested["images"],
-        "patients": tested["patients"],
-        "images_needed": needed,
-    }
+        needed = _needed(bound, limit / 100, measured, tested.images, of_share=of_share)
+    return Criterion(
+        name=name,
+        about=about,
+        bound=bound,
+        limit=limit,
+        measured=share,
+        ci95=ends,
+        outcome=found,
+        images=tested.images,
+        patients=tested.patients,
+        images_needed=needed,
+        written_by="hospital" if name in own else "software",
+    )
 
 
-def _holds(bound: str, value: float, limit: float) -> bool:
+def _needed(
+    bound: Bound,
+    limit: float,
+    measured: tuple[float | None, Interval | None],
+    images: int,
+    *,
+    of_share: bool,
+) -> int | None:
+    """About how many images would decide; where nothing was measured, if all were as good as can be."""
+    share, ends = measured
+    if ends is not None:
+        return images_needed(bound, limit, share, ends, images, of_share=of_share)
+    best = 1.0 if bound == AT_LEAST else 0.0
+    return _least(lambda n: outcome(bound, limit, proportion(best * n, n)) == MET)
+
+
+def _holds(bound: Bound, value: float, limit: float) -> bool:
     return value >= limit if bound == AT_LEAST else value <= limit

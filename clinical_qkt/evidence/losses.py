@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clinical_qkt.evidence import intervals
+from clinical_qkt.evidence.evaluation import Forgetting
 from clinical_qkt.evidence.intervals import LEVEL, Interval
 
 Array = NDArray[Any]
-OVERALL = ("mean", "mean_ci95", "mean_loss", "mean_loss_ci95", "worst", "worst_class", "worst_ci95")
 
 
 def lost(
     before: Array, after: Array, labels: Array, retained: Sequence[str], patients: Array | None = None
-) -> dict[str, Any]:
+) -> Forgetting:
     """Recall before minus recall after, by retained class and over them, with paired intervals.
 
     Args:
@@ -28,14 +28,13 @@ def lost(
         patients: ``(N,)`` whose image it is; each image counts for itself if None.
 
     Returns:
-        ``{per_class, per_class_ci95, mean, mean_ci95, mean_loss, mean_loss_ci95, worst, worst_class,
-        worst_ci95}``. ``mean`` lets gains make up for losses; for ``mean_loss``, which the rule is about, a
-        class that became better counts 0. ``worst`` is the largest loss. What is unknown is None; the
-        overall figures are over the classes with test images.
+        ``mean`` lets gains make up for losses; for ``mean_loss``, which the rule is about, a class that
+        became better counts 0. ``worst`` is the largest loss. What is unknown is None; the overall figures
+        are over the classes with test images.
 
     >>> labels = np.array([0, 0, 0, 0, 1, 1])
     >>> found = lost(labels, np.array([0, 0, 0, 1, 1, 1]), labels, ["cat", "dog"])
-    >>> found["per_class"], found["mean_loss"], found["worst_class"]
+    >>> found.per_class, found.mean_loss, found.worst_class
     ({'cat': 0.25, 'dog': 0.0}, 0.125, 'cat')
     """
     classes = [
@@ -43,12 +42,32 @@ def lost(
         for c, name in enumerate(retained)
         if (mine := labels == c).any()
     ]
-    values, ends = ({k.name: f(k) for k in classes} for f in (_Class.loss, _Class.interval))
-    return {
-        "per_class": {name: values.get(name) for name in retained},
-        "per_class_ci95": {name: ends.get(name) for name in retained},
-        **(_over(classes) if classes else dict.fromkeys(OVERALL)),
-    }
+    values, ends = {k.name: k.loss() for k in classes}, {k.name: k.interval() for k in classes}
+    overall = _over(classes) if classes else _Overall()
+    return Forgetting(
+        per_class={name: values.get(name) for name in retained},
+        per_class_ci95={name: ends.get(name) for name in retained},
+        mean=overall.mean,
+        mean_ci95=overall.mean_ci95,
+        mean_loss=overall.mean_loss,
+        mean_loss_ci95=overall.mean_loss_ci95,
+        worst=overall.worst,
+        worst_class=overall.worst_class,
+        worst_ci95=overall.worst_ci95,
+    )
+
+
+@dataclass(frozen=True)
+class _Overall:
+    """Over all classes; unknown without test images."""
+
+    mean: float | None = None
+    mean_ci95: Interval | None = None
+    mean_loss: float | None = None
+    mean_loss_ci95: Interval | None = None
+    worst: float | None = None
+    worst_class: str | None = None
+    worst_ci95: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +92,7 @@ class _Class:
         return float(hits.mean()) * size, size
 
 
-def _over(classes: Sequence[_Class]) -> dict[str, Any]:
+def _over(classes: Sequence[_Class]) -> _Overall:
     """Over the classes with test images; see ``lost``.
 
     No loss is larger than the share of images that became worse, nor smaller than losses less gains: these
@@ -88,15 +107,15 @@ def _over(classes: Sequence[_Class]) -> dict[str, Any]:
     apart = intervals.mean(losses, [[0.0, max(0.0, high)] for _, high in ends])[1]
     careful = [k.interval(1 - (1 - LEVEL) / len(classes)) for k in classes]
     worst = max(range(len(classes)), key=lambda i: values[i])
-    return {
-        "mean": float(np.mean(values)),
-        "mean_ci95": net,
-        "mean_loss": float(np.mean(losses)),
-        "mean_loss_ci95": [max(0.0, net[0]), min(apart, of_p[1])],
-        "worst": values[worst],
-        "worst_class": classes[worst].name,
-        "worst_ci95": [max(low for low, _ in careful), max(high for _, high in ends)],
-    }
+    return _Overall(
+        mean=float(np.mean(values)),
+        mean_ci95=net,
+        mean_loss=float(np.mean(losses)),
+        mean_loss_ci95=[max(0.0, net[0]), min(apart, of_p[1])],
+        worst=values[worst],
+        worst_class=classes[worst].name,
+        worst_ci95=[max(low for low, _ in careful), max(high for _, high in ends)],
+    )
 
 
 def _mean_changed(found: Sequence[tuple[float, float]]) -> tuple[float, Interval, float]:

@@ -16,14 +16,16 @@ Shares are in ``[0, 1]``; points, in reports and budgets, are shares times 100.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from clinical_qkt.evidence import calibration_error, intervals
+from clinical_qkt.evidence.evaluation import Agreement, Alarms, Bin, Calibration, FalseAlarms, Row, Threshold
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 Array = NDArray[Any]
 FEW = 20
@@ -34,7 +36,7 @@ THRESHOLDS = tuple(t / 20 for t in range(1, 20))
 
 def per_class(
     probabilities: Array, labels: Array, names: Sequence[str], patients: Array | None = None
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Row]:
     """What a model does on each class.
 
     Args:
@@ -44,19 +46,17 @@ def per_class(
         patients: ``(N,)`` whose image it is; None if nobody is named.
 
     Returns:
-        ``{class: {recall, precision, f1, auroc, support, patients, recall_ci95}}``: ``support`` counts test
-        images, ``patients`` theirs. What cannot be known (no test image of a class, or nothing but that
-        class) is None, never 0.
+        By class. What cannot be known (no test image of a class, or nothing but that class) is None, never 0.
 
     >>> probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
     >>> rows = per_class(probabilities, np.array([0, 0, 1]), ["cat", "dog"])
-    >>> [(name, row["recall"], row["precision"], row["support"]) for name, row in rows.items()]
+    >>> [(name, row.recall, row.precision, row.support) for name, row in rows.items()]
     [('cat', 0.5, 1.0, 2), ('dog', 1.0, 0.5, 1)]
     """
     if not len(labels):
-        unknown = dict.fromkeys(("recall", "precision", "f1", "auroc", "support", "recall_ci95", "patients"))
-        return {name: {**unknown, "support": 0} for name in names}
-    predicted = probabilities.argmax(1)
+        unknown = Row(recall=None, recall_ci95=None, precision=None, f1=None, auroc=None, support=0)
+        return dict.fromkeys(names, unknown)
+    predicted = SINGLE_LABEL.decide(probabilities)
     positions = list(range(len(names)))
     precision, recall, f1, support = precision_recall_fscore_support(
         labels, predicted, labels=positions, average=None, zero_division=np.nan
@@ -64,15 +64,15 @@ def per_class(
     rows = {}
     for c, name in enumerate(names):
         seen, mine = int(support[c]), labels == c
-        rows[name] = {
-            "recall": _known(recall[c]) if seen else None,
-            "precision": _known(precision[c]),
-            "f1": _known(f1[c]) if seen else None,
-            "auroc": float(roc_auc_score(mine, probabilities[:, c])) if 0 < seen < len(labels) else None,
-            "support": seen,
-            "patients": None if patients is None else len(np.unique(patients[mine])),
-            "recall_ci95": intervals.share(predicted[mine] == c, _of(patients, mine)),
-        }
+        rows[name] = Row(
+            recall=_known(recall[c]) if seen else None,
+            recall_ci95=intervals.share(predicted[mine] == c, _of(patients, mine)),
+            precision=_known(precision[c]),
+            f1=_known(f1[c]) if seen else None,
+            auroc=float(roc_auc_score(mine, probabilities[:, c])) if 0 < seen < len(labels) else None,
+            support=seen,
+            patients=None if patients is None else len(np.unique(patients[mine])),
+        )
     return rows
 
 
@@ -82,7 +82,7 @@ def false_alarms(
     names: Sequence[str],
     query: Sequence[int],
     patients: Array | None = None,
-) -> dict[str, Any]:
+) -> FalseAlarms:
     """How often images of other classes are called a queried one.
 
     Args:
@@ -90,32 +90,31 @@ def false_alarms(
         query: the columns of the queried classes.
 
     Returns:
-        ``{overall, per_class}``. Of images of the retained classes, how many are called any queried class;
-        and by queried class, of all images that are not of it, how many are called so. Each ``{count,
-        images, patients, share, ci95}``; share and interval are None without such images.
+        Of images of the retained classes, how many are called any queried class; and by queried class, of all
+        images that are not of it, how many are called so. Share and interval are None without such images.
 
     >>> probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
-    >>> told = false_alarms(probabilities, np.array([0, 0, 1]), ["cat", "dog"], query=[1])["overall"]
-    >>> told["count"], told["images"], told["share"]
+    >>> told = false_alarms(probabilities, np.array([0, 0, 1]), ["cat", "dog"], query=[1]).overall
+    >>> told.count, told.images, told.share
     (1, 2, 0.5)
     """
-    called = probabilities.argmax(1) if len(labels) else np.zeros(0, int)
+    called = SINGLE_LABEL.decide(probabilities) if len(labels) else np.zeros(0, int)
     asked = list(query)
 
-    def counted(others: Array, hits: Array) -> dict[str, Any]:
+    def counted(others: Array, hits: Array) -> Alarms:
         n, seen = int(others.sum()), hits[others]
-        return {
-            "count": int(seen.sum()),
-            "images": n,
-            "patients": None if patients is None else len(np.unique(patients[others])),
-            "share": float(seen.mean()) if n else None,
-            "ci95": intervals.share(seen, _of(patients, others)),
-        }
+        return Alarms(
+            count=int(seen.sum()),
+            images=n,
+            patients=None if patients is None else len(np.unique(patients[others])),
+            share=float(seen.mean()) if n else None,
+            ci95=intervals.share(seen, _of(patients, others)),
+        )
 
-    return {
-        "overall": counted(~np.isin(labels, asked), np.isin(called, asked)),
-        "per_class": {names[q]: counted(labels != q, called == q) for q in asked},
-    }
+    return FalseAlarms(
+        overall=counted(~np.isin(labels, asked), np.isin(called, asked)),
+        per_class={names[q]: counted(labels != q, called == q) for q in asked},
+    )
 
 
 def confusion(probabilities: Array, labels: Array, classes: int) -> Array:
@@ -126,34 +125,34 @@ def confusion(probabilities: Array, labels: Array, classes: int) -> Array:
     """
     if not len(labels):
         return np.zeros((classes, classes), dtype=int)
-    return confusion_matrix(labels, probabilities.argmax(1), labels=list(range(classes)))
+    return SINGLE_LABEL.counts(labels, SINGLE_LABEL.decide(probabilities), classes)
 
 
-def macro_recall(rows: dict[str, dict[str, Any]], names: Sequence[str]) -> float | None:
+def macro_recall(rows: Mapping[str, Row], names: Sequence[str]) -> float | None:
     """Unweighted mean recall over the named classes; None if one of them is unknown.
 
-    >>> macro_recall({"a": {"recall": 1.0}, "b": {"recall": 0.5}}, ["a", "b"])
+    >>> probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    >>> macro_recall(per_class(probabilities, np.array([0, 0, 1]), ["cat", "dog"]), ["cat", "dog"])
     0.75
     """
-    values = [rows[n]["recall"] if n in rows else None for n in names]
+    values = [rows[n].recall if n in rows else None for n in names]
     return None if not values or any(v is None for v in values) else float(np.mean(values))  # type: ignore[arg-type]
 
 
-def macro_interval(rows: dict[str, dict[str, Any]], names: Sequence[str]) -> list[float] | None:
+def macro_interval(rows: Mapping[str, Row], names: Sequence[str]) -> list[float] | None:
     """The interval of ``macro_recall``; None if the recall of one of the classes is unknown.
 
-    >>> one, two = {"recall": 0.9, "recall_ci95": [0.8, 1.0]}, {"recall": 0.7, "recall_ci95": [0.5, 0.9]}
-    >>> rows = {"a": one, "b": two}
-    >>> [round(end, 3) for end in macro_interval(rows, ["a", "b"])]
-    [0.688, 0.912]
+    >>> labels = np.array([0] * 20 + [1] * 20)
+    >>> rows = per_class(np.eye(2)[labels], labels, ["cat", "dog"])
+    >>> [round(end, 3) for end in macro_interval(rows, ["cat", "dog"])]
+    [0.881, 1.0]
     """
-    if macro_recall(rows, names) is None:
-        return None
-    found = [rows[n] for n in names]
-    return intervals.mean([r["recall"] for r in found], [r["recall_ci95"] for r in found])
+    known = [(rows[n].recall, rows[n].recall_ci95) for n in names if n in rows]
+    recalls, ends = [r for r, _ in known if r is not None], [e for _, e in known if e is not None]
+    return intervals.mean(recalls, ends) if names and len(recalls) == len(ends) == len(names) else None
 
 
-def calibration(probabilities: Array, labels: Array, patients: Array | None = None) -> dict[str, Any]:
+def calibration(probabilities: Array, labels: Array, patients: Array | None = None) -> Calibration:
     """How far the probability that the model states can be believed.
 
     Args:
@@ -162,33 +161,32 @@ def calibration(probabilities: Array, labels: Array, patients: Array | None = No
         patients: as for ``per_class``.
 
     Returns:
-        ``{error, ci95, images, bins}``: the expected calibration error as a share, and its interval, see
-        ``evidence.calibration_error``; None without images. For each of ten bins of the highest probability
-        ``{low, high, images, stated, right}``: its mean and the share of right answers, None where the bin is
-        empty.
+        The expected calibration error as a share, and its interval, see ``evidence.calibration_error``; None
+        without images. For each of ten bins of the highest probability its mean and the share of right
+        answers, None where the bin is empty.
 
     >>> found = calibration(np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([0, 1]))  # 90 % sure, half right
-    >>> round(found["error"], 3), [b["images"] for b in found["bins"]]
+    >>> round(found.error, 3), [b.images for b in found.bins]
     (0.4, [0, 0, 0, 0, 0, 0, 0, 0, 0, 2])
     """
     if not len(labels):
-        return {"error": None, "ci95": None, "images": 0, "bins": []}
-    stated, right = probabilities.max(1), probabilities.argmax(1) == labels
+        return Calibration(error=None, ci95=None, images=0, bins=[])
+    stated, right = probabilities.max(1), SINGLE_LABEL.decide(probabilities) == labels
     which = np.minimum((stated * BINS).astype(int), BINS - 1)
     bins, error = [], 0.0
     for b in range(BINS):
         mine = which == b
         n = int(mine.sum())
         says, is_right = (float(stated[mine].mean()), float(right[mine].mean())) if n else (None, None)
-        bins.append({"low": b / BINS, "high": (b + 1) / BINS, "images": n, "stated": says, "right": is_right})
+        bins.append(Bin(low=b / BINS, high=(b + 1) / BINS, images=n, stated=says, right=is_right))
         error += abs(says - is_right) * n / len(labels) if says is not None and is_right is not None else 0
     within = calibration_error.within(stated, right, which, patients)
-    return {"error": error, "ci95": within, "images": len(labels), "bins": bins}
+    return Calibration(error=error, ci95=within, images=len(labels), bins=bins)
 
 
 def thresholds(
     probabilities: Array, labels: Array, column: int, *, points: Sequence[float] = THRESHOLDS
-) -> list[dict[str, Any]]:
+) -> list[Threshold]:
     """How one class would be found if the model named it from a probability on, whatever else it thinks.
 
     Args:
@@ -198,12 +196,12 @@ def thresholds(
         points: the thresholds.
 
     Returns:
-        For each ``{threshold, recognised, false_alarms, images, others}``: the share of the class's images,
-        and of all other images, that reach it; None where there are none.
+        For each the share of the class's images, and of all other images, that reach it; None where there are
+        none.
 
     >>> probabilities, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]), np.array([0, 1, 1])
     >>> found = thresholds(probabilities, labels, column=1, points=[0.2, 0.5])
-    >>> [(t["recognised"], t["false_alarms"]) for t in found]
+    >>> [(t.recognised, t.false_alarms) for t in found]
     [(1.0, 0.0), (0.5, 0.0)]
     """
     mine, score = labels == column, probabilities[:, column]
@@ -212,18 +210,18 @@ def thresholds(
         return float((score[of] >= threshold).mean()) if of.any() else None
 
     return [
-        {
-            "threshold": float(t),
-            "recognised": share(mine, t),
-            "false_alarms": share(~mine, t),
-            "images": int(mine.sum()),
-            "others": int((~mine).sum()),
-        }
+        Threshold(
+            threshold=float(t),
+            recognised=share(mine, t),
+            false_alarms=share(~mine, t),
+            images=int(mine.sum()),
+            others=int((~mine).sum()),
+        )
         for t in points
     ]
 
 
-def agreement(mine: Array, theirs: Array, labels: Array) -> dict[str, Any]:
+def agreement(mine: Array, theirs: Array, labels: Array) -> Agreement:
     """How often two models say the same, of the classes that both know.
 
     Args:
@@ -231,23 +229,23 @@ def agreement(mine: Array, theirs: Array, labels: Array) -> dict[str, Any]:
         labels: ``(N,)``; only images of a class that both know are compared.
 
     Returns:
-        ``{images, share}``; the share is None without such images.
+        The share is None without such images.
 
     >>> mine = np.array([[2.0, 1.0, 9.0], [1.0, 2.0, 0.0]])
     >>> theirs = np.array([[1.0, 0.0, np.nan], [1.0, 0.0, np.nan]])  # knows no third class
     >>> agreement(mine, theirs, np.array([0, 1]))
-    {'images': 2, 'share': 0.5}
+    Agreement(images=2, share=0.5)
     """
     both = np.flatnonzero(~np.isnan(theirs).any(0))
     compared = np.isin(labels, both)
     if not compared.any():
-        return {"images": 0, "share": None}
-    said = (scores[compared][:, both].argmax(1) for scores in (mine, theirs))
-    return {"images": int(compared.sum()), "share": float(np.equal(*said).mean())}
+        return Agreement(images=0, share=None)
+    said = (SINGLE_LABEL.decide(scores[compared][:, both]) for scores in (mine, theirs))
+    return Agreement(images=int(compared.sum()), share=float(np.equal(*said).mean()))
 
 
 def forgetting(
-    before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]], retained: Sequence[str]
+    before: Mapping[str, Row], after: Mapping[str, Row], retained: Sequence[str]
 ) -> dict[str, Any]:
     """Recall before minus recall after for each retained class, their mean and the worst.
 
@@ -255,14 +253,15 @@ def forgetting(
         ``{per_class: {class: share or None}, mean, worst}``; mean and worst are over the classes with test
         images, None if there are none.
 
-    >>> before = {"a": {"recall": 0.9}, "b": {"recall": None}}
-    >>> found = forgetting(before, {"a": {"recall": 0.8}, "b": {"recall": 0.5}}, ["a", "b"])
-    >>> round(found["mean"], 2), found["per_class"]["b"]
-    (0.1, None)
+    >>> labels = np.array([0, 0, 1])
+    >>> before, after = (per_class(np.eye(3)[said], labels, list("abc")) for said in ([0, 0, 1], [0, 1, 1]))
+    >>> found = forgetting(before, after, ["a", "b", "c"])
+    >>> found["mean"], found["worst"], found["per_class"]["c"]
+    (0.25, 0.5, None)
     """
     each: dict[str, float | None] = {}
     for name in retained:
-        b, a = before[name]["recall"], after[name]["recall"]
+        b, a = before[name].recall, after[name].recall
         each[name] = None if b is None or a is None else b - a
     values = [v for v in each.values() if v is not None]
     return {

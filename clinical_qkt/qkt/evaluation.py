@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +20,14 @@ from clinical_qkt.core.errors import QKTError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.evidence import failures
 from clinical_qkt.evidence.abstention import abstention
+from clinical_qkt.evidence.evaluation import Evaluation, Forgetting
 from clinical_qkt.evidence.gate import Door
 from clinical_qkt.evidence.in_use import compared
 from clinical_qkt.evidence.net_benefit import net_benefit
-from clinical_qkt.evidence.parts import Gate, InUse
+from clinical_qkt.evidence.parts import Abstention, Gate, InUse, NetBenefit, PrecisionRecall, Subgroups
 from clinical_qkt.evidence.precision_recall import precision_recall
 from clinical_qkt.evidence.subgroups import subgroups
-from clinical_qkt.packages.model import Model, load_model
+from clinical_qkt.packages.model import CardedNetwork, load_model
 from clinical_qkt.qkt.gate import gated
 from clinical_qkt.qkt.images import OwnImages
 from clinical_qkt.qkt.teachers import require_same_kind
@@ -36,13 +37,31 @@ from clinical_qkt.review.tracking.tracker import Tracker, evaluation_figures
 from clinical_qkt.site.config import Site
 from clinical_qkt.training.inference import logits_of
 
+_Facts = tuple[NDArray[Any], NDArray[Any], int, str, float | None, NDArray[Any] | None]
+
 
 @dataclass(frozen=True)
 class Examined:
     """What a model states on the test images, ``(N, classes)``, and the summary's part that follows."""
 
     states: NDArray[Any]
-    part: dict[str, Any]
+    part: Evaluation
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that test images show: what the verdict rests on, and what else a board may ask.
+
+    Attributes: as the parts of ``TransferSummary`` of the same names.
+    """
+
+    before: Evaluation
+    after: Evaluation
+    forgetting: Forgetting
+    abstention: Abstention
+    subgroups: Subgroups | None
+    net_benefit: list[NetBenefit]
+    precision_recall: list[PrecisionRecall]
 
 
 @dataclass(frozen=True)
@@ -80,27 +99,32 @@ class Evaluating:
             self.tracker.log(child, evaluation_figures(when, part))
         return Examined(states, part)
 
-    def evidence(self, before: Examined, after: Examined) -> dict[str, Any]:
-        """All that test images show: what the verdict rests on, and what else a board may ask.
+    def evidence(self, before: Examined, after: Examined) -> Evidence:
+        """All that test images show.
 
         Args:
             before, after: the student's own model, and the new one.
         """
         with self.timed("evidence"):
-            return {
-                "before": before.part,
-                "after": after.part,
-                "forgetting": self.tested.lost(before.states, after.states),
-                **self._by_threshold(after.states),
-                "subgroups": subgroups(
-                    self.tested.groups,
-                    self.tested.truth,
+            t = self.tested
+            worth = [net_benefit(*facts) for facts in self._by_prevalence(after.states)]
+            curves = [precision_recall(*facts) for facts in self._by_prevalence(after.states)]
+            return Evidence(
+                before=before.part,
+                after=after.part,
+                forgetting=t.lost(before.states, after.states),
+                abstention=abstention(after.states, t.truth, t.query, t.patients),
+                subgroups=subgroups(
+                    t.groups,
+                    t.truth,
                     before.states.argmax(1),
                     after.states.argmax(1),
-                    self.tested.query,
-                    self.tested.patients,
+                    t.query,
+                    t.patients,
                 ),
-            }
+                net_benefit=[part for part in worth if part is not None],
+                precision_recall=[part for part in curves if part is not None],
+            )
 
     def in_use(self, after: Examined, task: str, new_weights: str) -> InUse | None:
         """The model that is in use now on the same test images; None if it is the new one, or there is none.
@@ -153,23 +177,16 @@ class Evaluating:
             data.patients,
         )
 
-    def _by_threshold(self, states: NDArray[Any]) -> dict[str, Any]:
-        """What would come of it if the model had to be surer, or less sure."""
+    def _by_prevalence(self, states: NDArray[Any]) -> Iterator[_Facts]:
+        """What curves are drawn of: each queried class at the test images' prevalence, and at the site's."""
         t = self.tested
-        own = {name: share / 100 for name, share in t.prevalence.items()}
-        found: dict[str, list[Any]] = {"net_benefit": [], "precision_recall": []}
         for q in t.query:
             name = t.labels[q].name
-            for prevalence in [None, own[name]] if name in own else [None]:
-                facts = states, t.truth, q, name, prevalence, t.patients
-                found["net_benefit"].append(net_benefit(*facts))
-                found["precision_recall"].append(precision_recall(*facts))
-        return {
-            "abstention": abstention(states, t.truth, t.query, t.patients),
-            **{key: [part for part in parts if part is not None] for key, parts in found.items()},
-        }
+            own = [t.prevalence[name] / 100] if name in t.prevalence else []
+            for prevalence in [None, *own]:
+                yield states, t.truth, q, name, prevalence, t.patients
 
-    def gate(self, network: nn.Module, start: Model) -> tuple[Door, Gate] | None:
+    def gate(self, network: nn.Module, start: CardedNetwork) -> tuple[Door, Gate] | None:
         """When the new model says 'none of these', and what that is worth.
 
         Args:

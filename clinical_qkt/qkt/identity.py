@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
 
 from clinical_qkt.core.files import digest_of, sha256
+from clinical_qkt.review.summary_schema import Identity
 from clinical_qkt.review.tracking.provenance import git_version
 from clinical_qkt.site.config import Site
+from clinical_qkt.site.ledger.judged import Judged
 from clinical_qkt.site.ledger.ledger import Ledger
 
 
 def identity(
     site: Site, test_sha256: str, weights_sha256: str, run_id: str, model_version: str | None
-) -> dict[str, Any]:
+) -> Identity:
     """The part ``identity`` of the summary.
 
     Args:
@@ -27,20 +28,20 @@ def identity(
         the same rule on the same test images.
     """
     short = digest_of("\n".join((weights_sha256, test_sha256, site.rule_sha256)))[:12].upper()
-    return {
-        "report_id": "-".join(short[i : i + 4] for i in (0, 4, 8)),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "run_id": run_id,
-        "model_version": model_version,
-        "weights_sha256": weights_sha256,
-        "data_sha256": sha256(site.data),
-        "test_sha256": test_sha256,
-        "rule_sha256": site.rule_sha256,
-        "commit": git_version(),
-    }
+    return Identity(
+        report_id="-".join(short[i : i + 4] for i in (0, 4, 8)),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        run_id=run_id,
+        model_version=model_version,
+        weights_sha256=weights_sha256,
+        data_sha256=sha256(site.data),
+        test_sha256=test_sha256,
+        rule_sha256=site.rule_sha256,
+        commit=git_version(),
+    )
 
 
-def judged(site: Site, test_sha256: str, weights_sha256: str) -> dict[str, Any]:
+def judged(site: Site, test_sha256: str, weights_sha256: str) -> Judged:
     """What else was judged on the same test images before, as the site's ledger knows.
 
     From now on it knows of this, too; see ``Ledger.judged``.

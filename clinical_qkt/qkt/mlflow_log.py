@@ -14,9 +14,9 @@ from clinical_qkt.core.version import __version__
 from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.writer import CARD
 from clinical_qkt.qkt.settings import TransferSettings
+from clinical_qkt.review.summary_schema import ResponseFacts, TeacherFacts, TransferSummary
 from clinical_qkt.review.tracking import notes, registry
 from clinical_qkt.review.tracking.tracker import Tracker, figures
-from clinical_qkt.review.tracking.tracker import verdict as verdict_of
 from clinical_qkt.site.config import Site
 
 _NAMED = 3
@@ -75,34 +75,32 @@ def registered(tracker: Tracker, run: Run, site: Site, task: str) -> str | None:
     return registry.registered(tracker.client, run, task, site.transfer_dir / "model")
 
 
-def outcome(tracker: Tracker, run: Run, site: Site, task: str, summary: dict[str, Any], note: str) -> None:
+def outcome(tracker: Tracker, run: Run, site: Site, task: str, summary: TransferSummary, note: str) -> None:
     """Figures, digests of the packages, artifacts, and what was decided of the run and its model.
 
     Args:
-        summary: as JSON has it.
         note: the report's sentence.
     """
     version = registered(tracker, run, site, task)
-    verdict = verdict_of(summary)
     tracker.log(run, figures(summary), model=registry.logged_model(tracker.client, run))
-    received = [*summary["teachers"], *summary["responses"]]
-    tracker.params(run, {f"package_sha256/{part['site']}": part["weights_sha256"] for part in received})
+    received: list[TeacherFacts | ResponseFacts] = [*summary.teachers, *summary.responses]
+    tracker.params(run, {f"package_sha256/{part.site}": part.weights_sha256 for part in received})
     tracker.tag(
         run,
         {
-            "untrusted_packages": ", ".join(summary["untrusted_packages"]) or "none",
-            registry.VERDICT: verdict,
-            registry.ACCEPTED: str(verdict == registry.ACCEPTED).lower(),
+            "untrusted_packages": ", ".join(summary.untrusted_packages) or "none",
+            registry.VERDICT: summary.verdict,
+            registry.ACCEPTED: str(summary.accepted).lower(),
             notes.SENTENCE: note,
         },
     )
-    notes.of_run(tracker.client, run, notes.text(run, verdict, note))
-    tracker.document(run, "summary.json", summary)
+    notes.of_run(tracker.client, run, notes.text(run, summary.verdict, note))
+    tracker.document(run, "summary.json", summary.as_json())
     tracker.artifact(run, site.transfer_dir / "report.html")
     tracker.artifact(run, site.transfer_dir / "figures", "figures")
     if version:
-        registry.decide(tracker.client, task, version, run, verdict, note)
-    tracker.rename(run, f"{_several(site.queried.names)} at {site.site}: {verdict}")
+        registry.decide(tracker.client, task, version, run, summary.verdict, note)
+    tracker.rename(run, f"{_several(site.queried.names)} at {site.site}: {summary.verdict}")
 
 
 def _several(names: Sequence[str]) -> str:

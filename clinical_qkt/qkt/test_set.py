@@ -16,10 +16,12 @@ from clinical_qkt.core.files import digest_of, sha256
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence import metrics
+from clinical_qkt.evidence.evaluate import evaluate
+from clinical_qkt.evidence.evaluation import Agreement, Evaluation, Forgetting
 from clinical_qkt.evidence.losses import lost
 from clinical_qkt.qkt import targets
-from clinical_qkt.qkt.summary import evaluation
 from clinical_qkt.qkt.teachers import Teacher
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import Images, labels_of, logits_of
 
 Array = NDArray[Any]
@@ -52,7 +54,7 @@ class TestSet:
     def of(cls, data: CheckedData, query: Sequence[int], prevalence: Mapping[str, float]) -> TestSet:
         """Those of a site's datalist."""
         items = data.items["test"]
-        truth = np.array([item["label"] for item in items], dtype=int)
+        truth = SINGLE_LABEL.targets(items).numpy()
         digests = sorted(f"{data.labels[i['label']].name}\n{sha256(Path(i['image']))}" for i in items)
         return cls(
             data.labels,
@@ -64,14 +66,15 @@ class TestSet:
             digest_of("\n".join(digests)),
         )
 
-    def evaluation(self, probabilities: Array) -> dict[str, Any]:
-        """The part ``before`` or ``after`` of the summary."""
-        return evaluation(probabilities, self.truth, self.labels, self.query, self.patients, self.prevalence)
+    def evaluation(self, probabilities: Array) -> Evaluation:
+        """The part ``before`` or ``after`` of the summary, from probabilities ``(N, C)``."""
+        return evaluate(probabilities, self.truth, self.labels, self.query, self.patients, self.prevalence)
 
-    def lost(self, before: Array, after: Array) -> dict[str, Any]:
+    def lost(self, before: Array, after: Array) -> Forgetting:
         """The part ``forgetting``, from both models' probabilities ``(N, C)``."""
         retained = [c.name for i, c in enumerate(self.labels) if i not in set(self.query)]
-        return lost(before.argmax(1), after.argmax(1), self.truth, retained, self.patients)
+        called = SINGLE_LABEL.decide(before), SINGLE_LABEL.decide(after)
+        return lost(*called, self.truth, retained, self.patients)
 
 
 def probabilities(network: nn.Module, images: Images, classes: int, device: torch.device) -> Array:
@@ -79,13 +82,13 @@ def probabilities(network: nn.Module, images: Images, classes: int, device: torc
 
     A model without rows for the queried classes, as before the transfer, never names them.
     """
-    found = logits_of(network, images, device).softmax(1).numpy()
+    found = SINGLE_LABEL.probabilities(logits_of(network, images, device)).numpy()
     return np.pad(found, ((0, 0), (0, classes - found.shape[1])))
 
 
-def few_images(after: Mapping[str, Any], queried: Sequence[str]) -> bool:
+def few_images(after: Evaluation, queried: Sequence[str]) -> bool:
     """Whether too few test images show a queried class to say much, as at most hospitals that ask."""
-    return any(after["per_class"][name]["support"] < metrics.FEW for name in queried)
+    return any(after.per_class[name].support < metrics.FEW for name in queried)
 
 
 def agreements(
@@ -94,7 +97,7 @@ def agreements(
     teachers: Sequence[tuple[Teacher, Images]],
     labels: LabelSpace,
     device: torch.device,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Agreement]:
     """By teacher, how often the new model says what it says, on own images of classes that both know.
 
     Args:

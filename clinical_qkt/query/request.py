@@ -23,6 +23,7 @@ from clinical_qkt.query import axes
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, require_no_identifiers
 from clinical_qkt.statistics.class_statistics import KINDS, Kind, Moments
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import Images, labels_of, pooled_of
 
 MOST_FEATURES = 160
@@ -85,7 +86,7 @@ def write_query(
         task=own.card.task,
         extractor=question.extractor.spec,
         input=own.card.input,
-        query=site.query,
+        query=[*site.query],
         welcome=settings.welcome,
         private_axes=question.private_axes,
         radius=question.radius,
@@ -164,7 +165,7 @@ def own_extractor(
             fix="train the model again, or name other depths under 'settings'",
         )
     _, projection = whitening(raw, labels, MOST_FEATURES)
-    means = torch.stack([raw[labels == c].mean(0) for c in labels.unique()])
+    means = torch.stack([mine.mean(0) for mine in SINGLE_LABEL.by_class(raw, labels, labels.unique())])
     moved = axes.moves(body, images, own.card.input, device)
     projection = projection @ axes.turn(means @ projection, moved @ projection)
     extractor = Extractor(body.spec.model_copy(update={"features": projection.shape[1]}), own.network).eval()
@@ -185,8 +186,7 @@ def whitening(raw: Tensor, labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
     scale = scale.clamp_min(1e-3 * float(scale.median()) + 1e-12)
     center, standard = raw.mean(0), (raw - raw.mean(0)) / scale
     within = Moments(raw.shape[1])
-    for label in labels.unique():
-        of_class = standard[labels == label]
+    for of_class in SINGLE_LABEL.by_class(standard, labels, labels.unique()):
         within.update(of_class - of_class.mean(0))
     covariance = within.statistics().covariance
     assert covariance is not None

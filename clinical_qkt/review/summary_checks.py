@@ -15,7 +15,7 @@ from clinical_qkt.evidence import criteria
 from clinical_qkt.evidence.intervals import Interval
 
 if TYPE_CHECKING:
-    from clinical_qkt.review.evaluation_schema import Evaluation
+    from clinical_qkt.evidence.evaluation import Evaluation
     from clinical_qkt.review.summary_schema import TransferSummary
 
 _BOUNDS = {
@@ -28,17 +28,6 @@ _BOUNDS = {
 """Every part of a rule; without one of them nothing was decided."""
 _ROUNDED = 1e-6
 """A share may have been rounded by so much."""
-
-
-def rising(ends: list[float]) -> list[float]:
-    """An interval, checked.
-
-    Raises:
-        ValueError: its upper end is below its lower one, so that its bad end would be the good one.
-    """
-    if ends[0] > ends[1]:
-        raise ValueError("the upper end of an interval is below its lower one")
-    return ends
 
 
 def contradictions(summary: TransferSummary) -> list[str]:
@@ -97,9 +86,9 @@ def _decision(summary: TransferSummary) -> Iterator[str]:
         follows = criteria.outcome(c.bound, c.limit / 100, c.ci95)
         if c.outcome != follows:
             yield f"criteria: '{c.name}' says '{c.outcome}', limit and interval make it '{follows}'"
-    follows = criteria.verdict([c.outcome for c in summary.criteria])
-    if summary.verdict != follows:
-        yield f"verdict: says '{summary.verdict}', the criteria make it '{follows}'"
+    verdict = criteria.verdict([c.outcome for c in summary.criteria])
+    if summary.verdict != verdict:
+        yield f"verdict: says '{summary.verdict}', the criteria make it '{verdict}'"
 
 
 def _measured(summary: TransferSummary) -> Iterator[str]:

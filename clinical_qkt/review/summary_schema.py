@@ -7,45 +7,25 @@ made of it: configs/schemas/transfer-summary.json.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from clinical_qkt.core.terms import ACCEPTED, REFUSED, UNDECIDED, Verdict
 from clinical_qkt.evidence import parts
-from clinical_qkt.review.evaluation_schema import (
+from clinical_qkt.evidence.evaluation import (
+    Agreement,
     Amount,
     Count,
-    Difference,
+    Criterion,
     Evaluation,
     Forgetting,
-    Interval,
     Part,
     Share,
 )
 from clinical_qkt.review.summary_checks import contradictions
 
-SCHEMA = "clinical-qkt/transfer-summary/3"
-
-
-class Criterion(Part):
-    """One part of the rule, held against what was measured at its bad end."""
-
-    name: Literal["query_recall", "false_alarms", "forgetting", "worst_forgetting", "calibration_error"]
-    about: str | None = None
-    """The class, where it is about one."""
-    bound: Literal["at least", "at most"]
-    limit: Amount
-    """In points, or of 100 images."""
-    measured: Difference | None
-    """As a share; null if nothing could be."""
-    ci95: Interval | None
-    outcome: Literal["met", "failed", "undecided"]
-    images: Count
-    patients: Count | None = None
-    images_needed: Count | None = None
-    """Of an undecided one: with about so many it would be decided, were the same measured on them."""
-    written_by: Literal["hospital", "software"]
+SCHEMA: Final = "clinical-qkt/transfer-summary/3"
 
 
 class Rule(Part):
@@ -108,13 +88,6 @@ class Aligned(Part):
     name: str = Field(alias="class")
     as_: str | None = Field(alias="as")
     how: str
-
-
-class Agreement(Part):
-    """How often two models say the same."""
-
-    images: Count
-    share: Share | None
 
 
 class TeacherFacts(Part):

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence import criteria
 from clinical_qkt.evidence.acceptance import Acceptance
+from clinical_qkt.evidence.evaluate import evaluate
 from clinical_qkt.evidence.intervals import proportion
 from clinical_qkt.evidence.intervals import share as shares_interval
 from clinical_qkt.evidence.losses import lost
-from clinical_qkt.qkt.summary import evaluation
 
 KNOWN = ["a", "b", "c"]
 LABELS = LabelSpace([*KNOWN, "q"])
@@ -35,21 +35,21 @@ def decided(images=400, queried=400, alarms=0, found=1.0, forgot=0, stated=0.99,
     after[np.flatnonzero(truth == 0)[alarms : alarms + forgot]] = 1
     after[np.flatnonzero(truth == 3)[: round((1 - found) * queried)]] = 0
     probabilities = np.where(np.eye(4, dtype=bool)[after], stated, (1 - stated) / 3)
-    part = evaluation(probabilities, truth, LABELS, [3])
+    part = evaluate(probabilities, truth, LABELS, [3])
     losses = lost(before, after, truth, KNOWN)
     given_rule = Acceptance(**rule)
     found_ = criteria.decision(part, losses, budget, given_rule, given_rule.written())
-    return found_["verdict"], {c["name"]: c for c in found_["criteria"]}
+    return found_.verdict, {c.name: c for c in found_.criteria}
 
 
 def outcomes(rows):
-    return {name: row["outcome"] for name, row in rows.items() if row["outcome"] != "met"}
+    return {name: row.outcome for name, row in rows.items() if row.outcome != "met"}
 
 
 def test_a_model_that_keeps_every_part_of_the_rule_even_at_the_bad_ends_is_accepted():
     verdict, rows = decided()
     assert verdict == "accepted" and outcomes(rows) == {}
-    assert all(row["images_needed"] is None for row in rows.values())
+    assert all(row.images_needed is None for row in rows.values())
 
 
 def test_false_alarms_alone_refuse_a_model_that_finds_everything_and_lost_nothing():
@@ -57,8 +57,8 @@ def test_false_alarms_alone_refuse_a_model_that_finds_everything_and_lost_nothin
     verdict, rows = decided(images=107, queried=64, alarms=32)
     assert verdict == "not accepted"
     assert outcomes(rows)["false_alarms"] == "failed"
-    assert rows["false_alarms"]["measured"] == pytest.approx(96 / 321)
-    assert rows["query_recall"]["outcome"] == rows["forgetting"]["outcome"] == "met"
+    assert rows["false_alarms"].measured == pytest.approx(96 / 321)
+    assert rows["query_recall"].outcome == rows["forgetting"].outcome == "met"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_each_criterion_is_held_against_its_bad_end(changes, wrong, verdict):
     changes = {"calibration_error": 100, **changes}
     found, rows = decided(**changes)
     told = {k: v for k, v in outcomes(rows).items() if k in wrong or k != "false_alarms"}
-    assert {k: told.get(k, rows[k]["outcome"]) for k in wrong} == wrong
+    assert {k: told.get(k, rows[k].outcome) for k in wrong} == wrong
     assert found == verdict
 
 
@@ -91,8 +91,8 @@ def test_probabilities_that_are_off_refuse_at_the_upper_end_of_their_interval():
 def test_without_test_images_of_the_queried_class_nothing_can_be_decided_and_it_is_said_how_many_would():
     verdict, rows = decided(queried=0)
     assert verdict == "cannot be decided"
-    assert rows["query_recall"]["measured"] is None
-    n = rows["query_recall"]["images_needed"]
+    assert rows["query_recall"].measured is None
+    n = rows["query_recall"].images_needed
     assert proportion(n, n)[0] >= 0.5 > proportion(n - 1, n - 1)[0]
 
 
@@ -133,7 +133,7 @@ def test_more_images_are_needed_where_those_of_a_patient_resemble_one_another():
 
 def test_whose_limit_it_is_stands_beside_each_criterion():
     rows = decided(query_recall=80, date="2026-11-01")[1]
-    assert {name for name, row in rows.items() if row["written_by"] == "hospital"} == {"query_recall"}
+    assert {name for name, row in rows.items() if row.written_by == "hospital"} == {"query_recall"}
 
 
 def test_no_advice_is_for_fewer_images_than_there_are_however_few_patients_they_show():

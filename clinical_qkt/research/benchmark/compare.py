@@ -27,6 +27,7 @@ from clinical_qkt.core.version import __version__
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.evidence import metrics
+from clinical_qkt.evidence.evaluation import Row
 from clinical_qkt.qkt.forgetting_budget import class_recalls, fit_query_bias
 from clinical_qkt.research.benchmark import results
 from clinical_qkt.research.benchmark.config import BenchmarkConfig, Scenario
@@ -35,6 +36,7 @@ from clinical_qkt.research.benchmark.rows import FIGURES
 from clinical_qkt.research.methods import METHODS
 from clinical_qkt.research.methods.case import Case
 from clinical_qkt.research.partitions import Ask
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import labels_of
 
 
@@ -101,7 +103,7 @@ def score(
     names, truth = case.labels.names, labels_of(test)
     retained = [names[c] for c in case.local]
     queried = [names[c] for c in case.query]
-    before = metrics.per_class(logits["own_test"].softmax(1).numpy(), truth.numpy(), names)
+    before = _per_class(logits["own_test"], truth, names)
     labels = labels_of(case.validation)
     spend = config.forgetting_budget * (1 - config.reserve)
     fit = fit_query_bias(
@@ -114,11 +116,11 @@ def score(
     )
     raised = logits["test"].clone()
     raised[:, case.query] += torch.tensor(fit.bias)
-    after = metrics.per_class(logits["test"].softmax(1).numpy(), truth.numpy(), names)
-    fitted = metrics.per_class(raised.softmax(1).numpy(), truth.numpy(), names)
+    after = _per_class(logits["test"], truth, names)
+    fitted = _per_class(raised, truth, names)
     lost = metrics.forgetting(before, after, retained)
     lost_fitted = metrics.forgetting(before, fitted, retained)
-    probabilities = raised.softmax(1)
+    probabilities = SINGLE_LABEL.probabilities(raised)
     asked = [roc_auc_score(truth == q, probabilities[:, q]) for q in case.query]
     error = multiclass_calibration_error(probabilities, truth, num_classes=len(names), n_bins=15)
     return {
@@ -137,11 +139,14 @@ def score(
     }
 
 
+def _per_class(logits: Tensor, truth: Tensor, names: list[str]) -> dict[str, Row]:
+    return metrics.per_class(SINGLE_LABEL.probabilities(logits).numpy(), truth.numpy(), names)
+
+
 def _alarms(logits: Tensor, truth: Tensor, case: Case) -> float | None:
     """Of the test images of retained classes, the share that is called a queried one."""
     found = metrics.false_alarms(logits.numpy(), truth.numpy(), case.labels.names, case.query)
-    share: float | None = found["overall"]["share"]
-    return share
+    return found.overall.share
 
 
 def mask_scores(federation: Federation) -> list[dict[str, Any]]:
@@ -182,7 +187,7 @@ def _shared(config: BenchmarkConfig, federation: Federation, ask: Ask) -> dict[s
     case = replace(federation.case(ask), forgetting_budget=config.forgetting_budget)
     test = federation.test_items(ask)
     own = {
-        key: METHODS["local"].run(case, METHODS["local"].Settings()).predict(images)
+        key: METHODS["local"].run(case, METHODS["local"].settings()).predict(images)
         for key, images in (("own_validation", case.validation), ("own_test", test))
     }
     return {"case": case, "test": test, "own": own}

@@ -28,11 +28,13 @@ from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.files import write_json
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.label_space import ClassLabel
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.data.transforms import symmetries
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
 from clinical_qkt.networks.spec import preset, reshape_head
 from clinical_qkt.packages.card import Card
+from clinical_qkt.packages.derived import DerivedModel
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt import distillation, knowledge_masks
 from clinical_qkt.qkt.head_imitation import imitations
@@ -111,17 +113,15 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
         own=site,
         labels=labels,
         query=list(QUERY),
-        training=items,
-        validation=items[:64],
         augment=symmetries([28, 28]),
         seed=0,
         device=device,
     )
 
-    def heads(teachers: int) -> Model:
+    def heads(teachers: int) -> DerivedModel:
         others = _teachers(networks, teachers, teachers)
         said = {t.site: logits_of(t.model.network, items, device) for t in others}
-        return next(imitations(student, others, said, logits_of(own, items, device), "own"))
+        return next(imitations(student, items, others, said, logits_of(own, items, device), "own"))
 
     multihead = heads(4).network
 
@@ -238,7 +238,7 @@ def _model(site: str, network: nn.Module, classes: int) -> Model:
     card = Card(
         site=site,
         task="speed",
-        label_space=[f"class {c}" for c in range(classes)],
+        label_space=[ClassLabel(name=f"class {c}") for c in range(classes)],
         network=preset("resnet_small", 3, [28, 28]),
         head="fc",
         input=InputContract(channels=3, spatial_size=[28, 28]),

@@ -23,6 +23,7 @@ from rich.console import Console
 from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.files import write_json
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.label_space import ClassLabel
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import load_model, save_model
@@ -36,8 +37,13 @@ def measure(network: str, folder: Path, repeats: int) -> dict[str, Any]:
     model = spec.build(4)
     given = InputContract(channels=3, spatial_size=[28, 28])
     card = Card(
-        site="sender", task="t", label_space=list("abcd"), network=spec, head=find_head(model), input=given
-    )  # fmt: skip
+        site="sender",
+        task="t",
+        label_space=[ClassLabel(name=name) for name in "abcd"],
+        network=spec,
+        head=find_head(model),
+        input=given,
+    )
     package = folder / network / "package"
     save_model(package, model, card, signing_key=private)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.spreadsheets import harmless
+from clinical_qkt.evidence.evaluation import Row
 from clinical_qkt.review.comparison.reading import Compared, plain
-from clinical_qkt.review.evaluation_schema import Row
 from clinical_qkt.review.report.reasons import reasons
 from clinical_qkt.review.tracking.tracker import metric_name
 

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from clinical_qkt.evidence.evaluation import Alarms, Interval, Row
 from clinical_qkt.review import report
 from clinical_qkt.review.comparison.figures import cautions, classes, common_start
 from clinical_qkt.review.comparison.reading import SENTENCE, Compared, plain
-from clinical_qkt.review.evaluation_schema import Alarms, Interval, Row
 from clinical_qkt.review.report.reasons import reasons
 from clinical_qkt.review.summary_schema import TransferSummary as Summary
 

@@ -72,7 +72,7 @@ def read_summary(
         raise InputError(told, where=where, fix="give the file as `transfer` wrote it") from None
     if whole and (wrong := disagreements(summary)):
         raise InputError(plain(wrong[0], SENTENCE), where=where, fix="give the file as `transfer` wrote it")
-    return summary, {tracker.metric_name(name): value for name, value in tracker.figures(raw).items()}
+    return summary, {tracker.metric_name(name): value for name, value in tracker.figures(summary).items()}
 
 
 def plain(text: Any, most: int = LONGEST) -> str:

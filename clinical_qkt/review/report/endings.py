@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clinical_qkt.core.terms import guarantee
+from clinical_qkt.evidence.evaluation import Row
 from clinical_qkt.review.report.facts import Summary
 from clinical_qkt.review.report.headline import verdict
 from clinical_qkt.review.report.spelled import joined, percent
@@ -22,7 +23,7 @@ Places = Mapping[str, str | Path]
 """What it is, and where it lies or how it is called: one line each."""
 
 
-def print_trained(console: Console, site: str, rows: Mapping[str, Mapping[str, Any]], places: Places) -> None:
+def print_trained(console: Console, site: str, rows: Mapping[str, Row], places: Places) -> None:
     """A trained model's recall by class on the validation images.
 
     Args:
@@ -32,7 +33,7 @@ def print_trained(console: Console, site: str, rows: Mapping[str, Mapping[str, A
     for heading in ("class", "validation images", "recall", "95 % interval"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
     for name, row in rows.items():
-        table.add_row(Text(name), str(row["support"]), percent(row["recall"]), interval(row))
+        table.add_row(Text(name), str(row.support), percent(row.recall), interval(row))
     console.print(table)
     console.print("recall: of 100 validation images of the class, how many are recognised")
     print_places(console, places)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from clinical_qkt.evidence import metrics
+from clinical_qkt.evidence.evaluation import Bin, Evaluation, Threshold
 from clinical_qkt.evidence.intervals import proportion
-from clinical_qkt.review.evaluation_schema import Bin, Evaluation, Threshold
 from clinical_qkt.review.summary_schema import RespondedClass, TransferSummary
 
 Summary = TransferSummary

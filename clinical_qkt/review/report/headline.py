@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clinical_qkt.core.terms import ACCEPTED, REFUSED, UNDECIDED
-from clinical_qkt.review.evaluation_schema import Alarms
+from clinical_qkt.evidence.evaluation import Alarms
 from clinical_qkt.review.report import facts
 from clinical_qkt.review.report.facts import Summary
 from clinical_qkt.review.report.spelled import between, counted, ends, hundred, images_of, joined, lost, rate

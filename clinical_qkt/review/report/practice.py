@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from clinical_qkt.review.evaluation_schema import BaseRate
+from clinical_qkt.evidence.evaluation import BaseRate
 from clinical_qkt.review.report.facts import Summary
 from clinical_qkt.review.report.spelled import joined, prevalence, rate, short, signs
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from clinical_qkt.evidence.evaluation import Row
 from clinical_qkt.review.report import rule
 from clinical_qkt.review.report.facts import Summary
 from clinical_qkt.review.report.headline import KINDS, few_sentences, verdict, verdict_sentence
@@ -77,7 +77,7 @@ def _rule(summary: Summary) -> Table:
     return table
 
 
-def print_per_class(rows: dict[str, Any], title: str) -> None:
+def print_per_class(rows: Mapping[str, Row], title: str) -> None:
     """A model's recall per class, for ``evaluate``."""
     table = Table(title=escape(title), title_justify="left")
     for heading in ("class", "test images", "recall", "95 % interval", "precision", "F1", "AUROC"):
@@ -85,14 +85,14 @@ def print_per_class(rows: dict[str, Any], title: str) -> None:
     for name, row in rows.items():
         table.add_row(
             Text(name),
-            str(row["support"]),
-            percent(row["recall"]),
+            str(row.support),
+            percent(row.recall),
             interval(row),
-            *(percent(row[k]) for k in ("precision", "f1", "auroc")),
+            *(percent(share) for share in (row.precision, row.f1, row.auroc)),
         )
     Console().print(table)
 
 
-def interval(row: Mapping[str, Any]) -> str:
+def interval(row: Row) -> str:
     """The 95 % interval of a class's recall; a dash where there is none."""
-    return ends(row["recall_ci95"])
+    return ends(row.recall_ci95)

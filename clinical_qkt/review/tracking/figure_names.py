@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
+
+from clinical_qkt.core.terms import ACCEPTED, UNDECIDED
+from clinical_qkt.evidence.evaluation import Evaluation, FalseAlarms
+from clinical_qkt.review.summary_schema import TransferSummary
 
 _BEFORE_CLASS = re.compile(
     r"(before|after)/(recall|recall_low|recall_high|precision|f1|auroc|false_alarms)/|(forgetting|recall)/"
@@ -36,56 +39,56 @@ def metric_name(name: str) -> str:
     return before + plain[: most - len(mark)] + mark
 
 
-def evaluation_figures(when: str, part: Mapping[str, Any]) -> dict[str, float | None]:
+def evaluation_figures(when: str, part: Evaluation) -> dict[str, float | None]:
     """The part ``before`` or ``after`` of a summary under its MLflow names."""
-    low, high = _ends(part["query_recall_ci95"])
+    low, high = _ends(part.query_recall_ci95)
     found = {
-        f"{when}/query_recall": part["query_recall"],
+        f"{when}/query_recall": part.query_recall,
         f"{when}/query_recall_low": low,
         f"{when}/query_recall_high": high,
-        **_false_alarms(when, part["false_alarms"]),
-        f"{when}/retained_recall": part["retained_recall"],
-        f"{when}/calibration_error": part["calibration"]["error"],
-        f"{when}/calibration_error_high": _ends(part["calibration"]["ci95"])[1],
+        **_false_alarms(when, part.false_alarms),
+        f"{when}/retained_recall": part.retained_recall,
+        f"{when}/calibration_error": part.calibration.error,
+        f"{when}/calibration_error_high": _ends(part.calibration.ci95)[1],
     }
-    for name, row in part["per_class"].items():
-        found |= {f"{when}/{key}/{name}": row[key] for key in ("recall", "precision", "f1", "auroc")}
+    for name, row in part.per_class.items():
+        found |= {
+            f"{when}/recall/{name}": row.recall,
+            f"{when}/precision/{name}": row.precision,
+            f"{when}/f1/{name}": row.f1,
+            f"{when}/auroc/{name}": row.auroc,
+        }
     return found
 
 
-def _false_alarms(when: str, told: Mapping[str, Any]) -> dict[str, float | None]:
+def _false_alarms(when: str, told: FalseAlarms) -> dict[str, float | None]:
     """Of the images of other classes the share that is called a queried one: of all of them, and of each."""
-    overall = told["overall"]
-    low, high = _ends(overall["ci95"])
+    overall = told.overall
+    low, high = _ends(overall.ci95)
     return {
-        f"{when}/false_alarms": overall["share"],
+        f"{when}/false_alarms": overall.share,
         f"{when}/false_alarms_low": low,
         f"{when}/false_alarms_high": high,
-        **{f"{when}/false_alarms/{name}": row["share"] for name, row in told["per_class"].items()},
+        **{f"{when}/false_alarms/{name}": row.share for name, row in told.per_class.items()},
     }
 
 
-def figures(summary: Mapping[str, Any]) -> dict[str, float | None]:
-    """A transfer summary's figures under their MLflow names; the summary is as JSON has it."""
-    lost, decided = summary["forgetting"], verdict(summary)
+def figures(summary: TransferSummary) -> dict[str, float | None]:
+    """A transfer summary's figures under their MLflow names."""
+    lost = summary.forgetting
     return {
-        "accepted": float(decided == "accepted"),
-        "undecided": float(decided == "cannot be decided"),
-        **evaluation_figures("after", summary["after"]),
-        **{_forgetting(name): value for name, value in lost["per_class"].items()},
-        "forgetting/mean": lost["mean"],
-        "forgetting/worst": lost["worst"],
-        "forgetting/worst_high": _ends(lost["worst_ci95"])[1],
-        "forgetting/mean_loss": lost["mean_loss"],
-        "forgetting/mean_loss_high": _ends(lost["mean_loss_ci95"])[1],
-        **evaluation_figures("before", summary["before"]),
-        "bytes_received": float(summary["bytes_received"]),
+        "accepted": float(summary.verdict == ACCEPTED),
+        "undecided": float(summary.verdict == UNDECIDED),
+        **evaluation_figures("after", summary.after),
+        **{_forgetting(name): value for name, value in lost.per_class.items()},
+        "forgetting/mean": lost.mean,
+        "forgetting/worst": lost.worst,
+        "forgetting/worst_high": _ends(lost.worst_ci95)[1],
+        "forgetting/mean_loss": lost.mean_loss,
+        "forgetting/mean_loss_high": _ends(lost.mean_loss_ci95)[1],
+        **evaluation_figures("before", summary.before),
+        "bytes_received": float(summary.bytes_received),
     }
-
-
-def verdict(summary: Mapping[str, Any]) -> str:
-    """``accepted``, ``not accepted`` or ``cannot be decided``."""
-    return str(summary["verdict"])
 
 
 def _ends(interval: Sequence[float] | None) -> tuple[float | None, float | None]:

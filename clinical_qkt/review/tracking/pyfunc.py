@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.packages.model import Model, load_model
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 
 class Served:
@@ -32,7 +33,7 @@ class Served:
         """
         given, network = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)), self.model.network
         parts = given.split(images_at_once(network, given.shape[1:]))
-        return torch.cat([network(part).softmax(1) for part in parts]).numpy()
+        return torch.cat([SINGLE_LABEL.probabilities(network(part)) for part in parts]).numpy()
 
 
 def _load_pyfunc(path: str) -> Served:

@@ -21,14 +21,15 @@ from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import Schema, TensorSpec
 
+from clinical_qkt.core.terms import ACCEPTED as ACCEPTED
+from clinical_qkt.core.terms import REFUSED, UNDECIDED, Verdict
 from clinical_qkt.core.version import __version__
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.writer import CARD
 from clinical_qkt.review.tracking import notes, store
 
-ACCEPTED = "accepted"
-"""The alias of the model in use: the newest that was accepted, or the one that was restored. As a tag of runs
-and versions ``true`` or ``false``."""
+# ACCEPTED is the alias of the model in use, too: the newest that was accepted, or the one that was restored.
+# As a tag of runs and versions it is ``true`` or ``false``.
 VERDICT = "verdict"
 """The tag of runs and versions: ``accepted``, ``not accepted`` or ``cannot be decided``."""
 FROM_RUN = ("query", "site")
@@ -37,6 +38,9 @@ RESTORED = "clinical_qkt.restored_at"
 """The tag of a registered model: when a person last chose the version in use, in milliseconds. Transfers that
 began before that do not take the alias away."""
 LOADER = "clinical_qkt.review.tracking.pyfunc"
+_VERDICTS: dict[str, Verdict] = {ACCEPTED: ACCEPTED, REFUSED: REFUSED, UNDECIDED: UNDECIDED}
+_EARLIER: dict[str, Verdict] = {"true": ACCEPTED, "false": REFUSED}
+"""Tags of before there were three verdicts."""
 _NAME = "student"
 _DECIDING = ("mlflow", "monai", "numpy", "safetensors", "torch")
 _DECIDED, _TOLD_OF = "clinical_qkt.decided", "clinical_qkt.told_of"
@@ -84,7 +88,7 @@ def _new_version(client: MlflowClient, run: Run, task: str, source: str) -> str:
     return str(made.version)
 
 
-def decide(client: MlflowClient, task: str, version: str, run: Run, verdict: str, note: str) -> None:
+def decide(client: MlflowClient, task: str, version: str, run: Run, verdict: Verdict, note: str) -> None:
     """Say what was decided of a version: its tags, its description, and the alias if it is accepted.
 
     The registered model's and the experiment's descriptions tell of it too, unless a person wrote them. All
@@ -92,7 +96,6 @@ def decide(client: MlflowClient, task: str, version: str, run: Run, verdict: str
 
     Args:
         run: that made the version.
-        verdict: ``accepted``, ``not accepted`` or ``cannot be decided``.
         note: the report's sentence.
     """
     accepted = verdict == ACCEPTED
@@ -130,12 +133,11 @@ def held(clients: Sequence[MlflowClient], task: str, site: str, to: Path) -> tup
     return None
 
 
-def verdict_of(version: ModelVersion) -> str | None:
-    """What was decided of a version; None if nothing was yet."""
+def verdict_of(version: ModelVersion) -> Verdict | None:
+    """What was decided of a version; None if nothing was yet, or its tag says nothing that is known."""
     if VERDICT in version.tags:
-        return str(version.tags[VERDICT])
-    earlier = {"true": ACCEPTED, "false": f"not {ACCEPTED}"}  # records of before there were three verdicts
-    return earlier.get(version.tags.get(ACCEPTED, ""))
+        return _VERDICTS.get(version.tags[VERDICT])
+    return _EARLIER.get(version.tags.get(ACCEPTED, ""))
 
 
 def logged_model(client: MlflowClient, run: Run) -> LoggedModel | None:

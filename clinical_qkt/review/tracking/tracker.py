@@ -36,7 +36,6 @@ from clinical_qkt.review.tracking import store, sync
 from clinical_qkt.review.tracking.figure_names import evaluation_figures as evaluation_figures
 from clinical_qkt.review.tracking.figure_names import figures as figures
 from clinical_qkt.review.tracking.figure_names import metric_name as metric_name
-from clinical_qkt.review.tracking.figure_names import verdict as verdict
 from clinical_qkt.review.tracking.notes import NAMED, STAGE, begun_as, is_unnamed
 from clinical_qkt.review.tracking.viewing import address as address
 

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from dataclasses import dataclass
 
 from clinical_qkt.site.ledger.file import now
 
 
-def judged(db: sqlite3.Connection, test_sha256: str, rule_sha256: str, weights_sha256: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Judged:
+    """What was judged on the same test images before.
+
+    Attributes:
+        used_since: when the rule was first used on them.
+        judged_before: how many other models were judged on them.
+        rules_before: by how many other rules anything was.
+    """
+
+    used_since: str
+    judged_before: int
+    rules_before: int
+
+
+def judged(db: sqlite3.Connection, test_sha256: str, rule_sha256: str, weights_sha256: str) -> Judged:
     """Write down that a new model is judged, and tell what was judged on these test images before.
 
     Whoever tries until a model passes, or until a rule does, finds one that passes by chance. The same model
@@ -18,10 +33,6 @@ def judged(db: sqlite3.Connection, test_sha256: str, rule_sha256: str, weights_s
         test_sha256: of the test images and their labels.
         rule_sha256: of the rule.
         weights_sha256: of the new model.
-
-    Returns:
-        ``{used_since, judged_before, rules_before}``: when the rule was first used on these images, how many
-        other models were judged on them before, and by how many other rules anything was.
     """
     key = (test_sha256, rule_sha256, weights_sha256)
     db.execute(
@@ -32,11 +43,11 @@ def judged(db: sqlite3.Connection, test_sha256: str, rule_sha256: str, weights_s
     place = db.execute(mine, key).fetchone()[0]
     first = "SELECT MIN(time) FROM judged WHERE test_sha256 = ? AND rule_sha256 = ?"
     since = db.execute(first, key[:2]).fetchone()[0]
-    return {
-        "used_since": since,
-        "judged_before": _others(db, "weights_sha256", weights_sha256, test_sha256, place),
-        "rules_before": _others(db, "rule_sha256", rule_sha256, test_sha256, place),
-    }
+    return Judged(
+        used_since=since,
+        judged_before=_others(db, "weights_sha256", weights_sha256, test_sha256, place),
+        rules_before=_others(db, "rule_sha256", rule_sha256, test_sha256, place),
+    )
 
 
 def _others(db: sqlite3.Connection, column: str, own: str, test_sha256: str, place: int) -> int:

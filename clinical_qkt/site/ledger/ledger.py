@@ -21,6 +21,7 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.terms import Unit
 from clinical_qkt.site.ledger.exact_floor import Shown
 from clinical_qkt.site.ledger.file import EXACT, MASK, ledger_change
+from clinical_qkt.site.ledger.judged import Judged
 from clinical_qkt.site.ledger.lines import Requested as Requested
 from clinical_qkt.site.ledger.lines import Departure as Departure
 from clinical_qkt.site.ledger.lines import Exact as Exact
@@ -199,7 +200,7 @@ class Ledger:
                 (file.now(), *asdict(departure).values()),
             )
 
-    def judged(self, test_sha256: str, rule_sha256: str, weights_sha256: str) -> dict[str, Any]:
+    def judged(self, test_sha256: str, rule_sha256: str, weights_sha256: str) -> Judged:
         """Write down that a new model is judged, and tell what was judged before; see ``judged``."""
         with ledger_change(self.path) as db:
             return judged.judged(db, test_sha256, rule_sha256, weights_sha256)

@@ -17,6 +17,7 @@ from clinical_qkt.review.comparison import runs
 from clinical_qkt.review.comparison.command import tracking_uri
 from clinical_qkt.review.comparison.figures import as_csv, as_json, cautions, figures, ordered
 from clinical_qkt.review.comparison.printing import print_comparison
+from clinical_qkt.review.summary_schema import TransferSummary
 from clinical_qkt.review.tracking import tracker
 from tests.conftest import run, site_file
 from tests.mlflow_ui import first_transfer
@@ -360,7 +361,10 @@ def test_json_holds_the_names_and_values_of_mlflow(transfer, finished, capsys):
     told = json.loads(capsys.readouterr().out)
     assert [r["run"] for r in told["runs"]] == ["one", "two"] and told["cautions"] == []
     mine = told["runs"][0]["figures"]
-    assert {tracker.metric_name(k): v for k, v in tracker.figures(finished).items()}.items() <= mine.items()
+    assert {
+        tracker.metric_name(k): v
+        for k, v in tracker.figures(TransferSummary.model_validate(finished)).items()
+    }.items() <= mine.items()
     low, high = finished["after"]["query_recall_ci95"]
     assert (mine["after/query_recall_low"], mine["after/query_recall_high"]) == (low, high)
 

@@ -14,11 +14,11 @@ from clinical_qkt.evidence import metrics
 from clinical_qkt.evidence.abstention import abstention
 from clinical_qkt.evidence.acceptance import Acceptance
 from clinical_qkt.evidence.criteria import decision
+from clinical_qkt.evidence.evaluate import evaluate
 from clinical_qkt.evidence.intervals import proportion
 from clinical_qkt.evidence.losses import lost
 from clinical_qkt.evidence.net_benefit import net_benefit
 from clinical_qkt.evidence.precision_recall import precision_recall
-from clinical_qkt.qkt.summary import evaluation
 from clinical_qkt.review.summary_schema import SCHEMA, TransferSummary
 
 Summary = TransferSummary
@@ -62,11 +62,12 @@ def made(
         called[np.flatnonzero(truth == c)[:wrong]] = (c + 1) % len(names)
     stated = said(truth, truth % len(known), len(names), 0.99), said(truth, called, len(names), 0.97)
     common = {} if prevalence is None else {query[0]: prevalence}
-    before, after = (evaluation(p, truth, labels, columns, whose, common) for p in stated)
+    before, after = (evaluate(p, truth, labels, columns, whose, common) for p in stated)
     before_named, after_named = (p.argmax(1) if len(p) else np.zeros(0, int) for p in stated)
     losses = lost(before_named, after_named, truth, known, whose)
     few = any(queried_images < metrics.FEW for _ in query)
     asked = Acceptance(**RULE | rule)
+    decided = decision(after, losses, budget, asked, frozenset(own))
     return TransferSummary.model_validate(
         {
             "schema": SCHEMA,
@@ -104,7 +105,8 @@ def made(
             "before": before,
             "after": after,
             "forgetting": losses,
-            **decision(after, losses, budget, asked, frozenset(own)),
+            "verdict": decided.verdict,
+            "criteria": decided.criteria,
             "budget": {"forgetting": budget},
             "rule": {
                 "date": asked.date and asked.date.isoformat(),

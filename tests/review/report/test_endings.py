@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from clinical_qkt.evidence.evaluation import Row
 from clinical_qkt.packages.response import ClassResponse
 from clinical_qkt.review.report import endings
 
@@ -39,8 +40,8 @@ def test_a_model_that_is_not_accepted_is_said_to_be_in_the_last_line(made, conso
 
 
 def test_a_training_ends_with_recall_and_images_of_each_class(console):
-    row = {"recall": 0.5, "support": 8, "recall_ci95": (0.2, 0.8)}
-    unknown = {"recall": None, "support": 0, "recall_ci95": None}
+    unknown = Row(recall=None, recall_ci95=None, precision=None, f1=None, auroc=None, support=0)
+    row = unknown.model_copy(update={"recall": 0.5, "support": 8, "recall_ci95": [0.2, 0.8]})
     rows = {"[red]a[/red]": row, "b": unknown}
     places = {"model": Path("out/model"), "next": "clinical-qkt run evaluate s.yaml " + "--long x " * 20}
     endings.print_trained(console, "us", rows, places)

@@ -1,6 +1,6 @@
 import pytest
 
-from clinical_qkt.review.evaluation_schema import Evaluation
+from clinical_qkt.evidence.evaluation import Evaluation
 from clinical_qkt.review.report import facts
 
 

@@ -29,7 +29,7 @@ def test_a_transfer_shows_every_name(made):
     summary.student.site = "us [/x]"
     text = recorded(report.print_transfer, summary)
     assert all(name in text for name in NAMES[:6]) and "us [/x] asked for: 5 % [red]x[/red], HER2-" in text
-    rows = summary.after.model_dump()["per_class"]
+    rows = summary.after.per_class
     text = recorded(endings.print_trained, "us [/x]", rows, {"model [/y]": "a [/z]"})
     assert all(name in text for name in rows) and "us [/x]: trained" in text and "a [/z]" in text
     text = recorded(endings.print_predicted, list(NAMES), {})
@@ -38,7 +38,7 @@ def test_a_transfer_shows_every_name(made):
 
 def test_an_evaluation_shows_every_name(made, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    rows = made(known=NAMES[:3], query=NAMES[3:4]).after.model_dump()["per_class"]
+    rows = made(known=NAMES[:3], query=NAMES[3:4]).after.per_class
     report.print_per_class(rows, "us [/x]")
     shown = capsys.readouterr().out
     assert all(name in shown for name in NAMES[:4]) and "us [/x]" in shown

@@ -5,6 +5,8 @@ from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, _validate_length_limi
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import fingerprint
+from clinical_qkt.evidence.evaluation import Alarms, Calibration, Evaluation, FalseAlarms, Forgetting, Row
+from clinical_qkt.review.summary_schema import TransferSummary
 from clinical_qkt.review.tracking import store
 from clinical_qkt.review.tracking.tracker import PLACE, Tracker, figures, metric_name
 from tests import empty_database
@@ -93,19 +95,28 @@ def test_every_name_becomes_one_that_mlflow_takes_and_two_never_the_same(head, o
 
 
 def summary(verdict="accepted", per_class=None, share=0.25):
-    """The parts of a transfer's summary that are logged, as its JSON has them."""
-    alarms = {"count": 1, "images": 4, "share": share, "ci95": share and [0.006, 0.81]}
-    part = {
-        "query_recall": 0.5,
-        "query_recall_ci95": [0.1, 0.9],
-        "retained_recall": None,
-        "false_alarms": {"overall": alarms, "per_class": {"c": alarms}},
-        "calibration": {"error": 0.1, "ci95": [0.05, 0.2]},
-        "per_class": {"c": {"recall": 0.5, "precision": None, "f1": None, "auroc": None}},
-    }
-    lost = {"per_class": per_class or {"a": -0.1}, "mean": 0.25, "worst": 0.3, "worst_ci95": [0.1, 0.6]}
-    lost |= {"mean_loss": 0.26, "mean_loss_ci95": [0.2, 0.35]}
-    return {"before": part, "after": part, "forgetting": lost, "verdict": verdict, "bytes_received": 1}
+    """The parts of a transfer's summary that are logged; the rest is of no account here."""
+    ends = share and [0.006, 0.81]
+    alarms = Alarms(count=1, images=4, share=share, ci95=ends)
+    part = Evaluation.model_construct(
+        query_recall=0.5,
+        query_recall_ci95=[0.1, 0.9],
+        retained_recall=None,
+        false_alarms=FalseAlarms(overall=alarms, per_class={"c": alarms}),
+        calibration=Calibration(error=0.1, ci95=[0.05, 0.2], images=4, bins=[]),
+        per_class={"c": Row(recall=0.5, recall_ci95=None, precision=None, f1=None, auroc=None, support=4)},
+    )
+    lost = Forgetting.model_construct(
+        per_class=per_class or {"a": -0.1},
+        mean=0.25,
+        worst=0.3,
+        worst_ci95=[0.1, 0.6],
+        mean_loss=0.26,
+        mean_loss_ci95=[0.2, 0.35],
+    )
+    return TransferSummary.model_construct(
+        before=part, after=part, forgetting=lost, verdict=verdict, bytes_received=1
+    )
 
 
 def test_false_alarms_and_every_bad_end_are_logged():

@@ -13,7 +13,7 @@ from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.privacy.composition import composed_epsilon
 from clinical_qkt.privacy.mechanisms import Guarantee
 from clinical_qkt.site.ledger.exact_floor import Shown
-from clinical_qkt.site.ledger.ledger import Requested, BudgetSpent, Exact, Ledger, NoFurtherResponse
+from clinical_qkt.site.ledger.ledger import BudgetSpent, Exact, Ledger, NoFurtherResponse, Requested
 from clinical_qkt.site.ledger.printing import as_data, print_ledger
 
 ONE, TOTAL = Guarantee(1.0, 1e-5), Guarantee(1.5, 1e-5)  # room for two: together they come to 1.47
@@ -142,19 +142,19 @@ def test_a_ledger_is_plain_sqlite(ledger):
 
 def test_how_often_the_same_test_images_were_judged_before_is_known(ledger):
     first = ledger.judged("images", "rule", "weights 1")
-    assert (first["judged_before"], first["rules_before"]) == (0, 0)
+    assert (first.judged_before, first.rules_before) == (0, 0)
     second = ledger.judged("images", "rule", "weights 2")
     third = ledger.judged("images", "laxer rule", "weights 2")
-    assert (second["judged_before"], third["judged_before"], third["rules_before"]) == (1, 1, 1)
-    assert second["used_since"] == first["used_since"]
-    assert ledger.judged("other images", "rule", "weights 3")["judged_before"] == 0
+    assert (second.judged_before, third.judged_before, third.rules_before) == (1, 1, 1)
+    assert second.used_since == first.used_since
+    assert ledger.judged("other images", "rule", "weights 3").judged_before == 0
 
 
 def test_the_same_model_judged_again_by_the_same_rule_is_no_further_try(ledger):
     for _ in range(3):
-        assert ledger.judged("images", "rule", "weights")["judged_before"] == 0
+        assert ledger.judged("images", "rule", "weights").judged_before == 0
     ledger.judged("images", "rule", "later")
-    assert ledger.judged("images", "rule", "weights")["judged_before"] == 0
+    assert ledger.judged("images", "rule", "weights").judged_before == 0
     assert len(ledger.lines("judged")) == 2
 
 

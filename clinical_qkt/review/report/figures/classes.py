@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from clinical_qkt.review.evaluation_schema import Row
+from clinical_qkt.evidence.evaluation import Row
 from clinical_qkt.review.report import facts
 from clinical_qkt.review.report.figures import style
 from clinical_qkt.review.report.spelled import short as of_hundred

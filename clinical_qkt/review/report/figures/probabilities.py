@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from clinical_qkt.evidence.evaluation import Bin, Threshold
 from clinical_qkt.evidence.parts import AbstentionPoint
-from clinical_qkt.review.evaluation_schema import Bin, Threshold
 from clinical_qkt.review.report import facts
 from clinical_qkt.review.report.figures import style
 from clinical_qkt.review.summary_schema import TransferSummary

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from clinical_qkt.evidence.evaluation import BaseRate
 from clinical_qkt.evidence.parts import NetBenefit, Origin, PrecisionRecall
-from clinical_qkt.review.evaluation_schema import BaseRate
 from clinical_qkt.review.report.figures import style
 from clinical_qkt.review.summary_schema import TransferSummary
 

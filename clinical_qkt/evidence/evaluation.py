@@ -1,15 +1,28 @@
-"""What a model does on test images, and what it lost: types of the summary.
+"""What a model does on test images, and what it lost: types, as they are measured and stand in the summary.
 
 Shares are in ``[0, 1]``, differences in ``[-1, 1]``; what cannot be known is null, never 0.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from clinical_qkt.review.summary_checks import rising
+
+def rising(ends: list[float]) -> list[float]:
+    """An interval, checked.
+
+    Raises:
+        ValueError: its upper end is below its lower one, so that its bad end would be the good one.
+
+    >>> rising([0.1, 0.3])
+    [0.1, 0.3]
+    """
+    if ends[0] > ends[1]:
+        raise ValueError("the upper end of an interval is below its lower one")
+    return ends
+
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Difference = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
@@ -17,6 +30,9 @@ Interval = Annotated[list[Difference], Field(min_length=2, max_length=2), AfterV
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Amounts = Annotated[list[Amount], Field(min_length=2, max_length=2), AfterValidator(rising)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
+CriterionName = Literal["query_recall", "false_alarms", "forgetting", "worst_forgetting", "calibration_error"]
+Bound = Literal["at least", "at most"]
+Outcome = Literal["met", "failed", "undecided"]
 
 
 class Part(BaseModel):
@@ -96,6 +112,13 @@ class Threshold(Part):
     others: Count
 
 
+class Agreement(Part):
+    """How often two models say the same."""
+
+    images: Count
+    share: Share | None
+
+
 class BaseRate(Part):
     """What an answer means where this share of the images shows the class."""
 
@@ -138,6 +161,26 @@ class Evaluation(Part):
     thresholds: dict[str, list[Threshold]]
     base_rates: dict[str, list[BaseRate]]
     """By queried class; empty where nothing is known."""
+
+
+class Criterion(Part):
+    """One part of the rule, held against what was measured at its bad end."""
+
+    name: CriterionName
+    about: str | None = None
+    """The class, where it is about one."""
+    bound: Bound
+    limit: Amount
+    """In points, or of 100 images."""
+    measured: Difference | None
+    """As a share; null if nothing could be."""
+    ci95: Interval | None
+    outcome: Outcome
+    images: Count
+    patients: Count | None = None
+    images_needed: Count | None = None
+    """Of an undecided one: with about so many it would be decided, were the same measured on them."""
+    written_by: Literal["hospital", "software"]
 
 
 class Forgetting(Part):
