@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.review.earlier_summary import EARLIER, present
 from clinical_qkt.review.summary_checks import disagreements
 from clinical_qkt.review.summary_schema import SCHEMA, TransferSummary
 from clinical_qkt.review.tracking import tracker
@@ -35,7 +37,7 @@ class Compared:
 def read_summary(
     content: str | bytes, where: str, *, whole: bool = False
 ) -> tuple[TransferSummary, dict[str, float | None]]:
-    """Check a summary's text.
+    """Check a summary's text. One of the version before is read, too, with a note on standard error.
 
     Args:
         whole: whether all of it will be shown, so that every figure must go with what was counted, whatever
@@ -52,7 +54,13 @@ def read_summary(
     except (ValueError, RecursionError):
         raise InputError("is no JSON", where=where, fix="give the folder of a finished transfer") from None
     schema = raw.get("schema") if isinstance(raw, dict) else None
-    if schema != SCHEMA:
+    if schema == EARLIER:
+        print(
+            f"note: {where} was written by an earlier version ({schema}) and is read as {SCHEMA}",
+            file=sys.stderr,
+        )
+        raw = present(raw)
+    elif schema != SCHEMA:
         kind = SCHEMA.rpartition("/")[0] + "/"
         if isinstance(schema, str) and schema.startswith(kind):
             raise InputError(
