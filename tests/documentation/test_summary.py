@@ -38,7 +38,7 @@ def test_every_field_says_what_it_means_once():
 def test_the_schema_names_its_version(published):
     told = published.schema
     assert told["title"] == SCHEMA and told["$id"] == "urn:clinical-qkt:transfer-summary:3"
-    assert told["x-version"] == 2
+    assert told["x-version"] == 3
 
 
 @pytest.mark.parametrize(
