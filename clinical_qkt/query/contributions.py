@@ -20,7 +20,8 @@ from clinical_qkt.data.transforms import adapter
 from clinical_qkt.packages.query import Query
 from clinical_qkt.privacy.mechanisms import PatientSums
 from clinical_qkt.query.patient_batches import Batch, looked_at, of_images, of_patients, room_for
-from clinical_qkt.statistics.class_statistics import KINDS, ClassStatistics, Kind, Moments
+from clinical_qkt.statistics.class_statistics import ClassStatistics, Kind, Moments
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 
 @dataclass
@@ -73,18 +74,17 @@ class OnePass:
     datalist: str
     processes: int | None = None
 
-    def run(self, own: LabelSpace, decisions: Sequence[str]) -> dict[int, Seen]:
-        """Statistics of each queried class that can be answered for, by its position in the query.
+    def run(self, own: LabelSpace, kinds: Mapping[int, Kind]) -> dict[int, Seen]:
+        """Statistics of each queried class that is responded for, by its position in the query.
 
         Args:
             own: the site's classes.
-            decisions: for each queried class the kind of answer, or why there is none.
+            kinds: of the responses, by that position.
 
         Raises:
             PackageError: this site's images cannot meet the query's input contract.
             InputError: patients are not named.
         """
-        kinds: dict[int, Any] = {i: d for i, d in enumerate(decisions) if d in KINDS}
         if not kinds:
             return {}
         self.require_same_kind()
@@ -96,13 +96,9 @@ class OnePass:
             )
             for i, kind in kinds.items()
         }
-        place = {own.find(card.query[i], parts=False): i for i in seen}
+        place = {c: i for i in seen if (c := own.find(card.query[i], parts=False)) is not None}
         items = [item for s in ("training", "validation") for item in self.data.items[s]]
-        items = [
-            {"image": item["image"], "label": place[item["label"]], "patient": self.patient(item)}
-            for item in items
-            if item["label"] in place
-        ]
+        items = [{**i, "patient": self.patient(i)} for i in SINGLE_LABEL.relabelled(items, place)]
         batches, left_out = self.batches(items, kinds), 0
         prepare = adapter(self.read, card.input)
         looks = looked_at(batches, self.query.extractor, card.input, prepare, self.device, self.processes)

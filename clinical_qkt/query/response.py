@@ -5,7 +5,7 @@ What leaves is shown first, and written down in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from clinical_qkt.site.ledger.beginning import require_begun
 from clinical_qkt.site.ledger.exact_floor import Shown, require_at_most
 from clinical_qkt.site.ledger.kept_responses import packed, unpacked
 from clinical_qkt.site.ledger.ledger import BudgetSpent, Ledger, NoFurtherResponse, Requested
-from clinical_qkt.statistics.class_statistics import KINDS, ClassStatistics
+from clinical_qkt.site.policy import Declined
+from clinical_qkt.statistics.class_statistics import ClassStatistics
 
 
 class Responding:
@@ -76,16 +77,18 @@ class Responding:
             require_private_key(self.site.signing_key)
         own = self.site.labels
         decisions = [self.policy.decide(self.query.card, label, own) for label in self.query.card.query]
-        self.shown = self.images(decisions)
-        spent = self.require_ledger(private="private_mean" in decisions)
-        seen = self.one_pass().run(own, decisions)
-        rows = [self.preview(i, d, seen.get(i)) for i, d in enumerate(decisions)]
+        kinds = {i: d for i, d in enumerate(decisions) if not isinstance(d, Declined)}
+        self.shown = self.images(kinds)
+        spent = self.require_ledger(private="private_mean" in kinds.values())
+        found = self.one_pass().run(own, kinds)
+        seen = [d if isinstance(d, Declined) else found[i] for i, d in enumerate(decisions)]
+        rows = [self.preview(i, one) for i, one in enumerate(seen)]
         require_consent(self.query.card.site, rows, self.policy, spent, folder, yes=self.yes)
         if self.shown:
             second_place.note(self.site.site, self.files, self.ledger.require_newest(), self.ledger.path)
         answers, given = [], []
-        for i, decision in enumerate(decisions):
-            told, statistics = self.answer(i, decision, seen.get(i))
+        for i, one in enumerate(seen):
+            told, statistics = self.answer(i, one)
             answers.append(told)
             given.append(statistics)
         card = ResponseCard(
@@ -106,17 +109,20 @@ class Responding:
         protects, listed = self.policy.unit, self.site.data.name
         return OnePass(self.query, self.data, self.given, self.read, self.device, protects, listed)
 
-    def images(self, decisions: Sequence[str]) -> dict[int, Shown]:
+    def images(self, kinds: Collection[int]) -> dict[int, Shown]:
         """Which images each answer would be made of, by the class's position in the query.
 
         Images of all classes are looked at, whatever is asked for: if a class were refused for what is wrong
         with its images, the asker would learn that it has such.
 
+        Args:
+            kinds: the positions of the classes that get a response.
+
         Raises:
             PackageError: this site's images cannot meet the query's input contract.
             InputError: patients are not named; or one has more images than the policy says.
         """
-        if not set(decisions) & set(KINDS):
+        if not kinds:
             return {}
         one_pass, own, asked = self.one_pass(), self.site.labels, self.query.card.query
         one_pass.require_same_kind()
@@ -127,7 +133,7 @@ class Responding:
             require_at_most(self.policy.images_per_patient, [whose for _, whose in images])
         shown = {label: Shown.of(images) for label, images in found.items()}
         self.files = {image for one in shown.values() for image in one.patients}
-        places = {i: own.find(asked[i], parts=False) for i, d in enumerate(decisions) if d in KINDS}
+        places = {i: own.find(asked[i], parts=False) for i in kinds}
         return {i: shown[label] for i, label in places.items() if label is not None}
 
     def require_ledger(self, *, private: bool) -> float:
@@ -144,21 +150,20 @@ class Responding:
         return self.ledger.spent(self.policy.total_delta, unit, self.policy.images_per_patient)
 
     def answer(
-        self, position: int, decision: str, seen: Seen | None
+        self, position: int, seen: Seen | Declined
     ) -> tuple[ClassResponse, ClassStatistics | Release | None]:
         """One class's part of the card and its statistics; a line in the ledger."""
         label = self.query.card.query[position]
-        if seen is None:
-            return self.declined(label, decision)
+        if isinstance(seen, Declined):
+            return self.declined(label, seen)
         if seen.kind == "private_mean":
             return self.private(label, seen)
-        reason = self.no_exact(position, seen)
-        if reason is not None:
-            return self.declined(label, reason)
+        if no := self.no_exact(position, seen):
+            return self.declined(label, no)
         try:
             kept = self.ledger.exact(*self.floor(position, seen), draw=lambda: packed(seen.exact()))
         except NoFurtherResponse as e:
-            return self.declined(label, str(e))
+            return self.declined(label, Declined(str(e)))
         statistics = unpacked(kept)
         return ClassResponse(label=label, kind=seen.kind, count=kept.count), statistics
 
@@ -184,20 +189,21 @@ class Responding:
         policy = self.policy
         return asked, self.shown[position], policy.exact_responses_per_class, policy.minimum_patients
 
-    def no_exact(self, position: int, seen: Seen) -> str | None:
+    def no_exact(self, position: int, seen: Seen) -> Declined | None:
         """Why there is no exact response, or None; the same question always gets what it got."""
         if self.told_before(position, seen):
             return None
-        return self.too_little(seen) or self.ledger.exact_refusal(*self.floor(position, seen))
+        reason = self.too_little(seen) or self.ledger.exact_refusal(*self.floor(position, seen))
+        return None if reason is None else Declined(reason)
 
     def told_before(self, position: int, seen: Seen) -> bool:
         """Whether the same question got an exact response."""
         return self.ledger.told_before(self.floor(position, seen)[0])
 
-    def declined(self, label: ClassLabel, reason: str) -> tuple[ClassResponse, None]:
+    def declined(self, label: ClassLabel, why: Declined) -> tuple[ClassResponse, None]:
         """No answer, and why."""
-        self.ledger.record(self.asked(label, "none"), {"declined": reason})
-        return ClassResponse(label=label, declined=reason), None
+        self.ledger.record(self.asked(label, "none"), {"declined": why.reason})
+        return ClassResponse(label=label, declined=why.reason), None
 
     def too_little(self, seen: Seen) -> str | None:
         """Why exact statistics cannot be given, or None."""
@@ -213,17 +219,16 @@ class Responding:
             return "the extractor gives features that are too large"
         return None
 
-    def preview(self, position: int, decision: str, seen: Seen | None) -> Preview:
+    def preview(self, position: int, seen: Seen | Declined) -> Preview:
         """What of one class is about to leave."""
         name = self.query.card.query[position].name
-        if seen is None:
-            return Preview(name, f"declined: {decision}", None, 0, private=False)
+        if isinstance(seen, Declined):
+            return Preview(name, f"declined: {seen.reason}", None, 0, private=False)
         if seen.kind == "private_mean":
             numbers = 1 + self.query.card.private_axes
             return Preview(name, "private mean", None, numbers, private=True)  # a yes shall not depend on it
-        reason = self.no_exact(position, seen)
-        if reason:
-            return Preview(name, f"declined: {reason}", len(seen.patients), 0, private=False)
+        if no := self.no_exact(position, seen):
+            return Preview(name, f"declined: {no.reason}", len(seen.patients), 0, private=False)
         width = self.query.card.extractor.features
         numbers = {"covariance": width * (width + 3) // 2, "diagonal": 2 * width}.get(seen.kind, width)
         what = f"{seen.kind}, as told before" if self.told_before(position, seen) else seen.kind
@@ -241,7 +246,7 @@ class Responding:
         try:
             kept = self.ledger.release(asked, policy.guarantee, total, draw, most)
         except BudgetSpent:
-            return self.declined(label, "this site's privacy budget is spent")
+            return self.declined(label, Declined("this site's privacy budget is spent"))
         release = Release(**kept)
         told = ClassResponse(
             label=label,

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from typing import Annotated, Any, ClassVar, TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.schema import SHOWN
-from clinical_qkt.core.terms import KINDS, Kind, Unit
+from clinical_qkt.core.terms import KINDS, PSEUDONYM, Kind, Unit
 from clinical_qkt.core.values import Strict
 from clinical_qkt.data.label_space import ClassLabel, LabelSpace
-from clinical_qkt.core.terms import PSEUDONYM
 
 if TYPE_CHECKING:  # whoever only reads a site's YAML need not wait for torch
     from clinical_qkt.packages.query import QueryCard
     from clinical_qkt.privacy.mechanisms import Guarantee
 
-
 _NOT_SAID: dict[str, Any] = {SHOWN: "not said"}
+
+
+@dataclass(frozen=True)
+class Declined:
+    """No response for a class.
+
+    Attributes:
+        reason: as it stands in the response.
+    """
+
+    reason: str
 
 
 class Policy(Strict):
@@ -43,9 +52,9 @@ class Policy(Strict):
     """Fewer give no exact response. A private one needs none: its noise protects each patient, however few
     there are, and a refusal would tell more than it hides."""
     exact_responses_per_class: int = Field(default=1, ge=1, le=1000)
-    """So many exact responses are given for a class, to all who ask together and whatever the data are by then;
-    the same query gets the same answer again. None is given for images of nearly the same patients as an
-    earlier one's, `minimum_patients` being what is not nearly."""
+    """So many exact responses are given for a class, to all who ask together and whatever the data are by
+    then; the same query gets the same answer again. None is given for images of nearly the same patients as
+    an earlier one's, `minimum_patients` being what is not nearly."""
     unit: Unit = "patient"
     """Whom a private response protects: a `patient`, which needs `patient` in the datalist's entries, or an
     `image`, where no two images show the same patient."""
@@ -63,25 +72,25 @@ class Policy(Strict):
 
         return Guarantee(self.epsilon, self.delta)
 
-    def decide(self, query: QueryCard, label: ClassLabel, own: LabelSpace) -> Kind | str:
-        """The kind of answer for one class, or the reason for none.
+    def decide(self, query: QueryCard, label: ClassLabel, own: LabelSpace) -> Kind | Declined:
+        """The kind of response for one class, or the reason for none.
 
         It looks at what is no secret: the site's label list and this policy, never at images.
         """
         if self.may_ask and query.site not in self.may_ask:
-            return f"{query.site} is not on this site's list of those who may ask"
+            return Declined(f"{query.site} is not on this site's list of those who may ask")
         try:
             # Of a class that is merged into another there are no images apart.
             place = own.find(label, parts=False)
         except InputError:
-            return "more than one class of this site could be meant"
+            return Declined("more than one class of this site could be meant")
         if place is None:
-            return "this site has no such class"
+            return Declined("this site has no such class")
         if sum(_is(place, other, own) for other in query.query) > 1:
-            return "another class that is asked for is the same one at this site"
+            return Declined("another class that is asked for is the same one at this site")
         kind = next((k for k in KINDS if k in self.kinds and k in query.welcome), None)
         if kind is None:
-            return f"this site gives {', '.join(self.kinds)} only, which was not welcome"
+            return Declined(f"this site gives {', '.join(self.kinds)} only, which was not welcome")
         return kind
 
 

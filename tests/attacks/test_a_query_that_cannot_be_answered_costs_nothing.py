@@ -13,7 +13,7 @@ from clinical_qkt.core.errors import PackageError
 from clinical_qkt.data.label_space import LabelSpace, SiteClass
 from clinical_qkt.packages.query import QueryCard, load_query
 from clinical_qkt.packages.writer import CARD
-from clinical_qkt.site.policy import Policy
+from clinical_qkt.site.policy import Declined, Policy
 from tests.attacks.hospital import Hospital, asked
 from tests.conftest import reseal
 
@@ -48,7 +48,7 @@ def test_two_names_of_one_class_are_both_declined_by_what_is_no_secret(tmp_path)
     asks = load_query(changed(tmp_path / "q", query=[{"name": "red"}, {"name": "crimson"}, {"name": "blue"}]))
     ours = LabelSpace([SiteClass(name="red", synonyms=["crimson"]), "blue"])
     said = [Policy().decide(asks.card, label, ours) for label in asks.card.query]
-    assert said == [SAME, SAME, "private_mean"]
+    assert said == [Declined(SAME), Declined(SAME), "private_mean"]
 
 
 def test_a_name_that_could_be_two_classes_takes_neither_with_it(tmp_path):
@@ -57,7 +57,7 @@ def test_a_name_that_could_be_two_classes_takes_neither_with_it(tmp_path):
     )
     ours = LabelSpace([{"name": "a", "system": "s", "code": "1"}, {"name": "red"}, "b"])
     said = [Policy().decide(asks.card, label, ours) for label in asks.card.query]
-    assert said == ["more than one class of this site could be meant", "private_mean"]
+    assert said == [Declined("more than one class of this site could be meant"), "private_mean"]
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from clinical_qkt.data.label_space import (
 from clinical_qkt.networks.joint_opinion import merged
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.qkt.targets import aligned
-from clinical_qkt.site.policy import Policy
+from clinical_qkt.site.policy import Declined, Policy
 from tests.conftest import ROOT
 
 GRANULOCYTE = SiteClass.model_validate({"name": "granulocyte", "merges": ["neutrophil", "eosinophil"]})
@@ -157,9 +157,9 @@ def test_a_part_is_found_for_a_label_and_not_for_an_answer():
     assert OURS.find("thrombocyte", parts=False) == 2
     query = QueryCard.model_construct(site="asker", query=[], welcome=["private_mean"])
     decide = [Policy().decide(query, ClassLabel(name=n), OURS) for n in ("neutrophil", "thrombocyte")]
-    assert decide == ["this site has no such class", "private_mean"]
+    assert decide == [Declined("this site has no such class"), "private_mean"]
     twice = LabelSpace([coded("cell", "1"), coded("cell", "2")])
-    assert "more than one" in Policy().decide(query, ClassLabel(name="cell"), twice)
+    assert "more than one" in Policy().decide(query, ClassLabel(name="cell"), twice).reason
 
 
 SIGNED = ["HER2", "HER2-", "HER2+", "HER2--", "HER2+/-", "CD34-/CD38+", "CD34/CD38", "- HER2", "grade -1"]

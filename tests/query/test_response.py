@@ -217,7 +217,7 @@ def contributions(pictures: Path, tmp_path: Path, asked: Query, data: str = "d.j
     who = site(pictures, tmp_path, data=data, **PRIVATE)
     data = load_datalist(who.data, who.labels, need=("training",))
     one_pass = Responding(who, asked, data, given(who), READ, CPU, True).one_pass()
-    return one_pass.run(who.labels, ["private_mean"])[0].sums.contributions()
+    return one_pass.run(who.labels, {0: "private_mean"})[0].sums.contributions()
 
 
 def test_nobodys_contribution_depends_on_who_else_is_there(pictures, tmp_path):
