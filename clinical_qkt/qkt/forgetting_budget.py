@@ -134,11 +134,20 @@ def fit_to_budget(
         reserve: the share that is not spent here, because other images will not behave exactly alike.
         worst_factor: a single class may lose this many times what is spent on average.
 
+    Raises:
+        PackageError: logits are NaN or infinite.
+
     >>> logits = torch.tensor([[4.0, 0.0, 0.0], [3.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 1.0, 0.0]])
     >>> fit = fit_to_budget(logits, torch.tensor([0, 0, 1, 1]), [2], torch.ones(2), 40, 0.25, 2.0)
     >>> fit.spent, fit.worst  # of 30 points, 60 for a class
     (25.0, 50.0)
     """
+    if not torch.isfinite(logits).all():
+        raise PackageError(
+            "gives NaN or infinity on this site's images",
+            where="the model that was gained",
+            fix="take packages out of 'teachers' one at a time, and tell the sending site",
+        )
     spend = budget * (1 - reserve)
     return fit_query_bias(logits, labels, query, before, spend, spend * worst_factor)
 
@@ -162,12 +171,6 @@ def fit_budget(
         PackageError: the network gives NaN or infinity.
     """
     logits = logits_of(network, validation, device, what="validation images")
-    if not torch.isfinite(logits).all():
-        raise PackageError(
-            "gives NaN or infinity on this site's images",
-            where="the model that was gained",
-            fix="take packages out of 'teachers' one at a time, and tell the sending site",
-        )
     return fit_to_budget(
         logits, labels_of(validation), query, before, budget, settings.reserve, settings.worst_factor
     )

@@ -28,7 +28,7 @@ from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.evidence import metrics
 from clinical_qkt.evidence.evaluation import Row
-from clinical_qkt.qkt.forgetting_budget import class_recalls, fit_query_bias
+from clinical_qkt.qkt.forgetting_budget import class_recalls, fit_to_budget
 from clinical_qkt.research.benchmark import results
 from clinical_qkt.research.benchmark.config import BenchmarkConfig, Scenario
 from clinical_qkt.research.benchmark.federation import Federation
@@ -105,14 +105,14 @@ def score(
     queried = [names[c] for c in case.query]
     before = _per_class(logits["own_test"], truth, names)
     labels = labels_of(case.validation)
-    spend = config.forgetting_budget * (1 - config.reserve)
-    fit = fit_query_bias(
+    fit = fit_to_budget(
         logits["validation"],
         labels,
         case.query,
         class_recalls(logits["own_validation"], labels, case.local),
-        spend,
-        spend * config.worst_factor,
+        config.forgetting_budget,
+        config.reserve,
+        config.worst_factor,
     )
     raised = logits["test"].clone()
     raised[:, case.query] += torch.tensor(fit.bias)
