@@ -45,6 +45,7 @@ from clinical_qkt.site.consent import Leaving
 from clinical_qkt.site.ledger import second_place
 from clinical_qkt.site.ledger.beginning import require_begun
 from clinical_qkt.site.ledger.ledger import Ledger
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.handlers import FiniteLoss as FiniteLoss
 from clinical_qkt.training.handlers import Resume as Resume
 from clinical_qkt.training.handlers import SeedEachEpoch as SeedEachEpoch
@@ -153,12 +154,31 @@ def answer(
 
 
 @plain_errors
-def transfer(site: Site, settings: dict[str, Any], *args: Any) -> None:
-    """Gain the queried classes; see ``transfer.Transfer`` for the arguments."""
+def transfer(
+    site: Site,
+    settings: dict[str, Any],
+    task: str,
+    own: model.Model,
+    data: CheckedData,
+    read: list[Any],
+    augment: list[Any],
+    device: torch.device,
+) -> None:
+    """Gain the queried classes.
+
+    Args:
+        settings: the section of that name, still to be checked.
+        task: the bundle's; names the MLflow experiment.
+        own: the site's own model, as ``train`` left it.
+        data: its images; ``data.labels`` is its classes, then the queried ones.
+        read: MONAI transforms from a file to a raw channel-first image.
+        augment: MONAI transforms that change a prepared image at random.
+        device: where networks run.
+    """
     chosen = sections.read_settings(TransferSettings, settings)
     workflow = running_workflow()
     told = without_paths(workflow.parser[""], config_keys.own_texts(workflow))
-    summary = Transfer(site, chosen, *(*args, told)).run()
+    summary = Transfer(site, chosen, task, own, data, read, augment, device, told).run()
     if not NOW.embedded:
         endings.transferred(launched(), site, summary)
 
@@ -174,7 +194,8 @@ def per_class_metric(
     patients = data.whose_are(items) if data else None
 
     def compute(logits: torch.Tensor, truth: torch.Tensor) -> Any:
-        return metrics.per_class(logits.softmax(1).numpy(), truth.numpy(), labels.names, patients)
+        probabilities = SINGLE_LABEL.probabilities(logits).numpy()
+        return metrics.per_class(probabilities, truth.numpy(), labels.names, patients)
 
     return EpochMetric(compute, pred_and_label, check_compute_fn=False, device="cpu")
 

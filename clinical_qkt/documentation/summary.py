@@ -1,4 +1,4 @@
-"""The JSON Schema of ``summary.json``, and the tables of ``docs/reference/summary.md``, made from its model.
+"""The JSON Schemas of ``summary.json`` and ``evaluation.json``; the tables of ``docs/reference/summary.md``.
 
 ``python -m clinical_qkt.documentation.reference`` writes them, with all other references. What a field means
 stands at the field where it takes more than its name, else below.
@@ -10,14 +10,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from clinical_qkt.core.schema import DIALECT
 from clinical_qkt.documentation.packages import SCHEMAS, parts
 from clinical_qkt.documentation.schema_tables import between_marks, plain, table, tidied
+from clinical_qkt.review.evaluation_file import SCHEMA as EVALUATION
+from clinical_qkt.review.evaluation_file import EvaluationFile
 from clinical_qkt.review.summary_schema import SCHEMA, TransferSummary
 
 BY = "clinical_qkt.documentation.summary"
 PAGE = Path("docs/reference/summary.md")
-FILE = SCHEMAS / "transfer-summary.json"
+FILE, EVALUATION_FILE = SCHEMAS / "transfer-summary.json", SCHEMAS / "evaluation.json"
 TOP = "TransferSummary"
 
 ANYWHERE = {
@@ -199,16 +203,25 @@ MEANINGS = {
 
 def schema() -> dict[str, Any]:
     """The summary's JSON Schema; keys may be added within a version."""
-    made = tidied(TransferSummary.model_json_schema(by_alias=True, mode="serialization"))
-    for part, held in {TOP: made, **made["$defs"]}.items():
+    return published(TransferSummary, SCHEMA)
+
+
+def published(model: type[BaseModel], title: str) -> dict[str, Any]:
+    """The JSON Schema of a file that is written, each field with its meaning.
+
+    Args:
+        title: its ``schema`` key, which ends in the version.
+    """
+    made = tidied(model.model_json_schema(by_alias=True, mode="serialization"))
+    for part, held in {model.__name__: made, **made["$defs"]}.items():
         for name, field in held["properties"].items():
             if told := field.get("description") or MEANINGS.get(f"{part}.{name}") or ANYWHERE.get(name):
                 field["description"] = told
-    kind, _, number = SCHEMA.rpartition("/")
+    kind, _, number = title.rpartition("/")
     head = {
         "$schema": DIALECT,
         "$id": f"urn:{kind.replace('/', ':')}:{number}",
-        "title": SCHEMA,
+        "title": title,
         "x-version": int(number),
     }
     return head | {k: v for k, v in made.items() if k != "title"}
@@ -225,4 +238,7 @@ def files(root: Path) -> dict[Path, str]:
     page = (root / PAGE).read_text(encoding="utf-8")
     for name, block in blocks.items():
         page = between_marks(page, BY, name, block)
-    return {root / FILE: json.dumps(made, indent=2, ensure_ascii=False) + "\n", root / PAGE: page}
+    evaluation = published(EvaluationFile, EVALUATION)
+    schemas = {FILE: made, EVALUATION_FILE: evaluation}
+    written = {root / file: json.dumps(s, indent=2, ensure_ascii=False) + "\n" for file, s in schemas.items()}
+    return {**written, root / PAGE: page}

@@ -3,12 +3,17 @@
 import json
 
 import jsonschema
+import numpy as np
 import pytest
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.documentation.schema_tables import undescribed
-from clinical_qkt.documentation.summary import ANYWHERE, FILE, MEANINGS, TOP, files, schema
+from clinical_qkt.documentation.summary import ANYWHERE, EVALUATION_FILE, FILE, MEANINGS, TOP, files, schema
+from clinical_qkt.documentation.summary import published as published_as
+from clinical_qkt.evidence import metrics
 from clinical_qkt.review.comparison.reading import read_summary
+from clinical_qkt.review.evaluation_file import SCHEMA as EVALUATION
+from clinical_qkt.review.evaluation_file import EvaluatedModel, EvaluationFile
 from clinical_qkt.review.summary_schema import SCHEMA
 from tests.conftest import ROOT
 from tests.review.report.conftest import made
@@ -30,7 +35,7 @@ def test_the_schema_and_the_page_are_what_the_command_writes():
 
 def test_every_field_says_what_it_means_once():
     described = schema()
-    assert list(undescribed(described)) == []
+    assert list(undescribed(described)) == list(undescribed(published_as(EvaluationFile, EVALUATION))) == []
     fields = {f"{part}.{name}" for part, name in _fields(described)}
     assert set(MEANINGS) <= fields and set(ANYWHERE) <= {name for _, name in _fields(described)}
 
@@ -54,6 +59,23 @@ def test_the_schema_names_its_version(published):
 def test_a_summary_that_the_code_makes_fits_the_schema(published, given):
     for summary in (made(**given), with_parts(made(**given))):
         published.validate(summary.as_json())
+
+
+def test_an_evaluation_fits_its_schema():
+    schema = json.loads((ROOT / EVALUATION_FILE).read_text(encoding="utf-8"))
+    told = EvaluationFile(
+        schema_=EVALUATION,
+        command="evaluate",
+        version="0",
+        site="us",
+        model=EvaluatedModel(weights_sha256="0" * 64, classes=["a", "b"]),
+        per_class=metrics.per_class(np.eye(2)[[0, 0]], np.zeros(2, int), ["a", "b"]),
+        recall=None,
+    ).as_json()
+    jsonschema.validate(told, schema)
+    assert told["per_class"]["b"]["recall"] is None
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(told | {"recall": 1.5}, schema)
 
 
 def test_keys_may_be_added_but_none_may_go_or_mean_something_else(published):
