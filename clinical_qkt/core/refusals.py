@@ -6,7 +6,7 @@ quoted, since it could be a person's name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin
 
@@ -100,6 +100,31 @@ def refused(
         inside: which section of the config it is.
     """
     return refusal([_problem(e, model, origin, inside) for e in error.errors()], origin, fix=fix)
+
+
+def sentences(error: ValidationError, shown: Callable[[Any], str] = str) -> list[str]:
+    """What is wrong with what another site or another program wrote, a sentence for each thing.
+
+    No value is quoted: nothing is known of it.
+
+    Args:
+        shown: makes a key, or what is wrong with it, fit to be shown.
+
+    >>> class Dose(BaseModel):
+    ...     grams: float
+    >>> try:
+    ...     Dose.model_validate({})
+    ... except ValidationError as e:
+    ...     print(sentences(e))
+    ['grams: is missing']
+    """
+    return [_sentence(e, shown) for e in error.errors(include_url=False, include_input=False)]
+
+
+def _sentence(error: Any, shown: Callable[[Any], str]) -> str:
+    at, missing = ".".join(shown(part) for part in error["loc"]), error["type"] == "missing"
+    what = "is missing" if missing else shown(error["msg"].removeprefix("Value error, "))
+    return f"{at}: {what}" if at else what
 
 
 def refusal(problems: Sequence[Problem], origin: Origin, *, fix: str) -> InputError:

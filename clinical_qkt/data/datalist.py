@@ -99,12 +99,16 @@ class CheckedData:
         return {name: found[i] for i, name in enumerate(self.labels.names)}
 
 
-def parse_datalist(path: Path) -> Datalist:
+def parse_datalist(path: Path, *, where: str = "") -> Datalist:
     """Read a datalist file; images are not looked at.
+
+    Args:
+        where: how errors call the file, if not by its path.
 
     Raises:
         InputError: the file is missing, not JSON, or has a wrong field, which is named.
     """
+    where = where or str(path)
     try:
         content = json.loads(
             path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once, parse_constant=_no_constant
@@ -113,15 +117,13 @@ def parse_datalist(path: Path) -> Datalist:
     except OSError as e:
         raise InputError(
             f"the datalist cannot be read ({e.strerror})",
-            where=str(path),
+            where=where,
             fix="make one with `clinical-qkt prepare`",
         ) from None
     except (ValueError, RecursionError) as e:
         if isinstance(e, ValidationError):
-            raise _wrong_field(path, e.errors()[0]) from None
-        raise InputError(
-            f"not a JSON file ({e})", where=str(path), fix="mend the file at that place"
-        ) from None
+            raise _wrong_field(where, e.errors()[0]) from None
+        raise InputError(f"not a JSON file ({e})", where=where, fix="mend the file at that place") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -146,12 +148,12 @@ _TOLD = {
 """Kinds of pydantic's problems, in our words."""
 
 
-def _wrong_field(path: Path, problem: Any) -> InputError:
+def _wrong_field(where: str, problem: Any) -> InputError:
     at = ".".join(str(p) for p in problem["loc"])
     told = _TOLD.get(problem["type"], problem["msg"].removeprefix("Value error, "))
     return InputError(
         f"field {shown(at)}: {told}" if at else told,
-        where=str(path),
+        where=where,
         fix="see the example in docs/getting-started.md",
     )
 

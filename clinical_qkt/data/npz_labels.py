@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,11 @@ FIX = "give one label an image: a whole number from 0, or the name of its class"
 GAPS = "number the classes from 0 without gaps, or add an array 'classes'"
 
 
-def read_labels(path: Path, arrays: Mapping[str, Array], names: Array | None) -> tuple[LabelSpace, Array]:
+def read_labels(where: str, arrays: Mapping[str, Array], names: Array | None) -> tuple[LabelSpace, Array]:
     """The classes of a file and the position of each image's.
 
     Args:
-        path: of the file, for errors.
+        where: how errors call the file.
         arrays: by their names, each ``(N,)`` or ``(N, 1)``: whole numbers, or class names.
         names: the array ``classes``, where there is one.
 
@@ -32,20 +31,20 @@ def read_labels(path: Path, arrays: Mapping[str, Array], names: Array | None) ->
     Raises:
         InputError: names the array and what is wrong with it.
     """
-    columns = {key: _column(array, f"{path}: {key}") for key, array in arrays.items()}
+    columns = {key: _column(array, f"{where}: {key}") for key, array in arrays.items()}
     kinds = {key: column.dtype.kind for key, column in columns.items()}
     if len(set(kinds.values())) > 1:
         told = ", ".join(f"{key} {'names' if kind == 'U' else 'numbers'}" for key, kind in kinds.items())
-        raise InputError(f"some labels are names and some are numbers: {told}", where=str(path), fix=FIX)
+        raise InputError(f"some labels are names and some are numbers: {told}", where=where, fix=FIX)
     labels = np.concatenate(list(columns.values()))
-    where = f"{path}: {', '.join(arrays)}"
-    given = None if names is None else _names(names, f"{path}: classes")
+    given = None if names is None else _names(names, f"{where}: classes")
+    at = f"{where}: {', '.join(arrays)}"
     if not len(labels):
-        raise InputError("holds no label", where=where, fix=FIX)
+        raise InputError("holds no label", where=at, fix=FIX)
     classes, positions = (
-        _named(labels, given, where) if labels.dtype.kind == "U" else _numbered(labels, given, where)
+        _named(labels, given, at) if labels.dtype.kind == "U" else _numbered(labels, given, at)
     )
-    _refuse_empty(classes, positions, where, GAPS if given is None else "drop it from 'classes'")
+    _refuse_empty(classes, positions, at, GAPS if given is None else "drop it from 'classes'")
     return classes, positions
 
 

@@ -93,32 +93,41 @@ def open_source(path: Path, seed: int = 0, *, allow_mixed_sizes: bool = False) -
     )
 
 
-def from_npz(path: Path, seed: int = 0) -> Source:
-    """A MedMNIST-style file: ``train_images``, ``train_labels``, …; or ``images``, ``labels``, unsplit."""
-    content = _arrays(path)
+def from_npz(path: Path, seed: int = 0, *, where: str = "") -> Source:
+    """A MedMNIST-style file: ``train_images``, ``train_labels``, …; or ``images``, ``labels``, unsplit.
+
+    Args:
+        seed: of the stratified split, where the file has none.
+        where: how errors call the file, if not by its path.
+
+    Raises:
+        InputError: names the array and what is wrong with it.
+    """
+    where = where or str(path)
+    content = _arrays(path, where)
     given = [s for s in NPZ_SPLITS if f"{s}_images" in content]
     prefixes = [f"{s}_" for s in given] or [""]
     for key in (f"{prefix}{what}" for prefix in prefixes for what in ("images", "labels")):
         if key not in content:
             raise InputError(
-                f"has no array '{key}'", where=str(path), fix=f"it has: {', '.join(content) or 'nothing'}"
+                f"has no array '{key}'", where=where, fix=f"it has: {', '.join(content) or 'nothing'}"
             )
-    parts = [_grey_or_colour(content[f"{p}images"], f"{path}: {p}images") for p in prefixes]
+    parts = [_grey_or_colour(content[f"{p}images"], f"{where}: {p}images") for p in prefixes]
     if len({p.shape[1:] for p in parts}) > 1:
-        raise InputError("splits have images of different shapes", where=str(path), fix="make them alike")
+        raise InputError("splits have images of different shapes", where=where, fix="make them alike")
     given_labels = {f"{p}labels": content[f"{p}labels"] for p in prefixes}
     for part, (key, column) in zip(parts, given_labels.items(), strict=True):
         if column.shape not in ((len(part),), (len(part), 1)):
             raise InputError(
                 f"has shape {column.shape} for {len(part)} images",
-                where=f"{path}: {key}",
+                where=f"{where}: {key}",
                 fix="give one label an image; of rows with a one in the place of the class, np.argmax(…, 1)",
             )
-    classes, labels = read_labels(path, given_labels, content.get("classes"))
+    classes, labels = read_labels(where, given_labels, content.get("classes"))
     images = np.concatenate(parts)
     ends = np.cumsum([0, *map(len, parts)])
     found = {NPZ_SPLITS[s]: np.arange(ends[i], ends[i + 1]) for i, s in enumerate(given)}
-    notes = _unused(content, prefixes, str(path))
+    notes = _unused(content, prefixes, where)
     if set(found) == set(SECTIONS):
         return Source(path.stem, classes, images, labels, found, notes=notes)
     if found:
@@ -126,7 +135,7 @@ def from_npz(path: Path, seed: int = 0) -> Source:
     keep = _first_of_each(images)
     if len(keep) < len(images):
         notes.append(f"{len(images) - len(keep)} exact duplicates were dropped before splitting")
-    splits = stratified(keep, labels, seed, str(path), classes.names)
+    splits = stratified(keep, labels, seed, where, classes.names)
     notes.append(_split_note(seed, splits, labels, classes))
     return Source(path.stem, classes, images, labels, splits, notes=notes)
 
@@ -217,7 +226,7 @@ def from_datalist(path: Path, *, allow_mixed_sizes: bool = False) -> Source:
     )
 
 
-def _arrays(path: Path) -> dict[str, Array]:
+def _arrays(path: Path, where: str) -> dict[str, Array]:
     """The file's arrays; what lists file names is not looked at.
 
     Raises:
@@ -234,11 +243,11 @@ def _arrays(path: Path) -> dict[str, Array]:
         if key and isinstance(e, ValueError):
             raise InputError(
                 "holds objects, which only a program could read, or is damaged",
-                where=f"{path}: {key}",
+                where=f"{where}: {key}",
                 fix="save it as an array of numbers or of text (dtype=str)",
             ) from None
         raise InputError(
-            f"cannot be read as an .npz file ({type(e).__name__})", where=str(path), fix="copy the file again"
+            f"cannot be read as an .npz file ({type(e).__name__})", where=where, fix="copy the file again"
         ) from None
 
 

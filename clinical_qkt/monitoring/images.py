@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.refusals import sentences
 from clinical_qkt.data.datalist import SECTIONS, parse_datalist
 from clinical_qkt.data.formats import ImageRefused, entries, missed
 from clinical_qkt.data.images import raw_image, require_content, size_of
@@ -26,6 +27,7 @@ from clinical_qkt.data.transforms import contract_transforms
 from clinical_qkt.monitoring.descriptors import look, watched
 from clinical_qkt.monitoring.drift import Seen
 from clinical_qkt.packages.model import Model
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 BATCH = 64
 LOOK_COPIES = 12
@@ -141,9 +143,8 @@ def _plain_list(source: Path) -> list[tuple[str, str | int | None]] | None:
     try:
         return [(row.image, row.patient) for row in _NewImages.model_validate(content).images]
     except ValidationError as e:
-        at = ".".join(map(str, e.errors()[0]["loc"]))
         raise InputError(
-            f"field {at}: {e.errors()[0]['msg']}",
+            f"field {sentences(e)[0]}",
             where=str(source),
             fix='write {"images": [{"image": "a.png", "patient": "p1"}]}, or give a datalist',
         ) from None
@@ -176,11 +177,11 @@ def looked_at(
     with watched(network) as caught:
         for batch, places in _batches(paths, read, given, unreadable, what, size):
             caught.clear()
-            stated, called = network(batch.to(device)).float().softmax(1).max(1)
+            sure, named = SINGLE_LABEL.probabilities(network(batch.to(device)).float()).max(1)
             features = torch.cat(caught, 1).float().cpu().numpy()
             kept += places
             reduced = features if axes is None else features @ axes
-            parts.append((look(batch).numpy(), reduced, called.cpu().numpy(), stated.cpu().double().numpy()))
+            parts.append((look(batch).numpy(), reduced, named.cpu().numpy(), sure.cpu().double().numpy()))
     if not parts:
         reason = max(set(unreadable), key=unreadable.count)
         raise InputError(

@@ -8,6 +8,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.refusals import sentences
 from clinical_qkt.packages import plain_json
 from clinical_qkt.packages.card import PackageCard
 
@@ -32,16 +33,13 @@ def read_card(raw: bytes, schema: type[C]) -> tuple[C | None, list[str]]:
     try:
         card = schema.model_validate(value)
     except ValidationError as e:
-        for p in e.errors(include_url=False, include_input=False):
-            at, message = ".".join(map(str, p["loc"])), p["msg"].removeprefix("Value error, ")
-            found.append(f"{at}: {message}" if at else message)
-        return None, found
+        return None, [*found, *sentences(e)]
     except InputError as e:
         return None, [*found, e.problem]
     except Exception as e:  # a check that another site's values break refuses them all the same
         return None, [*found, f"cannot be checked ({type(e).__name__})"]
     if "format" not in card.model_fields_set:
-        found.append("format: Field required")
+        found.append("format: is missing")
     return None if found else card, found
 
 

@@ -31,6 +31,10 @@ class BadSignature(Exception):
     """A signature is there and does not hold; the message says why."""
 
 
+class AnotherKey(BadSignature):
+    """It was made with another key than the one that is trusted."""
+
+
 def sign(folder: Path, private_key: Path) -> None:
     """Write ``SIGNATURE`` over all other files of a folder.
 
@@ -65,7 +69,7 @@ def check(folder: Path, public_key: Path, files: set[str]) -> None:
         if raw != _canonical(bundle):
             raise BadSignature("is not written in the one form that this software reads")
         if read_fingerprint(folder) != trusted:
-            raise BadSignature("was made with another key than the one that is trusted for the sender")
+            raise AnotherKey("was made with another key than the one that is trusted for the sender")
         config = verifying.Config().use_elliptic_key_verifier(public_key=public_key)
         config.set_hashing_config(_hashing()).verify(path.parent, path)
         signed = _signed_files(bundle)

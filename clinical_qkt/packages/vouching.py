@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_qkt.packages import signing
-from clinical_qkt.packages.signing import SIGNATURE, BadSignature
+from clinical_qkt.packages.signing import SIGNATURE, AnotherKey, BadSignature
 from clinical_qkt.packages.trust import Signed, Trust
 from clinical_qkt.packages.writer import CARD
 
@@ -94,5 +94,5 @@ def _by_signature(
     try:
         signing.check(folder, key, files)
     except BadSignature as e:
-        return unknown, Doubt(SIGNATURE, str(e), CALL if "another key" in str(e) else None)
+        return unknown, Doubt(SIGNATURE, str(e), CALL if isinstance(e, AnotherKey) else None)
     return Signed("trusted", signing.fingerprint(key)), None

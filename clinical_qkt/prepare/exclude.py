@@ -111,10 +111,10 @@ def drop_duplicates(found: Sequence[Found]) -> None:
     for images in same.values():
         if len({f.label for f in images}) > 1:
             for one in images:
-                one.reason = "shows the same as another image, which has another label"
+                one.reason, one.duplicate = "shows the same as another image, which has another label", True
         else:
             for one in images[1:]:
-                one.reason = f"shows the same as {images[0].name}"
+                one.reason, one.duplicate = f"shows the same as {images[0].name}", True
 
 
 def given_sections(kept: Sequence[Found]) -> dict[Section, list[Found]]:

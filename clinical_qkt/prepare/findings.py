@@ -63,6 +63,7 @@ class Found:
         name: salted hash of its path; it stands for the file in everything that is written.
         path: of the original. Stays in memory and in ``local/``.
         reason: why it is left out; empty if it is not.
+        duplicate: whether that is because it shows the same as another image.
         fix: what to do about the reason, where that is not to copy the file again.
         readable: whether it could be decoded.
         patient: salted hash; ``patient_from`` says what it was made of.
@@ -83,6 +84,7 @@ class Found:
     path: Path
     kind: Kind
     reason: str = ""
+    duplicate: bool = False
     fix: str = ""
     readable: bool = True
     label: str = ""

@@ -74,13 +74,10 @@ def open_files(path: Path, seed: int, images: Path) -> SourceFiles:
         return _folder(path)
     if not path.is_file():
         raise InputError("does not exist", where=WHERE, fix="check the path")
-    try:
-        if path.suffix.lower() == ".npz":
-            return _npz(path, seed, images)
-        if path.suffix.lower() == ".json":
-            return _datalist(path)
-    except InputError as e:
-        raise InputError(e.problem, where=e.where.replace(str(path), WHERE), fix=e.fix) from None
+    if path.suffix.lower() == ".npz":
+        return _npz(path, seed, images)
+    if path.suffix.lower() == ".json":
+        return _datalist(path)
     raise InputError(
         "is neither a folder nor an .npz file nor a datalist .json",
         where=WHERE,
@@ -109,7 +106,7 @@ def _kind(files: list[tuple[Path, PurePath, Kind]], notes: Sequence[str] = ()) -
 
 
 def _npz(path: Path, seed: int, images: Path) -> SourceFiles:
-    source = from_npz(path, seed)
+    source = from_npz(path, seed, where=WHERE)
     written = write_images(source, images)
     names = source.classes.names
     listed = [(s, int(i)) for s in SECTIONS for i in source.splits[s]]
@@ -136,7 +133,7 @@ def _class(label: str | int, classes: LabelSpace | None, at: str) -> str:
 
 
 def _datalist(path: Path) -> SourceFiles:
-    content = parse_datalist(path)
+    content = parse_datalist(path, where=WHERE)
     classes = LabelSpace(content.classes, where=f"{WHERE}: classes") if content.classes else None
     listed: list[Listed] = []
     files: list[tuple[Path, PurePath, Kind]] = []

@@ -159,7 +159,7 @@ def _intensity(used: Sequence[Found]) -> dict[str, float] | None:
 
 def _kind_of_reason(one: Found) -> str:
     """Duplicates are counted together, whatever they are duplicates of."""
-    return "shows the same as another image" if one.reason.startswith("shows the same as") else one.reason
+    return "shows the same as another image" if one.duplicate else one.reason
 
 
 def _series(stack: Stack) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clinical_qkt.core.errors import InputError, one_of
+from clinical_qkt.core.refusals import sentences
 from clinical_qkt.networks.registry import PRESETS
 from clinical_qkt.research.benchmark.rows import FIGURES
 from clinical_qkt.research.methods import METHODS
@@ -91,8 +91,8 @@ class BenchmarkConfig(_Strict):
         forgetting_budget, reserve, worst_factor: how the budget is spent, the same for every method; see
             ``forgetting_budget`` and ``TransferSettings``.
         thresholds: at which masks are compared with the truth.
-        methods: by the name that stands in the results; ``method`` names the module, if the name
-            differs from it; everything else is its settings.
+        methods: by the name that stands in the results; ``method`` says which it is, if the
+            name does not; everything else is its settings.
         curves: what is drawn beside the tables.
     """
 
@@ -132,15 +132,15 @@ class BenchmarkConfig(_Strict):
                 raise ValueError(f"{at}.x: '{curve.x}' is no setting of '{label}' and no figure; {known}")
 
     def settings(self, label: str) -> tuple[str, Any]:
-        """The module's name and the validated settings of one method."""
+        """The registered name and the validated settings of one method."""
         values = dict(self.methods[label])
         name = values.pop("method", label)
         if name not in METHODS:
             raise ValueError(f"methods: {label}: unknown method '{name}'; {one_of(name, sorted(METHODS))}")
         try:
-            return name, METHODS[name].Settings.model_validate(values)
+            return name, METHODS[name].settings.model_validate(values)
         except ValidationError as e:
-            raise ValueError(f"methods: {label}: {'; '.join(_problems(e))}") from None
+            raise ValueError(f"methods: {label}: {'; '.join(sentences(e))}") from None
 
 
 def read_config(path: Path, **changes: Any) -> BenchmarkConfig:
@@ -166,7 +166,7 @@ def read_config(path: Path, **changes: Any) -> BenchmarkConfig:
     try:
         return BenchmarkConfig.model_validate(content)
     except ValidationError as e:
-        raise InputError("; ".join(_problems(e)), where=str(path), fix="correct the fields named") from None
+        raise InputError("; ".join(sentences(e)), where=str(path), fix="correct the fields named") from None
 
 
 def only(config: BenchmarkConfig, methods: list[str] | None) -> BenchmarkConfig:
@@ -190,10 +190,3 @@ def only(config: BenchmarkConfig, methods: list[str] | None) -> BenchmarkConfig:
         if (left := [m for m in curve.methods if m in methods])
     ]
     return config.model_copy(update={"methods": {m: config.methods[m] for m in methods}, "curves": curves})
-
-
-def _problems(error: ValidationError) -> Iterator[str]:
-    for e in error.errors():
-        at = ".".join(str(p) for p in e["loc"])
-        message = e["msg"].removeprefix("Value error, ")
-        yield f"{at}: {message}" if at else message

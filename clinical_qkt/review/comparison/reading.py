@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.refusals import sentences
 from clinical_qkt.review.earlier_summary import EARLIER, present
 from clinical_qkt.review.summary_checks import disagreements
 from clinical_qkt.review.summary_schema import SCHEMA, TransferSummary
@@ -76,7 +77,7 @@ def read_summary(
     try:
         summary = TransferSummary.model_validate(raw)
     except ValidationError as e:
-        told = "; ".join(_problem(p) for p in e.errors()[:5])
+        told = "; ".join(sentences(e, lambda part: plain(part, SENTENCE))[:5])
         raise InputError(told, where=where, fix="give the file as `transfer` wrote it") from None
     if whole and (wrong := disagreements(summary)):
         raise InputError(plain(wrong[0], SENTENCE), where=where, fix="give the file as `transfer` wrote it")
@@ -87,10 +88,3 @@ def plain(text: Any, most: int = LONGEST) -> str:
     """Text from elsewhere as it may be shown: one line, no control characters, not endless."""
     shown = "".join(c if c.isprintable() else "?" for c in str(text))
     return shown if len(shown) <= most else shown[: most - 1] + "…"
-
-
-def _problem(error: Any) -> str:
-    at = ".".join(plain(p) for p in error["loc"])
-    missing = error["type"] == "missing"
-    message = "is missing" if missing else plain(error["msg"].removeprefix("Value error, "), SENTENCE)
-    return f"{at}: {message}" if at else message

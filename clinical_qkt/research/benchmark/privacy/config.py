@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clinical_qkt.core.errors import InputError, one_of
+from clinical_qkt.core.refusals import sentences
 from clinical_qkt.core.values import Strict
 from clinical_qkt.research.benchmark.config import BenchmarkConfig, Scenario
 from clinical_qkt.research.methods.requested import RequestSettings
@@ -156,5 +157,4 @@ def read_privacy_config(path: Path, data: Path | None = None) -> PrivacyConfig:
     try:
         return PrivacyConfig.model_validate({**(content or {}), **({"data": data} if data else {})})
     except ValidationError as e:
-        problems = [f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in e.errors()]
-        raise InputError("; ".join(problems), where=str(path), fix="correct the fields named") from None
+        raise InputError("; ".join(sentences(e)), where=str(path), fix="correct the fields named") from None
