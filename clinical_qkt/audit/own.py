@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from clinical_qkt.audit.shadows import Recipe
 from clinical_qkt.audit.site import audit_model
@@ -19,6 +18,7 @@ from clinical_qkt.data.transforms import cached
 from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.model import Model
 from clinical_qkt.privacy.statement import DifferentialPrivacy, PrivacyAudit
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import Images
 
 
@@ -115,7 +115,7 @@ def with_privacy(recipe: Recipe, promise: DifferentialPrivacy) -> Recipe:
             network,
             items,
             how.augment,
-            lambda logits, targets: F.cross_entropy(logits, targets["label"]),
+            SINGLE_LABEL.loss,
             epsilon=promise.epsilon,
             delta=promise.delta,
             max_grad_norm=promise.max_grad_norm,

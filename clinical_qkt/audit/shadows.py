@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 from torch.utils.data import Subset
 from tqdm import tqdm
 
 from clinical_qkt.audit.membership import Bools, Floats, confidences
 from clinical_qkt.core.files import drop_unfinished, fingerprint, write_whole
 from clinical_qkt.networks.spec import NetworkSpec
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import Each, Images, labels_of, logits_of
 from clinical_qkt.training.loop import train
 
@@ -46,7 +46,7 @@ def supervised(
         network,
         items,
         recipe.augment,
-        _cross_entropy,
+        SINGLE_LABEL.loss,
         max_epochs=recipe.max_epochs,
         learning_rate=recipe.learning_rate,
         batch_size=recipe.batch_size,
@@ -181,7 +181,3 @@ def digest(items: Sequence[dict[str, Any]]) -> str:
         found.update(torch.as_tensor(item["image"]).contiguous().numpy().tobytes())
         found.update(str(int(item["label"])).encode())
     return found.hexdigest()
-
-
-def _cross_entropy(logits: Tensor, targets: dict[str, Tensor]) -> Tensor:
-    return F.cross_entropy(logits, targets["label"])

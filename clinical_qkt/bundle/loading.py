@@ -35,6 +35,7 @@ from clinical_qkt.packages import query as query_package
 from clinical_qkt.packages.query import Query
 from clinical_qkt.review.tracking.handlers import TrackTraining as TrackTraining
 from clinical_qkt.site.config import Site
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.handlers import FiniteLoss as FiniteLoss
 from clinical_qkt.training.handlers import Resume as Resume
 from clinical_qkt.training.handlers import SeedEachEpoch as SeedEachEpoch
@@ -174,11 +175,7 @@ def test_items(data: CheckedData, labels: LabelSpace) -> list[dict[str, Any]]:
         InputError: there are none.
     """
     place = {i: labels.find(c) for i, c in enumerate(data.labels)}
-    items = [
-        {**item, "label": place[item["label"]]}
-        for item in data.items["test"]
-        if place[item["label"]] is not None
-    ]
+    items = SINGLE_LABEL.relabelled(data.items["test"], place)
     if not items:
         raise InputError(
             f"no test image shows a class that the model knows: {', '.join(labels.names)}",

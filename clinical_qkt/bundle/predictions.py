@@ -17,6 +17,7 @@ from clinical_qkt.core.spreadsheets import harmless
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence.gate import Door
 from clinical_qkt.evidence.pictures import numbers_of
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 NONE_OF_THESE = "none_of_these"
 """The column that says whether an image looks like no class: yes or no."""
@@ -46,8 +47,8 @@ class PredictionWriter:
 
     def write(self, engine: Engine) -> None:
         logits = torch.cat(self.parts)
-        probabilities = logits.softmax(1).numpy()
-        called = [self.labels[int(i)].name for i in probabilities.argmax(1)]
+        probabilities = SINGLE_LABEL.probabilities(logits).numpy()
+        called = [self.labels[int(i)].name for i in SINGLE_LABEL.decide(probabilities)]
         refused = self.refused(logits.numpy())
         gate = [] if refused is None else [["yes" if r else "no"] for r in refused]
         text = io.StringIO()

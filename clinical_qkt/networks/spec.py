@@ -15,6 +15,7 @@ from torch import nn
 
 from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.networks.registry import ALLOWED, PRESETS, Literal, blocks, preset_args, why_not
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 
 class NetworkSpec(BaseModel):
@@ -108,7 +109,7 @@ def find_head(network: nn.Module) -> str:
     Raises:
         InputError: if there is none.
     """
-    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    linear = [name for name, module in network.named_modules() if isinstance(module, SINGLE_LABEL.head)]
     if not linear:
         raise InputError(
             "has no linear layer that could be its head", where="network", fix="use a classifier"
@@ -119,7 +120,7 @@ def find_head(network: nn.Module) -> str:
 def linear_head(network: nn.Module) -> nn.Linear:
     """The layer that ``find_head`` names."""
     head = network.get_submodule(find_head(network))
-    assert isinstance(head, nn.Linear)
+    assert isinstance(head, SINGLE_LABEL.head)
     return head
 
 
@@ -134,8 +135,8 @@ def reshape_head(network: nn.Module, rows: dict[int, int], classes: int) -> nn.M
     grown = copy.deepcopy(network)
     name = find_head(grown)
     old = grown.get_submodule(name)
-    assert isinstance(old, nn.Linear)
-    new = nn.Linear(old.in_features, classes, device=old.weight.device, dtype=old.weight.dtype)
+    assert isinstance(old, SINGLE_LABEL.head)
+    new = SINGLE_LABEL.head(old.in_features, classes, device=old.weight.device, dtype=old.weight.dtype)
     with torch.no_grad():
         new.weight.zero_()
         new.bias.zero_()

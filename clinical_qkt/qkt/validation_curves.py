@@ -9,6 +9,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from clinical_qkt.qkt.forgetting_budget import retained_recall
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import Images, labels_of, logits_of
 
 
@@ -40,6 +41,7 @@ class ValidationCurves:
         network.train()
         engine.state.metrics["val/retained_recall"] = retained_recall(logits, self.labels, self.local)
         engine.state.metrics["val/false_alarms"] = float(
-            torch.isin(logits.argmax(1), self.query).float().mean()
+            torch.isin(SINGLE_LABEL.decide(logits), self.query).float().mean()
         )
-        engine.state.metrics["val/query_evidence"] = float(logits.softmax(1)[:, self.query].sum(1).mean())
+        queried = SINGLE_LABEL.probabilities(logits)[:, self.query].sum(1)
+        engine.state.metrics["val/query_evidence"] = float(queried.mean())

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from clinical_qkt.core.batches import for_images
 from clinical_qkt.networks.extractor import Extractor, Pooling
 from clinical_qkt.networks.spec import find_head
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 
 class Images(Protocol):
@@ -25,7 +26,7 @@ class Images(Protocol):
 def labels_of(images: Images) -> Tensor:
     """``(N,)`` label positions; no image is read for them."""
     rows = images.data if isinstance(images, Dataset) else images
-    return torch.tensor([int(rows[i]["label"]) for i in range(len(images))], dtype=torch.int64)
+    return SINGLE_LABEL.targets(rows[i] for i in range(len(images)))
 
 
 @torch.no_grad()

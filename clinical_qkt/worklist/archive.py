@@ -22,6 +22,7 @@ from clinical_qkt.data.images import check_images
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import adapter, reading
 from clinical_qkt.packages.model import Model
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import logits_of
 
 Array = NDArray[Any]
@@ -107,4 +108,4 @@ def probabilities(archive: Archive, model: Model, device: torch.device) -> Array
     items = [{"image": str(p)} for p in archive.paths]
     images = Dataset(items, adapter(reading(contract.intensity), contract))
     said = logits_of(model.network, images, device, what="the model's answers")
-    return np.asarray(said.softmax(1).numpy())
+    return np.asarray(SINGLE_LABEL.probabilities(said).numpy())

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
+
 Array = NDArray[Any]
 CALLED, NEAR = 0.15, 0.3
 """Shares of the labels for images that are called a queried class, and of the rest for those next to them."""
@@ -64,7 +66,7 @@ def strata(probabilities: Array, queried: Sequence[int], count: int) -> list[Str
     Returns:
         Strata that hold each image once.
     """
-    named = probabilities.argmax(1)
+    named = SINGLE_LABEL.decide(probabilities)
     groups = [np.flatnonzero(named == column) for column in queried]
     rest = np.flatnonzero(~np.isin(named, queried))
     count = min(count, len(probabilities))
@@ -129,6 +131,6 @@ def _below(images: Array, count: int) -> Iterator[tuple[Array, int]]:
 def _in_order(images: Array, probabilities: Array, queried: Sequence[int]) -> Array:
     """Images along a path through the predicted probabilities: by the class that they are called, and to and
     fro by the probability of the queried classes."""
-    named = probabilities[images].argmax(1)
+    named = SINGLE_LABEL.decide(probabilities[images])
     score = probabilities[images][:, list(queried)].max(1)
     return images[np.lexsort((np.where(named % 2, score, -score), named))]

@@ -42,6 +42,7 @@ from clinical_qkt.evidence.intervals import proportion
 from clinical_qkt.packages.model import Model, load_model
 from clinical_qkt.research.benchmark.worklist_tables import SHARES, WANTED, tables
 from clinical_qkt.research.demo import DemoSettings, run_demo
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import logits_of
 from clinical_qkt.worklist.estimates import Counted, Figures, figures
 from clinical_qkt.worklist.sampling import drawn, strata
@@ -88,7 +89,7 @@ class Pool:
     @property
     def called(self) -> Array:
         """``(N,)`` whether the model calls an image so."""
-        return np.asarray(self.probabilities.argmax(1) == self.column)
+        return np.asarray(SINGLE_LABEL.decide(self.probabilities) == self.column)
 
     def truth(self) -> dict[str, float | None]:
         """The figures of all its images."""
@@ -137,7 +138,7 @@ def _said(source: Source, positions: Array, model: Model) -> Array:
             return prepare({"image": torch.as_tensor(values.swapaxes(1, 2).copy()).float()})
 
     said = logits_of(model.network, Images(), torch.device("cpu"), what="the model's answers")
-    return np.asarray(said.softmax(1).numpy())
+    return np.asarray(SINGLE_LABEL.probabilities(said).numpy())
 
 
 def listed(archive: Pool, count: int, rng: np.random.Generator) -> Figures:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from clinical_qkt.audit.membership import Bools
 from clinical_qkt.audit.shadows import Recipe, halves, shadow_networks
@@ -25,6 +24,7 @@ from clinical_qkt.research.benchmark.federation import SITE_LEARNING_RATE, Feder
 from clinical_qkt.research.benchmark.privacy.config import AttackedScenario, PrivateTrainingSettings
 from clinical_qkt.research.methods.case import Case
 from clinical_qkt.research.partitions import Ask
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.dp_sgd import train_privately
 from clinical_qkt.training.inference import labels_of
 
@@ -186,7 +186,7 @@ def _privately(
         network,
         items,
         recipe.augment,
-        lambda logits, targets: F.cross_entropy(logits, targets["label"]),
+        SINGLE_LABEL.loss,
         device=device,
         what=what,
         **private.model_dump(),
