@@ -54,7 +54,8 @@ def demo(
     require_exists(data, where=str(data), fix="check the path given to --data")
     if answers:
         warn("--answers", "--from")
-    from clinical_qkt.research.demo import DemoSettings, run_demo
+    from clinical_qkt.research.demo import run_demo
+    from clinical_qkt.research.simulated_sites import DemoSettings
 
     settings = DemoSettings(
         data=data,

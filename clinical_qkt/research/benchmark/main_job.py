@@ -29,7 +29,8 @@ from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.files import write_json, write_text
 from clinical_qkt.core.version import __version__
-from clinical_qkt.research.demo import BUNDLE, DemoSettings, run_demo
+from clinical_qkt.research.demo import run_demo
+from clinical_qkt.research.simulated_sites import BUNDLE, DemoSettings
 from clinical_qkt.review.summary_schema import TransferSummary
 
 

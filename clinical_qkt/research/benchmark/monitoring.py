@@ -42,7 +42,8 @@ from clinical_qkt.monitoring.drift import Seen
 from clinical_qkt.monitoring.images import looked_at
 from clinical_qkt.monitoring.reference import Reference, as_baseline
 from clinical_qkt.packages.model import load_model
-from clinical_qkt.research.demo import DemoSettings, run_demo
+from clinical_qkt.research.demo import run_demo
+from clinical_qkt.research.simulated_sites import DemoSettings
 from clinical_qkt.site.launch import plan
 from clinical_qkt.site.monitoring_limits import Monitoring
 

@@ -41,7 +41,8 @@ from clinical_qkt.data.transforms import contract_transforms
 from clinical_qkt.evidence.intervals import proportion
 from clinical_qkt.packages.model import Model, load_model
 from clinical_qkt.research.benchmark.worklist_tables import SHARES, WANTED, tables
-from clinical_qkt.research.demo import DemoSettings, run_demo
+from clinical_qkt.research.demo import run_demo
+from clinical_qkt.research.simulated_sites import DemoSettings
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import logits_of
 from clinical_qkt.worklist.estimates import Counted, Figures, figures
