@@ -58,9 +58,13 @@ class Module(NamedTuple):
     doc: str
 
 
-@cache
 def modules(root: Path = ROOT) -> dict[str, Module]:
     """Every module of the package, by its dotted name; a package's name is that of its ``__init__``."""
+    return _all_of(root)
+
+
+@cache
+def _all_of(root: Path) -> dict[str, Module]:
     found = {}
     for path in sorted((root / PACKAGE).rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
@@ -107,7 +111,6 @@ def resolved(module: str, name: str, root: Path = ROOT) -> str | None:
     return module if there and (not name or name in there.names) else None
 
 
-@cache
 def files(root: Path = ROOT) -> dict[str, set[str]]:
     """Of each module, the others that it imports, be it for their types alone."""
     return {name: _others(name, module.imports, root) for name, module in modules(root).items()}
