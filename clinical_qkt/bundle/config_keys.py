@@ -51,8 +51,8 @@ def check(workflow: ConfigWorkflow) -> Site:
         InputError: names the key and the likeliest right one; or all values that are wrong.
     """
     parser, origin = workflow.parser, origin_of_config()
-    _under_new_names(parser, origin)
     own = own_files(workflow)
+    _under_new_names(parser, own, origin)
     require_ours(own)
     _require_files(workflow, own_files_given(own) or parser.get(FILES))
     _require_known(parser, own, origin)
@@ -149,7 +149,7 @@ def _require_known(parser: ConfigParser, own: Mapping[str, Mapping[str, Any]], o
             )
 
 
-def _under_new_names(parser: ConfigParser, origin: Origin) -> None:
+def _under_new_names(parser: ConfigParser, own: Mapping[str, Mapping[str, Any]], origin: Origin) -> None:
     """What somebody wrote under a key's old name stands under the new one, too.
 
     The old key stays: a bundle that was copied before may look it up.
@@ -161,14 +161,17 @@ def _under_new_names(parser: ConfigParser, origin: Origin) -> None:
     for old, new in CONFIG.items():
         if old not in config or config[old] in (None, []):
             continue
-        if new in config and origin.where((new,)) != origin.default:
+        if new in config and config[new] not in [content.get(new) for content in own.values()]:
             raise InputError(
                 f"is called '{new}' now, which is given, too",
                 where=f"{origin.where((old,))}: {old}",
                 fix="leave one out",
             )
         warn(old, new)
-        put(parser, new, config[old]) if new in config else config.update({new: config[old]})
+        if new in config:
+            put(parser, new, config[old])
+        else:  # a bundle that was copied before
+            config[new] = config[old]
 
 
 def _require_site(parser: ConfigParser) -> None:

@@ -11,10 +11,12 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 
 from clinical_qkt.bundle import config_keys
 from clinical_qkt.bundle.literals import leaves, readers
+from clinical_qkt.bundle.sections import read_settings
 from clinical_qkt.bundle.stage_keys import StageKeys
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.shipped_bundles import chain
 from clinical_qkt.core.values import plain_type, true_or_false
+from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.site.config import Site
 from tests.conftest import CONFIGS
 
@@ -157,7 +159,11 @@ def test_an_argument_that_is_added_to_a_component_is_read_as_strictly(site):
             "divergnce: is an unknown key; did you mean",
         ),
         ("transfer", {"settings::probes": "many"}, "settings.probes: is no whole number"),
-        ("transfer", {"settings::ask": "relevnt"}, "settings.ask: must be 'all' or 'relevant'"),
+        (
+            "transfer",
+            {"settings::participants": "relevnt"},
+            "settings.participants: must be 'all' or 'relevant'",
+        ),
         ("query", {"settings::welcome": "mean"}, "settings.welcome: is no list"),
         ("query", {"settings::depth": None}, "settings.depth: is an unknown key; did you mean 'depths'?"),
         ("train", {"task": "a b"}, "task: takes 1 to 64 letters"),
@@ -263,3 +269,31 @@ def test_what_a_config_may_say_otherwise_is_taken(site):
         "_note": "no",
     }
     assert config_keys.check(workflow(site, "train", **others)).site == "us"
+
+
+# Keys under the names that they had before
+
+
+def test_old_names_in_a_sites_file_are_taken_and_the_bundles_own_value_does_not_hide_them(site, capsys):
+    values = yaml.safe_load(site.read_text())
+    before = {"answers": ["recv/y"], "settings": {"ask": "relevant", "answers": "each"}}
+    site.write_text(yaml.safe_dump({**values, **before}))
+    read = config_keys.check(started := workflow(site, "transfer"))
+    assert [str(p) for p in read.responses] == ["recv/y"]
+    chosen = read_settings(TransferSettings, started.parser.get_parsed_content("settings"))
+    assert (chosen.participants, chosen.soft_targets) == ("relevant", "each")
+    assert "'answers' is called 'responses' now" in capsys.readouterr().err
+
+
+def test_the_request_may_be_given_under_its_old_name(site):
+    files = [str(f) for f in (CONFIGS / "train.yaml", CONFIGS / "answer.yaml", site)]
+    started = ConfigWorkflow(files, logging_file=False, workflow_type=None, asked=str(site.parent))
+    config_keys.check(started)
+    assert started.parser.get_parsed_content("request") == str(site.parent)
+
+
+def test_an_old_name_beside_the_new_one_is_refused(site):
+    values = yaml.safe_load(site.read_text())
+    site.write_text(yaml.safe_dump({**values, "answers": ["a"], "responses": ["b"]}))
+    with pytest.raises(InputError, match="is called 'responses' now, which is given, too"):
+        config_keys.check(workflow(site, "transfer"))
