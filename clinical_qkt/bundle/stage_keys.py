@@ -14,7 +14,7 @@ from clinical_qkt.core.values import Strict
 class StageKeys(Strict):
     """The single values of the bundles' configs, of all stages together; a stage has some of them."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, protected_namespaces=())
+    model_config = ConfigDict(protected_namespaces=())
 
     command: Literal["train", "share", "query", "answer", "transfer", "evaluate", "inference"] = "train"
     """Which stage it is."""

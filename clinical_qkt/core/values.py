@@ -148,7 +148,7 @@ class Strict(BaseModel):
     pydantic itself takes ``no``, ``off`` and 1 for booleans, and true for a number.
     """
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
     RENAMED: ClassVar[Mapping[str, str]] = {}
     """Old names of its keys."""
 
@@ -161,3 +161,18 @@ class Strict(BaseModel):
     @classmethod
     def _as_typed(cls, value: Any, info: ValidationInfo) -> Any:
         return as_typed(cls.model_fields[info.field_name or ""].annotation, value)
+
+
+class Sent(BaseModel):
+    """A part of what one site sends another: unknown keys are refused, and nothing of it changes later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Written(BaseModel):
+    """A part of a file that this software writes and reads again.
+
+    Types are strict; unknown keys are passed over, since a later version may add some.
+    """
+
+    model_config = ConfigDict(extra="ignore", strict=True, use_attribute_docstrings=True)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from clinical_qkt.core.values import Sent
 from clinical_qkt.data.class_names import LONGEST, fold, name_problem
 
 How = Literal["code", "name", "synonym", "merged"]
@@ -28,10 +29,8 @@ Name = Annotated[str, BeforeValidator(_named), Field(min_length=1, max_length=LO
 """What a class may be called; whatever else is given is refused in a sentence."""
 
 
-class ClassLabel(BaseModel):
+class ClassLabel(Sent):
     """A class: its name and, optionally, its code (``system`` such as ``http://snomed.info/sct``)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: Name
     """As people write it, with a letter or digit at least."""

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
 from clinical_qkt.core.errors import PackageError
+from clinical_qkt.core.values import Sent
 
 Intensity = Literal["display", "HU", "relative"]
 """What the numbers of a raw image mean: brightness as shown on a screen, 0 to 255 (pictures; DICOM after
@@ -29,10 +30,8 @@ LARGEST, MOST_PLACES = 1024, 2**26
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class InputContract(BaseModel):
+class InputContract(Sent):
     """Raw intensities in ``intensity_range`` become ``value_range``, linear and clipped; then normalised."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     channels: int = Field(ge=1, le=16)
     """1 for grey, 3 for colour."""

@@ -6,10 +6,11 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.shipped_bundles import shipped
+from clinical_qkt.core.values import Sent
 from clinical_qkt.data.formats import Kind
 
 _NAMES: dict[Kind, str] = {
@@ -38,16 +39,14 @@ class ImageFacts:
     modalities: Collection[str] = ()
 
 
-class MadeFor(BaseModel):
+class MadeFor(Sent):
     """The part ``defaults::made_for`` of a bundle's ``metadata.json``."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     formats: list[Kind]
     """Kinds of files."""
     channels: list[int]
     """1 for grey images, 3 for colour."""
-    modalities: list[str] = []
+    modalities: list[str] = Field(default=[])
     """Of DICOM files, where their headers tell it; empty for any."""
 
     def obstacle(self, facts: ImageFacts) -> str | None:

@@ -21,8 +21,6 @@ class Acceptance(Strict):
     lower one against the lower. Where the interval reaches over the limit, nothing can be decided.
     """
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
     query_recall: float = Field(default=50.0, ge=0, le=100)
     """Of 100 test images of the queried classes, how many are recognised at least. By default, the class must
     be recognised more often than not."""
@@ -58,7 +56,7 @@ class TestImages(Strict):
 
     __test__ = False  # for pytest, which takes it for a test
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, str_strip_whitespace=True)
+    model_config = ConfigDict(str_strip_whitespace=True)
 
     origin: str = Field(default="", max_length=500)
     """Where they come from, and how they were chosen."""

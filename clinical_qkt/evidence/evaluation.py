@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
+
+from clinical_qkt.core.values import Written
 
 
 def rising(ends: list[float]) -> list[float]:
@@ -35,20 +37,14 @@ Bound = Literal["at least", "at most"]
 Outcome = Literal["met", "failed", "undecided"]
 
 
-class Part(BaseModel):
-    """A part of the summary."""
-
-    model_config = ConfigDict(extra="ignore", strict=True, use_attribute_docstrings=True)
-
-
-class Tested(Part):
+class Tested(Written):
     """How many test images there are, and of how many patients; null where the list names nobody."""
 
     images: Count
     patients: Count | None = None
 
 
-class Row(Part):
+class Row(Written):
     """What a model does on one class. What cannot be known is null, never 0."""
 
     recall: Share | None
@@ -61,7 +57,7 @@ class Row(Part):
     patients: Count | None = None
 
 
-class Alarms(Part):
+class Alarms(Written):
     """Of so many images of other classes, how many are called a queried one."""
 
     count: Count
@@ -71,7 +67,7 @@ class Alarms(Part):
     ci95: Interval | None
 
 
-class FalseAlarms(Part):
+class FalseAlarms(Written):
     """Images of other classes that are called a queried class."""
 
     overall: Alarms
@@ -80,7 +76,7 @@ class FalseAlarms(Part):
     """By queried class, of all images that are not of it."""
 
 
-class Bin(Part):
+class Bin(Written):
     """Test images by the probability that the model states for the class that it names."""
 
     low: Share
@@ -92,7 +88,7 @@ class Bin(Part):
     """How many of them are right."""
 
 
-class Calibration(Part):
+class Calibration(Written):
     """How far the stated probabilities can be believed."""
 
     error: Share | None
@@ -102,7 +98,7 @@ class Calibration(Part):
     bins: list[Bin]
 
 
-class Threshold(Part):
+class Threshold(Written):
     """A queried class named from a probability on, whatever else the model thinks."""
 
     threshold: Share
@@ -112,14 +108,14 @@ class Threshold(Part):
     others: Count
 
 
-class Agreement(Part):
+class Agreement(Written):
     """How often two models say the same."""
 
     images: Count
     share: Share | None
 
 
-class BaseRate(Part):
+class BaseRate(Written):
     """What an answer means where this share of the images shows the class."""
 
     own: bool
@@ -135,7 +131,7 @@ class BaseRate(Part):
     missed_per_1000_ci95: Amounts
 
 
-class Groups(Part):
+class Groups(Written):
     """How many test images and patients stand behind the figures."""
 
     all: Tested
@@ -143,7 +139,7 @@ class Groups(Part):
     queried: Tested
 
 
-class Evaluation(Part):
+class Evaluation(Written):
     """What a model does on the test images: the part ``before`` or ``after``."""
 
     tested: Groups
@@ -163,7 +159,7 @@ class Evaluation(Part):
     """By queried class; empty where nothing is known."""
 
 
-class Criterion(Part):
+class Criterion(Written):
     """One part of the rule, held against what was measured at its bad end."""
 
     name: CriterionName
@@ -183,7 +179,7 @@ class Criterion(Part):
     written_by: Literal["hospital", "software"]
 
 
-class Forgetting(Part):
+class Forgetting(Written):
     """Recall before minus recall after, on the same test images, with paired intervals."""
 
     per_class: dict[str, Difference | None]

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from clinical_qkt.core.values import Sent
 from clinical_qkt.data.inputs import InputContract, converted
 from clinical_qkt.networks.gaussian_classifier import SingleNetwork
 from clinical_qkt.networks.joint_opinion import joint_opinion, merged
@@ -54,10 +55,8 @@ MOST_BLOCKS, MOST_COLUMNS = 512, 8192
 Column = Annotated[int, Field(ge=0, lt=MAX_CLASSES)]
 
 
-class Seat(BaseModel):
+class Seat(Sent):
     """One member on a card."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     network: SingleNetwork
     """What it is."""
@@ -68,10 +67,8 @@ class Seat(BaseModel):
     same one are its parts, and are merged."""
 
 
-class CommitteeSpec(BaseModel):
+class CommitteeSpec(Sent):
     """A committee as a card describes it; the counterpart of ``spec.NetworkSpec``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: Literal["Committee"] = "Committee"
     """What tells it from a network of the closed list."""

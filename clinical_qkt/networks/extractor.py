@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.values import Sent
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.networks.views import views
@@ -120,10 +121,8 @@ class Extractor(Pooling):
         return self
 
 
-class PoolingSpec(BaseModel):
+class PoolingSpec(Sent):
     """A network and the stages of it that are pooled, as a card describes them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     network: NetworkSpec
     """From the closed list."""

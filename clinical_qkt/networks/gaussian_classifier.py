@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 from torch import Tensor, nn
 
+from clinical_qkt.core.values import Sent
 from clinical_qkt.networks.extractor import Extractor, ExtractorSpec
 from clinical_qkt.networks.multihead import MultiHeadSpec
 from clinical_qkt.networks.spec import NetworkSpec
@@ -68,10 +69,8 @@ class GaussianClassifier(nn.Module):
         return self.head(torch.cat([known, said[:, self.spec.own :]], 1))
 
 
-class GaussianSpec(BaseModel):
+class GaussianSpec(Sent):
     """A ``GaussianClassifier`` as a card describes it; the counterpart of ``spec.NetworkSpec``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: Literal["GaussianClassifier"] = "GaussianClassifier"
     """What tells it from a network of the closed list."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from clinical_qkt.core.values import Sent
 from clinical_qkt.networks.extractor import Pooling, PoolingSpec
 from clinical_qkt.networks.joint_opinion import joint_opinion
 
@@ -58,10 +59,8 @@ Column = Annotated[int, Field(ge=0, lt=MAX_COLUMNS)]
 Columns = Annotated[list[Column], Field(min_length=1, max_length=MAX_COLUMNS)]
 
 
-class MultiHeadSpec(BaseModel):
+class MultiHeadSpec(Sent):
     """A ``MultiHead`` as a card describes it; the counterpart of ``spec.NetworkSpec``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: Literal["MultiHead"] = "MultiHead"
     """What tells it from a network of the closed list."""

@@ -10,18 +10,17 @@ import copy
 from collections.abc import Sequence
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import nn
 
 from clinical_qkt.core.errors import InputError, one_of
+from clinical_qkt.core.values import Sent
 from clinical_qkt.networks.registry import ALLOWED, PRESETS, Literal, blocks, preset_args, why_not
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 
-class NetworkSpec(BaseModel):
+class NetworkSpec(Sent):
     """A network by name, with its arguments, but for the number of classes: those are the label space's."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: str = Field(json_schema_extra={"enum": [*sorted(ALLOWED)]})
     """Of the closed list; the networks are MONAI's."""
@@ -29,7 +28,7 @@ class NetworkSpec(BaseModel):
     """2 for pictures and slices, 3 for volumes."""
     in_channels: int = Field(ge=1, le=64)
     """Of the images that it takes."""
-    args: dict[str, Literal] = {}
+    args: dict[str, Literal] = Field(default={})
     """Those of MONAI's arguments that the closed list lets a card give: literals, or lists of eight at most,
     numbers from 0 to 4096."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from clinical_qkt.core.terms import PSEUDONYM as PSEUDONYM
 from clinical_qkt.core.terms import Precision as Precision
+from clinical_qkt.core.values import Sent
 from clinical_qkt.core.version import __version__
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import DistinctClasses, LabelSpace
@@ -32,10 +33,8 @@ AnyNetwork = Annotated[
 ClassName = Annotated[str, Field(max_length=200)]
 
 
-class KnowledgeMask(BaseModel):
+class KnowledgeMask(Sent):
     """What noise probes said of the model, class by class; publishing it is the sender's choice."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     scores: dict[ClassName, Share] = Field(max_length=1000)
     """The probes' score of each class, 0 to 1; of a randomised mask 0 or 1 alone."""
@@ -45,10 +44,9 @@ class KnowledgeMask(BaseModel):
     """Of the randomised response by which each class was told; null: the scores are as found."""
 
 
-class PackageCard(BaseModel):
+class PackageCard(Sent):
     """What every package's card says."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
     TENSORS: ClassVar[str]
 
     software: str = Field(default=f"clinical-qkt {__version__}", max_length=100)
@@ -108,7 +106,7 @@ class Card(PackageCard):
     """Coarse numbers of the training; null: not told."""
     privacy: PrivacyStatement = PrivacyStatement()
     """What the sender knows of how much the model tells about its patients."""
-    licence: Licences = [OWN]
+    licence: Licences = Field(default=[OWN])
     """What the receiver may do with it: one text, or of a model that was made of several one for each;
     together up to 100,000 characters."""
     intended_use: str = Field(default="research; not a medical device", max_length=1000)

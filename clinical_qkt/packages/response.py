@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from torch import Tensor
 
 from clinical_qkt.core.terms import Unit as Unit
+from clinical_qkt.core.values import Sent
 from clinical_qkt.data.label_space import ClassLabel
 from clinical_qkt.packages.card import PackageCard
 from clinical_qkt.packages.query import Query, QueryCard
@@ -25,10 +26,10 @@ FEW = 10
 """What a number of images that is not told, as it is below 20, counts as when answers are pooled."""
 
 
-class ClassResponse(BaseModel):
+class ClassResponse(Sent):
     """What a site says of one queried class."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     label: ClassLabel
     """As in the query."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from clinical_qkt.core.values import Sent
 
 FEWEST = 20
 """Fewer images than that are not told apart on a card."""
@@ -27,11 +29,7 @@ def coarse(count: int) -> int | None:
     return count // unit * unit
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class TrainingSummary(_Strict):
+class TrainingSummary(Sent):
     """How a model came about, in numbers too coarse to tell of one patient."""
 
     images: dict[Annotated[str, Field(max_length=200)], Coarse] = Field(max_length=1000)
@@ -45,7 +43,7 @@ class TrainingSummary(_Strict):
     """The highest of the schedule."""
 
 
-class DifferentialPrivacy(_Strict):
+class DifferentialPrivacy(Sent):
     """The guarantee of a training with differential privacy (DP-SGD; Abadi et al., CCS 2016)."""
 
     epsilon: float = Field(gt=0, le=1000, allow_inf_nan=False)
@@ -60,7 +58,7 @@ class DifferentialPrivacy(_Strict):
     """The norm to which each unit's gradient was clipped."""
 
 
-class MembershipFigures(_Strict):
+class MembershipFigures(Sent):
     """How well one attack tells images that a model was trained on from others.
 
     The rates follow Carlini et al., Membership inference attacks from first principles (S&P 2022): what
@@ -84,7 +82,7 @@ class MembershipFigures(_Strict):
     """The same of images that the model was not trained on."""
 
 
-class PrivacyAudit(_Strict):
+class PrivacyAudit(Sent):
     """What a membership-inference audit found before the model was shared."""
 
     shadow_models: int = Field(ge=0, le=1000)
@@ -93,7 +91,7 @@ class PrivacyAudit(_Strict):
     """One entry for each attack and each set of images."""
 
 
-class PrivacyStatement(_Strict):
+class PrivacyStatement(Sent):
     """What is known of how much a model tells about the patients whose images it was trained on."""
 
     training: DifferentialPrivacy | None = None

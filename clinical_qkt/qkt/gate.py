@@ -35,7 +35,7 @@ FILE = "gate.json"
 class GateFile(Strict):
     """``gate.json``: the gate of one model."""
 
-    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
+    model_config = ConfigDict(serialize_by_alias=True)
 
     schema_: Literal["clinical-qkt/gate/1"] = Field(default="clinical-qkt/gate/1", alias="schema")
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")

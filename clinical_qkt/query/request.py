@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from clinical_qkt.core.errors import InputError
@@ -48,8 +48,6 @@ class QuerySettings(Strict):
         private_axes: of so many features, the first, private responses are made; of all if None. It is the
             asker's choice, never a site's number of patients.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     depths: list[str] | None = None
     welcome: list[Kind] = Field(default=list(KINDS), min_length=1)

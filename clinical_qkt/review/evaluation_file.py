@@ -9,19 +9,20 @@ from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from clinical_qkt.evidence.evaluation import Part, Row, Share
+from clinical_qkt.core.values import Written
+from clinical_qkt.evidence.evaluation import Row, Share
 
 SCHEMA: Final = "clinical-qkt/evaluation/1"
 
 
-class EvaluatedModel(Part):
+class EvaluatedModel(Written):
     """Which model it is."""
 
     weights_sha256: str
     classes: list[str]
 
 
-class EvaluationFile(Part):
+class EvaluationFile(Written):
     """A model on a site's test images."""
 
     model_config = ConfigDict(populate_by_name=True)
@@ -34,7 +35,7 @@ class EvaluationFile(Part):
     """Of the software."""
     site: str
     model: EvaluatedModel
-    """Which model it is."""
+    """What was measured."""
     per_class: dict[str, Row]
     """By class, in the order of ``model.classes``."""
     recall: Share | None

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from clinical_qkt.core.terms import ACCEPTED, REFUSED, UNDECIDED, Verdict
+from clinical_qkt.core.values import Written
 from clinical_qkt.evidence import parts
 from clinical_qkt.evidence.evaluation import (
     Agreement,
@@ -20,7 +21,6 @@ from clinical_qkt.evidence.evaluation import (
     Criterion,
     Evaluation,
     Forgetting,
-    Part,
     Share,
 )
 from clinical_qkt.review.summary_checks import contradictions
@@ -28,7 +28,7 @@ from clinical_qkt.review.summary_checks import contradictions
 SCHEMA: Final = "clinical-qkt/transfer-summary/3"
 
 
-class Rule(Part):
+class Rule(Written):
     """The rule as a whole, and what else was judged on the same test images."""
 
     date: str | None = None
@@ -43,7 +43,7 @@ class Rule(Part):
     """By how many other rules."""
 
 
-class TestData(Part):
+class TestData(Written):
     """Where the test images come from, in the hospital's words; empty where nothing was told."""
 
     __test__ = False
@@ -56,7 +56,7 @@ class TestData(Part):
     exclusions: str = ""
 
 
-class Data(Part):
+class Data(Written):
     """The datalist."""
 
     name: str
@@ -69,7 +69,7 @@ class Data(Part):
     test_data: TestData = TestData()
 
 
-class Student(Part):
+class Student(Written):
     """Who asked for what."""
 
     site: str
@@ -80,7 +80,7 @@ class Student(Part):
     """By queried class, in percent of the images of daily practice."""
 
 
-class Aligned(Part):
+class Aligned(Written):
     """What a teacher's class is here."""
 
     model_config = ConfigDict(populate_by_name=True)
@@ -90,7 +90,7 @@ class Aligned(Part):
     how: str
 
 
-class TeacherFacts(Part):
+class TeacherFacts(Written):
     """One teacher's package."""
 
     site: str
@@ -108,7 +108,7 @@ class TeacherFacts(Part):
     agreement: Agreement | None = None
 
 
-class RespondedClass(Part):
+class RespondedClass(Written):
     """What a response says of one class."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
@@ -125,7 +125,7 @@ class RespondedClass(Part):
     far_off: bool = False
 
 
-class ResponseFacts(Part):
+class ResponseFacts(Written):
     """One response with statistics."""
 
     site: str
@@ -135,7 +135,7 @@ class ResponseFacts(Part):
     bytes: Count
 
 
-class Fit(Part):
+class Fit(Written):
     """What phase 2 found on own validation images; in points."""
 
     model_config = ConfigDict(extra="allow")
@@ -145,7 +145,7 @@ class Fit(Part):
     val_within_budget: bool
 
 
-class Method(Part):
+class Method(Written):
     """Every choice of the method, and what came of them."""
 
     model_config = ConfigDict(extra="allow")
@@ -160,13 +160,13 @@ class Method(Part):
     fit: Fit
 
 
-class Budget(Part):
+class Budget(Written):
     """What a site is willing to lose."""
 
     forgetting: Amount
 
 
-class SwitchOff(Part):
+class SwitchOff(Written):
     """From when on the model is to be switched off again, by what `clinical-qkt monitor` finds."""
 
     quiet_checks: Count
@@ -177,7 +177,7 @@ class SwitchOff(Part):
     """Or at once, where chance does it in a smaller share of checks."""
 
 
-class Identity(Part):
+class Identity(Written):
     """Which report this is, of what; nothing of it is a figure."""
 
     report_id: str
@@ -191,7 +191,7 @@ class Identity(Part):
     commit: str | None
 
 
-class TransferSummary(Part):
+class TransferSummary(Written):
     """A transfer: who asked, what was measured before and after, by which rule, and the verdict."""
 
     model_config = ConfigDict(populate_by_name=True)

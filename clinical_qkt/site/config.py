@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.core.files import write_text
-from clinical_qkt.core.renamed import CONFIG
 from clinical_qkt.core.refusals import Origin, refused
+from clinical_qkt.core.renamed import CONFIG
 from clinical_qkt.core.schema import SHOWN
+from clinical_qkt.core.terms import PSEUDONYM
 from clinical_qkt.core.values import Number, Strict
 from clinical_qkt.core.yaml_file import read_yaml
 from clinical_qkt.data.label_space import LabelSpace, SiteClass
 from clinical_qkt.evidence.acceptance import Acceptance, TestImages
-from clinical_qkt.site.monitoring_limits import Monitoring
 from clinical_qkt.packages import made_here
-from clinical_qkt.core.terms import PSEUDONYM
 from clinical_qkt.packages.signing import Trust
+from clinical_qkt.site.monitoring_limits import Monitoring
 from clinical_qkt.site.policy import Policy
 
 S = TypeVar("S", bound=Strict)
@@ -39,8 +38,6 @@ def _shown(default: str) -> dict[str, Any]:
 
 class SiteTrust(Strict):
     """Whose packages a site takes: the part of its YAML file that checking a package needs."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     trusted_keys: dict[Annotated[str, Field(pattern=PSEUDONYM)], Path] = Field(default={})
     """Files with the public keys of other sites, by their pseudonyms. Packages of all others are refused."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from clinical_qkt.core.values import Strict
 
@@ -13,8 +13,6 @@ that cannot be read. Where there is no yardstick for counts, the other two have 
 
 class Monitoring(Strict):
     """The site's limits for a model that is in use."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     quiet_checks: int = Field(default=100, ge=20, le=1000)
     """Of so many checks in which nothing has changed, one may alarm, all rules together."""

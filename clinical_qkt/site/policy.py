@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.schema import SHOWN
@@ -35,7 +35,6 @@ class Declined:
 class Policy(Strict):
     """Which responses a site gives. The default is the careful one: private means alone."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
     RENAMED: ClassVar[Mapping[str, str]] = {"exact_answers_per_class": "exact_responses_per_class"}
 
     kinds: list[Kind] = Field(default=["private_mean"])

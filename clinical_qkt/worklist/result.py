@@ -6,10 +6,11 @@ import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import sha256
+from clinical_qkt.core.values import Written
 from clinical_qkt.core.version import __version__
 from clinical_qkt.worklist import filled, words
 from clinical_qkt.worklist.estimates import Counted, Estimate, Figures, figures
@@ -19,7 +20,7 @@ RESULT = "worklist-result.json"
 SCHEMA: Literal["clinical-qkt/worklist-result/1"] = "clinical-qkt/worklist-result/1"
 
 
-class Share(BaseModel):
+class Share(Written):
     """An estimated share of the archive, 0 to 1.
 
     Attributes:
@@ -27,15 +28,13 @@ class Share(BaseModel):
         ci95: lowest and highest.
     """
 
-    model_config = ConfigDict(extra="ignore", strict=True)
     value: float | None
     ci95: list[float]
 
 
-class OfClass(BaseModel):
+class OfClass(Written):
     """The figures of one queried class over the usable images of the archive; see ``estimates.Figures``."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
     called: int
     """Images of the archive that the model calls so."""
     labelled: int
@@ -47,7 +46,7 @@ class OfClass(BaseModel):
     unusable: Share
 
 
-class Result(BaseModel):
+class Result(Written):
     """``worklist-result.json``.
 
     Attributes:
@@ -57,7 +56,6 @@ class Result(BaseModel):
         list_seal, labels_sha256, weights_sha256: of what it was worked out from.
     """
 
-    model_config = ConfigDict(extra="ignore", strict=True)
     format: Literal["clinical-qkt/worklist-result/1"] = Field(default=SCHEMA, alias="schema")
     version: str
     created: str
