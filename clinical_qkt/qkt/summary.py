@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -22,7 +22,7 @@ from clinical_qkt.qkt.evaluation import Evidence
 from clinical_qkt.qkt.forgetting_budget import BudgetFit
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.teachers import Teacher
-from clinical_qkt.query.aggregate import Responses
+from clinical_qkt.query.aggregate import Responses, TakenIn
 from clinical_qkt.review.summary_schema import (
     SCHEMA,
     Aligned,
@@ -45,6 +45,25 @@ from clinical_qkt.site.ledger.judged import Judged
 from clinical_qkt.statistics.class_statistics import Agreement as StatisticsAgreement
 
 
+@dataclass(frozen=True)
+class Made:
+    """How the new model came about.
+
+    Attributes:
+        variant: of the method, as it is called.
+        started_from: the site whose network it started from.
+        licence: a text for each model that it was made of.
+        taken_in: what came of responses by statistics; None without any.
+        fit: how the forgetting budget was spent.
+    """
+
+    variant: str
+    started_from: str
+    licence: list[str]
+    taken_in: TakenIn | None
+    fit: BudgetFit
+
+
 def summarise(
     site: Site,
     settings: TransferSettings,
@@ -54,8 +73,7 @@ def summarise(
     teachers: Sequence[Teacher],
     participants: Sequence[Teacher],
     responses: Responses | None,
-    how: Mapping[str, Any],
-    fit: BudgetFit,
+    made: Made,
     measured: Evidence,
     gate: Gate | None,
     in_use: InUse | None,
@@ -70,17 +88,15 @@ def summarise(
         given: how images are prepared for the student's own model.
         participants: the teachers that take part.
         responses: to the site's query, with statistics.
-        how: what was chosen on the way, ``variant`` and more of ``Method``; and with ``agreement`` how far
-            the responses agree.
+        made: what was chosen on the way.
         measured: on test images, as are ``gate`` and ``in_use``.
         agreed: by teacher, how often it says what the new model says; see ``metrics.agreement``.
         judged: what the ledger knows of the test images and the rule.
         seconds: by stage.
     """
-    chosen = {name: value for name, value in how.items() if name != "agreement"}
     received = [*(t.model for t in teachers), *(responses.parts if responses else ())]
-    budget, rule = site.forgetting_budget, site.acceptance
-    decided = decision(measured.after, measured.forgetting, budget, rule, site.rule_written)
+    budget = site.forgetting_budget
+    decided = decision(measured.after, measured.forgetting, budget, site.acceptance, site.rule_written)
     return TransferSummary(
         schema_=SCHEMA,
         command="transfer",
@@ -89,34 +105,22 @@ def summarise(
         device=device.type,
         identity=identity,
         data=_data_facts(site, data),
-        student=Student(
-            site=site.site,
-            classes=site.labels.names,
-            query=site.queried.names,
-            images={s: len(items) for s, items in data.items.items()},
-            prevalence=site.prevalence,
-        ),
+        student=_student_facts(site, data),
         teachers=[
             _teacher_facts(t, data.labels, site, given, participants, agreed.get(t.site)) for t in teachers
         ],
         responses=[
-            _response_facts(r, how.get("agreement", {})) for r in (responses.parts if responses else ())
+            _response_facts(r, made.taken_in.agreement if made.taken_in else {})
+            for r in (responses.parts if responses else ())
         ],
-        method=Method(**{**settings.model_dump(), **chosen, "fit": _fit_facts(fit)}),
+        method=_method_facts(settings, made),
         before=measured.before,
         after=measured.after,
         forgetting=measured.forgetting,
         verdict=decided.verdict,
         criteria=decided.criteria,
         budget=Budget(forgetting=budget),
-        rule=Rule(
-            date=rule.date.isoformat() if rule.date else None,
-            sha256=rule.digest(budget),
-            limits=rule.limits(budget),
-            used_since=judged.used_since,
-            judged_before=judged.judged_before,
-            rules_before=judged.rules_before,
-        ),
+        rule=_rule_facts(site, judged),
         switch_off=SwitchOff(**site.monitoring.model_dump()),
         abstention=measured.abstention,
         gate=gate,
@@ -140,6 +144,28 @@ def _data_facts(site: Site, data: CheckedData) -> Data:
         skipped_because=dict(Counter(reason for _, reason in data.skipped)),
         patients={section: data.patients_in(section) for section in data.items},
         test_data=TestData(**site.test_data.model_dump()),
+    )
+
+
+def _student_facts(site: Site, data: CheckedData) -> Student:
+    return Student(
+        site=site.site,
+        classes=site.labels.names,
+        query=site.queried.names,
+        images={s: len(items) for s, items in data.items.items()},
+        prevalence=site.prevalence,
+    )
+
+
+def _rule_facts(site: Site, judged: Judged) -> Rule:
+    budget, rule = site.forgetting_budget, site.acceptance
+    return Rule(
+        date=rule.date.isoformat() if rule.date else None,
+        sha256=rule.digest(budget),
+        limits=rule.limits(budget),
+        used_since=judged.used_since,
+        judged_before=judged.judged_before,
+        rules_before=judged.rules_before,
     )
 
 
@@ -199,6 +225,21 @@ def _response_facts(
         classes=rows,
         weights_sha256=response.card.weights_sha256,
         bytes=response.bytes,
+    )
+
+
+def _method_facts(settings: TransferSettings, made: Made) -> Method:
+    """Every setting; of a head made of statistics what was chosen, in the place of what was asked for."""
+    chosen = asdict(made.taken_in.choice) if made.taken_in else {}
+    facts = settings.model_dump(exclude={"variant"}) | {
+        name: value for name, value in chosen.items() if value is not None
+    }
+    return Method(
+        variant=made.variant,
+        started_from=made.started_from,
+        licence=made.licence,
+        fit=_fit_facts(made.fit),
+        **facts,
     )
 
 

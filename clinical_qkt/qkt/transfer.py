@@ -33,10 +33,10 @@ from clinical_qkt.qkt.images import OwnImages
 from clinical_qkt.qkt.new_model import finish_transfer, require_card
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.student import Student
-from clinical_qkt.qkt.summary import summarise
+from clinical_qkt.qkt.summary import Made, summarise
 from clinical_qkt.qkt.teachers import Teacher, probe, read_teachers
 from clinical_qkt.qkt.test_set import TestSet, agreements, few_images
-from clinical_qkt.query.aggregate import Responses, read_responses, with_responses
+from clinical_qkt.query.aggregate import Responses, TakenIn, read_responses, with_responses
 from clinical_qkt.review import report
 from clinical_qkt.review.summary_schema import TransferSummary
 from clinical_qkt.review.tracking.tracker import Tracker
@@ -143,13 +143,7 @@ class Transfer:
                 teachers,
                 participants,
                 responses,
-                {
-                    "variant": self.variant,
-                    "started_from": start.card.site,
-                    "licence": made.licence,
-                    **found,
-                },
-                fit,
+                Made(self.variant, start.card.site, made.licence, found, fit),
                 measured,
                 gate[1] if gate else None,
                 test.in_use(after, self.task, made.weights_sha256),
@@ -199,10 +193,10 @@ class Transfer:
         responded = [len(self.local) + i for i in responses.responded] if responses else []
         return method.participants(teachers, self.student, self.settings, responded)
 
-    def with_statistics(self, responses: Responses | None) -> tuple[CardedNetwork, dict[str, Any]]:
+    def with_statistics(self, responses: Responses | None) -> tuple[CardedNetwork, TakenIn | None]:
         """The own model with the classes that were responded for, in closed form; and what was found."""
         if not responses or not responses.responded:
-            return self.own, {}
+            return self.own, None
         given = self.own.card.input
         images = self.images.prepared("training", given), self.images.prepared("validation", given)
         with self.timed("statistics"):
@@ -215,7 +209,7 @@ class Transfer:
                 self.site.seed,
                 self.device,
             )
-        for name, sites in found["agreement"].items():
+        for name, sites in found.agreement.items():
             for site, doubt in ((s, seen.doubt) for s, seen in sites.items() if seen.doubt):
                 print(f"warning: the response of {site} for '{name}' {doubt}", file=sys.stderr)
         return model, found

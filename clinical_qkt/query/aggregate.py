@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -28,6 +27,7 @@ from clinical_qkt.statistics.class_statistics import (
     class_statistics,
 )
 from clinical_qkt.statistics.gaussian_heads import Gaussians, Head
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import Images, features_of, labels_of
 
 
@@ -95,7 +95,35 @@ def read_responses(
 
 def own_statistics(features: torch.Tensor, labels: torch.Tensor, classes: int) -> list[ClassStatistics]:
     """The own classes', of ``(N, D)`` features of training images."""
-    return [class_statistics(features[labels == c]) for c in range(classes)]
+    return [class_statistics(mine) for mine in SINGLE_LABEL.by_class(features, labels, range(classes))]
+
+
+@dataclass(frozen=True)
+class HeadChoice:
+    """What was chosen for a classifier made of statistics.
+
+    Attributes:
+        head: ``linear``, ``quadratic`` or ``replay``.
+        shrinkage: of a quadratic one.
+        temperature: of a linear or quadratic one.
+    """
+
+    head: Head
+    shrinkage: float | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True)
+class TakenIn:
+    """How responses were taken in.
+
+    Attributes:
+        choice: of the head.
+        agreement: by class, then by site.
+    """
+
+    choice: HeadChoice
+    agreement: dict[str, dict[str, Agreement]]
 
 
 def fitted(
@@ -107,7 +135,7 @@ def fitted(
     head: Head,
     shrinkage: float | None,
     seed: int,
-) -> tuple[GaussianClassifier, dict[str, Any]]:
+) -> tuple[GaussianClassifier, HeadChoice]:
     """A classifier for the own classes and those that were answered for.
 
     Args:
@@ -133,21 +161,20 @@ def fitted(
     single = Extractor(extractor.spec, own.network)
     single.center, single.projection = extractor.center.float(), extractor.projection.float()
     network = GaussianClassifier(spec, single, len(everyone))
-    facts: dict[str, Any] = {"head": head}
     if head == "replay":
         shared = gaussian_heads.shared_covariance(everyone)
         network.head = gaussian_heads.replayed(*training, queried, shared, seed)
-        return network.eval(), facts
+        return network.eval(), HeadChoice(head)
     if head == "linear":
+        shrinkage = None
         gaussians = gaussian_heads.linear(everyone)
     else:
         if shrinkage is None:
             shrinkage = gaussian_heads.chosen_shrinkage(everyone, *validation)
         gaussians = gaussian_heads.quadratic(everyone, shrinkage)
-        facts["shrinkage"] = shrinkage
-    facts["temperature"] = gaussian_heads.chosen_temperature(gaussians, *validation)
-    fill(network, gaussians, facts["temperature"])
-    return network.eval(), facts
+    temperature = gaussian_heads.chosen_temperature(gaussians, *validation)
+    fill(network, gaussians, temperature)
+    return network.eval(), HeadChoice(head, shrinkage, temperature)
 
 
 def fill(network: GaussianClassifier, gaussians: Gaussians, temperature: float) -> None:
@@ -168,12 +195,11 @@ def with_responses(
     shrinkage: float | None,
     seed: int,
     device: torch.device,
-) -> tuple[DerivedModel, dict[str, Any]]:
+) -> tuple[DerivedModel, TakenIn]:
     """The student's model, extended by the classes that were answered for.
 
     Returns:
-        The model, its card's label space extended; and what was chosen and found: ``head``, ``shrinkage``,
-        ``temperature``, ``agreement`` as ``{class: {site: Agreement}}``.
+        The model, its card's label space extended; and what was chosen and found.
     """
     seen = {
         "training": (features_of(responses.extractor, training, device), labels_of(training)),
@@ -190,7 +216,7 @@ def with_responses(
         compared = agreement(parts, statistics)
         found[responses.labels[i].name] = dict(zip(sites, compared, strict=True))
         queried.append(told(parts, statistics))
-    network, facts = fitted(
+    network, choice = fitted(
         own, responses.extractor, queried, seen["training"], seen["validation"], head, shrinkage, seed
     )
     gained = [responses.labels[i] for i in responses.responded]
@@ -201,4 +227,4 @@ def with_responses(
         network=network.spec,
         label_space=[*own.card.label_space, *gained],
     )
-    return model, {**facts, "agreement": found}
+    return model, TakenIn(choice, found)

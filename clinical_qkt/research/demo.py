@@ -25,6 +25,7 @@ from clinical_qkt.core.files import fingerprint, require_writable, write_json
 from clinical_qkt.core.shipped_bundles import bundle_folder
 from clinical_qkt.core.state_folder import state_in
 from clinical_qkt.data.images import warn_skipped
+from clinical_qkt.data.sources import Source
 from clinical_qkt.packages.model import is_model
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.response import ResponseCard
@@ -64,15 +65,7 @@ def run_demo(
     ask = simulated_sites.ask(settings, source, dealt)
     mark = fingerprint(asdict(settings), source.name, source.labels.tolist())
     continued = _claim(out, mark, overwrite, keep)
-    console.print(
-        f"[bold]{escape(source.name)}[/]: {len(source.labels)} images, {len(source.classes)} classes, "
-        f"{settings.sites} hospitals"
-        + (" - generated images, no patients" if source.generated else "")
-        + (" - going on with what is there" if continued else "")
-    )
-    warn_skipped(source.left_out)
-    for note in source.notes:
-        console.print(f"note: {note}", markup=False)
+    _begin(console, source, settings.sites, continued=continued)
     sites = simulated_sites.write_federation(out, source, dealt, ask, settings)
     for site in sites:
         _stage(
@@ -94,8 +87,26 @@ def run_demo(
     summary = TransferSummary.model_validate_json((out / "summary.json").read_bytes())
     console.print()
     report.print_transfer(console, summary)
-    seconds = f"{time.perf_counter() - started:.0f} seconds"
-    console.print(f"\n{seconds}. Read the report:  {out / 'report.html'}", markup=False)
+    _end(console, out, time.perf_counter() - started)
+    return summary
+
+
+def _begin(console: Console, source: Source, sites: int, *, continued: bool) -> None:
+    """What the demo begins with."""
+    console.print(
+        f"[bold]{escape(source.name)}[/]: {len(source.labels)} images, {len(source.classes)} classes, "
+        f"{sites} hospitals"
+        + (" - generated images, no patients" if source.generated else "")
+        + (" - going on with what is there" if continued else "")
+    )
+    warn_skipped(source.left_out)
+    for note in source.notes:
+        console.print(f"note: {note}", markup=False)
+
+
+def _end(console: Console, out: Path, seconds: float) -> None:
+    """How long it took, and where the results lie."""
+    console.print(f"\n{seconds:.0f} seconds. Read the report:  {out / 'report.html'}", markup=False)
     mlflow = Path(sys.executable).parent / "mlflow"
     mlflow = mlflow.relative_to(Path.cwd()) if mlflow.is_relative_to(Path.cwd()) else mlflow
     uri = f"sqlite:///{(out / 'mlflow.db').absolute()}"
@@ -104,7 +115,6 @@ def run_demo(
         soft_wrap=True,
         markup=False,
     )
-    return summary
 
 
 def _claim(out: Path, mark: str, overwrite: bool, keep: bool) -> bool:

@@ -16,14 +16,10 @@ narrower one of that interval and of our own estimates from the sample.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
@@ -106,14 +102,13 @@ class Pool:
 
 def pool_of(data: Path, settings: DemoSettings, out: Path, console: Console) -> Pool:
     """Train a federation, and ask the student's model about every image that was not used for it."""
-    run_demo(settings, out, overwrite=False, keep=True, console=console)
-    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    summary = run_demo(settings, out, overwrite=False, keep=True, console=console)
     source = open_source(data, settings.seed)
     splits = source.limited(settings.max_per_class, settings.seed).splits
     used = np.concatenate([splits["training"], splits["validation"]])
     fresh = np.setdiff1d(np.concatenate(list(source.splits.values())), used)
     model = load_model(out / "model")
-    (query,) = summary["student"]["query"]
+    (query,) = summary.student.query
     column = model.card.labels.find(query)
     assert column is not None
     wanted = source.labels[fresh] == source.classes.find(query)
