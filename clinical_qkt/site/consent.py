@@ -21,15 +21,15 @@ from clinical_qkt.data.datalist import SECTIONS, parse_datalist
 from clinical_qkt.data.formats import name_of
 from clinical_qkt.data.identifiers import Identifiers
 from clinical_qkt.data.label_space import ClassLabel
-from clinical_qkt.site.ledger.ledger import Departure, Ledger
 from clinical_qkt.packages.card import Card, PackageCard
 from clinical_qkt.packages.inspect import NONE, audit_rows, leaves
 from clinical_qkt.packages.signing import SIGNATURE, read_fingerprint
 from clinical_qkt.packages.tensor_table import read_header
 from clinical_qkt.packages.writer import CARD, package_bytes
-from clinical_qkt.site.policy import Policy
 from clinical_qkt.prepare.local_folder import LOCAL, names_kept, originals
 from clinical_qkt.site.config import Site
+from clinical_qkt.site.ledger.ledger import Departure, Ledger
+from clinical_qkt.site.policy import Policy
 
 LONGEST = 100
 """Letters of a field that are shown; the rest is in the card."""

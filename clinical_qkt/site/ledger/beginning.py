@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.prompt import Confirm
 from rich.text import Text
 
-from clinical_qkt.site.ledger import file, second_place
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.site.ledger.ledger import Ledger
 from clinical_qkt.site.config import Site
+from clinical_qkt.site.ledger import file, second_place
+from clinical_qkt.site.ledger.ledger import Ledger
 
 NOBODY_SAID = "this site has no ledger yet, and a new one forgets all that the site has told before"
 

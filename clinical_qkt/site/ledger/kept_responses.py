@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from safetensors.torch import load, save
 
-from clinical_qkt.site.ledger.lines import Exact
 from clinical_qkt.privacy.statement import FEWEST
+from clinical_qkt.site.ledger.lines import Exact
 from clinical_qkt.statistics.class_statistics import ClassStatistics
 
 

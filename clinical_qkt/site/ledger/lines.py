@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from clinical_qkt.site.ledger import file
 from clinical_qkt.core.terms import Unit
-from clinical_qkt.site.ledger.file import MASK
 from clinical_qkt.privacy.composition import Spent
+from clinical_qkt.site.ledger import file
+from clinical_qkt.site.ledger.file import MASK
 
 Told = Mapping[tuple[bool, float], bool]
 """What was told of one class of a mask, by whether the model knew it, and at which epsilon."""

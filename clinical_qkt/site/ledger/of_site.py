@@ -8,11 +8,11 @@ from pydantic import Field
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.state_folder import ledger_of
-from clinical_qkt.core.values import Strict
-from clinical_qkt.site.ledger.ledger import Ledger
-from clinical_qkt.site.ledger.beginning import mend
 from clinical_qkt.core.terms import PSEUDONYM
+from clinical_qkt.core.values import Strict
 from clinical_qkt.site.config import read_part
+from clinical_qkt.site.ledger.beginning import mend
+from clinical_qkt.site.ledger.ledger import Ledger
 
 
 class _Named(Strict):

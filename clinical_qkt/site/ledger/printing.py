@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from clinical_qkt.site.ledger.ledger import Ledger
 from clinical_qkt.site.ledger.file import MASK
+from clinical_qkt.site.ledger.ledger import Ledger
 
 DIGITS = 8
 """Of a digest that are shown to people."""
