@@ -105,7 +105,7 @@ def test_parts_change_what_is_learnt_and_leave_a_plain_network(case):
     }
     qkt = METHODS["qkt"]
     plain, parted = (
-        qkt.run(case, qkt.Settings(**settings, subclass=s)).predict(case.validation) for s in (1, 2)
+        qkt.run(case, qkt.settings(**settings, subclass=s)).predict(case.validation) for s in (1, 2)
     )
     assert plain.shape == parted.shape and not torch.allclose(plain, parted)
 

@@ -14,15 +14,14 @@ from sklearn.metrics import precision_recall_fscore_support
 from clinical_qkt.core.files import write_text, write_whole
 from clinical_qkt.research.benchmark.curves import curve_points, curve_table, draw_curve
 from clinical_qkt.research.benchmark.rows import in_points, scenarios
+from clinical_qkt.research.methods.registry import Family, family_of
 
-RIVALS = ("distill", "fedavg", "fedsa", "knfu", "amalgamation")
-"""The modules of the distillation, averaging and amalgamation rivals, whose mean a margin is taken over."""
-
-SINGLE = (*RIVALS, "fine_tune")
-"""Those whose outcome is one model of the student's size."""
-
-FAMILY = ("prototypes", "fedpft", "gaussian_head")
-"""The rivals that gain a class from class statistics."""
+KINDS: dict[str, tuple[Family, ...]] = {
+    "single-model rival": ("fusion", "fine_tuning"),
+    "ensemble": ("ensemble",),
+    "rival of its family": ("statistics",),
+}
+"""Of which families the best is told, by what it is called."""
 
 HEADS = (
     "| method | query recall at budget | false alarms at budget | forgotten at budget | worst class | kept | "
@@ -115,27 +114,26 @@ def tables(content: dict[str, Any]) -> str:
 def margins(rows: list[dict[str, Any]]) -> list[str]:
     """Paired differences in query recall at the budget, query by query, in points."""
     by_query: dict[Any, dict[str, float]] = {}
-    module = {}
+    family: dict[str, Family | None] = {}
     for r in rows:
         if r["query_recall_at_budget"] is not None:
             key = (r["seed"], r["student"], tuple(r["query"]))
             by_query.setdefault(key, {})[r["variant"]] = 100 * r["query_recall_at_budget"]
-            module[r["variant"]] = r["method"]
-    whole = [q for q in by_query.values() if len(q) == len(module)]
-    kinds = {"single-model rival": SINGLE, "ensemble": ("ensemble",), "rival of its family": FAMILY}
+            family[r["variant"]] = family_of(r["method"])
+    whole = [q for q in by_query.values() if len(q) == len(family)]
     lines = []
-    for ours in (v for v in OURS if v in module and whole):
-        rivals = [v for v, m in module.items() if m in RIVALS]
+    for ours in (v for v in OURS if v in family and whole):
+        rivals = [v for v, f in family.items() if f == "fusion"]
         if rivals:
             gain = [q[ours] - float(np.mean([q[v] for v in rivals])) for q in whole]
             lines += ["", f"{ours} above the mean of {', '.join(rivals)}: {in_points(gain)} points."]
-        if ours in ("statistics", "private") and "distil" in module:
+        if ours in ("statistics", "private") and "distil" in family:
             gain = [q[ours] - q["distil"] for q in whole]
             lines += ["", f"{ours} above distil: {in_points(gain)} points."]
-        for kind, modules in kinds.items():
-            if modules is FAMILY and ours != "statistics":  # what else is given the same answers
+        for kind, families in KINDS.items():
+            if "statistics" in families and ours != "statistics":  # what else is given the same answers
                 continue
-            some = [v for v, m in module.items() if m in modules]
+            some = [v for v, f in family.items() if f in families]
             if some:
                 best = max(some, key=lambda v: float(np.mean([q[v] for q in whole])))
                 gain = [q[ours] - q[best] for q in whole]

@@ -1,30 +1,14 @@
 """Ways to gain a class from other sites' models: QKT and its rivals, one file each, behind one interface.
 
-A method is a module with ``Settings`` and ``run(case, settings)``; see ``case`` for what goes in and comes
-out.
+All files of this folder are imported, so that a new method is one new file: see ``registry``.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from types import ModuleType
+from pkgutil import iter_modules
 
-_NAMES = (
-    "amalgamation",
-    "distill",
-    "ensemble",
-    "fedavg",
-    "fedpft",
-    "fedsa",
-    "fine_tune",
-    "gaussian_head",
-    "knfu",
-    "local",
-    "pooled",
-    "prototypes",
-    "public_prototypes",
-    "qkt",
-    "statistics",
-)
+from clinical_qkt.research.methods.registry import METHODS as METHODS
 
-METHODS: dict[str, ModuleType] = {name: import_module(f"{__name__}.{name}") for name in _NAMES}
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

@@ -29,6 +29,7 @@ from clinical_qkt.networks.spec import linear_head, reshape_head
 from clinical_qkt.qkt.targets import aligned
 from clinical_qkt.qkt.teachers import relevant_teachers
 from clinical_qkt.research.methods.case import Case, Outcome, TrainingSettings, of_network
+from clinical_qkt.research.methods.registry import method
 from clinical_qkt.training.inference import head_inputs, logits_of
 
 OWN = ""  # in place of a site's name
@@ -67,6 +68,7 @@ class Source:
         return [c for c in columns if not torch.isnan(self.soft_targets[0, c])]
 
 
+@method("amalgamation", family="fusion")
 def run(case: Case, settings: Settings) -> Outcome:
     """Make the component networks, then the target network.
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.values import Strict
@@ -153,11 +152,6 @@ class TrainingSettings(Strict):
     max_epochs: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=3e-3, gt=0)
     batch_size: int = Field(default=16, ge=2)
-
-
-def cross_entropy(logits: Tensor, targets: dict[str, Tensor]) -> Tensor:
-    """Plain supervised training, as a loss for ``Case.train``."""
-    return F.cross_entropy(logits, targets["label"])
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from clinical_qkt.networks.spec import reshape_head
 from clinical_qkt.qkt.losses import masked_kl
 from clinical_qkt.qkt.targets import aligned, with_targets
 from clinical_qkt.qkt.teachers import relevant_teachers
 from clinical_qkt.research.methods.case import Case, Outcome, TrainingSettings, of_network
+from clinical_qkt.research.methods.registry import method
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 
 class Settings(TrainingSettings):
@@ -30,6 +31,7 @@ class Settings(TrainingSettings):
     temperature: float = Field(default=2.0, gt=0)
 
 
+@method("distill", family="fusion")
 def run(case: Case, settings: Settings) -> Outcome:
     """Distil into the student's own network, grown by rows for the queried classes."""
     teachers = case.teachers
@@ -46,7 +48,7 @@ def run(case: Case, settings: Settings) -> Outcome:
             masked_kl(logits, targets["soft_targets"][:, t], settings.temperature)
             for t in range(len(teachers))
         ]
-        return F.cross_entropy(logits, targets["label"]) + settings.weight * torch.stack(each).mean()
+        return SINGLE_LABEL.loss(logits, targets) + settings.weight * torch.stack(each).mean()
 
     network = reshape_head(case.own.network, {c: c for c in case.local}, width)
     network = case.train(network, items, loss, settings, "distillation")

@@ -8,26 +8,29 @@ its knowledge mask covers.
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 from torch import Tensor
 
+from clinical_qkt.core.values import Strict
 from clinical_qkt.qkt.targets import aligned
 from clinical_qkt.qkt.teachers import relevant_teachers
 from clinical_qkt.research.methods.case import Case, Outcome
+from clinical_qkt.research.methods.registry import method
 from clinical_qkt.training.inference import Images
 
 
-class Settings(BaseModel):
+class Settings(Strict):
     """
     Attributes:
         masked: only relevant teachers, only for what they know.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     masked: bool = False
 
 
+@method("ensemble", family="ensemble")
 def run(case: Case, settings: Settings) -> Outcome:
     """Average the probabilities of the own model and the teachers', class by class."""
     teachers = relevant_teachers(case.teachers, case.labels, case.query) if settings.masked else case.teachers

@@ -20,13 +20,14 @@ from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.core.files import fingerprint, write_whole
 from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.research.methods.case import Case, Member, Outcome, TrainingSettings
+from clinical_qkt.research.methods.registry import method
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import logits_of
 
 Weights = dict[str, Tensor]
@@ -55,6 +56,7 @@ class Progress:
     seconds: float = 0.0
 
 
+@method("fedavg", family="fusion")
 def run(case: Case, settings: Settings) -> Outcome:
     """Train one global network over all sites' classes, once for all queries of the federation.
 
@@ -123,7 +125,7 @@ def local_loss(network: nn.Module, proximal: float) -> Callable[[Tensor, dict[st
     start = [p.detach().clone() for p in network.parameters()]
 
     def loss(logits: Tensor, targets: dict[str, Tensor]) -> Tensor:
-        value = F.cross_entropy(logits, targets["label"])
+        value = SINGLE_LABEL.loss(logits, targets)
         if proximal:
             way = [(p - s).square().sum() for p, s in zip(network.parameters(), start, strict=True)]
             value = value + proximal / 2 * torch.stack(way).sum()

@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.research.methods.case import Case, Outcome
 from clinical_qkt.research.methods.features import of_features
+from clinical_qkt.research.methods.registry import method
 from clinical_qkt.research.methods.requested import RequestSettings, requested
 from clinical_qkt.statistics.class_statistics import Kind
 from clinical_qkt.statistics.gaussian_heads import train_head
@@ -61,6 +62,7 @@ class Settings(RequestSettings):
         return kind
 
 
+@method("fedpft", family="statistics")
 def run(case: Case, settings: Settings) -> Outcome:
     """Mixtures of those sites that would answer, features drawn from them, a linear head."""
     question = requested(case, settings.depths, settings.views)

@@ -27,6 +27,7 @@ from clinical_qkt.qkt.targets import aligned, require_finite
 from clinical_qkt.qkt.teachers import Teacher, relevant_teachers
 from clinical_qkt.research.methods.case import Case, Outcome, TrainingSettings, of_network
 from clinical_qkt.research.methods.fedavg import average
+from clinical_qkt.research.methods.registry import method
 from clinical_qkt.training.inference import head_inputs, labels_of
 from clinical_qkt.training.second_head import SecondHead
 
@@ -51,6 +52,7 @@ class Settings(TrainingSettings):
     hint_weight: float = Field(default=1.0, ge=0)
 
 
+@method("fedsa", family="fusion")
 def run(case: Case, settings: Settings) -> Outcome:
     """Choose teachers by saliency, then rounds of one copy a teacher and their average.
 

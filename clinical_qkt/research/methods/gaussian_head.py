@@ -32,6 +32,7 @@ from clinical_qkt.query.aggregate import own_statistics
 from clinical_qkt.research.methods.case import Case, Outcome
 from clinical_qkt.research.methods.features import of_features
 from clinical_qkt.research.methods.fisher import FisherMix, ProtoHyper, draws, shrunk, subspace
+from clinical_qkt.research.methods.registry import method
 from clinical_qkt.research.methods.requested import RequestSettings, requested, response_bytes
 from clinical_qkt.statistics.class_statistics import ClassStatistics, pooled
 from clinical_qkt.statistics.gaussian_heads import (
@@ -72,6 +73,7 @@ class Settings(RequestSettings):
     learning_rate: float = Field(default=1e-3, gt=0)
 
 
+@method("gaussian_head", family="statistics")
 def run(case: Case, settings: Settings) -> Outcome:
     """The moments of all classes, and one of the heads."""
     question = requested(case, settings.depths, settings.views)

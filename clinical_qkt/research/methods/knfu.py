@@ -17,13 +17,14 @@ from collections.abc import Sequence
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from clinical_qkt.networks.spec import reshape_head
 from clinical_qkt.qkt.losses import masked_kl
 from clinical_qkt.qkt.targets import aligned, require_finite
 from clinical_qkt.qkt.teachers import Teacher, relevant_teachers
 from clinical_qkt.research.methods.case import Case, Outcome, TrainingSettings, of_network
+from clinical_qkt.research.methods.registry import method
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import labels_of
 
 
@@ -39,6 +40,7 @@ class Settings(TrainingSettings):
     temperature: float = Field(default=2.0, gt=0)
 
 
+@method("knfu", family="fusion")
 def run(case: Case, settings: Settings) -> Outcome:
     """Weigh all teachers, fuse the neighbours' soft targets, distil into the student's own network."""
     relevant_teachers(case.teachers, case.labels, case.query)  # refuses a class that nobody knows
@@ -62,7 +64,7 @@ def run(case: Case, settings: Settings) -> Outcome:
 
     def loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
         away = masked_kl(logits, batch["soft_targets"], settings.temperature)
-        return F.cross_entropy(logits, batch["label"]) + settings.weight * away
+        return SINGLE_LABEL.loss(logits, batch) + settings.weight * away
 
     network = reshape_head(case.own.network, {c: c for c in case.local}, width)
     network = case.train(network, items, loss, settings, "effective knowledge fusion")

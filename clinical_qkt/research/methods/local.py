@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 from torch import Tensor
 
+from clinical_qkt.core.values import Strict
 from clinical_qkt.research.methods.case import Case, Outcome
+from clinical_qkt.research.methods.registry import method
 from clinical_qkt.training.inference import Images, logits_of
 
 NEVER = -30.0
@@ -14,12 +16,13 @@ NEVER = -30.0
 class claims with a high logit, which is novelty detection and what can be had without any transfer."""
 
 
-class Settings(BaseModel):
+class Settings(Strict):
     """There is nothing to choose."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
 
+@method("local", family="bound")
 def run(case: Case, settings: Settings) -> Outcome:
     """The lower bound of query recall and of forgetting."""
 

@@ -6,7 +6,9 @@ No transfer can do this, since no image may leave a hospital; a benchmark can, t
 from __future__ import annotations
 
 from clinical_qkt.networks.spec import reshape_head
-from clinical_qkt.research.methods.case import Case, Outcome, TrainingSettings, cross_entropy
+from clinical_qkt.research.methods.case import Case, Outcome, TrainingSettings
+from clinical_qkt.research.methods.registry import method
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import logits_of
 
 
@@ -14,6 +16,7 @@ class Settings(TrainingSettings):
     """How long and how fast it trains."""
 
 
+@method("pooled", family="bound")
 def run(case: Case, settings: Settings) -> Outcome:
     """Supervised training with everybody's images of the queried classes."""
     items = [{"image": i["image"], "label": i["label"]} for i in case.training]
@@ -25,5 +28,5 @@ def run(case: Case, settings: Settings) -> Outcome:
             if place[int(i["label"])] in case.query
         ]
     network = reshape_head(case.own.network, {c: c for c in case.local}, len(case.labels))
-    network = case.train(network, items, cross_entropy, settings, "pooled images")
+    network = case.train(network, items, SINGLE_LABEL.loss, settings, "pooled images")
     return Outcome(lambda images: logits_of(network, images, case.device), 0, 0)

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from clinical_qkt.query.aggregate import own_statistics
 from clinical_qkt.research.methods.case import Case, Outcome
 from clinical_qkt.research.methods.features import of_features
+from clinical_qkt.research.methods.registry import method
 from clinical_qkt.research.methods.requested import Requested, RequestSettings, requested, response_bytes
 from clinical_qkt.statistics.class_statistics import pooled
 
@@ -46,6 +47,7 @@ class Settings(RequestSettings):
     temperature: float | None = Field(default=None, gt=0)
 
 
+@method("prototypes", family="statistics")
 def run(case: Case, settings: Settings) -> Outcome:
     """Own means and the sites', pooled; nothing is trained."""
     question = requested(case, settings.depths, settings.views)

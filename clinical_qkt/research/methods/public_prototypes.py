@@ -22,6 +22,7 @@ from clinical_qkt.core.errors import QueryError
 from clinical_qkt.query import axes
 from clinical_qkt.query.aggregate import fitted, own_statistics
 from clinical_qkt.research.methods.case import Case, Outcome
+from clinical_qkt.research.methods.registry import method
 from clinical_qkt.research.methods.requested import Requested, RequestSettings, requested
 from clinical_qkt.statistics.class_statistics import ClassStatistics
 from clinical_qkt.training.inference import Images
@@ -39,6 +40,7 @@ class Settings(RequestSettings):
     alike: float = Field(default=0.5, gt=0, le=1)
 
 
+@method("public_prototypes", family="candidates")
 def run(case: Case, settings: Settings) -> Outcome:
     """Picks, averaged; a head in closed form."""
     question = requested(case, settings.depths, settings.views)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from clinical_qkt.core.errors import QueryError
+from clinical_qkt.core.values import Strict
 from clinical_qkt.networks.extractor import Extractor
 from clinical_qkt.privacy.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
 from clinical_qkt.query.request import own_extractor, radius_of
@@ -30,7 +31,7 @@ from clinical_qkt.training.inference import Images, features_of, labels_of, outp
 Views = Literal["all", "one"]
 
 
-class RequestSettings(BaseModel):
+class RequestSettings(Strict):
     """What is asked and answered; the same for all methods of the family.
 
     Attributes:
@@ -43,7 +44,7 @@ class RequestSettings(BaseModel):
         minimum_patients: fewer give no exact response.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     kind: Kind = "covariance"
     depths: list[str] | None = None

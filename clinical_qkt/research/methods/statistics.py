@@ -13,6 +13,7 @@ from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
 from clinical_qkt.query.aggregate import fitted, own_statistics
 from clinical_qkt.query.shrinkage import told
 from clinical_qkt.research.methods.case import Case, Outcome
+from clinical_qkt.research.methods.registry import method
 from clinical_qkt.research.methods.requested import RequestSettings, requested, response_bytes
 from clinical_qkt.statistics.class_statistics import ClassStatistics, PrivateSum
 from clinical_qkt.statistics.gaussian_heads import Head
@@ -29,6 +30,7 @@ class Settings(RequestSettings):
     shrinkage: float | None = Field(default=0.75, ge=0, le=1)
 
 
+@method("statistics", family="ours")
 def run(case: Case, settings: Settings) -> Outcome:
     """Answers, pooled; a head in closed form. The budget is spent by the caller."""
     network, answers = student(case, settings)

@@ -94,7 +94,7 @@ def attack_student(
     rare = np.isin(labels_of(images).numpy(), case.query)
     target = f"{federation.names[ask.student]} asks for {case.labels[case.query[0]].name}"
     about: dict[str, Any] = {"of": transfer, "target": target, "members": members, "rare": rare}
-    name, settings = "local", METHODS["local"].Settings()
+    name, settings = "local", METHODS["local"].settings()
     if transfer != BEFORE:
         name, settings = comparison.settings(transfer)
 

@@ -10,14 +10,11 @@ where it stopped: models, records of attacks and rows of recall are files, named
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 import typer
@@ -189,7 +186,7 @@ class Run:
             "query": [case.labels[q].name for q in case.query],
             "transfer": transfer,
         }
-        own = METHODS["local"].run(case, METHODS["local"].Settings())
+        own = METHODS["local"].run(case, METHODS["local"].settings())
         try:
             outcome = METHODS[name].run(case, settings)
         except QueryError as e:  # no mask covers the class: nobody was seen to know it
