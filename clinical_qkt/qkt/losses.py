@@ -7,16 +7,57 @@ knowledge mask does not cover; ``local`` and ``query`` lists of column positions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from inspect import signature
+from typing import Annotated, Any, Concatenate, ParamSpec
 
 import torch
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticKnownError
 from torch import Tensor
 from torch.nn import functional as F
 
 from clinical_qkt.qkt.subclasses import subclass_divergence
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
-Divergence = Literal["evidence", "logit", "kl", "reverse_kl", "balanced", "interpolated"]
+More = ParamSpec("More")
+Divergence = Callable[Concatenate[Tensor, Tensor, More], Tensor]
+"""From logits and one teacher's soft targets to a scalar; what else it takes is of ``TOLD``."""
+TOLD = ("query", "local", "temperature", "progress")
+"""What a divergence may ask for by the name of a parameter; see ``mean_divergence``."""
+DIVERGENCES: dict[str, Divergence[...]] = {}
+"""By their names in configs; filled by ``divergence``."""
+
+
+def divergence(name: str) -> Callable[[Divergence[More]], Divergence[More]]:
+    """Decorates a function that may be named as the divergence from the teachers.
+
+    Raises:
+        TypeError: there is another of that name, or it takes something that nobody has to give.
+    """
+
+    def register(function: Divergence[More]) -> Divergence[More]:
+        strange = set(list(signature(function).parameters)[2:]) - set(TOLD)
+        if name in DIVERGENCES or strange:
+            raise TypeError(f"divergence '{name}' is there already, or takes more than {', '.join(TOLD)}")
+        DIVERGENCES[name] = function
+        return function
+
+    return register
+
+
+def _registered(name: str) -> str:
+    if name not in DIVERGENCES:
+        raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, DIVERGENCES))})
+    return name
+
+
+def _names(schema: dict[str, Any]) -> None:
+    schema["enum"] = [*DIVERGENCES]
+
+
+DivergenceName = Annotated[str, AfterValidator(_registered), Field(json_schema_extra=_names)]
+"""One of ``DIVERGENCES``."""
 
 
 def restricted_cross_entropy(logits: Tensor, labels: Tensor, local: Sequence[int]) -> Tensor:
@@ -41,6 +82,7 @@ def restricted_cross_entropy(logits: Tensor, labels: Tensor, local: Sequence[int
     return F.cross_entropy(logits.masked_fill(hidden, -torch.inf), labels)
 
 
+@divergence("kl")
 def masked_kl(logits: Tensor, soft_targets: Tensor, temperature: float = 2.0) -> Tensor:
     """KL divergence of the student from a teacher, over the classes that the teacher knows.
 
@@ -55,6 +97,7 @@ def masked_kl(logits: Tensor, soft_targets: Tensor, temperature: float = 2.0) ->
     return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
 
 
+@divergence("reverse_kl")
 def reverse_kl(logits: Tensor, soft_targets: Tensor, temperature: float = 2.0) -> Tensor:
     """KL divergence of a teacher from the student, over the classes that the teacher knows.
 
@@ -72,6 +115,7 @@ def reverse_kl(logits: Tensor, soft_targets: Tensor, temperature: float = 2.0) -
     return temperature**2 * _kl(student, teacher).mean()
 
 
+@divergence("balanced")
 def balanced_kl(logits: Tensor, soft_targets: Tensor, temperature: float = 2.0) -> Tensor:
     """Both directions of KL, weighed image by image by who is less certain.
 
@@ -94,6 +138,7 @@ def balanced_kl(logits: Tensor, soft_targets: Tensor, temperature: float = 2.0) 
     return temperature**2 * both.mean()
 
 
+@divergence("interpolated")
 def interpolated_kl(
     logits: Tensor, soft_targets: Tensor, progress: float, temperature: float = 2.0
 ) -> Tensor:
@@ -130,6 +175,7 @@ def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     return (log_p.exp() * (log_p - log_q)).sum(1)
 
 
+@divergence("logit")
 def logit_matching(logits: Tensor, soft_targets: Tensor) -> Tensor:
     """Squared difference of the centred logits over the classes that the teacher knows.
 
@@ -144,18 +190,7 @@ def logit_matching(logits: Tensor, soft_targets: Tensor) -> Tensor:
     return F.mse_loss(student - student.mean(1, keepdim=True), teacher - teacher.mean(1, keepdim=True))
 
 
-def evidence(logits: Tensor, query: Sequence[int], known: Sequence[int]) -> Tensor:
-    """How much speaks for each queried class: its logit above the mean logit of the known classes.
-
-    Returns:
-        ``(B, len(query))``.
-
-    >>> evidence(torch.tensor([[1.0, 3.0, 5.0]]), query=[2], known=[0, 1]).tolist()
-    [[3.0]]
-    """
-    return logits[:, list(query)] - logits[:, list(known)].mean(1, keepdim=True)
-
-
+@divergence("evidence")
 def evidence_matching(
     logits: Tensor, soft_targets: Tensor, query: Sequence[int], local: Sequence[int]
 ) -> Tensor:
@@ -178,39 +213,28 @@ def evidence_matching(
     shared = [c for c in local if known[c]]
     if not queried or not shared:
         return logits.sum() * 0.0
-    return F.mse_loss(evidence(logits, queried, shared), evidence(soft_targets, queried, shared))
+    mine, theirs = (SINGLE_LABEL.evidence(z, queried, shared) for z in (logits, soft_targets))
+    return F.mse_loss(mine, theirs)
 
 
-def divergence(
-    kind: Divergence,
-    logits: Tensor,
-    soft_targets: Tensor,
-    query: Sequence[int],
-    local: Sequence[int],
-    temperature: float,
-    progress: float = 1.0,
-) -> Tensor:
+def mean_divergence(name: str, logits: Tensor, soft_targets: Tensor, **told: Any) -> Tensor:
     """The divergence named in the config, averaged over the relevant teachers.
 
     Args:
         soft_targets: ``(B, T, C)``, one slice a relevant teacher.
-        progress: of the training, for ``interpolated``.
+        told: all of ``TOLD``: the columns ``query`` and ``local``, the ``temperature`` of softmaxes, and the
+            ``progress`` of the training from 0 to 1. A divergence is given those that it takes.
 
-    >>> student = torch.tensor([[1.0, 3.0, 5.0]])
+    >>> student, told = torch.tensor([[1.0, 3.0, 5.0]]), {"query": [2], "local": [0, 1]}
+    >>> told |= {"temperature": 2.0, "progress": 1.0}
     >>> two = torch.tensor([[[1.0, 3.0, 5.0], [0.0, 0.0, 6.0]]])  # (B, T, C); the first holds just the same
-    >>> each = [divergence("logit", student, t, [2], [0, 1], 2.0) for t in (two[:, :1], two[:, 1:], two)]
+    >>> each = [mean_divergence("logit", student, t, **told) for t in (two[:, :1], two[:, 1:], two)]
     >>> [round(float(value), 2) for value in each]
     [0.0, 2.67, 1.33]
     """
-    each = {
-        "kl": lambda a: masked_kl(logits, a, temperature),
-        "reverse_kl": lambda a: reverse_kl(logits, a, temperature),
-        "balanced": lambda a: balanced_kl(logits, a, temperature),
-        "interpolated": lambda a: interpolated_kl(logits, a, progress, temperature),
-        "logit": lambda a: logit_matching(logits, a),
-        "evidence": lambda a: evidence_matching(logits, a, query, local),
-    }[kind]
-    return torch.stack([each(soft_targets[:, t]) for t in range(soft_targets.shape[1])]).mean()
+    function = DIVERGENCES[name]
+    taken = {key: told[key] for key in list(signature(function).parameters)[2:]}
+    return torch.stack([function(logits, one, **taken) for one in soft_targets.unbind(1)]).mean()
 
 
 class TransferLoss(torch.nn.Module):
@@ -234,7 +258,7 @@ class TransferLoss(torch.nn.Module):
         local: Sequence[int],
         query: Sequence[int],
         *,
-        kind: Divergence,
+        kind: DivergenceName,
         label_weight: float = 1.0,
         divergence_weight: float,
         self_weight: float,
@@ -258,8 +282,8 @@ class TransferLoss(torch.nn.Module):
         logits, within = output if isinstance(output, tuple) else (output, None)
         loss = self.label_weight * restricted_cross_entropy(logits, targets["label"], self.local)
         if self.divergence_weight:
-            how = (self.query, self.local, self.temperature, self.progress)
-            away = divergence(self.kind, logits, targets["soft_targets"], *how)
+            told = {key: getattr(self, key) for key in TOLD}
+            away = mean_divergence(self.kind, logits, targets["soft_targets"], **told)
             loss = loss + self.divergence_weight * away
         if within is not None:
             away = subclass_divergence(within, targets["soft_targets"], targets["parts"], self.temperature)

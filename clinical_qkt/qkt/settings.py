@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from clinical_qkt.core.values import Strict
 from clinical_qkt.qkt import knowledge_masks
-from clinical_qkt.qkt.losses import Divergence
+from clinical_qkt.qkt.losses import DivergenceName
 from clinical_qkt.qkt.targets import Combination
 from clinical_qkt.qkt.teachers import Start
 from clinical_qkt.statistics.gaussian_heads import Head
@@ -64,7 +64,7 @@ class TransferSettings(Strict):
     start_from: Start = "committee"
     heads: Literal["one", "each"] = "one"
     teachers_per_class: int | None = Field(default=None, ge=1)
-    divergence: Divergence = "evidence"
+    divergence: DivergenceName = "evidence"
     label_weight: float = Field(default=1.0, ge=0)
     divergence_weight: float = Field(default=0.1, ge=0)
     self_weight: float = Field(default=0.0, ge=0)

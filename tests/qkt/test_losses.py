@@ -4,9 +4,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch.nn import functional as F
 
 from clinical_qkt.qkt import losses
+from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.training.handlers import Progress
 
 torch.manual_seed(0)
@@ -43,25 +45,25 @@ def test_local_columns_may_lie_anywhere():
     assert found.item() == pytest.approx(-rows.mean().item())
 
 
-@pytest.mark.parametrize("kind", ["kl", "logit", "evidence", "reverse_kl", "balanced", "interpolated"])
+@pytest.mark.parametrize("kind", losses.DIVERGENCES)
 def test_each_divergence_is_zero_for_the_teachers_own_answer_and_ignores_what_it_does_not_know(kind):
     soft_targets = torch.randn(6, 1, 4)
     soft_targets[:, :, 1] = torch.nan
     same = soft_targets[:, 0].clone()
     same[:, 1] = torch.randn(6)  # anything
-    args = (QUERY, LOCAL, 2.0)
-    assert losses.divergence(kind, same, soft_targets, *args).item() == pytest.approx(0, abs=1e-6)
+    told = {"query": QUERY, "local": LOCAL, "temperature": 2.0, "progress": 1.0}
+    assert losses.mean_divergence(kind, same, soft_targets, **told).item() == pytest.approx(0, abs=1e-6)
     shifted = same + 3.0  # a softmax does not see what all logits have in common
-    assert losses.divergence(kind, shifted, soft_targets, *args).item() == pytest.approx(0, abs=1e-5)
+    assert losses.mean_divergence(kind, shifted, soft_targets, **told).item() == pytest.approx(0, abs=1e-5)
     other = same.clone()
     other[:, 3] += torch.randn(6)
-    assert losses.divergence(kind, other, soft_targets, *args).item() > 0.01
+    assert losses.mean_divergence(kind, other, soft_targets, **told).item() > 0.01
 
 
 def test_divergence_is_the_mean_over_teachers():
     logits, soft_targets = torch.randn(6, 4), torch.randn(6, 3, 4)
     each = [losses.logit_matching(logits, soft_targets[:, t]) for t in range(3)]
-    found = losses.divergence("logit", logits, soft_targets, QUERY, LOCAL, 1.0)
+    found = losses.mean_divergence("logit", logits, soft_targets)
     assert found.item() == pytest.approx(torch.stack(each).mean().item())
 
 
@@ -100,7 +102,7 @@ def test_the_transfer_loss_is_the_weighted_sum():
     )(logits, targets)
     expected = (
         0.5 * losses.restricted_cross_entropy(logits, targets["label"], LOCAL)
-        + 0.3 * losses.divergence("evidence", logits, targets["soft_targets"], QUERY, LOCAL, 1.0)
+        + 0.3 * losses.mean_divergence("evidence", logits, targets["soft_targets"], query=QUERY, local=LOCAL)
         + 0.2 * losses.logit_matching(logits[:, :3], targets["own"])
     )
     assert loss.item() == pytest.approx(expected.item())
@@ -174,3 +176,40 @@ def test_the_progress_of_a_training_reaches_the_loss():
         away = losses.interpolated_kl(logits, targets["soft_targets"][:, 0], 0.3 + 0.07 * epoch)
         assert found[-1] == pytest.approx((own + away).item(), rel=1e-5)
     assert loss.progress == 1.0 and found == sorted(found)
+
+
+@pytest.fixture
+def register():
+    """What is registered in a test is gone afterwards."""
+    before = dict(losses.DIVERGENCES)
+    yield losses.divergence
+    losses.DIVERGENCES.clear()
+    losses.DIVERGENCES.update(before)
+
+
+def test_a_divergence_that_is_registered_may_be_named_in_settings_and_is_given_what_it_takes(register):
+    @register("far")
+    def far(logits, soft_targets, progress):
+        return progress * (logits - soft_targets).abs().mean()
+
+    assert TransferSettings(divergence="far").divergence == "far"
+    loss = losses.TransferLoss(
+        LOCAL, QUERY, kind="far", label_weight=0, divergence_weight=1, self_weight=0, temperature=1
+    )
+    loss.progress = 0.5
+    targets = {"label": torch.tensor([0]), "soft_targets": torch.full((1, 2, 4), 3.0)}
+    assert loss(torch.ones(1, 4), targets).item() == pytest.approx(1.0)
+
+
+def test_an_unknown_divergence_is_refused_with_all_that_there_are():
+    with pytest.raises(ValidationError, match="should be 'kl' or 'reverse_kl' or .* or 'evidence'"):
+        TransferSettings(divergence="evidnce")
+    assert TransferSettings.model_json_schema()["properties"]["divergence"]["enum"] == [*losses.DIVERGENCES]
+
+
+def test_a_divergence_is_refused_whose_name_is_taken_or_that_takes_what_nobody_gives(register):
+    with pytest.raises(TypeError, match="divergence 'kl' is there already"):
+        register("kl")(losses.masked_kl)
+    with pytest.raises(TypeError, match="takes more than query, local, temperature, progress"):
+        register("new")(lambda logits, soft_targets, warmth: logits.sum())
+    assert "new" not in losses.DIVERGENCES
