@@ -13,6 +13,7 @@ import numpy as np
 from clinical_qkt.evidence.counting import among
 from clinical_qkt.evidence.intervals import Array
 from clinical_qkt.evidence.parts import Abstention, AbstentionPoint
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
@@ -38,7 +39,7 @@ def abstention(
     >>> [(p.threshold, p.answered, p.looked_at, p.wrong) for p in found.points]
     [(0.0, 4, 0, 1), (0.65, 2, 2, 0)]
     """
-    named, stated = probabilities.argmax(1), probabilities.max(1)
+    named, stated = SINGLE_LABEL.decide(probabilities), probabilities.max(1)
     wrong = named != labels
     shows, called = np.isin(labels, query), np.isin(named, query)
     points = []

@@ -18,6 +18,7 @@ from clinical_qkt.core.files import private_folder, write_text
 from clinical_qkt.core.spreadsheets import harmless
 from clinical_qkt.data.formats import name_of
 from clinical_qkt.evidence.intervals import Array
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 PLACE = Path("local") / "failures.csv"
 """Within the folder of a transfer's results."""
@@ -49,7 +50,7 @@ def write(
     Returns:
         How many images are called wrongly.
     """
-    after, stated = probabilities.argmax(1), probabilities.max(1)
+    after, stated = SINGLE_LABEL.decide(probabilities), probabilities.max(1)
     wrong = np.flatnonzero(after != labels)
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")

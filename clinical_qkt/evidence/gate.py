@@ -26,6 +26,7 @@ from clinical_qkt.evidence.counting import among, counted
 from clinical_qkt.evidence.intervals import Array
 from clinical_qkt.evidence.parts import Gate, GateCost, GateScore, GateSource
 from clinical_qkt.evidence.pictures import Pictures
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 KEPT = 0.95
 """Share of own validation images that pass."""
@@ -237,7 +238,7 @@ def _source(others: Others, strange: Array, known: Array, patients: Array | None
 
 
 def _cost(test: Answers, refused: Array, query: Sequence[int]) -> GateCost:
-    queried, right = np.isin(test.labels, query), test.logits.argmax(1) == test.labels
+    queried, right = np.isin(test.labels, query), SINGLE_LABEL.decide(test.logits) == test.labels
     return GateCost(
         retained=among(~queried, refused, test.patients),
         queried=among(queried, refused, test.patients),

@@ -11,6 +11,7 @@ from clinical_qkt.evidence import intervals
 from clinical_qkt.evidence.counting import among, difference
 from clinical_qkt.evidence.intervals import Array, Interval
 from clinical_qkt.evidence.parts import Counted, Difference, InUse
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 OTHER = -1
 """Stands for a class that the new model does not have."""
@@ -103,7 +104,7 @@ def named(probabilities: Array, columns: dict[int, int], width: int) -> Array:
         ours[:, column] = probabilities[:, [a for a, b in columns.items() if b == column]].sum(1)
     beyond = [c for c in range(probabilities.shape[1]) if c not in columns]
     highest = probabilities[:, beyond].max(1) if beyond else np.full(len(probabilities), -1.0)
-    return np.where(highest > ours.max(1), OTHER, ours.argmax(1))
+    return np.where(highest > ours.max(1), OTHER, SINGLE_LABEL.decide(ours))
 
 
 def _difference(which: Array, new: Array, old: Array, patients: Array | None) -> Difference:

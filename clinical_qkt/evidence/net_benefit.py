@@ -19,6 +19,7 @@ from clinical_qkt.evidence import intervals
 from clinical_qkt.evidence.base_rates import BOTH
 from clinical_qkt.evidence.intervals import Array, Interval
 from clinical_qkt.evidence.parts import NetBenefit, NetBenefitPoint
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 """Above 0.5 a false alarm would weigh more than a missed image."""
@@ -55,7 +56,7 @@ def net_benefit(
     if shows.all() or not shows.any():
         return None
     p = float(shows.mean()) if prevalence is None else prevalence
-    score, named = probabilities[:, column], probabilities.argmax(1) == column
+    score, named = probabilities[:, column], SINGLE_LABEL.decide(probabilities) == column
     points = []
     for t in thresholds:
         weight = t / (1 - t)
