@@ -30,6 +30,7 @@ from clinical_qkt.qkt.teachers import AlignedModel, probe
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, require_no_identifiers
 from clinical_qkt.site.ledger.ledger import Ledger
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import labels_of, logits_of
 
 
@@ -104,7 +105,7 @@ def share(
     if site.signing_key:
         require_private_key(site.signing_key)
     images = cached(items, read, model.card.input, "test images")
-    probabilities = logits_of(model.network, images, device).softmax(1).numpy()
+    probabilities = SINGLE_LABEL.probabilities(logits_of(model.network, images, device)).numpy()
     rows = metrics.per_class(probabilities, labels_of(images).numpy(), model.card.labels.names)
     recall = {n: round(r.recall, 2) for n, r in rows.items() if r.recall is not None}
     privacy = model.card.privacy

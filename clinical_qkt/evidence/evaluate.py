@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence import base_rates, metrics
 from clinical_qkt.evidence.evaluation import Evaluation, Groups, Tested
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 Array = NDArray[Any]
 
@@ -41,7 +42,7 @@ def evaluate(
     rows = metrics.per_class(probabilities, truth, labels.names, patients)
     queried = [labels[q].name for q in query]
     retained = [n for n in labels.names if n not in queried]
-    called = probabilities.argmax(1)
+    called = SINGLE_LABEL.decide(probabilities)
     shows_queried = np.isin(truth, query)
     return Evaluation(
         tested=Groups(

@@ -35,6 +35,7 @@ from clinical_qkt.qkt.test_set import TestSet, probabilities
 from clinical_qkt.review.tracking import registry
 from clinical_qkt.review.tracking.tracker import Tracker, evaluation_figures
 from clinical_qkt.site.config import Site
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import logits_of
 
 _Facts = tuple[NDArray[Any], NDArray[Any], int, str, float | None, NDArray[Any] | None]
@@ -117,8 +118,8 @@ class Evaluating:
                 subgroups=subgroups(
                     t.groups,
                     t.truth,
-                    before.states.argmax(1),
-                    after.states.argmax(1),
+                    SINGLE_LABEL.decide(before.states),
+                    SINGLE_LABEL.decide(after.states),
                     t.query,
                     t.patients,
                 ),
@@ -150,14 +151,14 @@ class Evaluating:
         model, t = load_model(folder, self.site.trust), self.tested
         require_same_kind(model.card, self.images.own.card.input)
         images = self.images.prepared("test", model.card.input)
-        states = logits_of(model.network, images, self.device).softmax(1).numpy()
+        states = SINGLE_LABEL.probabilities(logits_of(model.network, images, self.device)).numpy()
         return compared(
             states,
             model.card.labels,
             t.truth,
             t.labels,
             t.query,
-            after.states.argmax(1),
+            SINGLE_LABEL.decide(after.states),
             version=version,
             weights_sha256=model.card.weights_sha256,
             patients=t.patients,
@@ -172,7 +173,7 @@ class Evaluating:
             self.site.data.parent,
             t.truth,
             t.labels.names,
-            before.states.argmax(1),
+            SINGLE_LABEL.decide(before.states),
             after.states,
             data.patients,
         )

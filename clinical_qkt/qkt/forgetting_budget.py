@@ -18,6 +18,7 @@ from clinical_qkt.core.errors import PackageError
 from clinical_qkt.networks.spec import linear_head
 from clinical_qkt.packages.derived import DerivedModel
 from clinical_qkt.qkt.settings import TransferSettings
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import Images, labels_of, logits_of
 
 
@@ -47,8 +48,8 @@ def class_recalls(logits: Tensor, labels: Tensor, local: Sequence[int]) -> Tenso
     >>> class_recalls(logits, torch.tensor([0, 0, 1]), local=[0, 1, 2]).tolist()
     [0.5, 1.0, nan]
     """
-    right = logits.argmax(1) == labels
-    return torch.stack([right[labels == c].float().mean() for c in local])
+    right = SINGLE_LABEL.decide(logits) == labels
+    return torch.stack([mine.float().mean() for mine in SINGLE_LABEL.by_class(right, labels, local)])
 
 
 def retained_recall(logits: Tensor, labels: Tensor, local: Sequence[int]) -> float:
@@ -103,7 +104,7 @@ def fit_query_bias(
         raised[:, list(query)] += bias
         lost = 100 * (before - class_recalls(raised, labels, local))
         mean, most = float(lost.nanmean()), float(lost[~lost.isnan()].max())
-        alarms = float(torch.isin(raised.argmax(1), torch.tensor(list(query))).float().mean())
+        alarms = float(torch.isin(SINGLE_LABEL.decide(raised), torch.tensor(list(query))).float().mean())
         fits.append(
             BudgetFit(bias.tolist(), alarms, mean, most, mean <= budget + 1e-4 and most <= worst + 1e-4)
         )

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.data.probes import COPIES, probes
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 THRESHOLD = 0.1
 """The least score of a class that counts as known, for the statistic ``peak``."""
@@ -76,7 +77,8 @@ def knowledge_scores(
     size = batch_size or images_at_once(network, shape, device, **how)
     normalise = normalise or (lambda values: values)
     made = probes(count, channels, spatial_size, low, high, seed=seed, at_once=size)
-    said = torch.cat([network(normalise(batch).to(device)).softmax(1).cpu() for batch in made]).float()
+    states = (SINGLE_LABEL.probabilities(network(normalise(batch).to(device))) for batch in made)
+    said = torch.cat([part.cpu() for part in states]).float()
     return said.amax(0) if statistic == "peak" else said.mean(0)
 
 

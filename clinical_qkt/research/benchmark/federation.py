@@ -18,7 +18,6 @@ import torch
 from monai.data import CacheDataset
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from clinical_qkt.core.errors import QueryError
 from clinical_qkt.core.files import fingerprint
@@ -35,6 +34,7 @@ from clinical_qkt.research.benchmark.config import Scenario, in_turn
 from clinical_qkt.research.benchmark.partition import label_lists, shares_of
 from clinical_qkt.research.methods.case import Case, Member
 from clinical_qkt.research.partitions import Ask
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import Images
 from clinical_qkt.training.loop import train
 
@@ -171,7 +171,7 @@ class Federation:
     def _items(self, positions: Iterable[int], labels: LabelSpace) -> list[dict[str, Any]]:
         place = {c: labels.find(name) for c, name in enumerate(self.source.classes.names)}
         found = [{**self.prepared[int(i)], "position": int(i)} for i in positions]
-        return [{**item, "label": place[item["label"]]} for item in found if place[item["label"]] is not None]
+        return SINGLE_LABEL.relabelled(found, place)
 
     def _members(self, student: int) -> list[Member]:
         order = [student, *(i for i in range(len(self.names)) if i != student)]
@@ -199,7 +199,7 @@ class Federation:
                 spec.build(len(self.lists[site])),
                 self.view(self._items(self.positions[site]["training"], self.lists[site]), contract),
                 self.augment,
-                lambda logits, targets: F.cross_entropy(logits, targets["label"]),
+                SINGLE_LABEL.loss,
                 max_epochs=self.scenario.max_epochs,
                 learning_rate=SITE_LEARNING_RATE,
                 batch_size=16,

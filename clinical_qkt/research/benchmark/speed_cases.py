@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.data.inputs import InputContract
@@ -36,6 +35,7 @@ from clinical_qkt.query.aggregate import fitted
 from clinical_qkt.query.patient_batches import looked_at, of_images
 from clinical_qkt.query.request import own_extractor
 from clinical_qkt.statistics.class_statistics import ClassStatistics, Moments, class_statistics, pooled
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import features_of, logits_of
 from clinical_qkt.training.loop import train
 
@@ -131,7 +131,7 @@ class Cases:
 
     def plain(self) -> None:
         """Fine-tuning on the labels alone."""
-        loss = lambda logits, targets: F.cross_entropy(logits[:, LOCAL], targets["label"])  # noqa: E731
+        loss = lambda logits, targets: SINGLE_LABEL.loss(logits[:, LOCAL], targets)  # noqa: E731
         self._train(_network(), loss)
 
     def transfer(self, relevant: int, sites: int) -> None:
