@@ -15,7 +15,7 @@ from torch import nn
 
 from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.core.values import Sent
-from clinical_qkt.networks.registry import ALLOWED, PRESETS, Literal, blocks, preset_args, why_not
+from clinical_qkt.networks.registry import ALLOWED, PRESETS, Literal, preset_args, why_not
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 
@@ -61,7 +61,7 @@ class NetworkSpec(Sent):
     @property
     def blocks(self) -> int:
         """How deep it is; see ``registry``."""
-        return blocks(self.name, self.args)
+        return ALLOWED[self.name].blocks(self.args)
 
     def build(self, classes: int) -> nn.Module:
         """The network with random weights and a head of ``classes`` rows.
