@@ -30,7 +30,7 @@ class Incomparable(Exception):
 
 @dataclass(frozen=True)
 class Spent:
-    """One private response's part of a budget.
+    """One private response's part of a privacy budget.
 
     Attributes:
         noise_multiplier: standard deviation of the noise over what one unit can change.

@@ -27,7 +27,7 @@ from clinical_qkt.site.ledger import second_place
 from clinical_qkt.site.ledger.beginning import require_begun
 from clinical_qkt.site.ledger.exact_floor import Shown, require_at_most
 from clinical_qkt.site.ledger.kept_responses import packed, unpacked
-from clinical_qkt.site.ledger.ledger import BudgetSpent, Ledger, NoFurtherResponse, Requested
+from clinical_qkt.site.ledger.ledger import Ledger, NoFurtherResponse, PrivacyBudgetSpent, Requested
 from clinical_qkt.site.policy import Declined
 from clinical_qkt.statistics.class_statistics import ClassStatistics
 
@@ -73,7 +73,7 @@ class Responding:
             OutputError: the ledger cannot be used, or lacks lines that it once had.
         """
         require_no_identifiers(self.site)  # class names and task are the asker's
-        if self.site.signing_key:  # before any of the budget is spent
+        if self.site.signing_key:  # before any of the privacy budget is spent
             require_private_key(self.site.signing_key)
         own = self.site.labels
         decisions = [self.policy.decide(self.query.card, label, own) for label in self.query.card.query]
@@ -245,7 +245,7 @@ class Responding:
         asked, most = self.asked(label, seen.kind), policy.images_per_patient
         try:
             kept = self.ledger.release(asked, policy.guarantee, total, draw, most)
-        except BudgetSpent:
+        except PrivacyBudgetSpent:
             return self.declined(label, Declined("this site's privacy budget is spent"))
         release = Release(**kept)
         told = ClassResponse(

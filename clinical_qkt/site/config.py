@@ -159,8 +159,8 @@ class Site(SiteLabels):
 
     @model_validator(mode="before")
     @classmethod
-    def _own_budget(cls, values: Any) -> Any:
-        """A bundle leaves the budget open, so that it is known whether the hospital wrote it."""
+    def _own_forgetting_budget(cls, values: Any) -> Any:
+        """A bundle leaves the forgetting budget open, so that it is known whether the hospital wrote it."""
         if isinstance(values, dict) and values.get("forgetting_budget", 0) is None:
             return {k: v for k, v in values.items() if k != "forgetting_budget"}
         return values
@@ -216,8 +216,8 @@ class Site(SiteLabels):
     @property
     def rule_written(self) -> frozenset[str]:
         """The criteria of the rule whose limit the hospital wrote itself."""
-        budget = {"forgetting"} if "forgetting_budget" in self.model_fields_set else set()
-        return self.acceptance.written() | budget
+        forgetting = {"forgetting"} if "forgetting_budget" in self.model_fields_set else set()
+        return self.acceptance.written() | forgetting
 
     @property
     def rule_sha256(self) -> str:

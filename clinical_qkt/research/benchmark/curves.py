@@ -77,7 +77,7 @@ def curve_table(content: dict[str, Any], curve: dict[str, Any]) -> list[str]:
 
 
 def draw_curve(points: list[dict[str, Any]], curve: dict[str, Any]) -> Figure:
-    """Query recall at the budget over x with 95 % intervals over queries, a line a scenario.
+    """Query recall at the forgetting budget over x with 95 % intervals over queries, a line a scenario.
 
     Where x is measured or no number there are points without lines, since nothing lies between them.
     """

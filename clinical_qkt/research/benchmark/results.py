@@ -112,7 +112,7 @@ def tables(content: dict[str, Any]) -> str:
 
 
 def margins(rows: list[dict[str, Any]]) -> list[str]:
-    """Paired differences in query recall at the budget, query by query, in points."""
+    """Paired differences in query recall at the forgetting budget, query by query, in points."""
     by_query: dict[Any, dict[str, float]] = {}
     family: dict[str, Family | None] = {}
     for r in rows:

@@ -8,7 +8,7 @@ which nearest mean comes close to linear discriminant analysis by the own classe
 
 Left out: FedNCM's fine-tuning of the whole network afterwards. DPPL-Mean's release is replaced by the one of
 ``privacy.mechanisms``, the same for all methods here: its noise is added in the mapped space and mapped
-back with the mean. Ours: the temperature, which changes no decision before the budget is spent.
+back with the mean. Ours: the temperature, which changes no decision before the forgetting budget is spent.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Settings(RequestSettings):
 
 @method("statistics", family="ours")
 def run(case: Case, settings: Settings) -> Outcome:
-    """Answers, pooled; a head in closed form. The budget is spent by the caller."""
+    """Answers, pooled; a head in closed form. The forgetting budget is spent by the caller."""
     network, answers = student(case, settings)
     question = requested(case, settings.depths, settings.views)
 

@@ -1,10 +1,10 @@
 """The ledger: every package that left the site; of answers, what they told and spent of the privacy budget.
 
-A private release is looked up, checked against the budget, drawn and written down in one change of the file,
-so that two processes cannot both spend the last of the budget, and a crash leaves either nothing or a line
-whose numbers can be sent again. Requested the same again, a site gives the same numbers: repeating a question
-tells nothing new and costs nothing. The same holds for exact responses and for masks. Each line is counted in a
-second place, too, see ``second_place``.
+A private release is looked up, checked against the privacy budget, drawn and written down in one change of
+the file, so that two processes cannot both spend the last of the privacy budget, and a crash leaves either
+nothing or a line whose numbers can be sent again. Requested the same again, a site gives the same numbers:
+repeating a question tells nothing new and costs nothing. The same holds for exact responses and for masks.
+Each line is counted in a second place, too, see ``second_place``.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ if TYPE_CHECKING:  # whoever looks at a ledger need not wait for torch
 _TOLERANCE = 1e-6
 
 
-class BudgetSpent(Exception):
-    """A release would overrun the site's budget; nothing was drawn."""
+class PrivacyBudgetSpent(Exception):
+    """A release would overrun the site's privacy budget; nothing was drawn."""
 
 
 class NoFurtherResponse(Exception):
@@ -116,19 +116,19 @@ class Ledger:
         draw: Callable[[], Any],
         images_per_patient: int | None = None,
     ) -> Any:
-        """The release for what is requested: an earlier one again, or a new one if the budget allows it.
+        """The release for what is requested: an earlier one, or a new one if the privacy budget allows it.
 
         The same is asked if query, class, kind, answering site, unit, form and guarantee are the same. The
         datalist may have changed: new numbers would tell the asker that it has, and a patient with it.
 
         Args:
             guarantee: of a new release.
-            total: the budget, for all releases in the ledger together.
+            total: the privacy budget, for all releases in the ledger together.
             draw: makes the release, as JSON data; called once at most.
             images_per_patient: see ``composition``.
 
         Raises:
-            BudgetSpent: a new one would overrun the budget.
+            PrivacyBudgetSpent: a new one would overrun the privacy budget.
             InputError: the ledger is not begun; or what is spent cannot be counted for this unit.
             OutputError: the file cannot be used, or lacks lines that it once had.
         """
@@ -142,14 +142,16 @@ class Ledger:
                 self._together(spent, total.delta, requested.unit, images_per_patient)
                 > total.epsilon + _TOLERANCE
             ):
-                raise BudgetSpent
+                raise PrivacyBudgetSpent
             release = draw()
             cost = {**key, "noise_multiplier": guarantee.noise_multiplier}
             write(db, cost, release)
             return release
 
-    def exact(self, requested: Requested, shown: Shown, limit: int, minimum: int, draw: Callable[[], Exact]) -> Exact:
-        """The exact response for what is requested: an earlier one again, or a new one if the floor allows it.
+    def exact(
+        self, requested: Requested, shown: Shown, limit: int, minimum: int, draw: Callable[[], Exact]
+    ) -> Exact:
+        """The exact response for what is requested: an earlier one, or a new one if the floor allows it.
 
         Args:
             shown: of which images it is made.

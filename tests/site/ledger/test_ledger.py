@@ -13,7 +13,7 @@ from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.privacy.composition import composed_epsilon
 from clinical_qkt.privacy.mechanisms import Guarantee
 from clinical_qkt.site.ledger.exact_floor import Shown
-from clinical_qkt.site.ledger.ledger import BudgetSpent, Exact, Ledger, NoFurtherResponse, Requested
+from clinical_qkt.site.ledger.ledger import Exact, Ledger, NoFurtherResponse, PrivacyBudgetSpent, Requested
 from clinical_qkt.site.ledger.printing import as_data, print_ledger
 
 ONE, TOTAL = Guarantee(1.0, 1e-5), Guarantee(1.5, 1e-5)  # room for two: together they come to 1.47
@@ -46,7 +46,7 @@ def test_releases_are_written_down_until_the_budget_is_spent(ledger):
 
     for n in range(2):
         assert ledger.release(asked(n), ONE, TOTAL, draw) == {"mean": [0.5]}
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(PrivacyBudgetSpent):
         ledger.release(asked(2), ONE, TOTAL, draw)
     assert len(drawn) == 2 and len(ledger.lines()) == 2
     assert ledger.spent(1e-5) == pytest.approx(1.47, abs=0.01)
@@ -99,7 +99,7 @@ def _spend(path, n, start, results) -> None:
     try:
         Ledger(path).release(asked(n), ONE, Guarantee(1.1, 1e-5), lambda: n)
         results.put(n)
-    except BudgetSpent:
+    except PrivacyBudgetSpent:
         results.put(None)
 
 
@@ -166,7 +166,7 @@ def test_what_hides_an_image_counts_for_a_patient_with_so_many_times_less_noise(
     twice = composed_epsilon([ONE.noise_multiplier / 2], 1e-5)
     assert ledger.spent(1e-5, "image") == pytest.approx(1.0, abs=1e-3) and twice > 1.9
     assert ledger.spent(1e-5, "patient", images_per_patient=2) == pytest.approx(twice)
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(PrivacyBudgetSpent):
         ledger.release(asked(1), ONE, Guarantee(2.1, 1e-5), lambda: 1, images_per_patient=2)
 
 
@@ -185,7 +185,7 @@ def test_where_nobody_says_how_many_images_a_patient_has_it_does_not_count_at_al
 def test_what_hides_a_patient_hides_each_of_the_patient_s_images_as_well(ledger):
     ledger.release(asked(), ONE, TOTAL, lambda: 1)
     ledger.release(asked(1, unit="image"), ONE, TOTAL, lambda: 1)
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(PrivacyBudgetSpent):
         ledger.release(asked(2, unit="image"), ONE, TOTAL, lambda: 1)
 
 
@@ -232,7 +232,7 @@ def test_its_lines_count_and_are_never_told_again_as_answers_of_today(first_vers
     assert ledger.is_begun() and len(ledger.lines()) == 2
     new = ledger.release(asked(unit="image"), ONE, total, lambda: {"total": [2]})
     assert new == {"total": [2]}
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(PrivacyBudgetSpent):
         ledger.release(asked(1, unit="image"), ONE, total, lambda: {"total": [3]})
     assert stat.S_IMODE(first_version.stat().st_mode) == 0o600
 

@@ -1,4 +1,6 @@
-"""The ledger: whether it counts what is about to be told of patients, and what is left of the budget."""
+"""The ledger: whether it counts what is about to be told of patients, and what is left of the privacy
+budget.
+"""
 
 from __future__ import annotations
 
