@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from monai.transforms import Compose
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.refusals import sentences
+from clinical_qkt.core.values import Strict
 from clinical_qkt.data.datalist import SECTIONS, parse_datalist
 from clinical_qkt.data.formats import ImageRefused, entries, missed
 from clinical_qkt.data.images import raw_image, require_content, size_of
@@ -34,16 +35,14 @@ LOOK_COPIES = 12
 """Of an image, that ``descriptors.look`` takes at most: it counts in double precision."""
 
 
-class _New(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _New(Strict):
     image: str
     patient: str | int | None = None
 
 
-class _NewImages(BaseModel):
+class _NewImages(Strict):
     """A list of new images, which have no labels yet."""
 
-    model_config = ConfigDict(extra="forbid")
     images: list[_New]
 
 

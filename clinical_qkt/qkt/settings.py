@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from clinical_qkt.core.values import Strict
 from clinical_qkt.qkt import knowledge_masks
@@ -51,7 +51,6 @@ class TransferSettings(Strict):
             number of probes; see ``knowledge_masks``.
     """
 
-    model_config = ConfigDict(frozen=True)
     RENAMED: ClassVar[Mapping[str, str]] = {
         "ask": "participants",
         "answers": "soft_targets",

@@ -15,7 +15,7 @@ from clinical_qkt.research.benchmark.rows import FIGURES
 from clinical_qkt.research.methods import METHODS
 
 
-class _Strict(BaseModel):
+class _Strict(BaseModel):  # not ``values.Strict``: the command line gives seeds as texts
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 

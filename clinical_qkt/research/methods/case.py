@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from clinical_qkt.core.errors import InputError
@@ -146,8 +146,6 @@ class CaseImages:
 
 class TrainingSettings(Strict):
     """How long and how fast a method trains; the same for all, unless a config says otherwise."""
-
-    model_config = ConfigDict(frozen=True)
 
     max_epochs: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=3e-3, gt=0)

@@ -8,7 +8,6 @@ its knowledge mask covers.
 from __future__ import annotations
 
 import torch
-from pydantic import ConfigDict
 from torch import Tensor
 
 from clinical_qkt.core.values import Strict
@@ -24,8 +23,6 @@ class Settings(Strict):
     Attributes:
         masked: only relevant teachers, only for what they know.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     masked: bool = False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from pydantic import ConfigDict
 from torch import Tensor
 
 from clinical_qkt.core.values import Strict
@@ -18,8 +17,6 @@ class claims with a high logit, which is novelty detection and what can be had w
 
 class Settings(Strict):
     """There is nothing to choose."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 @method("local", family="bound")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from clinical_qkt.core.errors import QueryError
@@ -43,8 +43,6 @@ class RequestSettings(Strict):
         patients: images that each site has of a queried class, at most; all if None.
         minimum_patients: fewer give no exact response.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     kind: Kind = "covariance"
     depths: list[str] | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.core.refusals import sentences
@@ -17,14 +17,12 @@ from clinical_qkt.research.methods.requested import RequestSettings
 from clinical_qkt.research.methods.statistics import Settings as StatisticsSettings
 
 
-class PrivateTrainingSettings(BaseModel):
+class PrivateTrainingSettings(Strict):
     """Training with differential privacy at every site; see ``training.dp_sgd``. An image is the unit.
 
     Attributes:
         learning_rate, batch_size, max_epochs: in place of the scenario's own.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     epsilon: float = Field(gt=0)
     delta: float = Field(default=1e-5, gt=0, lt=1)
@@ -60,7 +58,6 @@ class Part(Strict):
         draws: of the noise of each private response.
     """
 
-    model_config = ConfigDict(frozen=True)
     RENAMED: ClassVar[Mapping[str, str]] = {"answers": "responses", "shadow_answers": "shadow_responses"}
 
     title: str
@@ -76,7 +73,7 @@ class Part(Strict):
     draws: int = Field(default=16, ge=1)
 
 
-class PrivacyConfig(BaseModel):
+class PrivacyConfig(Strict):
     """A privacy benchmark.
 
     Attributes:
@@ -87,16 +84,14 @@ class PrivacyConfig(BaseModel):
         randomised_response: the epsilons at which masks are told.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     name: str
     data: Path | None = None
     seeds: list[int] = Field(default=[3], min_length=1)
     forgetting_budget: float = Field(default=2.0, ge=0, le=100)
-    methods: dict[str, dict[str, Any]] = {}
+    methods: dict[str, dict[str, Any]] = Field(default={})
     parts: list[Part] = Field(min_length=1)
     masks: bool = True
-    randomised_response: list[float] = [0.5, 1.0, 2.0, 4.0]
+    randomised_response: list[float] = Field(default=[0.5, 1.0, 2.0, 4.0])
 
     @model_validator(mode="after")
     def _consistent(self) -> PrivacyConfig:
