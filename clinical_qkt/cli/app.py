@@ -7,14 +7,10 @@ of `monitor` 10 alarm, 11 switch the model off, 12 too few images.
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
-
-# One thread serves networks of this size best; whoever has larger ones sets the variable.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import typer
 from rich.console import Console

@@ -12,13 +12,10 @@ goes on where it stopped.
 from __future__ import annotations
 
 import itertools
-import os
 import platform
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch

@@ -8,14 +8,11 @@ the network is ready for use. Libraries are imported and files are in the system
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import typer
 from rich.console import Console
