@@ -6,8 +6,10 @@ from typing import Final, Literal
 
 Kind = Literal["covariance", "diagonal", "mean", "private_mean"]
 """Kinds of responses with statistics."""
-KINDS: tuple[Kind, ...] = ("covariance", "diagonal", "mean", "private_mean")
-"""The same, the one that tells most first."""
+EXACT: tuple[Kind, ...] = ("covariance", "diagonal", "mean")
+"""Those without noise: a site gives few of them, and the ledger keeps each."""
+KINDS: tuple[Kind, ...] = (*EXACT, "private_mean")
+"""All kinds, the one that tells most first."""
 Unit = Literal["patient", "image"]
 """Whom a private response protects."""
 

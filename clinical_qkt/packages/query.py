@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.terms import KINDS, Kind
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import DistinctClasses
 from clinical_qkt.networks.extractor import MAX_FEATURES, Extractor, ExtractorSpec, describe
@@ -21,7 +22,6 @@ from clinical_qkt.packages.model import filled, require_modest
 from clinical_qkt.packages.reader import RESEND, Reading
 from clinical_qkt.packages.signing import Signed, Trust
 from clinical_qkt.packages.writer import CARD, write_package
-from clinical_qkt.statistics.class_statistics import Kind
 
 
 class QueryCard(PackageCard):
@@ -37,7 +37,7 @@ class QueryCard(PackageCard):
     """What the extractor expects of an image."""
     query: DistinctClasses = Field(min_length=1, max_length=100)
     """The classes, with codes where there are any."""
-    welcome: list[Kind] = Field(min_length=1, max_length=4)
+    welcome: list[Kind] = Field(min_length=1, max_length=len(KINDS))
     """The kinds of answer that the student can use; the site decides which it gives."""
     private_axes: int = Field(ge=1, le=MAX_FEATURES)
     """Of so many features, the first ones, a private response is made. The asker sets it, never the number of

@@ -15,6 +15,7 @@ from typing import Any
 from clinical_qkt.core.errors import OutputError
 from clinical_qkt.core.files import digest_of, made, private_folder
 from clinical_qkt.core.state_folder import state_folder
+from clinical_qkt.core.terms import EXACT
 
 FIRST = (
     *("time", "asked_by", "query_sha256", "class", "kind", "data_sha256"),
@@ -27,8 +28,7 @@ such a line is never told again as if it were of today's form."""
 COLUMNS = (*FIRST, *LATER)
 MASK = "mask"
 """Kind of a line that keeps what was told of one class of a knowledge mask."""
-EXACT = ("covariance", "diagonal", "mean")
-COUNTED = f"(noise_multiplier IS NOT NULL OR kind IN ('{MASK}', 'covariance', 'diagonal', 'mean'))"
+COUNTED = f"(noise_multiplier IS NOT NULL OR kind IN {(MASK, *EXACT)})"
 """Lines that decide what may still be told; a refusal is none of them."""
 
 BEGIN = (

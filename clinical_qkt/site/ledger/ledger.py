@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.core.terms import Unit
+from clinical_qkt.core.terms import EXACT, Unit
 from clinical_qkt.privacy.composition import Incomparable, Spent, composed_epsilon, counted_for
 from clinical_qkt.site.ledger import exact_floor, file, judged, second_place
 from clinical_qkt.site.ledger.exact_floor import Shown
-from clinical_qkt.site.ledger.file import EXACT, MASK, ledger_change
+from clinical_qkt.site.ledger.file import MASK, ledger_change
 from clinical_qkt.site.ledger.judged import Judged
 from clinical_qkt.site.ledger.lines import Departure as Departure
 from clinical_qkt.site.ledger.lines import Exact as Exact
