@@ -7,13 +7,18 @@ DECODERS := $(VENV)/.decoders
 # The networks here are tiny: one thread each is faster than two that wait for one another.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow lint format benchmark benchmark-methods benchmark-speed benchmark-responses benchmark-verify benchmark-worklist benchmark-monitor bundles docs figures clean
+.PHONY: demo test test-unit test-slow lint format benchmark benchmark-methods benchmark-speed benchmark-responses benchmark-verify benchmark-worklist benchmark-monitor bundles docs figures clean
 
 demo: $(READY)
 	$(BIN)/clinical-qkt demo --overwrite $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
+
+# Rooms whose tests need no demo, train little and start few processes: no bundle, command, transfer, report or page.
+UNIT := core data evidence networks packages privacy statistics tasks
+test-unit: $(READY)
+	$(BIN)/python -m pytest $(UNIT:%=tests/%) --ignore tests/data/test_identifiers.py $(ARGS)
 
 test-slow: $(DECODERS)
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)

@@ -20,6 +20,7 @@ from clinical_qkt.qkt.teachers import AlignedModel, Teacher, probe
 from clinical_qkt.research.methods.case import Case, Member
 from clinical_qkt.training.loop import train
 from tests.conftest import COLOURS, square
+from tests.once import once
 
 CPU = torch.device("cpu")
 SITES = {
@@ -66,14 +67,16 @@ def trained(folder: Path, site: str, training: list[dict[str, Any]], name: str =
 
 
 @pytest.fixture(scope="session")
-def members(tmp_path_factory: pytest.TempPathFactory) -> list[Member]:
+def members() -> list[Member]:
     """The three sites with their images, the student first; treat them as read-only."""
-    folder = tmp_path_factory.mktemp("sites")
-    found = []
-    for number, (site, colours) in enumerate(SITES.items()):
-        training = pictures(colours, 10_000 * (number + 1), 60)
-        found.append(Member(trained(folder, site, training), training))
-    return found
+    images = [pictures(c, 10_000 * (number + 1), 60) for number, c in enumerate(SITES.values())]
+
+    def make(folder: Path) -> None:
+        for site, training in zip(SITES, images, strict=True):
+            trained(folder, site, training)
+
+    folder = once("sites", make)
+    return [Member(load_model(folder / s), training) for s, training in zip(SITES, images, strict=True)]
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +21,10 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
-from clinical_qkt.cli.app import main
-from clinical_qkt.core.files import sha256
-from clinical_qkt.packages.card import Card
-from clinical_qkt.packages.signing import sign
-from clinical_qkt.packages.writer import CARD, SUMS
+from tests import once
 
-pytest_plugins = ["tests.cpu", "tests.skips", "tests.cases"]
+# Nothing of torch, MONAI or MLflow is imported here: the process that hands tests to others needs none of it.
+pytest_plugins = ["pytester", "tests.cpu", "tests.skips"]
 STATES = tempfile.mkdtemp(prefix="clinical-qkt-state-")
 """What outlives a results folder goes there, never into the home of whoever runs the tests."""
 os.environ["CLINICAL_QKT_STATE"] = f"{STATES}/session"
@@ -70,11 +68,15 @@ def square(kind: str, seed: int, size: int = 20) -> np.ndarray:
     return (picture + rng.normal(0, 12, picture.shape)).clip(0, 255).astype(np.uint8)
 
 
-def reseal(package: Path, tensors: str = Card.TENSORS, key: Path | None = None) -> None:
+def reseal(package: Path, tensors: str = "model.safetensors", key: Path | None = None) -> None:
     """What somebody would do who changes a package on purpose: the digests fit again.
 
     With a private key the signature does, too.
     """
+    from clinical_qkt.core.files import sha256
+    from clinical_qkt.packages.signing import sign
+    from clinical_qkt.packages.writer import CARD, SUMS
+
     card = json.loads((package / CARD).read_text())
     card["weights_sha256"] = sha256(package / tensors)
     (package / CARD).write_text(json.dumps(card))
@@ -83,27 +85,32 @@ def reseal(package: Path, tensors: str = Card.TENSORS, key: Path | None = None) 
         sign(package, key)
 
 
-LONG = (
-    *("test_blood_cell_classification", "test_other_formats", "test_commands", "test_demo", "test_transfer"),
-    *("test_sync", "test_mlflow_ui", "test_browser", "test_cli", "test_compare"),
-)
-"""Files that take long are begun first, so that no process is left alone with one at the end."""
+def pytest_configure(config: pytest.Config) -> None:
+    """In every process that runs tests."""
+    if hasattr(config, "workerinput") or config.getoption("dist", "no") == "no":
+        for name in ("tests.cheap", "tests.cases"):
+            config.pluginmanager.import_plugin(name)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+@pytest.fixture(autouse=True, scope="session")
+def _folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What ``once`` makes is for all workers of xdist."""
+    own = tmp_path_factory.getbasetemp()
+    os.environ[once.FOLDER] = str(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
 
 
 @pytest.fixture(scope="session")
-def npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def npz(_folder_of_the_run: None) -> Path:
     """A MedMNIST-style file of 5 classes with all splits."""
-    path = tmp_path_factory.mktemp("npz") / "squares.npz"
+    return once.once("squares.npz", write_squares)
+
+
+def write_squares(path: Path) -> None:
     content: dict[str, np.ndarray] = {"classes": np.array(list(COLOURS))}
     for split, count, start in (("train", 40, 0), ("val", 16, 1000), ("test", 12, 2000)):
         content[f"{split}_images"] = np.stack([square(k, start + i) for k in COLOURS for i in range(count)])
         content[f"{split}_labels"] = np.repeat(np.arange(len(COLOURS)), count)[:, None]
     np.savez(path, **content)
-    return path
 
 
 @pytest.fixture
@@ -120,11 +127,24 @@ DEMO = ("--sites", "3", "--classes-per-site", "3", "--max-epochs", "6", "--seed"
 
 
 @pytest.fixture(scope="session")
-def demo(npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished demo on the squares; treat it as read-only."""
-    out = tmp_path_factory.mktemp("runs") / "demo"
-    assert run("demo", "--data", str(npz), "--out", str(out), *DEMO) == 0
-    return out
+def demo(npz: Path) -> Path:
+    """A finished demo on the squares, with real figures; treat it as read-only."""
+    from tests.cheap import really_drawn
+
+    def make(out: Path) -> None:
+        with really_drawn():
+            assert run("demo", "--data", str(npz), "--out", str(out), *DEMO) == 0
+
+    return once.once("demo", make)
+
+
+@pytest.fixture
+def real_figures() -> Iterator[None]:
+    """Figures are drawn as they are for people, see ``tests.cheap``."""
+    from tests.cheap import really_drawn
+
+    with really_drawn():
+        yield
 
 
 @pytest.fixture
@@ -134,7 +154,7 @@ def console() -> Console:
 
 def run(*arguments: str) -> int:
     """The command line in this process; its exit code."""
-    import sys
+    from clinical_qkt.cli.app import main
 
     before = sys.argv
     sys.argv = ["clinical-qkt", *arguments]

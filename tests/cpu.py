@@ -1,7 +1,8 @@
-"""CPU seconds of every test, whatever else the machine does, and a guard: a test that takes more is marked slow.
+"""CPU seconds of every test, and a guard: one that takes more than it may fails the run, or is marked slow.
 
-Counted are the process of the tests and all that it starts, waited for or still running; with xdist the workers
-send their figures to the process that reports. What a fixture of more than one test takes is the fixture's.
+Counted are the process of the tests and all that it starts, waited for or still running; xdist's workers send
+their figures to the process that reports. What a fixture of more than one test takes is the fixture's. On a
+machine that does other things, too, the same work takes more CPU seconds: up to twice as many were seen.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def _of_process(pid: str) -> float:
 class Meter:
     """What tests and shared fixtures took in this process and in xdist's workers."""
 
-    def __init__(self, limit: float, show: bool) -> None:
+    def __init__(self, limit: float, show: int) -> None:
         self.limit, self.show = limit, show
         self.tests: Counter[str] = Counter()
         self.fixtures: Counter[str] = Counter()
@@ -109,7 +110,7 @@ class Meter:
         for name, taken in everything.items():
             groups[str(Path(name.partition("::")[0]).parent) if "::" in name else name] += taken
         line(f"{sum(groups.values()):8.1f} s of CPU in all")
-        for table in (groups.most_common(), everything.most_common(40)):
+        for table in (groups.most_common(), everything.most_common(self.show)):
             line("")
             for name, taken in table:
                 line(f"{taken:8.1f}  {name}")
@@ -117,7 +118,15 @@ class Meter:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("cpu_limit", "CPU seconds that a test may take that is not marked slow", default="10")
-    parser.addoption("--cpu", action="store_true", help="show CPU seconds by folder, and the dearest tests")
+    parser.addoption(
+        "--cpu",
+        nargs="?",
+        type=int,
+        const=40,
+        default=0,
+        metavar="N",
+        help="show CPU seconds by folder, and those of the N dearest tests, 40 if no number is given",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,7 +1,7 @@
 """Commands in processes of their own, such as `python -m monai.bundle run`, without their seconds of import.
 
-A server process imports MONAI and this package once and forks for each command. What a command runs is
-the module itself, with its own arguments, working directory, output and exit code.
+A server process imports MONAI and this package once, see ``tests.warm``, and forks for each command. What a
+command runs is the module itself, with its own arguments, working directory, output and exit code.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["monai.bundle", "clinical_qkt.bundle", "clinical_qkt.research.demo", "tests.empty_database"]
-)
+CONTEXT.set_forkserver_preload(["tests.warm"])
 PATIENCE = 300
 """Seconds that a command may take."""
 ROOT = Path(__file__).parent.parent

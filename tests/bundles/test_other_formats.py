@@ -19,6 +19,7 @@ from clinical_qkt.packages.model import load_model
 from tests.bundles.copies import launch_in
 from tests.conftest import ROOT, run
 from tests.make_dicom import write_dicom, write_labels
+from tests.once import once
 
 NAMES = ["blood_cell_classification", "body_region_radiograph", "hippocampus_region_3d"]
 
@@ -49,39 +50,52 @@ def write_volume(folder: Path, seed: int) -> None:
         nib.save(nib.Nifti1Image(array, affine), folder / name / f"v{seed:02d}.nii.gz")
 
 
-@pytest.fixture(scope="session")
-def dicom(tmp_path_factory) -> Path:
-    """A datalist of DICOM slices of three classes."""
-    root = tmp_path_factory.mktemp("dicom")
-    kinds = ["upright", "lying", "neither"]
-    pictures = np.stack([bar(k, i) for k in range(3) for i in range(100)])
-    written = write_dicom(root / "scans", pictures, [k for k in kinds for _ in range(100)], slices=4)
+def make_dicom(root: Path) -> None:
+    kinds, count = ["upright", "lying", "neither"], 48
+    pictures = np.stack([bar(k, i) for k in range(3) for i in range(count)])
+    written = write_dicom(root / "scans", pictures, [k for k in kinds for _ in range(count)], slices=4)
     write_labels(root / "labels.csv", written)
     table = ("--labels", str(root / "labels.csv"))
     assert run("prepare", str(root / "scans"), *table, "--out", str(root / "site")) == 0
-    return root / "site" / "datalist.json"
 
 
-@pytest.fixture(scope="session")
-def nifti(tmp_path_factory) -> Path:
-    """A datalist of patches of volumes."""
-    root = tmp_path_factory.mktemp("nifti")
-    for seed in range(30):
+def make_nifti(root: Path) -> None:
+    for seed in range(15):
         write_volume(root, seed)
     parts = ("--parts", "front=1", "--parts", "back=2", "--patches", "4")
     source = (str(root / "images"), "--voxel-labels", str(root / "labels"))
     assert run("prepare", *source, *parts, "--out", str(root / "site")) == 0
-    return root / "site" / "datalist.json"
 
 
-@pytest.fixture(scope="session", params=["body_region_radiograph", "hippocampus_region_3d"])
-def hospitals(request, dicom, nifti, tmp_path_factory) -> tuple[Path, Path]:
+@pytest.fixture(scope="session")
+def dicom() -> Path:
+    """A datalist of DICOM slices of three classes."""
+    return once("dicom", make_dicom) / "site" / "datalist.json"
+
+
+@pytest.fixture(scope="session")
+def nifti() -> Path:
+    """A datalist of patches of volumes."""
+    return once("nifti", make_nifti) / "site" / "datalist.json"
+
+
+KINDS = {"body_region_radiograph": ("dicom", "6"), "hippocampus_region_3d": ("nifti", "12")}
+"""By bundle, the fixture of its images and how many epochs tell them apart."""
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def hospitals(request) -> tuple[Path, Path]:
     """Two hospitals with two of the three classes each, their packages, a transfer; a copy of the bundle."""
-    out = tmp_path_factory.mktemp(request.param) / "demo"
-    data = dicom if request.param == "body_region_radiograph" else nifti
-    options = ("--sites", "2", "--classes-per-site", "2", "--max-epochs", "12")
-    assert run("demo", "--bundle", request.param, "--data", str(data), "--out", str(out), *options) == 0
-    return out, shutil.copytree(ROOT / "bundles" / request.param, out / "bundle") / "configs"
+    data, epochs = KINDS[request.param]
+    given = ("--data", str(request.getfixturevalue(data)), "--max-epochs", epochs)
+
+    def make(out: Path) -> None:
+        sites = ("--sites", "2", "--classes-per-site", "2")
+        assert run("demo", "--bundle", request.param, *given, "--out", str(out), *sites) == 0
+        shutil.copytree(ROOT / "bundles" / request.param, out / "bundle")
+
+    out = once(request.param, make)
+    return out, out / "bundle" / "configs"
 
 
 def student(out: Path) -> Path:

@@ -31,6 +31,7 @@ from clinical_qkt.site.config import Site
 from clinical_qkt.site.launch import keys_of
 from tests.conftest import COLOURS, ROOT, reseal, run, square
 from tests.documented import commands, execute, mentions, shell
+from tests.once import once
 
 NAMED = ["README.md", "docs/getting-started.md"]
 HOW_TO = sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/how-to/*.md"))
@@ -111,25 +112,29 @@ ASSUMED = {"docs/how-to/compare-transfers.md": ("docs/getting-started.md", "--tr
 
 
 @pytest.fixture(scope="session")
-def squares(tmp_path_factory) -> Path:
+def squares() -> Path:
     """A MedMNIST-style file with the names of blood cells."""
-    path = tmp_path_factory.mktemp("cells") / "FILE.npz"
+    return once("FILE.npz", write_cells)
+
+
+def write_cells(path: Path) -> None:
     content: dict[str, Any] = {"classes": np.array(list(CELLS.values()))}
     for split, count, start in (("train", 30, 0), ("val", 12, 1000), ("test", 12, 2000)):
         content[f"{split}_images"] = np.stack([square(k, start + i) for k in CELLS for i in range(count)])
         content[f"{split}_labels"] = np.repeat(np.arange(len(CELLS)), count)[:, None]
     np.savez(path, **content)
-    return path
 
 
 @pytest.fixture(scope="session")
-def checkout(squares, tmp_path_factory) -> Path:
+def checkout(squares) -> Path:
     """A folder in which the demo was run: hospital_3 asks for basophils, hospital_1 has some."""
-    root = tmp_path_factory.mktemp("checkout")
     asks = ("--sites", "4", "--student", "hospital_3", "--query", "basophil", "--seed", "12")
-    out = ("--out", str(root / "runs" / "demo"), "--max-epochs", "3")
-    assert run("demo", "--data", str(squares), *asks, *out) == 0
-    return root
+
+    def make(root: Path) -> None:
+        out = ("--out", str(root / "runs" / "demo"), "--max-epochs", "3")
+        assert run("demo", "--data", str(squares), *asks, *out) == 0
+
+    return once("checkout", make)
 
 
 @pytest.fixture
@@ -229,6 +234,7 @@ def summary(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "summary.json").read_text())
 
 
+@pytest.mark.slow  # a whole page; each of its commands is one of another page, executed there
 def test_getting_started(here, follow):
     own_images(here)
     lines, site = lines_of("docs/getting-started.md"), here / "sites" / "my_hospital" / "site.yaml"

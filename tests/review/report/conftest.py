@@ -261,3 +261,8 @@ kept = cache(made)
 def make() -> Callable[..., Summary]:
     """A copy that a test may change: making one takes longer."""
     return lambda **given: kept(**given).model_copy(deep=True)
+
+
+@pytest.fixture(autouse=True)
+def _drawn(real_figures: None) -> None:
+    """Here the report is looked at."""
