@@ -1,8 +1,7 @@
 """CPU seconds of every test, and a guard: one that takes more than it may fails the run, or is marked slow.
 
 Counted are the process of the tests and all that it starts, waited for or still running; xdist's workers send
-their figures to the process that reports. What a fixture of more than one test takes is the fixture's. On a
-machine that does other things, too, the same work takes more CPU seconds: up to twice as many were seen.
+their figures to the process that reports. What a fixture of more than one test takes is the fixture's.
 """
 
 from __future__ import annotations
