@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from clinical_qkt.networks.hooks import watching
 from clinical_qkt.networks.spec import NetworkSpec
 
 FLOAT = 4
@@ -90,11 +91,8 @@ def cost_of(spec: NetworkSpec, classes: int, channels: int, size: Sequence[int])
         given += output.numel() if isinstance(output, torch.Tensor) else 0
 
     leaves = [m for m in network.modules() if not list(m.children())]
-    handles = [m.register_forward_hook(see) for m in leaves]
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter, watching(see, *leaves):
         network(torch.empty(1, channels, *size, device="meta"))
-    for handle in handles:
-        handle.remove()
     weights = sum(p.numel() for p in network.parameters())
     return Cost(weights, given, counter.get_total_flops() // 2)
 

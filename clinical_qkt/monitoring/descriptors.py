@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import combinations
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from clinical_qkt.networks.committee import Committee
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
+from clinical_qkt.networks.hooks import watching
 from clinical_qkt.networks.multihead import MultiHead
 from clinical_qkt.networks.spec import find_head
 
@@ -63,12 +64,10 @@ def look(images: Tensor) -> Tensor:
 def watched(network: nn.Module) -> Iterator[list[Tensor]]:
     """What arrives at a network's heads within it is added to the list: one ``(B, D)`` a head and batch."""
     caught: list[Tensor] = []
-    handles = [handle for module in _parts(network) for handle in _hooks(module, caught)]
-    try:
+    with ExitStack() as parts:
+        for part in _parts(network):
+            parts.enter_context(_arriving(part, lambda seen: caught.append(seen.flatten(1).cpu())))
         yield caught
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _parts(network: nn.Module) -> list[nn.Module]:
@@ -78,11 +77,8 @@ def _parts(network: nn.Module) -> list[nn.Module]:
     return [network]
 
 
-def _hooks(network: nn.Module, caught: list[Tensor]) -> Iterator[torch.utils.hooks.RemovableHandle]:
+def _arriving(network: nn.Module, keep: Callable[[Tensor], None]) -> AbstractContextManager[None]:
     if isinstance(network, GaussianClassifier):
-        yield network.extractor.register_forward_hook(
-            lambda *said: caught.append(said[2][1].flatten(1).cpu())
-        )
-        return
+        return watching(lambda _, __, gave: keep(gave[1]), network.extractor)
     head = network.heads if isinstance(network, MultiHead) else network.get_submodule(find_head(network))
-    yield head.register_forward_pre_hook(lambda _, given: caught.append(given[0].flatten(1).cpu()))
+    return watching(lambda _, given, __: keep(given[0]), head)

@@ -8,6 +8,7 @@ the answers computes at inference.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.values import Sent
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.networks.hooks import watching
 from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.networks.views import views
 
@@ -53,25 +55,17 @@ class Pooling(nn.Module):
         then: list[int] = []  # how often each had been written to when the last was there
         logits: Tensor | None = None
 
-        def catch(name: str) -> torch.utils.hooks.RemovableHandle:
-            def keep(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> None:
-                caught[name] = output
-                if len(caught) == len(self.spec.depths):
-                    if stop:
-                        raise _Enough
-                    then[:] = [seen._version for seen in caught.values()]
+        names = {self.network.get_submodule(name): name for name in self.spec.depths}
 
-            return self.network.get_submodule(name).register_forward_hook(keep)
+        def keep(module: nn.Module, _: tuple[Any, ...], output: Tensor) -> None:
+            caught[names[module]] = output
+            if len(caught) == len(names):
+                if stop:
+                    raise _Enough
+                then[:] = [seen._version for seen in caught.values()]
 
-        # Hooks live for one pass only: those of a copied network would still write to the original.
-        handles = [catch(name) for name in self.spec.depths]
-        try:
+        with suppress(_Enough), watching(keep, *names):
             logits = self.network(image)
-        except _Enough:
-            pass
-        finally:
-            for handle in handles:
-                handle.remove()
         if not stop:
             self._written_over = then != [seen._version for seen in caught.values()]
         tokens = self.spec.network.tokens

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.networks.hooks import watching
 from clinical_qkt.networks.spec import find_head
 from clinical_qkt.packages.card import Card, Precision
 from clinical_qkt.packages.reader import RESEND, Reading
@@ -153,14 +154,11 @@ def require_modest(
         if isinstance(output, Tensor):
             largest = max(largest, output.numel())
 
-    handles = [m.register_forward_hook(see) for m in network.modules()]
     try:
-        said = network(torch.empty(1, channels, *spatial_size, device="meta"))
+        with watching(see, *network.modules()):
+            said = network(torch.empty(1, channels, *spatial_size, device="meta"))
     except Exception:  # whatever a network says that was built from another site's arguments
         said = None
-    finally:
-        for handle in handles:
-            handle.remove()
     fix = "ask the sending site"
     if largest > LARGEST_OUTPUT:
         raise InputError("the network needs too much memory for an image", where="network", fix=fix)

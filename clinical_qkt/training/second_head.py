@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from clinical_qkt.networks.hooks import watching
 from clinical_qkt.networks.spec import find_head
 
 
@@ -22,9 +23,6 @@ class SecondHead(nn.Module):
             return self.network(images)
         caught: list[Tensor] = []
         head = self.network.get_submodule(find_head(self.network))
-        hook = head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
-        try:
+        with watching(lambda _, inputs, __: caught.append(inputs[0]), head):
             logits = self.network(images)
-        finally:
-            hook.remove()
         return logits, self.second(caught[0])

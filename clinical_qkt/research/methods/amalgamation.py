@@ -25,6 +25,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clinical_qkt.networks.hooks import watching
 from clinical_qkt.networks.spec import linear_head, reshape_head
 from clinical_qkt.qkt.targets import aligned
 from clinical_qkt.qkt.teachers import relevant_teachers
@@ -155,14 +156,12 @@ class WithFeatures(nn.Module):
         self.network = network
         head = linear_head(network)
         self.adaptors = nn.ModuleList(nn.Linear(head.in_features, width) for width in widths)
-        self.hook = head.register_forward_pre_hook(self._catch)
-
-    def _catch(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._caught = inputs[0]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.network(images)
-        return logits, self._caught
+        caught: list[Tensor] = []
+        with watching(lambda _, inputs, __: caught.append(inputs[0]), linear_head(self.network)):
+            logits = self.network(images)
+        return logits, caught[0]
 
 
 def _sources(case: Case) -> list[Source]:
@@ -217,7 +216,6 @@ def _learn(
     ]
     loss = _loss(learner.adaptors, widths, settings)
     case.train(learner, items, loss, settings, what, max_epochs=epochs)
-    learner.hook.remove()
     return learner.network
 
 
