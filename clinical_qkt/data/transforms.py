@@ -24,6 +24,7 @@ from monai.transforms import (
 
 from clinical_qkt.core.batches import kept
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.runtime import WORKERS
 from clinical_qkt.data.dicom import DicomReader
 from clinical_qkt.data.inputs import InputContract, Intensity, recoloured, resampled
 from clinical_qkt.data.loading import loader
@@ -130,7 +131,7 @@ def cached(
         items,
         adapter(read, contract),
         cache_num=keep,
-        num_workers=0,
+        num_workers=WORKERS,
         copy_cache=False,
         progress=show_progress(),
     )

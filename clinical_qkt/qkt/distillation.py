@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 from ignite.handlers import ProgressBar
-from monai.data import DataLoader, Dataset
+from monai.data import Dataset
 from monai.engines import SupervisedTrainer
 from torch import nn
 
+from clinical_qkt.core.runtime import loader
 from clinical_qkt.networks.spec import linear_head
 from clinical_qkt.qkt.losses import TransferLoss
 from clinical_qkt.qkt.settings import TransferSettings
@@ -27,6 +28,9 @@ from clinical_qkt.training.handlers import Progress
 from clinical_qkt.training.inference import Images, head_inputs
 from clinical_qkt.training.loop import prepare_batch, train
 from clinical_qkt.training.second_head import SecondHead
+
+HEAD_BATCH = 256
+"""Images in a step of phase 2: of the method and not of the machine, since figures depend on it."""
 
 
 def distil(
@@ -94,7 +98,7 @@ def retrain_head(
     SupervisedTrainer(
         device=device,
         max_epochs=settings.refine_epochs,
-        train_data_loader=DataLoader(Dataset(batches), batch_size=256, shuffle=True, num_workers=0),
+        train_data_loader=loader(Dataset(batches), batch_size=HEAD_BATCH, shuffle=True),
         network=head,
         optimizer=torch.optim.Adam(head.parameters(), settings.refine_learning_rate),
         loss_function=_loss(local, query, settings),

@@ -14,8 +14,6 @@ each size that they meet. Few sizes are chosen once each, and take no time of th
 from __future__ import annotations
 
 import math
-import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from clinical_qkt.core import memory
+from clinical_qkt.core import memory, runtime
 from clinical_qkt.core.batches import FLOAT, OVERHEAD, budget_of, images_at_once
 from clinical_qkt.core.errors import OutputError, QKTError, explained
 from clinical_qkt.core.footprint import Footprint
@@ -238,9 +236,10 @@ def _side_by_side(
     batches: Sequence[Batch], extractor: Extractor, shape: Sequence[int], device: torch.device
 ) -> int:
     """How many processes: as many as cores, as far as each finds the memory for its batches."""
-    if device.type != "cpu" or len(batches) < FEW or sys.platform != "linux":
+    cores = runtime.processes(device)
+    if not cores or len(batches) < FEW:
         return 0
-    cores, free, largest = len(os.sched_getaffinity(0)), memory.free(device), max(b.size for b in batches)
+    free, largest = memory.free(device), max(b.size for b in batches)
     return cores if free is None else min(cores, int(free / 2 / _needed(extractor, shape, largest)(largest)))
 
 

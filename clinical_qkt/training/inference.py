@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
-from monai.data import DataLoader, Dataset
+from monai.data import Dataset
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from clinical_qkt.core.batches import for_images
+from clinical_qkt.core.runtime import loader
 from clinical_qkt.networks.extractor import Extractor, Pooling
+from clinical_qkt.networks.hooks import watching
 from clinical_qkt.networks.spec import find_head
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
@@ -55,11 +57,10 @@ def logits_of(
     """
     network = network.to(device).eval()
     size = batch_size or for_images(network, images, device, where=what)
-    loader = DataLoader(images, batch_size=size, num_workers=0)  # type: ignore[arg-type]
     quiet = True if len(images) < 1000 else None
     parts = [
         network(batch["image"].to(device)).float().cpu()
-        for batch in tqdm(loader, what, leave=False, disable=quiet)
+        for batch in tqdm(loader(images, batch_size=size), what, leave=False, disable=quiet)
     ]
     return torch.cat(parts)
 
@@ -85,11 +86,10 @@ def _all(
 ) -> tuple[Tensor, Tensor]:
     body.to(device).eval()
     size = for_images(body, images, device, step=see, where="features")
-    loader = DataLoader(images, batch_size=size, num_workers=0)  # type: ignore[arg-type]
     quiet = True if len(images) < 1000 else None
     seen = [
         [part.cpu() for part in see(batch["image"].to(device))]
-        for batch in tqdm(loader, "features", leave=False, disable=quiet)
+        for batch in tqdm(loader(images, batch_size=size), "features", leave=False, disable=quiet)
     ]
     body.to("cpu")
     logits, numbers = (torch.cat(parts) for parts in zip(*seen, strict=True))
@@ -101,11 +101,8 @@ def head_inputs(network: nn.Module, images: Images, device: torch.device) -> Ten
     """The frozen features: what arrives at the head, ``(N, features)``, on the CPU."""
     caught: list[Tensor] = []
     head = network.get_submodule(find_head(network))
-    hook = head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float().cpu()))
-    try:
+    with watching(lambda _, inputs, __: caught.append(inputs[0].float().cpu()), head):
         logits_of(network, images, device, what="features")
-    finally:
-        hook.remove()
     return torch.cat(caught)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from ignite.handlers import ProgressBar
-from monai.data import DataLoader, Dataset, set_track_meta
+from monai.data import Dataset, set_track_meta
 from monai.data.meta_obj import get_track_meta
 from monai.engines import SupervisedTrainer
 from monai.handlers import LrScheduleHandler
@@ -21,6 +21,7 @@ from monai.transforms import Compose
 from torch import Tensor, nn
 
 from clinical_qkt.core.batches import require_trainable
+from clinical_qkt.core.runtime import loader, mixed_precision
 from clinical_qkt.training.handlers import FiniteLoss, Resume, SeedEachEpoch
 
 
@@ -65,24 +66,24 @@ def train(
     data = Dataset(items, Compose(list(augment)))
     # A batch of one image has no spread, so that batch normalisation cannot use it.
     lonely = len(items) % batch_size == 1 and len(items) > 1
-    loader = DataLoader(data, batch_size=batch_size, shuffle=True, num_workers=0, drop_last=lonely)
+    batches = loader(data, batch_size=batch_size, shuffle=True, drop_last=lonely)
     weights = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, learning_rate, weight_decay=1e-4)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=max_epochs * len(loader)
+        optimizer, learning_rate, total_steps=max_epochs * len(batches)
     )
     state = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
     with plain_tensors():
         SupervisedTrainer(
             device=device,
             max_epochs=max_epochs,
-            train_data_loader=loader,
+            train_data_loader=batches,
             network=network,
             optimizer=optimizer,
             loss_function=loss,
             prepare_batch=prepare_batch,
             decollate=False,
-            amp=device.type == "cuda",
+            amp=mixed_precision(device),
             train_handlers=[
                 SeedEachEpoch(seed, data),
                 FiniteLoss(),

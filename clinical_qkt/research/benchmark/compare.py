@@ -23,6 +23,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from clinical_qkt.core.errors import OutputError, QueryError
 from clinical_qkt.core.files import fingerprint, require_writable, write_json
+from clinical_qkt.core.runtime import device_here
 from clinical_qkt.core.version import __version__
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
@@ -56,7 +57,7 @@ def compare(config: BenchmarkConfig, out: Path, console: Console) -> dict[str, A
         for scenario in config.scenarios:
             for seed in config.seeds:
                 federation = Federation(
-                    _source(config, scenario, seed), scenario, seed, _device(), out / "sites"
+                    _source(config, scenario, seed), scenario, seed, device_here(), out / "sites"
                 )
                 bar.update(task, description=f"{scenario.name}, seed {seed}: site models")
                 masks += mask_scores(federation)
@@ -80,7 +81,7 @@ def compare(config: BenchmarkConfig, out: Path, console: Console) -> dict[str, A
             "clinical_qkt": __version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
-            "device": _device().type,
+            "device": device_here().type,
         },
         "config": config.model_dump(mode="json", exclude={"data"}),
         "settings": {m: config.settings(m)[1].model_dump(mode="json") for m in config.methods},
@@ -231,7 +232,3 @@ def _source(config: BenchmarkConfig, scenario: Scenario, seed: int) -> Source:
     if config.data is None:
         return phantom_source(seed=seed).limited(scenario.max_per_class, seed)
     return open_source(config.data, 0).limited(scenario.max_per_class, seed)
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

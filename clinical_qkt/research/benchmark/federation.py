@@ -21,6 +21,7 @@ from torch import Tensor
 
 from clinical_qkt.core.errors import QueryError
 from clinical_qkt.core.files import fingerprint
+from clinical_qkt.core.runtime import WORKERS
 from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.inputs import InputContract, converted
 from clinical_qkt.data.label_space import LabelSpace, align
@@ -227,7 +228,7 @@ def prepare(source: Source) -> dict[int, dict[str, Any]]:
     read = reading("display") if isinstance(source.images, list) else []
     raw = [{"image": _channel_first(source.images[i]), "label": int(source.labels[i])} for i in positions]
     first = adapter(read, _contract(raw[0]["image"]))
-    data = CacheDataset(raw, first, num_workers=0, copy_cache=False, progress=show_progress())
+    data = CacheDataset(raw, first, num_workers=WORKERS, copy_cache=False, progress=show_progress())
     return dict(zip(positions, (data[i] for i in range(len(data))), strict=True))
 
 

@@ -17,8 +17,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import torch
 import typer
 from rich.console import Console
@@ -27,6 +25,7 @@ from rich.progress import track
 from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.files import write_json
+from clinical_qkt.core.runtime import device_here
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.extractor import Extractor, describe
 from clinical_qkt.networks.spec import preset
@@ -44,7 +43,7 @@ def measure(seconds: float, repeats: int, sizes: Sequence[int] = (28, 224)) -> d
     Args:
         seconds: what one image at a time may take, about; so many images there are.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_here()
     cases = []
     for size in sizes:
         given = InputContract(channels=3, spatial_size=[size, size])

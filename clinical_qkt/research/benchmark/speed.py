@@ -8,27 +8,24 @@ step; and with many sites of which few are relevant.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import torch
 import typer
 from rich.console import Console
 from rich.progress import track
 
 from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.files import write_json
+from clinical_qkt.core.runtime import device_here
 from clinical_qkt.research.benchmark.speed_cases import Cases
 
 
 def measure(images: int, epochs: int, repeats: int) -> dict[str, Any]:
     """Seconds, the least of the repeats, of each way; the ways take turns within each repeat."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_here()
     ways = Cases.of(images, epochs, device).ways()
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     todo = [name for _ in range(repeats) for name in ways]

@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from clinical_qkt.core.errors import QueryError
 from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.files import fingerprint, require_writable, write_json, write_text
+from clinical_qkt.core.runtime import device_here
 from clinical_qkt.core.version import __version__
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
@@ -66,7 +67,7 @@ class Run:
         self.config, self.out, self.console = config, out, console
         self.whole: Source = phantom_source(seed=0) if config.data is None else open_source(config.data, 0)
         self.prepared = prepare(self.whole)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device_here()
 
     def everything(self) -> dict[str, Any]:
         """All attacks, recalls and masks; writes JSON, Markdown and figures named after the config."""
