@@ -36,7 +36,7 @@ DOOR = ""
 """How the house is entered, as a library and as a command: above all rooms, and no room goes out to it."""
 MOST_FLOORS = 13
 MOST_LINES = 300
-TOO_LONG = {"training/dp_sgd.py"}
+TOO_LONG: set[str] = set()
 """Modules that are still too long; one that was mended has to leave this list."""
 
 

@@ -109,7 +109,7 @@ def with_privacy(recipe: Recipe, promise: DifferentialPrivacy) -> Recipe:
         what: str,
         **_: Any,
     ) -> nn.Module:
-        from clinical_qkt.training.dp_sgd import train_privately
+        from clinical_qkt.training.dp_training import train_privately
 
         return train_privately(
             network,

@@ -56,8 +56,8 @@ if TYPE_CHECKING:
 
 @plain_errors
 def private_training(data: CheckedData, network: nn.Module, settings: dict[str, Any]) -> PrivateTraining:
-    """The plan of a training with differential privacy; see ``dp_sgd.of_site``."""
-    from clinical_qkt.training.dp_sgd import of_site  # opacus takes its time to be imported
+    """The plan of a training with differential privacy; see ``dp_training.of_site``."""
+    from clinical_qkt.training.dp_training import of_site  # opacus takes its time to be imported
 
     return of_site(data, network, settings)
 

@@ -1,4 +1,4 @@
-"""Training with differential privacy: DP-SGD by opacus in MONAI's trainer, a patient as the unit.
+"""The steps of a training with differential privacy: DP-SGD by opacus, a patient as the unit.
 
 DP-SGD (Abadi et al., CCS 2016): each step draws a random set of patients and of each one image, clips every
 image's gradient and adds noise to their sum, so that the weights hardly depend on any one patient. What is
@@ -12,25 +12,17 @@ than the one gradient that the noise hides.
 
 from __future__ import annotations
 
-import math
 import random
 import secrets
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
-from ignite.handlers import ProgressBar
 from monai.data import DataLoader, Dataset, list_data_collate
 from monai.data.utils import set_rnd
-from monai.engines import SupervisedTrainer
-from monai.handlers import LrScheduleHandler
-from monai.transforms import Compose
 from opacus.accountants import PRVAccountant
-from opacus.accountants.utils import get_noise_multiplier
 from opacus.grad_sample import GradSampleHooks
 from opacus.validators import ModuleValidator
 from torch import Tensor, nn
@@ -38,10 +30,10 @@ from torch import Tensor, nn
 from clinical_qkt.core.batches import MOST, OVERHEAD, at_once, size_told
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.footprint import Footprint
-from clinical_qkt.data.datalist import CheckedData
+from clinical_qkt.core.runtime import loader
+from clinical_qkt.privacy.gradient_noise import noise_multiplier, without_notes
 from clinical_qkt.privacy.noised_gradients import PrivateOptimizer
 from clinical_qkt.privacy.statement import DifferentialPrivacy
-from clinical_qkt.training.loop import plain_tensors, prepare_batch
 
 GRADIENTS = 2**29
 """Bytes that all gradients of a part of a step may take: smaller parts are slower."""
@@ -112,12 +104,12 @@ class PrivateTraining:
         """The epsilon of the steps made so far, by opacus' PRV accountant (Gopi et al., NeurIPS 2021)."""
         if not len(self.accountant):
             return 0.0
-        with _quiet():
+        with without_notes():
             return float(self.accountant.get_epsilon(self.delta, eps_error=self.epsilon / 100))
 
     def loader(self, data: Dataset) -> DataLoader:
         """An epoch of random steps over images in the order in which they were counted."""
-        return DataLoader(data, batch_sampler=RandomPatients(self), collate_fn=_collate, num_workers=0)
+        return loader(data, batch_sampler=RandomPatients(self), collate_fn=_collate)
 
     def optimizer(self, plain: torch.optim.Optimizer) -> PrivateOptimizer:
         """An optimiser that clips, adds noise and counts."""
@@ -159,9 +151,23 @@ class PrivateTraining:
         for start in range(0, images, self.at_once):
             part = {name: values[start : start + self.at_once] for name, values in batch.items()}
             engine.optimizer.signal_skip_step(start + self.at_once < images)
-            output = SupervisedTrainer._iteration(engine, engine, part)
-            loss = loss.to(output["loss"]) + output["loss"].detach() * len(part["image"]) / images
-        return {**output, "loss": loss}
+            found = _clipped(engine, part)
+            loss = loss.to(found) + found * len(part["image"]) / images
+        return {"loss": loss}
+
+
+def _clipped(engine: Any, part: dict[str, Any]) -> Tensor:
+    """Add a part's clipped gradients to those that the optimiser holds; the part's mean loss.
+
+    The plain iteration of MONAI's trainer, without mixed precision; its own has no public name.
+    """
+    images, targets = engine.prepare_batch(part, engine.state.device, engine.non_blocking)
+    engine.network.train()
+    engine.optimizer.zero_grad(set_to_none=engine.optim_set_to_none)
+    loss: Tensor = engine.loss_function(engine.inferer(images, engine.network), targets).mean()
+    loss.backward()
+    engine.optimizer.step()
+    return loss.detach()
 
 
 def gradients_at_once(network: nn.Module, shape: Sequence[int], device: torch.device) -> int:
@@ -183,41 +189,6 @@ def gradients_at_once(network: nn.Module, shape: Sequence[int], device: torch.de
         budget=GRADIENTS,
         what=f"the gradient of an image of {size_told(shape)}",
     )
-
-
-@lru_cache
-def noise_multiplier(epsilon: float, delta: float, sample_rate: float, steps: int) -> float:
-    """The least noise that suffices, over the clipping norm.
-
-    Rounded up to two digits: with all of them a card would tell the number of patients.
-
-    Raises:
-        InputError: none suffices.
-    """
-    try:
-        with _quiet():
-            exact = get_noise_multiplier(
-                target_epsilon=epsilon,
-                target_delta=delta,
-                sample_rate=sample_rate,
-                steps=steps,
-                accountant="prv",
-                epsilon_tolerance=epsilon / 50,
-                eps_error=epsilon / 100,
-            )
-    except ValueError:
-        raise InputError(f"no noise gives {epsilon}", where="epsilon", fix="allow more") from None
-    unit = 10.0 ** (math.floor(math.log10(exact)) - 1)
-    return round(math.ceil(exact / unit) * unit, 9)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without opacus' notes on the orders that its first, coarse bound tries."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        warnings.simplefilter("ignore", RuntimeWarning)
-        yield
 
 
 def _require(epsilon: float, delta: float, max_grad_norm: float, units: int, unit: str) -> None:
@@ -308,95 +279,3 @@ def require_separate_images(network: nn.Module) -> None:
             where="architecture",
             fix="set 'architecture: densenet_private'",
         )
-
-
-def of_site(data: CheckedData, network: nn.Module, settings: dict[str, Any]) -> PrivateTraining:
-    """The plan for a site's training images; patients count as the unit where the datalist names them.
-
-    Args:
-        settings: of ``PrivateTraining``.
-
-    Raises:
-        InputError: some images name a patient and some do not; and as ``PrivateTraining`` and
-            ``require_separate_images``.
-    """
-    require_separate_images(network)
-    patients = [data.patients.get(item["image"]) for item in data.items["training"]]
-    named = [p for p in patients if p is not None]
-    if named and len(named) < len(patients):
-        raise InputError(
-            f"{len(patients) - len(named)} of {len(patients)} training images name no patient",
-            where="datalist: patient",
-            fix="name the patient of every training image, or of none where no two show the same patient",
-        )
-    return PrivateTraining(len(patients), named or None, **settings)
-
-
-def train_privately(
-    network: nn.Module,
-    items: Sequence[dict[str, Any]],
-    augment: Sequence[Any],
-    loss: Callable[[Any, dict[str, Tensor]], Tensor],
-    *,
-    epsilon: float,
-    delta: float,
-    max_grad_norm: float,
-    max_epochs: int,
-    learning_rate: float,
-    batch_size: int,
-    device: torch.device,
-    what: str,
-    patients: Sequence[str] | None = None,
-    handlers: Sequence[Any] = (),
-) -> tuple[nn.Module, DifferentialPrivacy]:
-    """``loop.train`` with differential privacy; there is no seed, see the module's docstring.
-
-    Args:
-        network: changed in place; without batch norm, see ``require_separate_images``.
-        items: ``{"image": tensor, …}``; every other entry rides in the batch to the loss.
-        augment: MONAI transforms of the image.
-        loss: a mean over the batch's images, each one's part free of the others.
-        epsilon, delta, max_grad_norm, max_epochs, batch_size, patients: see ``PrivateTraining``.
-        learning_rate: the highest of a one-cycle schedule.
-        what: named in the progress bar.
-        handlers: further ignite handlers.
-
-    Returns:
-        The network, ready for evaluation and as plain as it came, and what was guaranteed.
-
-    Raises:
-        InputError: as ``PrivateTraining`` and ``require_separate_images``.
-    """
-    plan = PrivateTraining(
-        len(items),
-        patients,
-        epsilon=epsilon,
-        delta=delta,
-        max_grad_norm=max_grad_norm,
-        max_epochs=max_epochs,
-        batch_size=batch_size,
-    )
-    network = network.to(device).train()
-    data = Dataset(items, Compose(list(augment)))
-    weights = [p for p in network.parameters() if p.requires_grad]
-    optimizer = plan.optimizer(torch.optim.AdamW(weights, learning_rate, weight_decay=1e-4))
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=plan.planned)
-    with plain_tensors():
-        SupervisedTrainer(
-            device=device,
-            max_epochs=max_epochs,
-            train_data_loader=plan.loader(data),
-            network=network,
-            optimizer=optimizer,
-            loss_function=loss,
-            prepare_batch=prepare_batch,
-            iteration_update=plan.update,
-            decollate=False,
-            train_handlers=[
-                plan.steps(network, data),
-                LrScheduleHandler(scheduler, print_lr=False, epoch_level=False),  # type: ignore[arg-type]
-                *handlers,
-                ProgressBar(desc=what, persist=False, disable=None),
-            ],
-        ).run()
-    return network.eval(), plan.guarantee

@@ -8,7 +8,7 @@ from clinical_qkt.audit.own import with_privacy
 from clinical_qkt.audit.shadows import Recipe
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.privacy.statement import DifferentialPrivacy
-from clinical_qkt.training import dp_sgd
+from clinical_qkt.training import dp_training
 
 SPEC = preset("densenet_private", 3, [28, 28])
 
@@ -21,7 +21,7 @@ def trained_with(monkeypatch, unit):
         found.update(given, items=items)
         return network, None
 
-    monkeypatch.setattr(dp_sgd, "train_privately", instead)
+    monkeypatch.setattr(dp_training, "train_privately", instead)
     how = {"noise_multiplier": 1.0, "max_grad_norm": 0.7, "epsilon": 3.0, "delta": 1e-4}
     recipe = with_privacy(Recipe(SPEC, 5, 32, 0.02), DifferentialPrivacy(unit=unit, **how))
     items = [{"image": torch.zeros(3, 28, 28), "label": i % 2, "patient": f"p{i // 2}"} for i in range(4)]

@@ -26,10 +26,9 @@ from clinical_qkt.training.dp_sgd import (
     PrivateOptimizer,
     PrivateTraining,
     RandomPatients,
-    of_site,
     require_separate_images,
-    train_privately,
 )
+from clinical_qkt.training.dp_training import of_site, train_privately
 from clinical_qkt.training.loop import prepare_batch
 from tests.conftest import COLOURS, CONFIGS, ROOT, square
 

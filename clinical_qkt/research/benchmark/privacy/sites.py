@@ -25,7 +25,7 @@ from clinical_qkt.research.benchmark.privacy.config import AttackedScenario, Pri
 from clinical_qkt.research.methods.case import Case
 from clinical_qkt.research.partitions import Ask
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
-from clinical_qkt.training.dp_sgd import train_privately
+from clinical_qkt.training.dp_training import train_privately
 from clinical_qkt.training.inference import labels_of
 
 
