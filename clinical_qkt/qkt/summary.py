@@ -53,7 +53,7 @@ class Made:
         variant: of the method, as it is called.
         started_from: the site whose network it started from.
         licence: a text for each model that it was made of.
-        taken_in: what came of responses by statistics; None without any.
+        taken_in: what came of responses with statistics; None without any.
         fit: how the forgetting budget was spent.
     """
 

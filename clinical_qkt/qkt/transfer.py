@@ -182,7 +182,7 @@ class Transfer:
             responses = read_responses(site.responses, site.query_dir, self.own, site.queried, site.trust)
         if responses and self.settings.learns:
             raise InputError(
-                "nothing is trained on responses by statistics",
+                "nothing is trained on responses with statistics",
                 where="settings",
                 fix="use transfer.yaml without an overlay that trains, or leave 'responses' empty",
             )

@@ -75,7 +75,7 @@ def test_statistics_alone_gain_the_class_and_the_model_is_used_like_any_other(de
     assert model.card.network.name == "GaussianClassifier"
     assert model.card.labels.names == [*student_of(demo)[1]["classes"], *s["student"]["query"]]
     page = (tmp_path / "t" / "report.html").read_text()
-    assert "asked for numbers" in page and (tmp_path / "t" / "figures" / "answers.png").is_file()
+    assert "asked for numbers" in page and (tmp_path / "t" / "figures" / "responses.png").is_file()
     result = tmp_path / "evaluation.json"
     where = {"output_dir": str(tmp_path), "mlflow": f"sqlite:///{tmp_path}/m.db"}
     stage("evaluate", student_of(demo)[0], model=str(tmp_path / "t" / "model"), result=str(result), **where)
@@ -144,7 +144,7 @@ def test_a_query_that_everybody_declined_ends_the_transfer(demo, asked, tmp_path
         "request": str(asked / "query"),
     }
     stage("answer", file, yes=True, policy={**EXACT, "may_ask": ["nobody"]}, **where)
-    with pytest.raises(QueryError, match="no teacher knows .* and no site answered for it"):
+    with pytest.raises(QueryError, match="no teacher knows .* and no site sent statistics of it"):
         transfer(demo, asked, tmp_path / "t", [tmp_path / "a"], teachers=[])
     assert not (tmp_path / "t" / "summary.json").exists()
 
@@ -173,7 +173,7 @@ def test_nothing_is_trained_on_statistics(demo, asked, tmp_path):
 
 def test_two_answers_of_one_site_are_refused(demo, asked, tmp_path):
     one = given(asked)[0]
-    with pytest.raises(PackageError, match="a second answer of the site"):
+    with pytest.raises(PackageError, match="a second response of the site"):
         transfer(demo, asked, tmp_path / "t", [one, one])
 
 
@@ -195,7 +195,7 @@ def test_a_mirrored_answer_is_warned_of_by_name_and_stands_in_the_report(demo, a
     untrusted = {"untrusted_packages": "accept"}
     s = transfer(demo, asked, tmp_path / "t", [*holders, bad], teachers=[], **untrusted)
     assert s["untrusted_packages"] == ["hospital_x (unsigned)"]
-    assert "warning: the answer of hospital_x" in capsys.readouterr().err
+    assert "warning: the response of hospital_x" in capsys.readouterr().err
     rows = {a["site"]: a["classes"][0] for a in s["responses"]}
     assert rows["hospital_x"]["far_off"] is True
     assert "far off" in (tmp_path / "t" / "report.html").read_text()

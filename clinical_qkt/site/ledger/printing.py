@@ -22,14 +22,14 @@ _EARLIER = "of an earlier version, which did not write down whom they hide"
 def print_ledger(console: Console, ledger: Ledger, delta: float) -> None:
     """What left the site and what was answered, as tables; and what is spent."""
     console.print(_departures(ledger))
-    console.print(_answers(ledger))
+    console.print(_responses(ledger))
     judged = ledger.lines("judged")
     if judged:
         sets = len({line["test_sha256"] for line in judged})
         models = len({line["weights_sha256"] for line in judged})
         console.print(f"Models that were judged by a rule: {models}, on {sets} sets of test images.")
     for line in spent_lines(ledger, delta):
-        console.print(line)
+        console.print(line, soft_wrap=True)
 
 
 def as_data(ledger: Ledger, delta: float) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def as_data(ledger: Ledger, delta: float) -> dict[str, Any]:
 
 
 def spent_lines(ledger: Ledger, delta: float) -> list[str]:
-    """What is spent, for each unit that answers hide."""
+    """What is spent, for each unit that responses hide."""
     spent = ledger.spent_by_unit(delta) or {"patient": 0.0}
     told = [
         f"All private responses {_HIDES.get(unit, _EARLIER)}, together: "
@@ -66,9 +66,9 @@ def _departures(ledger: Ledger) -> Table:
     return left
 
 
-def _answers(ledger: Ledger) -> Table:
-    table = Table(title=escape(f"answers in {ledger.path}"), title_justify="left")
-    for heading in ("time (UTC)", "asked by", "class", "answer", "hides", "epsilon", "delta"):
+def _responses(ledger: Ledger) -> Table:
+    table = Table(title=escape(f"responses in {ledger.path}"), title_justify="left")
+    for heading in ("time (UTC)", "asked by", "class", "response", "hides", "epsilon", "delta"):
         table.add_column(heading)
     for line in ledger.lines():
         cost = [f"{line[k]:g}" if line[k] is not None else "" for k in ("epsilon", "delta")]

@@ -8,6 +8,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 
 from clinical_qkt.audit import shadows
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.research.benchmark.privacy import attacks, masks, responses, tables
 from clinical_qkt.research.benchmark.privacy.attacks import Record
 from clinical_qkt.research.benchmark.privacy.config import PrivacyConfig, read_privacy_config
@@ -200,6 +201,9 @@ def test_the_page_shows_what_the_command_wrote():
         lines = (folder / f"{name}.md").read_text()
         assert tables.tables(content) == lines
         written |= set(lines.splitlines())
+        for method in content["config"]["methods"].values():  # published before the words were changed
+            for old, new in TransferSettings.RENAMED.items():
+                method |= {new: method.pop(old)} if old in method else {}
         made = PrivacyConfig.model_validate(content["config"])
         assert made == read_privacy_config(ROOT / f"configs/benchmarks/{config}.yaml")
     rows = [line for line in page.read_text().splitlines() if line.startswith("|")]
@@ -256,7 +260,7 @@ def test_a_config_says_what_is_wrong_with_it(tmp_path):
     no_answers = {**CONFIG["parts"][0], "responses": ["distil"]}
     for change, message in (
         ({"methods": {}}, "no method 'committee'"),
-        ({"parts": [no_answers]}, "'distil' is a method without answers"),
+        ({"parts": [no_answers]}, "'distil' is a method without responses"),
         ({"parts": [{"title": "", "scenario": {"name": "plain"}, "shadow_models": 3}]}, "shadow_models"),
         ({"parts": CONFIG["parts"][:1] * 2}, "same name"),
         ({"colour": 1}, "colour"),

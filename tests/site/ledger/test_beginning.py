@@ -17,7 +17,7 @@ from clinical_qkt.privacy.mechanisms import Guarantee
 from clinical_qkt.site.config import Site, check_site
 from clinical_qkt.site.ledger import beginning, second_place
 from clinical_qkt.site.ledger.beginning import mend, require_begun
-from clinical_qkt.site.ledger.ledger import Requested, Ledger
+from clinical_qkt.site.ledger.ledger import Ledger, Requested
 from tests.conftest import run
 
 ONE, TOTAL = Guarantee(1.0, 1e-5), Guarantee(4.0, 1e-5)

@@ -7,8 +7,6 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.query.test_response import CPU, EXACT, READ, answer, given, query, site
-from tests.query.test_response import pictures as pictures
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import load_datalist
@@ -17,6 +15,8 @@ from clinical_qkt.query.response import Responding
 from clinical_qkt.site.ledger.kept_responses import packed, unpacked
 from clinical_qkt.site.ledger.ledger import Ledger
 from clinical_qkt.statistics.class_statistics import ClassStatistics
+from tests.query.test_response import CPU, EXACT, READ, answer, given, query, site
+from tests.query.test_response import pictures as pictures
 
 
 def smaller(pictures, name: str, images: int) -> str:
