@@ -1,4 +1,6 @@
-"""CPU seconds of every test, and a guard: one that takes more than it may fails the run, or is marked slow.
+"""CPU seconds of every test, and a guard: one that takes more than it may is named at the end.
+
+It fails no run, since seconds are the machine's, and a slower one is no mistake of a test.
 
 Counted are the process of the tests and all that it starts, waited for or still running; xdist's workers send
 their figures to the process that reports. What a fixture of more than one test takes is the fixture's.
@@ -82,11 +84,9 @@ class Meter:
             self._of_fixtures = others + taken
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if (output := getattr(session.config, "workeroutput", None)) is not None:
             output["cpu"] = (dict(self.tests), dict(self.fixtures), self.too_dear)
-        elif self.too_dear and exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

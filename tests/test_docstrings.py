@@ -21,8 +21,8 @@ PURE = (
 """Modules of functions from numbers to numbers."""
 NOT_NUMBERS = re.compile(r"\b(Module|Model|DerivedModel|Images|Path)\b")
 """What takes one of these needs more than a line or two to be shown; so does a decorator."""
-NO_EXAMPLE = {"decision"}
-"""It takes parts of a summary, which tests/evidence/test_criteria.py shows."""
+NO_EXAMPLE = {"decision", "without_notes"}
+"""The one takes parts of a summary, which tests/evidence/test_criteria.py shows; the other keeps quiet."""
 
 
 def name_of(path: Path) -> str:

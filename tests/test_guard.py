@@ -49,10 +49,10 @@ def small(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 @pytest.mark.parametrize("processes", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)])
-def test_a_test_over_the_limit_is_named_and_fails_the_run_and_skips_are_told(small, processes):
+def test_a_test_over_the_limit_is_named_and_skips_are_told(small, processes):
     done = small.runpytest_inprocess("-p", "tests.cpu", "-p", "tests.skips", "--cpu", *processes)
     lines = done.outlines
-    assert done.ret == pytest.ExitCode.TESTS_FAILED
+    assert done.ret == pytest.ExitCode.OK
     assert sorted(line.split()[0].split("::")[1] for line in lines if "make it cheaper" in line) == NAMED
     assert "3 skipped: there is no moon" in lines
     assert any(line.endswith("test_small.py::shared") for line in lines)

@@ -21,6 +21,9 @@ def noise_multiplier(epsilon: float, delta: float, sample_rate: float, steps: in
 
     Raises:
         InputError: none suffices.
+
+    >>> noise_multiplier(8.0, 1e-5, sample_rate=0.5, steps=4)
+    0.9
     """
     try:
         with without_notes():

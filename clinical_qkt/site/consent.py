@@ -202,8 +202,8 @@ def require_consent(
         )
     console.print(
         f"Privacy budget: epsilon {spent:.2f} of {policy.total_epsilon:g} is spent. How many {policy.unit}s "
-        "there are is shown here only; of a private response not even here, since a yes or no that depends on "
-        "it would tell the asker."
+        "there are is shown here only; of a private response not even here, since a yes or no that depends "
+        "on it would tell the asker."
     )
     _require_yes(console, folder, yes=yes)
 

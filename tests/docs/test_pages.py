@@ -14,9 +14,9 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.documentation import audit_figures as audit_page
 from clinical_qkt.networks.registry import PRESETS
 from clinical_qkt.packages.model import load_model
-from clinical_qkt.review.summary_schema import SCHEMA
 from clinical_qkt.research.benchmark.config import BenchmarkConfig, Scenario
 from clinical_qkt.research.benchmark.rows import FIGURES
+from clinical_qkt.review.summary_schema import SCHEMA
 from clinical_qkt.site.config import Site
 from tests.conftest import CONFIGS, ROOT
 from tests.documented import commands, execute, launcher

@@ -73,9 +73,7 @@ def _require_wanted(path: Path, *, yes: bool) -> None:
     )
     question = Text(f"Has it never answered before, and shall a new ledger begin in {path}?")
     if not Confirm.ask(question, console=console, default=False):
-        raise InputError(
-            "no ledger was begun; nothing was written", where=f"ledger: {path}", fix=file.BEGIN
-        )
+        raise InputError("no ledger was begun; nothing was written", where=f"ledger: {path}", fix=file.BEGIN)
 
 
 def _require_no_earlier(site: Site) -> None:

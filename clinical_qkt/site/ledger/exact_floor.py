@@ -1,10 +1,10 @@
 """What keeps exact responses from being subtracted from each other: how many, and of which images.
 
-an exact response has no noise. Two of nearly the same patients, or two of the same patients through networks
+An exact response has no noise. Two of nearly the same patients, or two of the same patients through networks
 that the asker chose, can be subtracted, and what is left is about a few. So a site gives a limited number of
-exact responses for a class, whoever asks, and none for images that are nearly those of an earlier one. Nothing
-more is promised: from many answers over sets that are far apart, a few patients can still be computed
-(Dobkin, Jones and Lipton, ACM TODS 1979).
+exact responses for a class, whoever asks, and none for images that are nearly those of an earlier one.
+Nothing more is promised: from many responses over sets that are far apart, a few patients can still be
+computed (Dobkin, Jones and Lipton, ACM TODS 1979).
 """
 
 from __future__ import annotations

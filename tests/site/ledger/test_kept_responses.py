@@ -1,4 +1,4 @@
-"""An answering site and its ledger: exact responses are kept, few images not told, nothing begins by a slip."""
+"""A site and its ledger: exact responses are kept, few images not told, nothing begins by a slip."""
 
 from __future__ import annotations
 
