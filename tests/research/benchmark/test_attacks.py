@@ -138,7 +138,7 @@ def test_a_shadow_student_learns_from_shadow_teachers(plain):
     before = {t.site: a.clone() for t, a in zip(case.teachers, case.logits.values(), strict=True)}
     shadow = attacks._with_teachers(case, networks)
     assert all(t.model.network is networks[t.site] for t in shadow.teachers)
-    assert not any(torch.equal(shadow.answers[site], said) for site, said in before.items())
+    assert not any(torch.equal(shadow.logits[site], said) for site, said in before.items())
     assert case.teachers[0].model.network is not shadow.teachers[0].model.network
 
 
