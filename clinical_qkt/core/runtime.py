@@ -15,8 +15,8 @@ import torch
 from monai.data import DataLoader
 
 WORKERS = 0
-"""Processes of a loader beside its own. Images are in memory as tensors, as far as they fit, and are taken from
-a list; and an error keeps its type. Whether more would help where images do not fit is not measured."""
+"""Processes of a loader beside its own. Images are in memory as tensors, as far as they fit, and are taken
+from a list; and an error keeps its type. Whether more would help where images do not fit is not measured."""
 
 
 def device_here() -> torch.device:
