@@ -41,9 +41,10 @@ class TransferSettings(Strict):
             targets of phase 1; 1 for none; see ``subclasses``.
         max_epochs, learning_rate, batch_size: of phase 1; 0 epochs leave it out.
         refine_epochs, refine_learning_rate: of the head's retraining in phase 2.
-        reserve: the share of the forgetting budget that is not spent on validation images, because other
-            images will not behave exactly alike.
-        worst_factor: a single class may lose this many times what is spent on average.
+        confidence: how sure it must be, by the images that are held out, that new images lose no more than the
+            forgetting budget on average and that no class loses more than its own limit; see
+            ``forgetting_budget``.
+        worst_factor: that limit, as a multiple of the forgetting budget.
         head: made of class statistics: ``linear``, ``quadratic``, ``replay``, or ``auto``: quadratic if
             every queried class came with a covariance, else linear; see ``gaussian_heads``.
         shrinkage: of a quadratic head's covariances; chosen on own validation images if None.
@@ -76,7 +77,7 @@ class TransferSettings(Strict):
     batch_size: int = Field(default=64, ge=2)
     refine_epochs: int = Field(default=0, ge=0)
     refine_learning_rate: float = Field(default=1e-2, gt=0)
-    reserve: float = Field(default=0.25, ge=0, lt=1)
+    confidence: float = Field(default=0.75, ge=0.5, lt=1)
     worst_factor: float = Field(default=2.5, ge=1)
     head: Head = "auto"
     shrinkage: float | None = Field(default=0.75, ge=0, le=1)
