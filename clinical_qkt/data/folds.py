@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
@@ -13,7 +15,7 @@ CLOSED_FORM = 5
 
 
 def folds_of(
-    labels: Tensor, patients: NDArray[np.str_] | None = None, *, count: int = FOLDS, seed: int = 0
+    labels: Tensor, patients: NDArray[Any] | None = None, *, count: int = FOLDS, seed: int = 0
 ) -> NDArray[np.int64]:
     """Which fold each image is in: classes are spread evenly, and no patient is in two folds.
 

@@ -47,7 +47,16 @@ class MultiHead(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """``(B, channels, *spatial_size)`` to ``(B, classes)`` logits."""
         spoken, pooled = self.body.pooled(image)
-        said = [spoken, *self.heads(pooled).split([len(columns) for columns in self.spec.heads], 1)]
+        return self.answer(spoken, self.heads(pooled))
+
+    def answer(self, spoken: Tensor, imitated: Tensor) -> Tensor:
+        """From the logits of the body's own head, and those of all further heads beside each other.
+
+        Args:
+            spoken: ``(B, the body's classes)``.
+            imitated: ``(B, rows of all further heads)``.
+        """
+        said = [spoken, *imitated.split([len(columns) for columns in self.spec.heads], 1)]
         together = joint_opinion(said, self.spec.opinions, self.spec.width)
         own = said[self.spec.own]
         local = own.shape[1]

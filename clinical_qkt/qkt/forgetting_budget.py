@@ -16,9 +16,11 @@ images, put together by MOVER. tests/qkt/test_forgetting_promise.py draws held-o
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -74,7 +76,7 @@ class Promise:
         >>> Promise(mean=2, worst=5, confidence=0.75).images_needed(classes=3)
         40
         """
-        return bisect_left(range(MOST_IMAGES), True, key=lambda n: self.can_be_shown([n] * classes))
+        return _images_needed(self, classes)
 
     def can_be_shown(self, images: Sequence[float]) -> bool:
         """Whether so many independent images of each class could show it, were none of them lost.
@@ -93,6 +95,11 @@ class Promise:
         """Whether both limits hold for what was found: their upper bounds, or the estimates alone."""
         mean, worst = (loss.mean_bound, loss.worst_bound) if shown else (loss.mean, loss.worst)
         return mean <= self.mean + 1e-4 and worst <= self.worst + 1e-4
+
+
+@cache
+def _images_needed(promise: Promise, classes: int) -> int:
+    return bisect_left(range(MOST_IMAGES), True, key=lambda n: promise.can_be_shown([n] * classes))
 
 
 @dataclass(frozen=True)
@@ -146,27 +153,6 @@ class BudgetFit:
         return self.state != "not kept"
 
 
-def class_recalls(logits: Tensor, labels: Tensor, local: Sequence[int]) -> Tensor:
-    """Recall of each local class, as a share; NaN for one that does not occur.
-
-    >>> logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 2.0, 0.0]])
-    >>> class_recalls(logits, torch.tensor([0, 0, 1]), local=[0, 1, 2]).tolist()
-    [0.5, 1.0, nan]
-    """
-    right = SINGLE_LABEL.decide(logits) == labels
-    return torch.stack([mine.float().mean() for mine in SINGLE_LABEL.by_class(right, labels, local)])
-
-
-def retained_recall(logits: Tensor, labels: Tensor, local: Sequence[int]) -> float:
-    """Macro-averaged recall over the local classes that occur, as a share.
-
-    >>> logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 2.0, 0.0]])
-    >>> retained_recall(logits, torch.tensor([0, 0, 1]), local=[0, 1, 2])
-    0.75
-    """
-    return float(class_recalls(logits, labels, local).nanmean())
-
-
 def fit_to_budget(held_out: HeldOut, query: Sequence[int], promise: Promise) -> BudgetFit:
     """The largest biases of the queried classes for which the promise holds.
 
@@ -185,10 +171,7 @@ def fit_to_budget(held_out: HeldOut, query: Sequence[int], promise: Promise) -> 
     """
     local = [c for c in range(held_out.logits.shape[1]) if c not in set(query)]
     columns = list(query)
-    # How much must be added to a queried logit to make it win on an image.
-    needed = held_out.logits[:, local].amax(1, keepdim=True) - held_out.logits[:, columns]
-    rates = [HIGHEST_RATE * step / STEPS for step in range(STEPS + 1)]
-    biases = [_below_quantile(needed, rate) for rate in rates]
+    biases = biases_at(held_out.logits, query, [HIGHEST_RATE * step / STEPS for step in range(STEPS + 1)])
     measured: dict[int, Loss] = {}
 
     def loss(step: int) -> Loss:
@@ -217,6 +200,21 @@ def fit_to_budget(held_out: HeldOut, query: Sequence[int], promise: Promise) -> 
         fewest=int(min(sizes)),
         needed=promise.images_needed(len(sizes)),
     )
+
+
+def biases_at(logits: Tensor, query: Sequence[int], rates: Sequence[float]) -> list[Tensor]:
+    """The path of biases: with its value each queried class, alone, wins on such a share of the images.
+
+    The logits are ``(N, C)``, of images of own classes.
+
+    >>> logits = torch.tensor([[4.0, 0.0], [3.0, 0.0], [2.0, 0.0], [1.0, 0.0]])
+    >>> [round(float(bias), 2) for bias in biases_at(logits, [1], [0.0, 0.5])]
+    [1.0, 3.0]
+    """
+    local = [c for c in range(logits.shape[1]) if c not in set(query)]
+    # How much must be added to a queried logit to make it win on an image.
+    needed = logits[:, local].amax(1, keepdim=True) - logits[:, list(query)]
+    return [_below_quantile(needed, rate) for rate in rates]
 
 
 def _raised(logits: Tensor, columns: list[int], bias: Tensor) -> Tensor:
@@ -258,23 +256,26 @@ def _sizes(held_out: HeldOut, local: Sequence[int]) -> list[float]:
     return found
 
 
-def first_within_budget(fits: Sequence[BudgetFit]) -> int:
+def first_within_budget(fits: Iterable[BudgetFit]) -> int:
     """The first of several models that keeps the forgetting budget with no queried class turned down.
 
     A bias below zero turns a class down: then the budget is kept at the cost of its recall. If all need that,
     the model that needs it least, on average over the queried classes; if none keeps the budget, the last.
 
     Args:
-        fits: of each model, at least one.
+        fits: of each model, at least one; those behind the first that will do are not asked for.
 
     Returns:
         Its position.
     """
-    kept = [(sum(fit.bias) / len(fit.bias), i) for i, fit in enumerate(fits) if fit.kept]
-    first = next((i for raised, i in kept if raised >= 0), None)
-    if first is not None:
-        return first
-    return max(kept, key=lambda found: found[0])[1] if kept else len(fits) - 1
+    best, chosen, position = -math.inf, None, 0
+    for position, fit in enumerate(fits):
+        raised = sum(fit.bias) / len(fit.bias)
+        if fit.kept and raised >= 0:
+            return position
+        if fit.kept and raised > best:
+            best, chosen = raised, position
+    return position if chosen is None else chosen
 
 
 def spend_budget(network: nn.Module, fit: BudgetFit, query: Sequence[int]) -> None:

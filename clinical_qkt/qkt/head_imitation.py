@@ -11,14 +11,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from monai.data import Dataset
 from monai.transforms import Compose
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.data.folds import CLOSED_FORM, folds_of
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.networks.extractor import Pooling, PoolingSpec, describe
@@ -27,12 +32,10 @@ from clinical_qkt.networks.multihead import MAX_COLUMNS, MAX_HEADS, MultiHead, M
 from clinical_qkt.networks.spec import NetworkSpec, reshape_head
 from clinical_qkt.packages.derived import DerivedModel, derived
 from clinical_qkt.packages.model import Model
-from clinical_qkt.qkt.forgetting_budget import class_recalls, first_within_budget, fit_budget
-from clinical_qkt.qkt.settings import TransferSettings
-from clinical_qkt.qkt.student import Student, StudentImages
+from clinical_qkt.qkt.student import Student
 from clinical_qkt.qkt.targets import require_finite
 from clinical_qkt.qkt.teachers import Start, Teacher, all_classes, possible_starts
-from clinical_qkt.training.inference import Each, Images, labels_of, logits_of, pooled_of
+from clinical_qkt.training.inference import Each, Images, labels_of, pooled_of
 from clinical_qkt.training.loop import plain_tensors
 
 VIEWS = 3
@@ -43,28 +46,18 @@ LABEL_SHARE = 0.5
 """Of the labels in what the head for the student's own model learns; the rest are its earlier logits."""
 
 
-def with_heads(
-    student: Student,
-    images: StudentImages,
-    teachers: Sequence[Teacher],
-    logits: Mapping[str, Tensor],
-    own_logits: Tensor,
-    settings: TransferSettings,
-) -> DerivedModel:
-    """One network with a head for each model; whose network bears them is chosen by the forgetting budget.
+@dataclass(frozen=True, eq=False)
+class Imitation:
+    """One network that speaks for all.
 
-    Args:
-        logits, own_logits, settings: see ``imitations``, also for errors.
+    Attributes:
+        model: its card's ``site`` tells whose network the body is.
+        cross_fitted: ``(training images, C)`` logits of such networks whose heads were fitted without the
+            image, and to what own networks say that were not trained on it; None without these.
     """
-    given, device = student.own.card.input, student.device
-    held_out = images.prepared("validation", given)
-    own = logits_of(student.own.network, held_out, device)
-    before = class_recalls(own, labels_of(held_out), student.local)
-    how = (held_out, student.query, before, student.forgetting_budget, settings, device)
-    made = imitations(
-        student, images.prepared("training", given), teachers, logits, own_logits, settings.start_from
-    )
-    return first_within_budget(made, lambda network: fit_budget(network, *how))
+
+    model: DerivedModel
+    cross_fitted: Tensor | None
 
 
 def imitations(
@@ -74,7 +67,8 @@ def imitations(
     logits: Mapping[str, Tensor],
     own_logits: Tensor,
     start_from: Start,
-) -> Iterator[DerivedModel]:
+    patients: NDArray[Any] | None = None,
+) -> Iterator[Imitation]:
     """Networks that speak for all: first those whose body is a relevant teacher's, last the own one.
 
     A teacher's body has seen the queried class and answers for it itself. The own body keeps the student's
@@ -86,15 +80,14 @@ def imitations(
         logits: each teacher's logits on the training images by site, ``(N, its classes)``.
         own_logits: the own model's, ``(N, local)``.
         start_from: ``own``: no teacher's network may be the body.
-
-    Yields:
-        The model; its card's ``site`` tells whose network the body is.
+        patients: ``(N,)`` numbers that tell whose image it is.
 
     Raises:
         PackageError: a teacher's logits hold NaN or infinity.
         InputError: there are too many models or classes; the own model is not one that a site trained itself.
     """
     own, labels = student.own, student.labels
+    folds = folds_of(labels_of(images), patients, count=CLOSED_FORM, seed=student.seed)
     everyone = all_classes(labels, teachers)
     _require_possible(own, teachers, everyone)
     said = [(own.card.site, taught(own_logits, labels_of(images)), list(range(own_logits.shape[1])))]
@@ -102,6 +95,9 @@ def imitations(
         require_finite(logits[teacher.site], teacher.site)
         if rows := teacher.known_rows(everyone):
             said.append((teacher.site, *merged(logits[teacher.site][:, list(rows)], list(rows.values()))))
+    unseen = student.own_held_out
+    # The model before is that of a network without the image, and so is what the heads have learnt of it.
+    held_out = {} if unseen is None else {own.card.site: taught(unseen, labels_of(images))}
     own_rows = sorted(align(own.card.labels, labels).items(), key=lambda row: row[1])
     bodies = [(own, dict(own_rows))]
     if start_from != "own":
@@ -119,9 +115,14 @@ def imitations(
         )
         network = MultiHead(spec, pooling, len(labels)).eval()
         fit(network.heads, pooled, [logits for _, logits, _ in heads])
+        cross_fitted = None
+        if unseen is not None:
+            spoken = (unseen if body is own else logits[body.card.site])[:, list(rows)]
+            wanted = [held_out.get(site, logits) for site, logits, _ in heads]
+            cross_fitted = _cross_fitted(network, pooled, wanted, spoken, folds)
         cards = [own.card, *(t.model.card for t in teachers)]
         about = {"site": body.card.site, "network": spec, "label_space": labels.plain}
-        yield derived(own.card, network, cards, **about)
+        yield Imitation(derived(own.card, network, cards, **about), cross_fitted)
 
 
 def taught(own: Tensor, labels: Tensor) -> Tensor:
@@ -157,6 +158,28 @@ def fit(heads: nn.Linear, pooled: Tensor, said: Sequence[Tensor]) -> None:
     weight = torch.linalg.solve(gram, x.T @ (wanted - offset)) / scale[:, None]
     heads.weight.copy_(weight.T)
     heads.bias.copy_(offset - mean @ weight)
+
+
+@torch.no_grad()
+def _cross_fitted(
+    network: MultiHead, pooled: Tensor, said: Sequence[Tensor], spoken: Tensor, folds: NDArray[np.int64]
+) -> Tensor | None:
+    """``(N, C)``: the answer of each image by heads that were fitted without its fold.
+
+    Args:
+        pooled: ``(V N, D)``; of an image its plain view answers, the first.
+        spoken: ``(N, the body's classes)``.
+        folds: ``(N,)``; None is answered if there is a single one.
+    """
+    if not folds.any():
+        return None
+    views, answers = pooled.unflatten(0, (-1, len(spoken))), torch.zeros(len(spoken), len(network.head.bias))
+    for fold in np.unique(folds):
+        mine, others = (torch.from_numpy(np.flatnonzero(k)) for k in (folds == fold, folds != fold))
+        heads = copy.deepcopy(network.heads)
+        fit(heads, views[:, others].flatten(0, 1), [logits[others] for logits in said])
+        answers[mine] = network.answer(spoken[mine], heads(views[0, mine].float()))
+    return answers
 
 
 def _seen_by(

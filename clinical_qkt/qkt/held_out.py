@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,14 +28,14 @@ class HeldOut:
         logits: ``(N, C)`` of the new model.
         labels: ``(N,)`` columns of their classes, none of them queried.
         before: ``(N,)`` booleans: whether the own model was right.
-        patients: ``(N,)`` whose image it is; None if nobody is named.
+        patients: ``(N,)`` numbers that tell whose image it is; None if nobody is named.
         cross_fitted: how many are training images.
     """
 
     logits: Tensor
     labels: Tensor
     before: Tensor
-    patients: NDArray[np.str_] | None = None
+    patients: NDArray[Any] | None = None
     cross_fitted: int = 0
 
     @classmethod
@@ -44,7 +45,7 @@ class HeldOut:
         own: Tensor,
         labels: Tensor,
         local: Sequence[int],
-        patients: NDArray[np.str_] | None = None,
+        patients: NDArray[Any] | None = None,
         *,
         cross_fitted: bool = False,
     ) -> HeldOut:
@@ -72,9 +73,10 @@ class HeldOut:
         return len(self.labels)
 
     def __add__(self, other: HeldOut) -> HeldOut:
-        """Both, one after the other."""
+        """Both, one after the other; no patient has images in both."""
         who = None
-        if self.patients is not None and other.patients is not None:
-            who = np.concatenate([self.patients, other.patients])
+        if self.patients is not None or other.patients is not None:
+            first, second = (np.arange(len(s)) if s.patients is None else s.patients for s in (self, other))
+            who = np.concatenate([first, second + first.max(initial=-1) + 1])
         parts = [torch.cat([getattr(s, k) for s in (self, other)]) for k in ("logits", "labels", "before")]
         return HeldOut(*parts, who, self.cross_fitted + other.cross_fitted)

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from clinical_qkt.data.datalist import CheckedData, Section
@@ -49,6 +50,10 @@ class OwnImages:
                 own = given == self.own.card.input
                 self.kept[key] = cached(items, self.read, given, f"{section} images", own)
         return self.kept[key]
+
+    def patients(self, section: Section) -> NDArray[Any] | None:
+        """``(N,)`` numbers that tell whose image each of a section's is; None if nobody is named."""
+        return self.data.whose(section)
 
     def seen_by(self, teacher: Teacher, section: Section = "training") -> Images:
         """A section's images as a teacher's card asks for them, prepared from the raw intensities.

@@ -7,7 +7,7 @@ then the forgetting budget is spent, see ``forgetting_budget``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,15 @@ from typing import Any
 from monai.data import Dataset
 from torch import Tensor, nn
 
+from clinical_qkt.data.label_space import align
 from clinical_qkt.packages.model import CardedNetwork
-from clinical_qkt.qkt import distillation, subclasses, targets
-from clinical_qkt.qkt.head_imitation import with_heads
+from clinical_qkt.qkt import distillation, head_imitation, subclasses, targets
+from clinical_qkt.qkt.forgetting_budget import BudgetFit, Promise, first_within_budget, fit_to_budget
+from clinical_qkt.qkt.held_out import HeldOut
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.student import OWN, Student, StudentImages
 from clinical_qkt.qkt.teachers import Teacher, relevant_teachers, starting_point
+from clinical_qkt.training.inference import labels_of, logits_of
 
 HEADS, TARGETS, DISTILLATION = "heads", "targets", "phase 1: distillation"
 """The steps that take long, as they are told."""
@@ -49,6 +52,19 @@ class Surroundings:
 
 
 @dataclass(frozen=True, eq=False)
+class Base:
+    """What a transfer goes on from: the student's own model, or what statistics made of it.
+
+    Attributes:
+        cross_fitted: ``(training images, its classes)`` logits of such models that were not fitted to the
+            image, see ``held_out``; None: there are none.
+    """
+
+    model: CardedNetwork
+    cross_fitted: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Learnt:
     """What was learnt before the head is refined.
 
@@ -56,11 +72,14 @@ class Learnt:
         network: with a row for each of the student's classes and the queried ones.
         start: what it was before anything was trained; its card says which images the network takes.
         images: with soft targets; None if nothing is trained.
+        cross_fitted: ``(training images, C)`` logits of such networks that were not fitted to the image;
+            None where that would not be honest.
     """
 
     network: nn.Module
     start: CardedNetwork
-    images: Dataset | None
+    images: Dataset | None = None
+    cross_fitted: Tensor | None = None
 
 
 def participants(
@@ -83,15 +102,12 @@ def participants(
 def learn(
     student: Student,
     images: StudentImages,
-    base: CardedNetwork,
+    base: Base,
     participants: Sequence[Teacher],
     settings: TransferSettings,
     around: Surroundings | None = None,
 ) -> Learnt:
     """What the participants know, in one network; phase 1.
-
-    Args:
-        base: the student's own model, or what statistics made of it.
 
     Raises:
         PackageError: a participant cannot take part, or gives NaN or infinity.
@@ -100,10 +116,13 @@ def learn(
     around = around or Surroundings()
     if settings.heads == "each":
         base = _with_heads(student, images, participants, settings, around)
-    network, start = starting_point(base, participants, student.labels, student.query, settings.begins_with)
+    network, start = starting_point(
+        base.model, participants, student.labels, student.query, settings.begins_with
+    )
     around.started(network, start)
     if not settings.trains:
-        return Learnt(network, start, None)
+        by_fold = _cross_fitted(student, images, base, participants, settings, around)
+        return Learnt(network, start, cross_fitted=by_fold)
     given = start.card.input
     with around.step(TARGETS):
         found = around.kept("targets", lambda: soft_targets(student, images, participants, settings))
@@ -130,6 +149,43 @@ def refine(student: Student, learnt: Learnt, settings: TransferSettings) -> None
         distillation.retrain_head(
             learnt.network, learnt.images, student.query, settings, student.seed, student.device
         )
+
+
+def held_out(student: Student, images: StudentImages, network: nn.Module, learnt: Learnt) -> HeldOut:
+    """The images on which the new model's forgetting is measured before it is tested.
+
+    Args:
+        network: the new model's.
+        learnt: before its head was refined.
+    """
+    given, own = learnt.start.card.input, student.own
+    shown, seen = images.prepared("validation", given), images.prepared("validation", own.card.input)
+    found = HeldOut.of(
+        logits_of(network, shown, student.device, what="validation images"),
+        logits_of(own.network, seen, student.device),
+        labels_of(shown),
+        student.local,
+        images.patients("validation"),
+    )
+    if learnt.cross_fitted is None or student.own_held_out is None:
+        return found
+    labels = labels_of(images.prepared("training", own.card.input))
+    return found + HeldOut.of(
+        learnt.cross_fitted,
+        student.own_held_out,
+        labels,
+        student.local,
+        images.patients("training"),
+        cross_fitted=True,
+    )
+
+
+def within_budget(
+    student: Student, images: StudentImages, learnt: Learnt, settings: TransferSettings
+) -> BudgetFit:
+    """How far the forgetting budget lets the queried classes' biases be raised; nothing is changed."""
+    promise = Promise.of(student.forgetting_budget, settings)
+    return fit_to_budget(held_out(student, images, learnt.network, learnt), student.query, promise)
 
 
 def soft_targets(
@@ -162,8 +218,54 @@ def _with_heads(
     participants: Sequence[Teacher],
     settings: TransferSettings,
     around: Surroundings,
-) -> CardedNetwork:
+) -> Base:
+    """One network with a head for each model; whose network bears them is chosen by the forgetting budget."""
     with around.step(TARGETS):
         logits = dict(around.kept("logits", lambda: images.logits(participants)))
     with around.step(HEADS):
-        return with_heads(student, images, participants, logits, logits.pop(OWN), settings)
+        made = head_imitation.imitations(
+            student,
+            images.prepared("training", student.own.card.input),
+            participants,
+            logits,
+            logits.pop(OWN),
+            settings.start_from,
+            images.patients("training"),
+        )
+        tried: list[Base] = []
+
+        def fits() -> Iterator[BudgetFit]:
+            for imitation in made:
+                tried.append(Base(imitation.model, imitation.cross_fitted))
+                whole = Learnt(imitation.model.network, imitation.model, cross_fitted=imitation.cross_fitted)
+                yield within_budget(student, images, whole, settings)
+
+        return tried[first_within_budget(fits())]
+
+
+def _cross_fitted(
+    student: Student,
+    images: StudentImages,
+    base: Base,
+    participants: Sequence[Teacher],
+    settings: TransferSettings,
+    around: Surroundings,
+) -> Tensor | None:
+    """Logits of the training images, ``(N, C)``, of networks that are made as the new one is, by fold.
+
+    Other sites' models never saw the student's images: only the base has to be without them.
+    """
+    if base.cross_fitted is None or settings.begins_with == "teacher":
+        return None
+    columns = align(base.model.card.labels, student.labels)
+    at = [columns[row] for row in range(base.cross_fitted.shape[1])]
+    if settings.begins_with == "committee" and participants:
+        with around.step(TARGETS):
+            logits = dict(around.kept("logits", lambda: images.logits(participants)))
+        said = targets.soft_targets(
+            participants, logits, base.cross_fitted, student.labels, "joint", own_columns=at
+        )
+        return said[:, 0]
+    if sorted(at) != list(range(len(student.labels))):  # a class is still to be learnt
+        return None
+    return base.cross_fitted[:, [at.index(c) for c in range(len(at))]]

@@ -41,9 +41,8 @@ class TransferSettings(Strict):
             targets of phase 1; 1 for none; see ``subclasses``.
         max_epochs, learning_rate, batch_size: of phase 1; 0 epochs leave it out.
         refine_epochs, refine_learning_rate: of the head's retraining in phase 2.
-        confidence: how sure it must be, by the images that are held out, that new images lose no more than the
-            forgetting budget on average and that no class loses more than its own limit; see
-            ``forgetting_budget``.
+        confidence: how sure it must be, by the images that are held out, that new images lose no more than
+            the forgetting budget on average, and no class more than its own limit; see ``forgetting_budget``.
         worst_factor: that limit, as a multiple of the forgetting budget.
         head: made of class statistics: ``linear``, ``quadratic``, ``replay``, or ``auto``: quadratic if
             every queried class came with a covariance, else linear; see ``gaussian_heads``.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from clinical_qkt.data.inputs import InputContract
@@ -28,6 +29,9 @@ class StudentImages(Protocol):
     def prepared(self, section: Literal["training", "validation"], given: InputContract) -> Images:
         """A section's images as a contract asks for them, ``{"image", "label"}``."""
 
+    def patients(self, section: Literal["training", "validation"]) -> NDArray[Any] | None:
+        """``(N,)`` whose image each of a section's is; None if nobody is named."""
+
     def logits(self, teachers: Sequence[Teacher]) -> dict[str, Tensor]:
         """Each teacher's logits on the training images by site, and the own model's as ``OWN``."""
 
@@ -44,6 +48,9 @@ class Student:
         labels: its classes, then the queried ones; ``query`` holds the columns of the latter.
         augment: MONAI transforms that change a prepared image at random.
         forgetting_budget: points of retained recall that it is willing to lose.
+        own_held_out: ``(training images, local)``: of each the logits of a network like the own one that was
+            not fitted to it, see ``data.folds``; rows of queried images count for nothing. None: there are
+            none.
     """
 
     own: Model
@@ -53,6 +60,7 @@ class Student:
     seed: int
     device: torch.device
     forgetting_budget: float = 2.0
+    own_held_out: Tensor | None = None
 
     @property
     def local(self) -> list[int]:

@@ -77,12 +77,15 @@ def soft_targets(
     how: Combination,
     temperature: float = 1.0,
     noise: float = 0.0,
+    *,
+    own_columns: Sequence[int] | None = None,
 ) -> Tensor:
     """What the teachers say of the student's images.
 
     Args:
         logits: each teacher's by site, ``(N, its classes)``.
         own: the student's, ``(N, local)``.
+        own_columns: where its classes stand among ``labels``; they come first if None.
         labels: its classes, then the queried ones.
         how: ``each``: one a teacher, over the classes that it knows; ``joint``: one for all of them
             and the student's own model, see ``joint_opinion``.
@@ -102,7 +105,8 @@ def soft_targets(
     everyone = all_classes(labels, teachers)
     rows = {t.site: r for t in teachers if (r := t.known_rows(everyone))}
     parts = [merged(logits[site][:, list(r)], list(r.values())) for site, r in rows.items()]
-    said, columns = [own, *(s for s, _ in parts)], [list(range(own.shape[1])), *(c for _, c in parts)]
+    mine = list(range(own.shape[1]) if own_columns is None else own_columns)
+    said, columns = [own, *(s for s, _ in parts)], [mine, *(c for _, c in parts)]
     size = at_once(lambda n: opinion_bytes(n, len(everyone)), most=4096, what="an opinion")
     chunks = zip(*(s.split(size) for s in said), strict=True)
     opinions = torch.cat([joint_opinion(chunk, columns, len(everyone)) for chunk in chunks])

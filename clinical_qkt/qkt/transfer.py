@@ -27,21 +27,21 @@ from clinical_qkt.packages.model import CardedNetwork, Model
 from clinical_qkt.qkt import method, mlflow_log
 from clinical_qkt.qkt.at_site import AtSite
 from clinical_qkt.qkt.evaluation import Evaluating
-from clinical_qkt.qkt.forgetting_budget import BudgetFit, class_recalls, spend_budget
+from clinical_qkt.qkt.forgetting_budget import BudgetFit, Promise, spend_budget
 from clinical_qkt.qkt.identity import identity, judged
 from clinical_qkt.qkt.images import OwnImages
 from clinical_qkt.qkt.new_model import finish_transfer, require_card
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.student import Student
-from clinical_qkt.qkt.summary import Made, summarise
+from clinical_qkt.qkt.summary import Made, fit_facts, summarise
 from clinical_qkt.qkt.teachers import Teacher, probe, read_teachers
 from clinical_qkt.qkt.test_set import TestSet, agreements, few_images
 from clinical_qkt.query.aggregate import Responses, TakenIn, read_responses, with_responses
 from clinical_qkt.review import report
 from clinical_qkt.review.summary_schema import TransferSummary
+from clinical_qkt.review.tracking.figure_names import held_out_figures
 from clinical_qkt.review.tracking.tracker import Tracker
 from clinical_qkt.site.config import Site
-from clinical_qkt.training.inference import labels_of, logits_of
 
 
 class Transfer:
@@ -193,10 +193,11 @@ class Transfer:
         responded = [len(self.local) + i for i in responses.responded] if responses else []
         return method.participants(teachers, self.student, self.settings, responded)
 
-    def with_statistics(self, responses: Responses | None) -> tuple[CardedNetwork, TakenIn | None]:
+    def with_statistics(self, responses: Responses | None) -> tuple[method.Base, TakenIn | None]:
         """The own model with the classes that were responded for, in closed form; and what was found."""
+        held_out = self.student.own_held_out
         if not responses or not responses.responded:
-            return self.own, None
+            return method.Base(self.own, held_out), None
         given = self.own.card.input
         images = self.images.prepared("training", given), self.images.prepared("validation", given)
         with self.timed("statistics"):
@@ -208,11 +209,13 @@ class Transfer:
                 self.settings.shrinkage,
                 self.site.seed,
                 self.device,
+                held_out,
+                self.images.patients("training"),
             )
         for name, sites in found.agreement.items():
             for site, doubt in ((s, seen.doubt) for s, seen in sites.items() if seen.doubt):
                 print(f"warning: the response of {site} for '{name}' {doubt}", file=sys.stderr)
-        return model, found
+        return method.Base(model, found.cross_fitted), found
 
     def agreements(
         self, network: nn.Module, given: InputContract, participants: Sequence[Teacher]
@@ -232,31 +235,13 @@ class Transfer:
 
     def within_budget(self, learnt: method.Learnt, parent: Run) -> BudgetFit:
         """Phase 2: the head refined, and the queried classes' biases raised within the forgetting budget."""
-        held_out = self.images.prepared("validation", learnt.start.card.input)
         name = "phase 2: head refinement"
         with self.timed("phase 2"), self.tracker.run(name, self.tags, parent=parent) as child:
-            own = logits_of(
-                self.own.network, self.images.prepared("validation", self.own.card.input), self.device
-            )
-            before = class_recalls(own, labels_of(held_out), self.local)
             method.refine(self.student, learnt, self.settings)
-            fit = spend_budget(
-                learnt.network,
-                held_out,
-                self.query,
-                before,
-                self.site.forgetting_budget,
-                self.settings,
-                self.device,
-            )
-            self.tracker.log(
-                child,
-                {
-                    "val/points_spent": fit.spent,
-                    "val/points_worst": fit.worst,
-                    "val/false_alarms": fit.false_alarms,
-                },
-            )
+            fit = method.within_budget(self.student, self.images, learnt, self.settings)
+            spend_budget(learnt.network, fit, self.query)
+            promise = Promise.of(self.site.forgetting_budget, self.settings)
+            self.tracker.log(child, held_out_figures(fit_facts(fit, promise)))
         return fit
 
     def report(self, summary: TransferSummary, run: Run) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from torch import Tensor
 
-from clinical_qkt.qkt.forgetting_budget import retained_recall
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import Images, labels_of, logits_of
 
@@ -45,3 +45,15 @@ class ValidationCurves:
         )
         queried = SINGLE_LABEL.probabilities(logits)[:, self.query].sum(1)
         engine.state.metrics["val/query_evidence"] = float(queried.mean())
+
+
+def retained_recall(logits: Tensor, labels: Tensor, local: Sequence[int]) -> float:
+    """Macro-averaged recall over the local classes that occur, as a share.
+
+    >>> logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 2.0, 0.0]])
+    >>> retained_recall(logits, torch.tensor([0, 0, 1]), local=[0, 1, 2])
+    0.75
+    """
+    right = SINGLE_LABEL.decide(logits) == labels
+    of_class = [mine.float().mean() for mine in SINGLE_LABEL.by_class(right, labels, local)]
+    return float(torch.stack(of_class).nanmean())

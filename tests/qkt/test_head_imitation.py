@@ -11,9 +11,8 @@ from torch import nn
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.networks import extractor
-from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt import head_imitation
-from clinical_qkt.qkt.forgetting_budget import class_recalls, first_within_budget, fit_budget
+from clinical_qkt.qkt.forgetting_budget import BudgetFit, Loss, first_within_budget
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.teachers import committee
 from clinical_qkt.research.methods import METHODS
@@ -23,6 +22,10 @@ CPU = torch.device("cpu")
 
 
 def made(case, start_from="teacher", **changes):
+    return [imitation.model for imitation in imitated(case, start_from, **changes)]
+
+
+def imitated(case, start_from="teacher", **changes):
     case = replace(case, **changes)
     return list(
         head_imitation.imitations(
@@ -104,34 +107,49 @@ def test_labels_are_learnt_in_equal_parts_with_the_own_answers_but_not_those_of_
     assert torch.allclose(found[2], own[2].softmax(0))
 
 
-@pytest.mark.slow
-def test_a_network_is_taken_that_keeps_the_budget_and_turns_the_queried_class_down_least(case):
-    first, *_, own = made(case)
-    truth = torch.tensor([int(item["label"]) for item in case.validation])
-    recall = class_recalls(logits_of(case.own.network, case.validation, CPU), truth, case.local)
-
-    def chosen(*models: Model, budget: float = 2.0) -> Model:
-        how = (case.validation, case.query, recall, budget, TransferSettings(), CPU)
-        return first_within_budget(models, lambda network: fit_budget(network, *how))
-
-    loud, louder = (replace(own, network=Loud(own.network, by)) for by in (30.0, 50.0))
-    assert chosen(loud, louder) is loud and chosen(louder, loud) is loud
-    assert chosen(loud, own, louder) is own
-    assert chosen(first, own, budget=100.0) is first
-    assert chosen(own, loud, budget=-100.0) is loud  # none keeps it
+def found(bias: float, state: str = "shown") -> BudgetFit:
+    return BudgetFit([bias], 0.0, Loss(0, 0, 0, 0), state, 10, 0, 5, 5)
 
 
-class Loud(nn.Module):
-    """A network to which every image looks like the queried class, by so much."""
+def test_the_first_network_is_taken_that_keeps_the_budget_and_turns_no_queried_class_down():
+    kept, lower, lowest = found(0.5), found(-0.5), found(-2.0)
+    not_kept = found(3.0, "not kept")
+    assert first_within_budget([not_kept, lower, kept, lowest]) == 2
+    assert first_within_budget([lowest, not_kept, lower]) == 2
+    assert first_within_budget([not_kept, not_kept]) == 1
 
-    def __init__(self, network, by):
-        super().__init__()
-        self.network, self.by = network, by
+    def asked():
+        yield kept
+        raise AssertionError("a network was made that nobody needs")
 
-    def forward(self, image):
-        out = self.network(image).clone()
-        out[:, -1] += self.by
-        return out
+    assert first_within_budget(asked()) == 0
+
+
+def test_an_images_cross_fitted_answer_does_not_depend_on_what_was_learnt_of_it(case):
+    """Whatever models say of an image in training, the heads that answer for it have not learnt it."""
+    case = replace(case, own_held_out=case.own_logits)
+    first = imitated(case)[0]
+    logits = {site: said.clone() for site, said in case.logits.items()}
+    unseen = case.own_logits.clone()
+    body = first.model.card.site
+    for site, said in [*logits.items(), ("own", unseen)]:
+        if site != body:
+            said[0] = 50 * torch.randn(said.shape[1])
+    case = replace(case, own_held_out=unseen)
+    other = next(
+        head_imitation.imitations(case, case.training, case.teachers, logits, case.own_logits, "teacher")
+    )
+    assert first.cross_fitted.shape == (len(case.training), len(case.labels))
+    assert torch.allclose(first.cross_fitted[0], other.cross_fitted[0], atol=1e-4)
+    assert not torch.allclose(first.cross_fitted[1:], other.cross_fitted[1:], atol=1e-4)
+
+
+def test_the_own_body_needs_what_networks_without_the_image_said(case):
+    assert imitated(case, "own")[0].cross_fitted is None
+    unseen = torch.randn(len(case.training), len(case.local))
+    own = imitated(case, "own", own_held_out=unseen)[0]
+    within = own.cross_fitted[:, case.local].softmax(1)
+    assert torch.allclose(within, unseen.softmax(1), atol=1e-4)
 
 
 def test_an_own_model_that_is_a_committee_cannot_bear_heads(case):

@@ -1,4 +1,5 @@
 from contextlib import nullcontext
+from dataclasses import replace
 
 import torch
 
@@ -74,6 +75,29 @@ def test_every_step_that_takes_long_is_told_to_its_surroundings(case):
         ({"max_epochs": 1, "start_from": "own"}, [method.TARGETS, method.DISTILLATION], ["targets"]),
     ):
         told, settings = Told(), TransferSettings(**changes)
-        learnt = method.learn(case, CaseImages(case), case.own, case.teachers, settings, told)
+        base = method.Base(case.own, case.own_held_out)
+        learnt = method.learn(case, CaseImages(case), base, case.teachers, settings, told)
         assert (told.steps, told.names, told.starts) == (steps, names, [learnt.start.card.site])
         assert (learnt.images is not None) == settings.trains
+
+
+def test_a_committee_by_fold_is_a_committee_with_what_own_networks_without_the_image_said(case):
+    """With the own model's logits in their place it says of training images what the committee itself does."""
+    held_out = replace(case, own_held_out=case.own_logits)
+    base = method.Base(held_out.own, held_out.own_held_out)
+    learnt = method.learn(held_out, CaseImages(held_out), base, case.teachers, TransferSettings())
+    whole = logits_of(learnt.network, case.training, CPU)
+    assert torch.allclose(learnt.cross_fitted, whole, atol=1e-3)
+    found = method.held_out(held_out, CaseImages(held_out), learnt.network, learnt)
+    assert found.cross_fitted == len(case.training) and len(found) == found.cross_fitted + len(
+        case.validation
+    )
+
+
+def test_what_is_trained_on_the_images_is_measured_on_validation_images_alone(case):
+    held_out = replace(case, own_held_out=case.own_logits)
+    base = method.Base(held_out.own, held_out.own_held_out)
+    settings = TransferSettings(max_epochs=1, start_from="own")
+    learnt = method.learn(held_out, CaseImages(held_out), base, case.teachers, settings)
+    found = method.held_out(held_out, CaseImages(held_out), learnt.network, learnt)
+    assert learnt.cross_fitted is None and found.cross_fitted == 0 and len(found) == len(case.validation)

@@ -12,7 +12,8 @@ from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, load_model, save_model
 from clinical_qkt.privacy.mechanisms import STEPS, Guarantee, private_release, rounded_noise, whole
-from clinical_qkt.qkt.forgetting_budget import class_recalls, fit_query_bias
+from clinical_qkt.qkt.forgetting_budget import Promise, fit_to_budget
+from clinical_qkt.qkt.held_out import HeldOut
 from clinical_qkt.query.aggregate import fitted, own_statistics
 from clinical_qkt.query.request import QuerySettings, own_question
 from clinical_qkt.query.shrinkage import told
@@ -89,8 +90,7 @@ def test_a_class_in_volumes_is_gained_from_three_sites_with_twenty_patients_each
     with torch.no_grad():
         new = network(torch.stack([v["image"] for v in volumes("shell", 3, 40, 60)]))
         old = network(torch.stack([v["image"] for v in held]))
-    before = class_recalls(logits, labels_of(held), range(3))
-    fit = fit_query_bias(old, labels_of(held), [3], before, 1.5, 3.75)
+    fit = fit_to_budget(HeldOut.of(old, logits, labels_of(held), range(3)), [3], Promise(2, 5, 0.75))
     new[:, 3] += fit.bias[0]
     recall = float((new.argmax(1) == 3).float().mean())
     print(f"query recall at the budget {100 * recall:.0f} %, kept: {fit.kept}")

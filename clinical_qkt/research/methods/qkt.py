@@ -39,6 +39,8 @@ def run(case: Case, settings: Settings) -> Outcome:
     if settings.half_precision:
         participants = [replace(t, model=in_precision(t.model, "float16")) for t in participants]
         received //= 2
-    learnt = method.learn(case, CaseImages(case), case.own, participants, settings)
+    base = method.Base(case.own, case.own_held_out)
+    learnt = method.learn(case, CaseImages(case), base, participants, settings)
     method.refine(case, learnt, settings)
-    return of_network(case, learnt.network, participants, received, learnt.start.card.input)
+    outcome = of_network(case, learnt.network, participants, received, learnt.start.card.input)
+    return replace(outcome, cross_fitted=learnt.cross_fitted)
