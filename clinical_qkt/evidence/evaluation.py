@@ -188,7 +188,7 @@ class Forgetting(Written):
     """Gains make up for losses."""
     mean_ci95: Interval | None
     mean_loss: Share | None
-    """A class that got better counts 0. The forgetting budget is about this one."""
+    """A class that got better counts 0. The rule holds this one against the forgetting budget."""
     mean_loss_ci95: Interval | None
     worst: Difference | None
     worst_class: str | None

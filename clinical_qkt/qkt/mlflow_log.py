@@ -91,6 +91,7 @@ def outcome(tracker: Tracker, run: Run, site: Site, task: str, summary: Transfer
             "untrusted_packages": ", ".join(summary.untrusted_packages) or "none",
             registry.VERDICT: summary.verdict,
             registry.ACCEPTED: str(summary.accepted).lower(),
+            "promise": summary.method.fit.state,
             notes.SENTENCE: note,
         },
     )

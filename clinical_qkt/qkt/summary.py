@@ -19,16 +19,16 @@ from clinical_qkt.evidence.parts import Gate, InUse
 from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.response import Response
 from clinical_qkt.qkt.evaluation import Evidence
-from clinical_qkt.qkt.forgetting_budget import BudgetFit
+from clinical_qkt.qkt.forgetting_budget import MOST_IMAGES, BudgetFit, Promise
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.teachers import Teacher
 from clinical_qkt.query.aggregate import Responses, TakenIn
+from clinical_qkt.review.budget_fit import Fit, HeldOutImages, HeldOutLoss, Promised
 from clinical_qkt.review.summary_schema import (
     SCHEMA,
     Aligned,
     Budget,
     Data,
-    Fit,
     Identity,
     Method,
     RespondedClass,
@@ -113,7 +113,7 @@ def summarise(
             _response_facts(r, made.taken_in.agreement if made.taken_in else {})
             for r in (responses.parts if responses else ())
         ],
-        method=_method_facts(settings, made),
+        method=_method_facts(settings, made, Promise.of(budget, settings)),
         before=measured.before,
         after=measured.after,
         forgetting=measured.forgetting,
@@ -228,7 +228,7 @@ def _response_facts(
     )
 
 
-def _method_facts(settings: TransferSettings, made: Made) -> Method:
+def _method_facts(settings: TransferSettings, made: Made, promise: Promise) -> Method:
     """Every setting; of a head made of statistics what was chosen, in the place of what was asked for."""
     chosen = asdict(made.taken_in.choice) if made.taken_in else {}
     facts = settings.model_dump(exclude={"variant"}) | {
@@ -238,18 +238,23 @@ def _method_facts(settings: TransferSettings, made: Made) -> Method:
         variant=made.variant,
         started_from=made.started_from,
         licence=made.licence,
-        fit=_fit_facts(made.fit),
+        fit=fit_facts(made.fit, promise),
         **facts,
     )
 
 
-def _fit_facts(fit: BudgetFit) -> Fit:
-    return Fit.model_validate(
-        {
-            "bias": [round(b, 4) for b in fit.bias],
-            "val_false_alarms": round(fit.false_alarms, 4),
-            "val_points_spent": round(fit.spent, 3),
-            "val_points_worst": round(fit.worst, 3),
-            "val_within_budget": fit.kept,
-        }
+def fit_facts(fit: BudgetFit, promise: Promise) -> Fit:
+    """What was promised, and what held-out images showed of it; points with four digits."""
+    return Fit(
+        bias=[round(b, 4) for b in fit.bias],
+        false_alarms=round(fit.false_alarms, 4),
+        state=fit.state,
+        loss=HeldOutLoss(**{name: round(points, 4) for name, points in asdict(fit.loss).items()}),
+        promise=Promised(**asdict(promise)),
+        held_out=HeldOutImages(
+            images=fit.images,
+            cross_fitted=fit.cross_fitted,
+            fewest=fit.fewest,
+            needed=fit.needed if fit.needed < MOST_IMAGES else None,
+        ),
     )

@@ -1,4 +1,4 @@
-"""Summaries that an earlier version wrote: what was called otherwise then, under its present name."""
+"""Summaries that earlier versions wrote: what was called otherwise then, under its present name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from clinical_qkt.review.summary_schema import SCHEMA
 
-EARLIER = "clinical-qkt/transfer-summary/2"
+VERSION_2, VERSION_3 = (f"clinical-qkt/transfer-summary/{version}" for version in (2, 3))
+EARLIER = (VERSION_2, VERSION_3)
 _TOP = {"answers": "responses"}
 _TEACHER = {"asked": "participant"}
 _CRITERION = {"asked": "bound"}
@@ -16,14 +17,44 @@ _METHOD = {"ask": "participants", "answers": "soft_targets", "answer_noise": "so
 
 
 def present(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A summary of version 2, as version 3 writes it. What is in it is for the reader to check.
+    """A summary of version 2 or 3, as version 4 writes it. What is in it is for the reader to check.
 
-    >>> present({"schema": EARLIER, "criteria": [{"name": "forgetting", "asked": "at most"}]})["criteria"]
+    >>> old = {"schema": VERSION_2, "criteria": [{"name": "forgetting", "asked": "at most"}]}
+    >>> present(old)["criteria"]
     [{'name': 'forgetting', 'bound': 'at most'}]
     """
+    told = _of_version_3(raw) if raw["schema"] == VERSION_2 else dict(raw)
+    if isinstance(method := told.get("method"), dict):
+        told["method"] = method | {"fit": _fit(method.get("fit"))}
+    return told | {"schema": SCHEMA}
+
+
+def _of_version_3(raw: Mapping[str, Any]) -> dict[str, Any]:
     parts = {"teachers": _TEACHER, "criteria": _CRITERION, "method": _METHOD}
     renamed = {key: _renamed(value, parts[key]) if key in parts else value for key, value in raw.items()}
-    return {**_renamed(renamed, _TOP), "schema": SCHEMA}
+    return _renamed(renamed, _TOP)  # type: ignore[no-any-return]
+
+
+def _fit(old: Any) -> Any:
+    """How the budget was spent up to version 3: on validation images, by their estimates, with no promise.
+
+    >>> _fit({"val_points_spent": 0.5, "val_points_worst": 2.0, "val_within_budget": True})["loss"]
+    {'mean': 0.5, 'mean_bound': None, 'worst': 2.0, 'worst_bound': None}
+    """
+    if not isinstance(old, dict):
+        return old
+    within = old.get("val_within_budget")
+    return {
+        "bias": old.get("bias", []),
+        "false_alarms": old.get("val_false_alarms"),
+        "state": "estimated" if within is True else "not kept" if within is False else within,
+        "loss": {
+            "mean": old.get("val_points_spent"),
+            "mean_bound": None,
+            "worst": old.get("val_points_worst"),
+            "worst_bound": None,
+        },
+    }
 
 
 def _renamed(part: Any, names: Mapping[str, str]) -> Any:

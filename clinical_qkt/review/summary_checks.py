@@ -28,6 +28,8 @@ _BOUNDS = {
 """Every part of a rule; without one of them nothing was decided."""
 _ROUNDED = 1e-6
 """A share may have been rounded by so much."""
+_POINTS = 1e-3
+"""And a loss in points, which may exceed its limit by as much as rounding hides."""
 
 
 def contradictions(summary: TransferSummary) -> list[str]:
@@ -37,7 +39,7 @@ def contradictions(summary: TransferSummary) -> list[str]:
     """
     if shape := list(_shape(summary)):  # the rest looks classes up
         return shape
-    if decision := list(_decision(summary)):
+    if decision := [*_decision(summary), *_promise(summary)]:
         return decision
     return disagreements(summary) if summary.accepted else []
 
@@ -89,6 +91,20 @@ def _decision(summary: TransferSummary) -> Iterator[str]:
     verdict = criteria.verdict([c.outcome for c in summary.criteria])
     if summary.verdict != verdict:
         yield f"verdict: says '{summary.verdict}', the criteria make it '{verdict}'"
+
+
+def _promise(summary: TransferSummary) -> Iterator[str]:
+    """Whether what is said of the promise follows from its limits and from what was lost."""
+    fit, promise = summary.method.fit, summary.method.fit.promise
+    if promise is None:
+        return
+    if promise.mean != summary.budget.forgetting:
+        yield "method.fit.promise.mean: is another one than the forgetting budget"
+    mean, worst = fit.loss.mean, fit.loss.worst
+    if fit.state == "shown":
+        mean, worst = (math.inf if b is None else b for b in (fit.loss.mean_bound, fit.loss.worst_bound))
+    if fit.state != "not kept" and (mean > promise.mean + _POINTS or worst > promise.worst + _POINTS):
+        yield f"method.fit.state: says '{fit.state}', limits and losses make it another one"
 
 
 def _measured(summary: TransferSummary) -> Iterator[str]:

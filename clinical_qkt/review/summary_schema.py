@@ -23,9 +23,10 @@ from clinical_qkt.evidence.evaluation import (
     Forgetting,
     Share,
 )
+from clinical_qkt.review.budget_fit import Fit
 from clinical_qkt.review.summary_checks import contradictions
 
-SCHEMA: Final = "clinical-qkt/transfer-summary/3"
+SCHEMA: Final = "clinical-qkt/transfer-summary/4"
 
 
 class Rule(Written):
@@ -135,16 +136,6 @@ class ResponseFacts(Written):
     bytes: Count
 
 
-class Fit(Written):
-    """What phase 2 found on own validation images; in points."""
-
-    model_config = ConfigDict(extra="allow")
-
-    val_points_spent: float
-    val_points_worst: float
-    val_within_budget: bool
-
-
 class Method(Written):
     """Every choice of the method, and what came of them."""
 
@@ -196,7 +187,7 @@ class TransferSummary(Written):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    schema_: Literal["clinical-qkt/transfer-summary/3"] = Field(alias="schema")
+    schema_: Literal["clinical-qkt/transfer-summary/4"] = Field(alias="schema")
     command: Literal["transfer"]
     version: str
     seed: int

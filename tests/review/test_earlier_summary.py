@@ -7,7 +7,7 @@ import pytest
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.review.comparison.reading import read_summary
-from clinical_qkt.review.earlier_summary import present
+from clinical_qkt.review.earlier_summary import VERSION_2, VERSION_3, present
 from tests.conftest import run
 
 OLD = Path(__file__).parent / "summary_of_version_2.json"
@@ -26,7 +26,27 @@ def test_a_summary_of_version_2_is_read_with_a_note_and_means_the_same(capsys):
 
 def test_answers_of_version_2_are_responses():
     answer = {"site": "s", "signature": "trusted", "classes": [], "bytes": 1}
-    assert present({"answers": [answer], "responses": "meant nothing then"})["responses"] == [answer]
+    assert present({"schema": VERSION_2, "answers": [answer], "responses": "meant nothing then"})[
+        "responses"
+    ] == [answer]
+
+
+def test_what_versions_2_and_3_say_of_the_budget_is_kept_and_no_promise_is_made_up(capsys):
+    raw = json.loads(OLD.read_bytes())
+    for old in (raw, {**present(raw), "schema": VERSION_3, "method": raw["method"]}):
+        summary, figures = read_summary(json.dumps(old), "old.json")
+        fit, spent = summary.method.fit, raw["method"]["fit"]
+        assert (fit.loss.mean, fit.loss.worst) == (spent["val_points_spent"], spent["val_points_worst"])
+        assert (fit.state, fit.promise, fit.held_out, fit.bias) == ("estimated", None, None, spent["bias"])
+        assert figures["held_out/mean"] == fit.loss.mean and figures["held_out/mean_bound"] is None
+
+
+@pytest.mark.parametrize("within", [None, 1, "yes", [True]])
+def test_what_an_old_summary_says_of_the_budget_is_read_strictly(within):
+    raw = json.loads(OLD.read_bytes())
+    raw["method"]["fit"]["val_within_budget"] = within
+    with pytest.raises(InputError, match="method.fit.state"):
+        read_summary(json.dumps(raw), "old.json")
 
 
 def test_what_is_wrong_in_an_old_summary_is_told_as_in_a_new_one():

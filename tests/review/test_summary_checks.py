@@ -37,6 +37,33 @@ def test_what_the_transfer_wrote_agrees_with_itself():
         assert disagreements(made(**few)) == []
 
 
+@pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        ("promise", {"mean": 1.0}, "promise.mean: is another one than the forgetting budget"),
+        ("loss", {"mean_bound": 21.0}, "state: says 'shown'"),
+        ("loss", {"worst_bound": None}, "state: says 'shown'"),
+    ],
+)
+def test_a_promise_that_its_limits_and_losses_contradict_is_refused(part, change, said):
+    def changed(raw):
+        raw["method"]["fit"][part] |= change
+
+    assert said in refusal(ACCEPTED, changed)
+
+
+def test_estimates_that_break_a_limit_are_not_called_within_it_and_what_is_not_kept_may_be_anything():
+    def lost(raw):
+        raw["method"]["fit"] |= {"state": "estimated"}
+        raw["method"]["fit"]["loss"] |= {"worst": 51.0}
+
+    assert "state: says 'estimated'" in refusal(ACCEPTED, lost)
+    raw = deepcopy(ACCEPTED)
+    lost(raw)
+    raw["method"]["fit"]["state"] = "not kept"
+    assert read_summary(json.dumps(raw), "summary.json")[0].method.fit.loss.worst == 51
+
+
 def test_a_verdict_that_its_criteria_contradict_is_refused_and_so_is_one_that_its_figures_do():
     def better(raw):  # only the words
         raw["verdict"] = "accepted"

@@ -100,6 +100,13 @@ def _lost(summary: Summary) -> str:
     return f"{100 * lost.mean_loss:.1f} (up to {100 * lost.mean_loss_ci95[1]:.1f})"
 
 
+def _held_out(summary: Summary) -> str:
+    """Points lost on held-out images, and how many it may be at the promise's confidence."""
+    loss = summary.method.fit.loss
+    most = "" if loss.mean_bound is None else f" (up to {loss.mean_bound + 0.0:.1f})"
+    return f"{loss.mean + 0.0:.1f}{most}"
+
+
 def worst(summary: Summary) -> str:
     """The largest loss, and of which class."""
     value = summary.forgetting.worst
@@ -130,6 +137,8 @@ ROWS: dict[str, Callable[[Summary], str]] = {
     "query": lambda s: ", ".join(map(plain, s.student.query)),
     "method": lambda s: plain(s.method.variant),
     "forgetting budget": lambda s: f"{s.budget.forgetting:g}",
+    "  promise": lambda s: s.method.fit.state if s.method.fit.promise else UNKNOWN,
+    "  lost, held-out images": lambda s: _held_out(s),
     "verdict": lambda s: s.verdict,
     "query recall": lambda s: recall(s.after.query_recall),
     "  95 % interval": lambda s: interval(s.after.query_recall_ci95),

@@ -38,7 +38,7 @@ class Compared:
 def read_summary(
     content: str | bytes, where: str, *, whole: bool = False
 ) -> tuple[TransferSummary, dict[str, float | None]]:
-    """Check a summary's text. One of the version before is read, too, with a note on standard error.
+    """Check a summary's text. One of an earlier version is read, too, with a note on standard error.
 
     Args:
         whole: whether all of it will be shown, so that every figure must go with what was counted, whatever
@@ -55,7 +55,7 @@ def read_summary(
     except (ValueError, RecursionError):
         raise InputError("is no JSON", where=where, fix="give the folder of a finished transfer") from None
     schema = raw.get("schema") if isinstance(raw, dict) else None
-    if schema == EARLIER:
+    if schema in EARLIER:
         print(
             f"note: {where} was written by an earlier version ({schema}) and is read as {SCHEMA}",
             file=sys.stderr,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from clinical_qkt.review.report import facts, figures, further, practice, worth
+from clinical_qkt.review.report import facts, figures, further, practice, promise, worth
 from clinical_qkt.review.report.headline import alarms_sentence, verdict_sentence
-from clinical_qkt.review.report.spelled import counted, joined, percent
+from clinical_qkt.review.report.spelled import counted, joined, lost, lost_ends, percent
 from clinical_qkt.review.report.words import calibration_sentences, mistake_sentence
 from clinical_qkt.review.summary_schema import TransferSummary
 
@@ -19,6 +19,16 @@ def recall(summary: TransferSummary) -> str:
         "Dots with 95 % intervals: of 100 test images of each class, how many are recognised before and "
         f"after. {verdict_sentence(summary)} {TABLE}"
     )
+
+
+def promised(summary: TransferSummary) -> str:
+    """Of what may be lost against what is."""
+    told = " ".join(
+        f"On test images, {one.what}: {lost(one.tested)} ({lost_ends(one.ends)})."
+        for one in promise.both(summary)
+    )
+    shown = "Bars and dots: what may be lost, what held-out images show, what test images say."
+    return f"{shown} {promise.told(summary)} {told} {TABLE}"
 
 
 def base_rates(summary: TransferSummary) -> str:
@@ -134,6 +144,7 @@ def _fall(what: str, low: float | None, high: float | None, of: str) -> str:
 
 ALL: dict[str, Callable[[TransferSummary], str]] = {
     "recall": recall,
+    "promise": promised,
     "base_rates": base_rates,
     "confusion": confusion,
     "false_alarms": false_alarms,

@@ -10,7 +10,6 @@ from clinical_qkt.review.report.spelled import (
     counted,
     hundred,
     joined,
-    lost,
     percent,
     points,
     rate,
@@ -30,7 +29,6 @@ __all__ = [
     "percent",
     "points",
     "short",
-    "spent_sentence",
     "threshold_sentences",
     "verdict",
     "verdict_sentence",
@@ -110,22 +108,6 @@ def default_sentence(summary: Summary, name: str) -> str:
         f"{found} It calls {name} {rate(d.false_alarms / d.others)} of 100 images of other classes "
         f"({d.false_alarms} of {d.others})."
     )
-
-
-def spent_sentence(summary: Summary) -> str:
-    """What phase 2 found to be lost on own validation images; goes on after 'on … validation images'."""
-    fit = summary.method.fit
-    mean, worst = fit.val_points_spent / 100, fit.val_points_worst / 100
-    kind = "lost" if mean > 0 else "gained"
-    told = "nothing was lost" if abs(mean) < facts.TIED else f"{rate(abs(mean))} points were {kind}"
-    each = f"the class that lost most {lost(worst)}" if worst > facts.TIED else "no class lost anything"
-    within = (
-        ""
-        if fit.val_within_budget
-        else ": learning the class cost more than the budget before any of it could be spent, so the least "
-        "costly setting was taken"
-    )
-    return f"{told} on average, and {each}{within}."
 
 
 def threshold_sentences(summary: Summary, name: str) -> list[str]:

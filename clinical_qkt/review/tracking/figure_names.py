@@ -10,6 +10,7 @@ from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
 
 from clinical_qkt.core.terms import ACCEPTED, UNDECIDED
 from clinical_qkt.evidence.evaluation import Evaluation, FalseAlarms
+from clinical_qkt.review.budget_fit import Fit
 from clinical_qkt.review.summary_schema import TransferSummary
 
 _BEFORE_CLASS = re.compile(
@@ -86,8 +87,21 @@ def figures(summary: TransferSummary) -> dict[str, float | None]:
         "forgetting/worst_high": _ends(lost.worst_ci95)[1],
         "forgetting/mean_loss": lost.mean_loss,
         "forgetting/mean_loss_high": _ends(lost.mean_loss_ci95)[1],
+        **held_out_figures(summary.method.fit),
         **evaluation_figures("before", summary.before),
         "bytes_received": float(summary.bytes_received),
+    }
+
+
+def held_out_figures(fit: Fit) -> dict[str, float | None]:
+    """What held-out images showed when the forgetting budget was spent; losses in points."""
+    images = fit.held_out
+    return {
+        **{f"held_out/{name}": points for name, points in fit.loss.model_dump().items()},
+        "held_out/false_alarms": fit.false_alarms,
+        "held_out/images": images and float(images.images),
+        "held_out/cross_fitted": images and float(images.cross_fitted),
+        "held_out/fewest": images and float(images.fewest),
     }
 
 

@@ -14,7 +14,7 @@ from clinical_qkt.review.report.figures import style
 
 from .evidence import abstention, point, with_parts
 
-ALWAYS = {"recall", "confusion", "calibration", "thresholds"}
+ALWAYS = {"recall", "promise", "confusion", "calibration", "thresholds"}
 PARTS = {"abstention", "decision", "precision_recall"}
 
 

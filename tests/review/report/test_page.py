@@ -263,9 +263,9 @@ def test_the_list_of_wrong_answers_is_mentioned_only_where_it_lies(made, tmp_pat
 
 def test_a_budget_that_could_not_be_kept_is_told(made):
     summary = made()
-    for kept in (True, False):
-        summary.method.fit.val_within_budget = kept
-        assert ("cost more than the budget" in written(summary).text) is not kept
+    for state in ("shown", "estimated", "not kept"):
+        summary.method.fit.state = state
+        assert ("the least costly one was taken" in written(summary).text) is (state == "not kept")
 
 
 def test_nothing_is_said_of_what_this_hospital_cannot_know(made):

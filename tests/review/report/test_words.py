@@ -34,20 +34,6 @@ def test_thresholds_are_told_with_what_is_known(made):
     assert "no images of other classes to be wrong on" in words.default_sentence(made(images=0), "dog")
 
 
-@pytest.mark.parametrize(
-    ("spent", "worst", "said"),
-    [
-        (0.4, 1.0, "0.4 points were lost on average, and the class that lost most lost 1.0."),
-        (0.0, 2.5, "nothing was lost on average, and the class that lost most lost 2.5."),
-        (-0.3, 0.0, "0.3 points were gained on average, and no class lost anything."),
-    ],
-)
-def test_what_one_class_lost_on_validation_images_is_told_whatever_the_mean(made, spent, worst, said):
-    summary = made()
-    summary.method.fit.val_points_spent, summary.method.fit.val_points_worst = spent, worst
-    assert words.spent_sentence(summary) == said
-
-
 def test_points_and_percents():
     assert (report.percent(0.125), report.percent(None), report.points(-0.0781), report.points(None)) == (
         "12", "–", "-7.8", "–",

@@ -15,6 +15,7 @@ from clinical_qkt.review.report.figures.probabilities import (
     draw_calibration,
     draw_thresholds,
 )
+from clinical_qkt.review.report.figures.promise import draw_promise
 from clinical_qkt.review.report.figures.sources import draw_masks, draw_responses
 from clinical_qkt.review.report.figures.style import DPI, TYPE, WIDTH, finished
 from clinical_qkt.review.report.figures.worth import (
@@ -29,6 +30,7 @@ __all__ = ["ALL", "DPI", "WIDTH", "chosen", "drawn", "wanted"]
 
 ALL: Mapping[str, Callable[[TransferSummary], Figure]] = {
     "recall": draw_recall,
+    "promise": draw_promise,
     "base_rates": draw_base_rates,
     "confusion": draw_confusion,
     "false_alarms": draw_false_alarms,
@@ -56,6 +58,7 @@ def wanted(summary: TransferSummary) -> list[str]:
     """The names of the figures that this summary has something for, in the order of the report."""
     after, query = summary.after, summary.student.query
     given: dict[str, Any] = {
+        "promise": summary.method.fit.promise,
         "base_rates": any(after.base_rates.values()),
         "false_alarms": all(facts.called(summary, queried) for queried in query),
         "precision_recall": summary.precision_recall,
