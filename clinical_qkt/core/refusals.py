@@ -159,8 +159,7 @@ def _problem(error: Any, model: type[BaseModel], origin: Origin, inside: Place) 
     loc, kind = tuple(error["loc"]), error["type"]
     at = (*inside, *loc)
     if kind == "extra_forbidden":
-        known = _keys(model, loc[:-1])
-        return Problem(at, f"is an unknown key; {one_of(str(loc[-1]), known)}")
+        return Problem(at, _unknown(model, loc))
     if error["input"] is None and kind != NOT_A_SWITCH:
         return Problem(at, "is missing")
     what, value = _words(error), error["input"]
@@ -215,6 +214,14 @@ def _shell(value: Any) -> str:
 
 def _yaml(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True).removesuffix("...\n").strip()
+
+
+def _unknown(model: type[BaseModel], loc: Place) -> str:
+    """A key that was removed, with what took its place; of any other the likeliest right one."""
+    removed = getattr(_annotation(model, loc[:-1]), "REMOVED", {})
+    if loc[-1] in removed:
+        return f"was removed: {removed[loc[-1]]}"
+    return f"is an unknown key; {one_of(str(loc[-1]), _keys(model, loc[:-1]))}"
 
 
 def _keys(model: Any, loc: Place) -> list[str]:

@@ -151,6 +151,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
     RENAMED: ClassVar[Mapping[str, str]] = {}
     """Old names of its keys."""
+    REMOVED: ClassVar[Mapping[str, str]] = {}
+    """Keys that it has no more, each with what took its place."""
 
     @model_validator(mode="before")
     @classmethod

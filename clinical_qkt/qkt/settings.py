@@ -56,6 +56,9 @@ class TransferSettings(Strict):
         "answers": "soft_targets",
         "answer_noise": "soft_target_noise",
     }
+    REMOVED: ClassVar[Mapping[str, str]] = {
+        "reserve": "take it out; how sure it must be that the forgetting budget is kept, 'confidence' says now"
+    }
 
     variant: str = "committee"
     participants: Literal["all", "relevant"] = "all"
