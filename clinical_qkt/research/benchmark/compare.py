@@ -13,13 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from sklearn.metrics import roc_auc_score
-from torch import Tensor
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from clinical_qkt.core.errors import OutputError, QueryError
 from clinical_qkt.core.files import fingerprint, require_writable, write_json
@@ -27,18 +23,13 @@ from clinical_qkt.core.runtime import device_here
 from clinical_qkt.core.version import __version__
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
-from clinical_qkt.evidence import metrics
-from clinical_qkt.evidence.evaluation import Row
-from clinical_qkt.qkt.forgetting_budget import class_recalls, fit_to_budget
 from clinical_qkt.research.benchmark import results
 from clinical_qkt.research.benchmark.config import BenchmarkConfig, Scenario
 from clinical_qkt.research.benchmark.federation import Federation
-from clinical_qkt.research.benchmark.rows import FIGURES
+from clinical_qkt.research.benchmark.rows import MEASURED
+from clinical_qkt.research.benchmark.scoring import score
 from clinical_qkt.research.methods import METHODS
-from clinical_qkt.research.methods.case import Case
 from clinical_qkt.research.partitions import Ask
-from clinical_qkt.tasks.single_label import SINGLE_LABEL
-from clinical_qkt.training.inference import labels_of
 
 
 def compare(config: BenchmarkConfig, out: Path, console: Console) -> dict[str, Any]:
@@ -91,65 +82,6 @@ def compare(config: BenchmarkConfig, out: Path, console: Console) -> dict[str, A
     return content
 
 
-def score(
-    case: Case, logits: dict[str, Tensor], test: list[dict[str, Any]], config: BenchmarkConfig
-) -> dict[str, Any]:
-    """A row's figures.
-
-    Args:
-        logits: of the method on ``validation`` and ``test``, of the own model on the same as
-            ``own_validation`` and ``own_test``; columns as in ``case.labels``.
-        test: the test images, ``{"image", "label"}``.
-    """
-    names, truth = case.labels.names, labels_of(test)
-    retained = [names[c] for c in case.local]
-    queried = [names[c] for c in case.query]
-    before = _per_class(logits["own_test"], truth, names)
-    labels = labels_of(case.validation)
-    fit = fit_to_budget(
-        logits["validation"],
-        labels,
-        case.query,
-        class_recalls(logits["own_validation"], labels, case.local),
-        config.forgetting_budget,
-        config.reserve,
-        config.worst_factor,
-    )
-    raised = logits["test"].clone()
-    raised[:, case.query] += torch.tensor(fit.bias)
-    after = _per_class(logits["test"], truth, names)
-    fitted = _per_class(raised, truth, names)
-    lost = metrics.forgetting(before, after, retained)
-    lost_fitted = metrics.forgetting(before, fitted, retained)
-    probabilities = SINGLE_LABEL.probabilities(raised)
-    asked = [roc_auc_score(truth == q, probabilities[:, q]) for q in case.query]
-    error = multiclass_calibration_error(probabilities, truth, num_classes=len(names), n_bins=15)
-    return {
-        "query_recall": metrics.macro_recall(after, queried),
-        "false_alarms": _alarms(logits["test"], truth, case),
-        "retained_recall": metrics.macro_recall(after, retained),
-        "forgetting_mean": lost["mean"],
-        "forgetting_worst": lost["worst"],
-        "query_recall_at_budget": metrics.macro_recall(fitted, queried),
-        "false_alarms_at_budget": _alarms(raised, truth, case),
-        "forgetting_at_budget": lost_fitted["mean"],
-        "forgetting_worst_at_budget": lost_fitted["worst"],
-        "budget_kept": fit.kept,
-        "auroc": float(np.mean(asked)),
-        "ece": float(error),
-    }
-
-
-def _per_class(logits: Tensor, truth: Tensor, names: list[str]) -> dict[str, Row]:
-    return metrics.per_class(SINGLE_LABEL.probabilities(logits).numpy(), truth.numpy(), names)
-
-
-def _alarms(logits: Tensor, truth: Tensor, case: Case) -> float | None:
-    """Of the test images of retained classes, the share that is called a queried one."""
-    found = metrics.false_alarms(logits.numpy(), truth.numpy(), case.labels.names, case.query)
-    return found.overall.share
-
-
 def mask_scores(federation: Federation) -> list[dict[str, Any]]:
     """Each model's probe score for each class, and whether it was really trained on it."""
     found = []
@@ -169,8 +101,8 @@ def _rows(config: BenchmarkConfig, federation: Federation, ask: Ask, out: Path) 
     shared: dict[str, Any] = {}
     for label in config.methods:
         name, settings = config.settings(label)
-        budget = (config.forgetting_budget, config.reserve, config.worst_factor)
-        mark = fingerprint(name, settings.model_dump(), scenario.model_dump(), seed, budget, FIGURES)
+        budget = (config.forgetting_budget, config.confidence, config.worst_factor)
+        mark = fingerprint(name, settings.model_dump(), scenario.model_dump(), seed, budget, MEASURED)
         file = place / f"{label}-{mark}.json"
         if not file.is_file():
             if not shared:
@@ -212,7 +144,7 @@ def _row(
     try:
         outcome = METHODS[name].run(case, settings)
     except QueryError as e:
-        return {**head, **dict.fromkeys(FIGURES), "refused": str(e)}
+        return {**head, **dict.fromkeys(MEASURED), "refused": str(e)}
     seconds = time.perf_counter() - start
     logits = {
         "validation": outcome.predict(case.validation),
@@ -221,7 +153,7 @@ def _row(
     }
     return {
         **head,
-        **score(case, logits, test, config),
+        **score(case, logits, test, config.promise, outcome.cross_fitted),
         "teachers_used": outcome.teachers_used,
         "bytes_received": outcome.bytes_received,
         "seconds": round(seconds + outcome.seconds, 2),

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.core.refusals import sentences
 from clinical_qkt.networks.registry import PRESETS
+from clinical_qkt.qkt.forgetting_budget import Promise
 from clinical_qkt.research.benchmark.rows import FIGURES
 from clinical_qkt.research.methods import METHODS
 
@@ -88,7 +89,7 @@ class BenchmarkConfig(_Strict):
         name: of its results.
         data: as for ``clinical-qkt demo --data``; phantoms if None.
         queries: how many a seed and scenario, drawn at random from all that can be asked.
-        forgetting_budget, reserve, worst_factor: how the budget is spent, the same for every method; see
+        forgetting_budget, confidence, worst_factor: how the budget is spent, the same for every method; see
             ``forgetting_budget`` and ``TransferSettings``.
         thresholds: at which masks are compared with the truth.
         methods: by the name that stands in the results; ``method`` says which it is, if the
@@ -101,7 +102,7 @@ class BenchmarkConfig(_Strict):
     seeds: list[int] = [0, 1, 2]
     queries: int = Field(default=8, ge=1)
     forgetting_budget: float = Field(default=2.0, ge=0, le=100)
-    reserve: float = Field(default=0.25, ge=0, lt=1)
+    confidence: float = Field(default=0.75, ge=0.5, lt=1)
     worst_factor: float = Field(default=2.5, ge=1)
     thresholds: list[float] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5]
     scenarios: list[Scenario] = Field(min_length=1)
@@ -130,6 +131,12 @@ class BenchmarkConfig(_Strict):
             if curve.x not in FIGURES and curve.x not in fields:
                 known = one_of(curve.x, [*fields, *FIGURES])
                 raise ValueError(f"{at}.x: '{curve.x}' is no setting of '{label}' and no figure; {known}")
+
+    @property
+    def promise(self) -> Promise:
+        """What is promised of each method's model."""
+        budget = self.forgetting_budget
+        return Promise(budget, budget * self.worst_factor, self.confidence)
 
     def settings(self, label: str) -> tuple[str, Any]:
         """The registered name and the validated settings of one method."""

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from clinical_qkt.research.benchmark.main_job import interval
+from clinical_qkt.research.benchmark.clustered import interval
 from clinical_qkt.research.benchmark.rows import FIGURES, in_points, scenarios
 
 
@@ -17,7 +17,7 @@ def curve_points(content: dict[str, Any], curve: dict[str, Any]) -> list[dict[st
 
     Returns:
         ``scenario``, ``variant``, ``x``, a number or else text; the rows' figures in points: ``recall``,
-        ``alarms`` and ``forgotten``, one value a query; no alarms where they were not measured.
+        ``alarms`` and ``forgotten``, one value a query; no alarms where they were not measured; ``seeds``.
     """
     found = []
     for scenario in scenarios(content):
@@ -34,8 +34,9 @@ def curve_points(content: dict[str, Any], curve: dict[str, Any]) -> list[dict[st
                         if measured
                         else content["settings"][label][curve["x"]],
                         "recall": [100 * r["query_recall_at_budget"] for r in done],
-                        "alarms": [100 * r["false_alarms_at_budget"] for r in done if _alarms(r)],
+                        "alarms": _alarms(done),
                         "forgotten": [100 * r["forgetting_at_budget"] for r in done],
+                        "seeds": [r["seed"] for r in done],
                         "refused": len(mine) - len(done),
                     }
                 )
@@ -61,9 +62,9 @@ def curve_table(content: dict[str, Any], curve: dict[str, Any]) -> list[str]:
             p["scenario"],
             _text(p["x"]),
             p["variant"],
-            in_points(p["recall"]),
-            in_points(p["alarms"]) if p["alarms"] else "–",
-            in_points(p["forgotten"]),
+            in_points(p["recall"], p["seeds"]),
+            in_points(p["alarms"], p["seeds"]) if p["alarms"] else "–",
+            in_points(p["forgotten"], p["seeds"]),
         ]
         lines.append(f"| {' | '.join(cells)} | {p['refused']} of {p['refused'] + len(p['recall'])} |")
     there = {(p["scenario"], p["variant"]) for p in points}
@@ -77,7 +78,7 @@ def curve_table(content: dict[str, Any], curve: dict[str, Any]) -> list[str]:
 
 
 def draw_curve(points: list[dict[str, Any]], curve: dict[str, Any]) -> Figure:
-    """Query recall at the forgetting budget over x with 95 % intervals over queries, a line a scenario.
+    """Query recall at the forgetting budget over x with 95 % intervals, a line a scenario.
 
     Where x is measured or no number there are points without lines, since nothing lies between them.
     """
@@ -87,7 +88,7 @@ def draw_curve(points: list[dict[str, Any]], curve: dict[str, Any]) -> Figure:
     for scenario in dict.fromkeys(p["scenario"] for p in points):
         mine = [p for p in points if p["scenario"] == scenario]
         at = [words.index(p["x"]) if words else p["x"] for p in mine]
-        found = [interval(p["recall"]) for p in mine]
+        found = [interval(p["recall"], p["seeds"]) for p in mine]
         mean = [f["mean"] for f in found]
         # Rounding may put the mean of equal values a hair outside their interval.
         below, above = (
@@ -113,8 +114,9 @@ def draw_curve(points: list[dict[str, Any]], curve: dict[str, Any]) -> Figure:
     return figure
 
 
-def _alarms(row: dict[str, Any]) -> bool:
-    return row.get("false_alarms_at_budget") is not None
+def _alarms(rows: list[dict[str, Any]]) -> list[float]:
+    found = [r.get("false_alarms_at_budget") for r in rows]
+    return [] if None in found else [100 * share for share in found if share is not None]
 
 
 def _is_number(x: Any) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from clinical_qkt.research.benchmark.main_job import interval
+from clinical_qkt.research.benchmark.clustered import interval
 
 FIGURES = (
     "query_recall",
@@ -17,6 +18,14 @@ FIGURES = (
     "forgetting_at_budget",
     "forgetting_worst_at_budget",
     "budget_kept",
+    "held_out_images",
+    "cross_fitted_images",
+    "promised_mean_bound",
+    "promised_worst_bound",
+    "mean_kept_on_test",
+    "worst_kept_on_test",
+    "query_recall_at_oracle",
+    "false_alarms_at_oracle",
     "auroc",
     "ece",
     "teachers_used",
@@ -25,10 +34,13 @@ FIGURES = (
 )
 """The measured keys of a row; beside them stand scenario, seed, student, query, method, variant."""
 
+MEASURED = (*FIGURES, "budget_state", "trade")
+"""These, and those that are no single number."""
 
-def in_points(values: list[float]) -> str:
-    """A mean with its 95 % interval."""
-    m = interval(values)
+
+def in_points(values: Sequence[float], seeds: Sequence[int] | None = None) -> str:
+    """A mean with its 95 % interval; clustered by seed where seeds are given, see ``clustered``."""
+    m = interval(values, seeds)
     return f"{m['mean']:.1f} ({m['low']:.1f} to {m['high']:.1f})"
 
 

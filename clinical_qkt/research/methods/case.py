@@ -137,6 +137,9 @@ class CaseImages:
         images = self.case.training if section == "training" else self.case.validation
         return self.case.view(images, given)
 
+    def patients(self, section: Literal["training", "validation"]) -> None:
+        return None  # every image counts as a patient's
+
     def logits(self, teachers: Sequence[Teacher]) -> dict[str, Tensor]:
         return {**{t.site: self.case.logits[t.site] for t in teachers}, OWN: self.case.own_logits}
 
@@ -162,12 +165,16 @@ class Outcome:
         teachers_used: models of other sites that had a part in it.
         bytes_received: what the student received from elsewhere.
         seconds: spent on what is shared by several queries, to be added to the query's own time.
+        cross_fitted: ``(N training images of the case, C)`` logits of models like the method's that were not
+            fitted to the image; rows of queried images count for nothing. None where that is not honest, or
+            not cheap: then validation images alone are held out.
     """
 
     predict: Callable[[Images], Tensor]
     teachers_used: int
     bytes_received: int
     seconds: float = 0.0
+    cross_fitted: Tensor | None = None
 
 
 def of_network(

@@ -34,13 +34,18 @@ def run(case: Case, settings: Settings) -> Outcome:
     width = len(case.labels)
 
     def predict(images: Images) -> Tensor:
-        own = case.logits_of(case.own, images)
+        return answer(case.logits_of(case.own, images), [case.logits_of(t.model, images) for t in teachers])
+
+    def answer(own: Tensor, others: list[Tensor]) -> Tensor:
         said = [aligned(own, {c: c for c in case.local}, [True] * own.shape[1], width)]
-        for teacher in teachers:
-            logits = case.logits_of(teacher.model, images)
+        for teacher, logits in zip(teachers, others, strict=True):
             known = teacher.known if settings.masked else [True] * logits.shape[1]
             said.append(aligned(logits, teacher.columns, known, width))
         votes = torch.stack([s.nan_to_num(-torch.inf).softmax(1).where(~s.isnan(), torch.nan) for s in said])
         return votes.nanmean(0).clamp_min(1e-12).log()
 
-    return Outcome(predict, len(teachers), sum(t.model.bytes for t in case.teachers))
+    by_fold = None  # other sites' models never saw the student's images
+    if case.own_held_out is not None:
+        by_fold = answer(case.own_held_out, [case.logits[t.site] for t in teachers])
+    received = sum(t.model.bytes for t in case.teachers)
+    return Outcome(predict, len(teachers), received, cross_fitted=by_fold)

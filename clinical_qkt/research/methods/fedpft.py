@@ -17,6 +17,7 @@ counted in single precision, as for all methods of the family.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -67,30 +68,41 @@ def run(case: Case, settings: Settings) -> Outcome:
     """Mixtures of those sites that would answer, features drawn from them, a linear head."""
     question = requested(case, settings.depths, settings.views)
     answers = question.responses(settings, case.seed)
-    features, labels = [question.training[0]], [question.training[1]]
+    drawn: list[Tensor] = []
+    drawn_labels: list[Tensor] = []
     received, used = 0, set()
     for k, (of_class, given) in enumerate(zip(question.sites, answers, strict=True)):
         for number, site in enumerate(given):
             seen = of_class[site][: settings.patients]
             mixture = fitted_mixture(seen, settings, case.seed + number)  # or sites would draw alike
-            features.append(torch.from_numpy(mixture.sample(len(seen))[0]))
-            labels.append(torch.full((len(seen),), case.query[k]))
+            drawn.append(torch.from_numpy(mixture.sample(len(seen))[0]))
+            drawn_labels.append(torch.full((len(seen),), case.query[k]))
             parts = (mixture.weights_, mixture.means_, mixture.covariances_)
             received += 4 * sum(p.size for p in parts)
             used.add(site)
-    x, y = torch.cat(features).float(), torch.cat(labels)
+
+    def fit(features: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
+        x, y = torch.cat([features, *drawn]).float(), torch.cat([labels, *drawn_labels])
+        head = _head(x, y, len(case.labels), settings, case.seed)
+        return lambda seen: head(seen.float())
+
+    return of_features(case, question, fit, len(used), received)
+
+
+def _head(x: Tensor, y: Tensor, classes: int, settings: Settings, seed: int) -> nn.Linear:
+    """A linear head, trained on ``(N, D)`` features and their labels."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(case.seed)
-        head = nn.Linear(x.shape[1], len(case.labels))
+        torch.manual_seed(seed)
+        head = nn.Linear(x.shape[1], classes)
     train_head(
         head,
         lambda rows: F.cross_entropy(head(x[rows]), y[rows], label_smoothing=0.05),
         len(x),
-        torch.Generator().manual_seed(case.seed),
+        torch.Generator().manual_seed(seed),
         settings.epochs,
         settings.learning_rate,
     )
-    return of_features(case, question, lambda f: head(f.float()), len(used), received)
+    return head
 
 
 def fitted_mixture(features: Tensor, settings: Settings, seed: int) -> GaussianMixture:

@@ -78,17 +78,26 @@ def run(case: Case, settings: Settings) -> Outcome:
     """The moments of all classes, and one of the heads."""
     question = requested(case, settings.depths, settings.views)
     answers = question.responses(settings, case.seed)
-    own = own_statistics(*question.training, len(case.local))
-    classes = [*own, *(summed(list(given.values())) for given in answers)]
-    head: Callable[[Tensor], Tensor]
-    if settings.head in ("fisher", "residual"):
-        (basis, head), sure = trained_head(classes, settings, case.seed), 1.0
-    else:
-        gaussians = closed_form(classes, settings.head, settings.shrinkage)
-        basis, head = torch.eye(len(own[0].mean), dtype=torch.float64), gaussians.log_density
-        sure = chosen_temperature(gaussians, *question.validation)
+    queried = [summed(list(given.values())) for given in answers]
+    closed = settings.head not in ("fisher", "residual")
+
+    def classes(features: Tensor, labels: Tensor) -> list[ClassStatistics]:
+        return [*own_statistics(features, labels, len(case.local)), *queried]
+
+    def gaussians(features: Tensor, labels: Tensor) -> Gaussians:
+        return closed_form(classes(features, labels), settings.head, settings.shrinkage)
+
+    sure = chosen_temperature(gaussians(*question.training), *question.validation) if closed else 1.0
+
+    def fit(features: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
+        if closed:
+            density = gaussians(features, labels).log_density
+            return lambda seen: density(seen) / sure
+        basis, head = trained_head(classes(features, labels), settings, case.seed)
+        return lambda seen: head(seen @ basis)
+
     used = {site for given in answers for site in given}
-    return of_features(case, question, lambda f: head(f @ basis) / sure, len(used), response_bytes(answers))
+    return of_features(case, question, fit, len(used), response_bytes(answers))
 
 
 def summed(parts: Sequence[ClassStatistics]) -> ClassStatistics:

@@ -14,6 +14,7 @@ back with the mean. Ours: the temperature, which changes no decision before the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -52,23 +53,30 @@ def run(case: Case, settings: Settings) -> Outcome:
     """Own means and the sites', pooled; nothing is trained."""
     question = requested(case, settings.depths, settings.views)
     answers = question.responses(settings, case.seed)
-    own = own_statistics(*question.training, len(case.local))
     queried = [pooled(list(given.values())) for given in answers]
-    moved = standardised(question) if settings.space == "standardised" else torch.Tensor.double
-    means = moved(torch.stack([c.mean for c in (*own, *queried)]))
-    temperature = settings.temperature
-    if temperature is None:
-        features, labels = question.validation
-        seen = scores(moved(features), means, settings.metric)[:, : len(own)]
-        temperature = min(TEMPERATURES, key=lambda t: float(F.cross_entropy(seen / t, labels)))
+
+    def distances(features: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
+        mine = replace(question, training=(features, labels))
+        moved = standardised(mine) if settings.space == "standardised" else torch.Tensor.double
+        own = own_statistics(features, labels, len(case.local))
+        means = moved(torch.stack([c.mean for c in (*own, *queried)]))
+        return lambda seen: scores(moved(seen), means, settings.metric)
+
+    sure = settings.temperature or _temperature(distances(*question.training), question, len(case.local))
+
+    def fit(features: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
+        far = distances(features, labels)
+        return lambda seen: far(seen) / sure
+
     used = {site for given in answers for site in given}
-    return of_features(
-        case,
-        question,
-        lambda features: scores(moved(features), means, settings.metric) / temperature,
-        len(used),
-        response_bytes(answers),
-    )
+    return of_features(case, question, fit, len(used), response_bytes(answers))
+
+
+def _temperature(score: Callable[[Tensor], Tensor], question: Requested, own: int) -> float:
+    """By what scores are as sure as they are right, on own validation images."""
+    features, labels = question.validation
+    seen = score(features)[:, :own]
+    return min(TEMPERATURES, key=lambda t: float(F.cross_entropy(seen / t, labels)))
 
 
 def scores(features: Tensor, means: Tensor, metric: Metric) -> Tensor:

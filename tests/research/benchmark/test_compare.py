@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from clinical_qkt.research.benchmark import compare as module
-from clinical_qkt.research.benchmark import curves, results
+from clinical_qkt.research.benchmark import curves, results, tables
 from clinical_qkt.research.benchmark.config import read_config
 from clinical_qkt.research.benchmark.rows import FIGURES
 from tests.conftest import ROOT, run
@@ -14,7 +14,7 @@ from tests.conftest import ROOT, run
 REQUIRED = {
     "scenario", "seed", "student", "query", "method", "variant", "query_recall", "retained_recall",
     "forgetting_mean", "forgetting_worst", "query_recall_at_budget", "forgetting_at_budget", "auroc", "ece",
-    "teachers_used", "bytes_received", "seconds",
+    "teachers_used", "bytes_received", "seconds", "budget_state", "query_recall_at_oracle", "trade",
 }  # fmt: skip
 
 
@@ -98,8 +98,60 @@ def test_the_margin_is_paired_query_by_query():
         for q, ours, theirs in (("x", 0.9, 0.5), ("y", 0.5, 0.4))
         for v, m, r in (("distil", "qkt", ours), ("distill_all", "distill", theirs))
     ]
-    assert "25.0 (10.0 to 40.0)" in "\n".join(results.margins(rows))
-    assert results.margins([r for r in rows if r["variant"] != "distil"]) == []
+    assert "25.0 (10.0 to 40.0)" in "\n".join(tables.margins(rows))
+    assert tables.margins([r for r in rows if r["variant"] != "distil"]) == []
+
+
+def row(query, seed=3, variant="ours", **figures):
+    given = {
+        **dict.fromkeys(FIGURES, 0.5), "scenario": "one", "student": "x", "method": "statistics",
+        "budget_state": "shown", "mean_kept_on_test": True, "worst_kept_on_test": True,
+        "query_recall_at_budget": 0.8, "query_recall_at_oracle": 0.9, "forgetting_worst_at_budget": 0.03,
+        "trade": [[-0.01, 0.5, 0.0], [0.01, 0.8, 0.02], [0.09, 0.9, 0.4]],
+    }  # fmt: skip
+    return {**given, "seed": seed, "query": [query], "variant": variant, **figures}
+
+
+def told(rows, heading):
+    """The lines of one table."""
+    content = {"data": "d", "generated": False, "rows": rows, "masks": [], "config": {"forgetting_budget": 2}}
+    part = tables.tables(content).split(f"### {heading}\n")[1].split("\n#")[0]
+    return [line for line in part.splitlines() if line.startswith("| ours")]
+
+
+def test_what_is_left_on_the_table_counts_no_query_in_which_the_rule_was_lucky():
+    rows = [row("a"), row("b", query_recall_at_oracle=0.6)]
+    (line,) = told(rows, "At the budget")
+    assert "| 80.0 (80.0 to 80.0) | 5.0 |" in line
+
+
+def test_promises_are_counted_beside_what_was_kept_on_test():
+    rows = [
+        row("a"),
+        row("b", mean_kept_on_test=False, budget_state="estimated"),
+        row("c", worst_kept_on_test=False, mean_kept_on_test=False, budget_state="not kept"),
+    ]
+    (line,) = told(rows, "At the budget")
+    assert line.endswith("| 3.0 | 1 of 3 | 2 of 3 | 1 / 1 / 1 |")
+
+
+def test_means_by_seed_stand_beside_those_over_queries():
+    rows = [row("a"), row("b", seed=4, query_recall_at_budget=0.2), row("c", seed=4)]
+    assert told(rows, "Query recall at the budget, by seed") == ["| ours | 80.0 | 50.0 |"]
+
+
+def test_what_was_refused_throughout_has_a_line():
+    rows = [row("a", variant="other"), {**row("a"), **dict.fromkeys(FIGURES)}]
+    assert [told(rows, h)[0].split(" | ")[1] for h in ("At the budget", "No budget")] == ["refused"] * 2
+
+
+def test_a_method_is_drawn_as_a_line_along_its_biases_with_a_point_at_the_budget():
+    rows = [row("a"), row("b"), row("a", variant="old", trade=None)]
+    axis = results.draw_trade(rows, "one", 2.0).axes[0]
+    lines = [line for line in axis.lines if len(line.get_xdata()) == 3]
+    assert [line.get_xdata().tolist() for line in lines] == [pytest.approx([-1, 1, 9])]
+    assert lines[0].get_ydata().tolist() == pytest.approx([50, 80, 90])
+    assert [c.get_label() for c in axis.collections] == ["ours", "old"]
 
 
 def curve(x="epsilon", **changes):
@@ -130,15 +182,15 @@ def content():
 
 
 def test_a_curve_is_sorted_by_x_within_a_scenario(content):
-    found = results.curve_points(content, curve())
+    found = curves.curve_points(content, curve())
     assert [(p["scenario"], p["x"], p["variant"]) for p in found] == [
         ("one", 0.5, "a"), ("one", 2, "b"), ("two", 0.5, "a"), ("two", 2, "b")
     ]  # fmt: skip
     assert found[1]["recall"] == pytest.approx([80, 90]) and found[1]["forgotten"] == pytest.approx(
         [1.5, 1.5]
     )
-    assert [p["x"] for p in results.curve_points(content, curve("bytes_received"))] == [100, 9000] * 2
-    words = results.curve_points(content, curve("depths"))
+    assert [p["x"] for p in curves.curve_points(content, curve("bytes_received"))] == [100, 9000] * 2
+    words = curves.curve_points(content, curve("depths"))
     assert [p["x"] for p in words] == ["x + y", "x"] * 2  # no number: in the order of the methods
 
 
@@ -153,9 +205,11 @@ def test_a_curve_is_written_as_a_figure_and_a_table(content, tmp_path):
     # Results from before false alarms were measured, or before there were curves, are still told.
     for row in content["rows"]:
         del row["false_alarms_at_budget"]
-    assert "| 85.0 (80.0 to 90.0) | – | 1.5" in results.tables(content)
+        del row["query_recall_at_oracle"], row["mean_kept_on_test"], row["worst_kept_on_test"]
+    older = tables.tables(content)
+    assert "| 85.0 (80.0 to 90.0) | – | 1.5" in older and "| – | – | 2 of 2 kept |" in older
     del content["config"]["curves"]
-    assert "Curve" not in results.tables(content)
+    assert "Curve" not in tables.tables(content)
 
 
 def test_a_measured_x_is_drawn_as_points_with_names_a_set_one_as_lines(content):
