@@ -23,6 +23,7 @@ from clinical_qkt.bundle.running import launch as launch
 from clinical_qkt.bundle.running import run as run
 from clinical_qkt.bundle.stages import answer as answer
 from clinical_qkt.bundle.stages import finish_training as finish_training
+from clinical_qkt.bundle.stages import folds_alone as folds_alone
 from clinical_qkt.bundle.stages import per_class_metric as per_class_metric
 from clinical_qkt.bundle.stages import pred_and_label as pred_and_label
 from clinical_qkt.bundle.stages import private_training as private_training

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from clinical_qkt.audit.own import Audit
+from clinical_qkt.bundle.by_folds import note_recipe
 from clinical_qkt.bundle.published_mask import published
 from clinical_qkt.core.files import drop_unfinished
 from clinical_qkt.data.datalist import CheckedData
@@ -44,7 +45,7 @@ def finish_training(
     checkpoints: Path,
     guarantee: DifferentialPrivacy | None = None,
 ) -> Card:
-    """Write the trained model with its card, then drop the checkpoints.
+    """Write the trained model with its card, and from which training it comes.
 
     Args:
         guarantee: of a training with differential privacy.
@@ -67,7 +68,7 @@ def finish_training(
         licence=[site.licence],
     )
     card = save_model(site.output_dir / "model", network, card, record=site.record)
-    drop_unfinished(checkpoints)
+    note_recipe(site, card, checkpoints)
     return card
 
 

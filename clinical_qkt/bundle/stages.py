@@ -12,7 +12,7 @@ from ignite.metrics import EpochMetric
 from torch import nn
 
 from clinical_qkt.audit.own import audit_of
-from clinical_qkt.bundle import config_keys, endings, packaging, sections
+from clinical_qkt.bundle import by_folds, config_keys, endings, packaging, sections
 from clinical_qkt.bundle.evaluation_writer import EvaluationWriter
 from clinical_qkt.bundle.loading import test_items, unfinished
 from clinical_qkt.bundle.predictions import PredictionWriter
@@ -21,6 +21,7 @@ from clinical_qkt.bundle.running import check as check
 from clinical_qkt.bundle.running import launch as launch
 from clinical_qkt.bundle.running import run as run
 from clinical_qkt.core.errors import QKTError as QKTError
+from clinical_qkt.core.files import drop_unfinished
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.formats import name_of
 from clinical_qkt.data.inputs import InputContract
@@ -73,13 +74,25 @@ def finish_training(
     checkpoints: Path,
     guarantee: DifferentialPrivacy | None = None,
 ) -> None:
-    """Write the trained model with its card and drop the checkpoints."""
-    packaging.finish_training(site, task, network, spec, given, data, checkpoints, guarantee)
+    """Write the trained model with its card, unless it is there, and what networks by folds say."""
+    parser = running_workflow().parser
+    if "folds_alone" in parser and parser.get_parsed_content("folds_alone"):
+        there = model.load_model(site.output_dir / "model", site.trust)
+        network, card = there.network.to(parser.get_parsed_content("device")), there.card
+    else:
+        card = packaging.finish_training(site, task, network, spec, given, data, checkpoints, guarantee)
+    by_folds.hold_out(site, card, data, parser)
+    drop_unfinished(checkpoints)
     if not NOW.embedded:
-        parser = running_workflow().parser
         batches, device = (parser.get_parsed_content(k) for k in ("validate::dataloader", "device"))
         rows = endings.validated(network, batches, device, site.labels.names)
         endings.trained(launched(), site, rows)
+
+
+@plain_errors
+def folds_alone(site: Site, checkpoints: Path, overwrite: bool) -> bool:
+    """Whether ``train`` finds its model and trains networks by folds alone; see ``by_folds``."""
+    return not config_keys.switch("overwrite", overwrite) and by_folds.alone(site, checkpoints)
 
 
 @plain_errors

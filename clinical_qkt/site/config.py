@@ -152,6 +152,9 @@ class Site(SiteLabels):
     """Images in a step of the training."""
     learning_rate: float = Field(default=3e-3, gt=0)
     """The highest of the training."""
+    held_out_folds: int = Field(default=3, ge=0, le=10)
+    """How often a site that asks for classes trains its network once more, each time without one of so many
+    parts of the training images, so that these show forgetting, too. 0: never; validation images alone do."""
     allow_mixed_sizes: bool = False
     """Images may differ in size."""
     seed: int = Field(default=0, ge=0)
@@ -181,6 +184,8 @@ class Site(SiteLabels):
         if self.architecture not in PRESETS:
             known = one_of(self.architecture, list(PRESETS))
             raise ValueError(f"architecture: '{self.architecture}' is not on the list; {known}")
+        if self.held_out_folds == 1:
+            raise ValueError("held_out_folds: without the only part nothing is left; say 2 or more, or 0")
         if self.tracking_server and "@" in urlsplit(self.mlflow).netloc:
             raise ValueError(
                 "mlflow: holds a user or a password, and the address is logged; "
