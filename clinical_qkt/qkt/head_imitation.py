@@ -53,11 +53,16 @@ class Imitation:
     Attributes:
         model: its card's ``site`` tells whose network the body is.
         cross_fitted: ``(training images, C)`` logits of such networks whose heads were fitted without the
-            image, and to what own networks say that were not trained on it; None without these.
+            image; None without ``Student.own_held_out``.
+        compared: the own model's logits that these are held against. On a teacher's body nothing is by the
+            networks without a fold, which know less than the own model: what they lose less would count as
+            kept. So there it is what the own model says of images that it was trained on, which errs on the
+            safe side.
     """
 
     model: DerivedModel
     cross_fitted: Tensor | None
+    compared: Tensor | None
 
 
 def imitations(
@@ -96,8 +101,6 @@ def imitations(
         if rows := teacher.known_rows(everyone):
             said.append((teacher.site, *merged(logits[teacher.site][:, list(rows)], list(rows.values()))))
     unseen = student.own_held_out
-    # The model before is that of a network without the image, and so is what the heads have learnt of it.
-    held_out = {} if unseen is None else {own.card.site: taught(unseen, labels_of(images))}
     own_rows = sorted(align(own.card.labels, labels).items(), key=lambda row: row[1])
     bodies = [(own, dict(own_rows))]
     if start_from != "own":
@@ -118,11 +121,12 @@ def imitations(
         cross_fitted = None
         if unseen is not None:
             spoken = (unseen if body is own else logits[body.card.site])[:, list(rows)]
-            wanted = [held_out.get(site, logits) for site, logits, _ in heads]
+            wanted = [logits for _, logits, _ in heads]
             cross_fitted = _cross_fitted(network, pooled, wanted, spoken, folds)
         cards = [own.card, *(t.model.card for t in teachers)]
         about = {"site": body.card.site, "network": spec, "label_space": labels.plain}
-        yield Imitation(derived(own.card, network, cards, **about), cross_fitted)
+        compared = unseen if body is own else own_logits
+        yield Imitation(derived(own.card, network, cards, **about), cross_fitted, compared)
 
 
 def taught(own: Tensor, labels: Tensor) -> Tensor:

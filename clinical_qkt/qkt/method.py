@@ -17,6 +17,8 @@ from monai.data import Dataset
 from torch import Tensor, nn
 
 from clinical_qkt.data.label_space import align
+from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
+from clinical_qkt.packages.derived import DerivedModel
 from clinical_qkt.packages.model import CardedNetwork
 from clinical_qkt.qkt import distillation, head_imitation, subclasses, targets
 from clinical_qkt.qkt.forgetting_budget import BudgetFit, Promise, first_within_budget, fit_to_budget
@@ -24,6 +26,8 @@ from clinical_qkt.qkt.held_out import HeldOut
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.student import OWN, Student, StudentImages
 from clinical_qkt.qkt.teachers import Teacher, relevant_teachers, starting_point
+from clinical_qkt.query.aggregate import TakenIn
+from clinical_qkt.query.by_fold import cross_fitted
 from clinical_qkt.training.inference import labels_of, logits_of
 
 HEADS, TARGETS, DISTILLATION = "heads", "targets", "phase 1: distillation"
@@ -58,10 +62,13 @@ class Base:
     Attributes:
         cross_fitted: ``(training images, its classes)`` logits of such models that were not fitted to the
             image, see ``held_out``; None: there are none.
+        compared: ``(training images, local)`` logits of the model before that these are held against; None:
+            ``Student.own_held_out``.
     """
 
     model: CardedNetwork
     cross_fitted: Tensor | None = None
+    compared: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +81,14 @@ class Learnt:
         images: with soft targets; None if nothing is trained.
         cross_fitted: ``(training images, C)`` logits of such networks that were not fitted to the image;
             None where that would not be honest.
+        compared: see ``Base``.
     """
 
     network: nn.Module
     start: CardedNetwork
     images: Dataset | None = None
     cross_fitted: Tensor | None = None
+    compared: Tensor | None = None
 
 
 def participants(
@@ -122,7 +131,7 @@ def learn(
     around.started(network, start)
     if not settings.trains:
         by_fold = _cross_fitted(student, images, base, participants, settings, around)
-        return Learnt(network, start, cross_fitted=by_fold)
+        return Learnt(network, start, cross_fitted=by_fold, compared=base.compared)
     given = start.card.input
     with around.step(TARGETS):
         found = around.kept("targets", lambda: soft_targets(student, images, participants, settings))
@@ -141,6 +150,20 @@ def learn(
             handlers,
         )
     return Learnt(network, start, taught)
+
+
+def statistics_base(student: Student, images: StudentImages, model: DerivedModel, found: TakenIn) -> Base:
+    """What a transfer goes on from where responses with statistics were taken in.
+
+    Args:
+        model, found: as ``aggregate.with_responses`` gives them.
+    """
+    if student.own_held_out is None:
+        return Base(model)
+    assert isinstance(model.network, GaussianClassifier)
+    labels = labels_of(images.prepared("training", student.own.card.input))
+    about = found.choice, found.queried, found.features, labels, student.own_held_out, student.seed
+    return Base(model, cross_fitted(model.network, *about, images.patients("training")))
 
 
 def refine(student: Student, learnt: Learnt, settings: TransferSettings) -> None:
@@ -172,7 +195,7 @@ def held_out(student: Student, images: StudentImages, network: nn.Module, learnt
     labels = labels_of(images.prepared("training", own.card.input))
     return found + HeldOut.of(
         learnt.cross_fitted,
-        student.own_held_out,
+        student.own_held_out if learnt.compared is None else learnt.compared,
         labels,
         student.local,
         images.patients("training"),
@@ -236,8 +259,9 @@ def _with_heads(
 
         def fits() -> Iterator[BudgetFit]:
             for imitation in made:
-                tried.append(Base(imitation.model, imitation.cross_fitted))
-                whole = Learnt(imitation.model.network, imitation.model, cross_fitted=imitation.cross_fitted)
+                base = Base(imitation.model, imitation.cross_fitted, imitation.compared)
+                tried.append(base)
+                whole = Learnt(base.model.network, base.model, None, base.cross_fitted, base.compared)
                 yield within_budget(student, images, whole, settings)
 
         return tried[first_within_budget(fits())]

@@ -24,7 +24,7 @@ from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.evidence.evaluation import Agreement
 from clinical_qkt.packages.model import CardedNetwork, Model
-from clinical_qkt.qkt import method, mlflow_log
+from clinical_qkt.qkt import method, mlflow_log, own_held_out
 from clinical_qkt.qkt.at_site import AtSite
 from clinical_qkt.qkt.evaluation import Evaluating
 from clinical_qkt.qkt.forgetting_budget import BudgetFit, Promise, spend_budget
@@ -32,7 +32,7 @@ from clinical_qkt.qkt.identity import identity, judged
 from clinical_qkt.qkt.images import OwnImages
 from clinical_qkt.qkt.new_model import finish_transfer, require_card
 from clinical_qkt.qkt.settings import TransferSettings
-from clinical_qkt.qkt.student import Student
+from clinical_qkt.qkt.student import OWN, Student
 from clinical_qkt.qkt.summary import Made, fit_facts, summarise
 from clinical_qkt.qkt.teachers import Teacher, probe, read_teachers
 from clinical_qkt.qkt.test_set import TestSet, agreements, few_images
@@ -96,6 +96,7 @@ class Transfer:
             seed=site.seed,
             device=device,
             forgetting_budget=site.forgetting_budget,
+            own_held_out=own_held_out.read(site, own, data, lambda: self.images.logits([])[OWN]),
         )
 
     def run(self) -> TransferSummary:
@@ -195,9 +196,8 @@ class Transfer:
 
     def with_statistics(self, responses: Responses | None) -> tuple[method.Base, TakenIn | None]:
         """The own model with the classes that were responded for, in closed form; and what was found."""
-        held_out = self.student.own_held_out
         if not responses or not responses.responded:
-            return method.Base(self.own, held_out), None
+            return method.Base(self.own, self.student.own_held_out), None
         given = self.own.card.input
         images = self.images.prepared("training", given), self.images.prepared("validation", given)
         with self.timed("statistics"):
@@ -209,13 +209,11 @@ class Transfer:
                 self.settings.shrinkage,
                 self.site.seed,
                 self.device,
-                held_out,
-                self.images.patients("training"),
             )
         for name, sites in found.agreement.items():
             for site, doubt in ((s, seen.doubt) for s, seen in sites.items() if seen.doubt):
                 print(f"warning: the response of {site} for '{name}' {doubt}", file=sys.stderr)
-        return method.Base(model, found.cross_fitted), found
+        return method.statistics_base(self.student, self.images, model, found), found
 
     def agreements(
         self, network: nn.Module, given: InputContract, participants: Sequence[Teacher]

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from clinical_qkt.core.errors import InputError, PackageError
-from clinical_qkt.data.folds import CLOSED_FORM, folds_of
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.networks.extractor import Extractor
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier, GaussianSpec
@@ -125,13 +120,14 @@ class TakenIn:
     Attributes:
         choice: of the head.
         agreement: by class, then by site.
-        cross_fitted: ``(training images, C)`` logits by heads that were fitted without the image; see
-            ``cross_fitted``.
+        queried: statistics of the classes that were answered for, pooled.
+        features: ``(N, D)`` of the training images of own classes.
     """
 
     choice: HeadChoice
     agreement: dict[str, dict[str, Agreement]]
-    cross_fitted: torch.Tensor | None = None
+    queried: list[ClassStatistics]
+    features: torch.Tensor
 
 
 def fitted(
@@ -177,50 +173,14 @@ def fitted(
         shrinkage = None
     elif shrinkage is None:
         shrinkage = gaussian_heads.chosen_shrinkage(everyone, *validation)
-    gaussians = _gaussians(everyone, HeadChoice(head, shrinkage))
+    gaussians = gaussians_of(everyone, HeadChoice(head, shrinkage))
     temperature = gaussian_heads.chosen_temperature(gaussians, *validation)
     fill(network, gaussians, temperature)
     return network.eval(), HeadChoice(head, shrinkage, temperature)
 
 
-def cross_fitted(
-    network: GaussianClassifier,
-    choice: HeadChoice,
-    queried: Sequence[ClassStatistics],
-    training: tuple[torch.Tensor, torch.Tensor],
-    own_held_out: torch.Tensor,
-    folds: NDArray[np.int64],
-) -> torch.Tensor | None:
-    """What such classifiers say of training images that they were not fitted to.
-
-    The own classes' Gaussians are fitted without a fold of the images; the map, and what other sites sent,
-    stay as they are.
-
-    Args:
-        network, choice: as ``fitted`` made them of all images.
-        queried, training: see ``fitted``.
-        own_held_out: ``(N, own classes)``, see ``qkt.student.Student``.
-        folds: ``(N,)``.
-
-    Returns:
-        ``(N, C)``; None if there is a single fold, or a head that is trained.
-    """
-    if choice.head == "replay" or not folds.any():
-        return None
-    part, own = copy.deepcopy(network), network.spec.own
-    features, labels = training
-    answers = torch.zeros(len(labels), len(network.head.bias))
-    for fold in np.unique(folds):
-        mine, others = torch.from_numpy(folds == fold), torch.from_numpy(folds != fold)
-        everyone = [*own_statistics(features[others], labels[others], own), *queried]
-        assert choice.temperature is not None
-        fill(part, _gaussians(everyone, choice), choice.temperature)
-        with torch.no_grad():
-            answers[mine] = part.said(own_held_out[mine], features[mine].float())
-    return answers
-
-
-def _gaussians(everyone: Sequence[ClassStatistics], choice: HeadChoice) -> Gaussians:
+def gaussians_of(everyone: Sequence[ClassStatistics], choice: HeadChoice) -> Gaussians:
+    """The classifier's Gaussians, of the own classes and those that were answered for."""
     if choice.head == "linear":
         return gaussian_heads.linear(everyone)
     assert choice.shrinkage is not None
@@ -245,14 +205,8 @@ def with_responses(
     shrinkage: float | None,
     seed: int,
     device: torch.device,
-    own_held_out: torch.Tensor | None = None,
-    patients: NDArray[Any] | None = None,
 ) -> tuple[DerivedModel, TakenIn]:
     """The student's model, extended by the classes that were answered for.
-
-    Args:
-        own_held_out: ``(training images, own classes)``, see ``qkt.student.Student``.
-        patients: ``(training images,)`` numbers that tell whose image it is.
 
     Returns:
         The model, its card's label space extended; and what was chosen and found.
@@ -262,7 +216,6 @@ def with_responses(
         "validation": (features_of(responses.extractor, validation, device), labels_of(validation)),
     }
     classes = len(own.card.label_space)
-    everything = len(seen["training"][1])
     kept = seen["training"][1] < classes  # a few queried images may be there
     seen["training"] = (seen["training"][0][kept], seen["training"][1][kept])
     statistics = own_statistics(*seen["training"], classes)
@@ -284,12 +237,4 @@ def with_responses(
         network=network.spec,
         label_space=[*own.card.label_space, *gained],
     )
-    by_fold = None
-    if own_held_out is not None:
-        who = None if patients is None else patients[kept.numpy()]
-        folds = folds_of(seen["training"][1], who, count=CLOSED_FORM, seed=seed)
-        said = cross_fitted(network, choice, queried, seen["training"], own_held_out[kept], folds)
-        if said is not None:
-            by_fold = torch.zeros(everything, said.shape[1])
-            by_fold[kept] = said
-    return model, TakenIn(choice, found, by_fold)
+    return model, TakenIn(choice, found, queried, seen["training"][0])

@@ -153,7 +153,7 @@ def _row(
     }
     return {
         **head,
-        **score(case, logits, test, config.promise, outcome.cross_fitted),
+        **score(case, logits, test, config.promise, outcome.cross_fitted, outcome.compared),
         "teachers_used": outcome.teachers_used,
         "bytes_received": outcome.bytes_received,
         "seconds": round(seconds + outcome.seconds, 2),

@@ -41,6 +41,7 @@ def score(
     test: list[dict[str, Any]],
     promise: Promise,
     cross_fitted: Tensor | None = None,
+    compared: Tensor | None = None,
 ) -> dict[str, Any]:
     """A row's figures.
 
@@ -49,10 +50,10 @@ def score(
             ``own_validation`` and ``own_test``; columns as in ``case.labels``.
         test: the test images, ``{"image", "label"}``.
         promise: what the forgetting budget promises.
-        cross_fitted: see ``Outcome``.
+        cross_fitted, compared: see ``Outcome``.
     """
     truth = labels_of(test)
-    fit = fit_to_budget(held_out(case, logits, cross_fitted), case.query, promise)
+    fit = fit_to_budget(held_out(case, logits, cross_fitted, compared), case.query, promise)
     fitted = raised(logits["test"], case.query, fit.bias)
     ends = _told(case, logits["test"], logits["own_test"], truth)
     at_budget = _told(case, fitted, logits["own_test"], truth)
@@ -80,16 +81,17 @@ def score(
     }
 
 
-def held_out(case: Case, logits: dict[str, Tensor], cross_fitted: Tensor | None) -> HeldOut:
+def held_out(
+    case: Case, logits: dict[str, Tensor], cross_fitted: Tensor | None, compared: Tensor | None = None
+) -> HeldOut:
     """Validation images, and training images where models without them said what they show."""
     found = HeldOut.of(
         logits["validation"], logits["own_validation"][:, case.local], labels_of(case.validation), case.local
     )
     if cross_fitted is None or case.own_held_out is None:
         return found
-    return found + HeldOut.of(
-        cross_fitted, case.own_held_out, labels_of(case.training), case.local, cross_fitted=True
-    )
+    own = case.own_held_out if compared is None else compared
+    return found + HeldOut.of(cross_fitted, own, labels_of(case.training), case.local, cross_fitted=True)
 
 
 def raised(logits: Tensor, query: Sequence[int], bias: Tensor | list[float]) -> Tensor:

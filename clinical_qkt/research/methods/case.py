@@ -168,6 +168,8 @@ class Outcome:
         cross_fitted: ``(N training images of the case, C)`` logits of models like the method's that were not
             fitted to the image; rows of queried images count for nothing. None where that is not honest, or
             not cheap: then validation images alone are held out.
+        compared: the own model's logits, ``(N training images, local)``, that these are held against;
+            ``Case.own_held_out`` if None.
     """
 
     predict: Callable[[Images], Tensor]
@@ -175,6 +177,7 @@ class Outcome:
     bytes_received: int
     seconds: float = 0.0
     cross_fitted: Tensor | None = None
+    compared: Tensor | None = None
 
 
 def of_network(

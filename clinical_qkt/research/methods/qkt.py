@@ -43,4 +43,4 @@ def run(case: Case, settings: Settings) -> Outcome:
     learnt = method.learn(case, CaseImages(case), base, participants, settings)
     method.refine(case, learnt, settings)
     outcome = of_network(case, learnt.network, participants, received, learnt.start.card.input)
-    return replace(outcome, cross_fitted=learnt.cross_fitted)
+    return replace(outcome, cross_fitted=learnt.cross_fitted, compared=learnt.compared)

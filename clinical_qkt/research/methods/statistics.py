@@ -5,22 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from clinical_qkt.data.folds import CLOSED_FORM, folds_of
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
-from clinical_qkt.query.aggregate import HeadChoice, cross_fitted, fitted, own_statistics
+from clinical_qkt.query.aggregate import fitted, own_statistics
+from clinical_qkt.query.by_fold import cross_fitted
 from clinical_qkt.query.shrinkage import told
 from clinical_qkt.research.methods.case import Case, Outcome
 from clinical_qkt.research.methods.registry import method
-from clinical_qkt.research.methods.requested import Requested, RequestSettings, requested, response_bytes
+from clinical_qkt.research.methods.requested import RequestSettings, requested, response_bytes
 from clinical_qkt.statistics.class_statistics import ClassStatistics, PrivateSum
 from clinical_qkt.statistics.gaussian_heads import Head
-from clinical_qkt.training.inference import Images
+from clinical_qkt.training.inference import Images, labels_of
 
 
 class Settings(RequestSettings):
@@ -66,25 +64,8 @@ def student(
         settings.shrinkage,
         case.seed,
     )
-    return network, answers, _cross_fitted(case, network, choice, queried, question)
-
-
-def _cross_fitted(
-    case: Case,
-    network: GaussianClassifier,
-    choice: HeadChoice,
-    queried: Sequence[ClassStatistics],
-    question: Requested,
-) -> Tensor | None:
-    """``(N, C)`` of the case's training images; of queried classes zeros."""
     if case.own_held_out is None:
-        return None
-    labels = question.training[1]
-    folds = folds_of(labels, count=CLOSED_FORM, seed=case.seed)
-    own = torch.tensor([int(item["label"]) in set(case.local) for item in case.training])
-    said = cross_fitted(network, choice, queried, question.training, case.own_held_out[own], folds)
-    if said is None:
-        return None
-    everything = torch.zeros(len(own), said.shape[1])
-    everything[own] = said
-    return everything
+        return network, answers, None
+    features, labels = question.training[0], labels_of(case.training)
+    by_fold = cross_fitted(network, choice, queried, features, labels, case.own_held_out, case.seed)
+    return network, answers, by_fold
