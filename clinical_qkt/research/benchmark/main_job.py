@@ -61,7 +61,7 @@ def run(
                 "retained_recall": summary.after.retained_recall,
                 "forgetting_mean": summary.forgetting.mean,
                 "forgetting_worst": summary.forgetting.worst,
-                "budget_kept": summary.method.fit.val_within_budget,
+                "budget_kept": summary.method.fit.state != "not kept",
                 "verdict": summary.verdict,
                 "bytes_received": summary.bytes_received,
                 "transfer_seconds": round(sum(summary.seconds.values()), 1),

@@ -71,7 +71,7 @@ def draw_trade(rows: list[dict[str, Any]], title: str, budget: float) -> Figure:
     for k, (label, colour) in enumerate(zip(labels, colours, strict=True)):
         mine = [r for r in rows if r["variant"] == label]
         at = [100 * float(np.mean([r[key] for r in mine])) for key in AT_BUDGET]
-        axis.scatter(*at, color=colour, marker="os^DvP*X<>"[k % 10], s=70, label=label, zorder=3)
+        axis.scatter(at[0], at[1], color=colour, marker="os^DvP*X<>"[k % 10], s=70, label=label, zorder=3)
         shown.append(at[0])
         if all(r.get("trade") for r in mine):
             path = 100 * np.mean([[point[:2] for point in r["trade"]] for r in mine], axis=0)

@@ -198,7 +198,7 @@ class Run:
             "own_validation": own.predict(case.validation),
             "own_test": own.predict(test),
         }
-        scored = score(case, logits, test, comparison)
+        scored = score(case, logits, test, comparison.promise, outcome.cross_fitted, outcome.compared)
         return {**row, **{figure: scored[figure] for figure in FIGURES}}
 
 
