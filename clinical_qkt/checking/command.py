@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clinical_qkt.bundle.stage import Stage
-from clinical_qkt.checking import data, machine, packages, privacy_budget
+from clinical_qkt.checking import data, machine, packages, privacy_budget, promise
 from clinical_qkt.checking.finding import Finding, problem
 from clinical_qkt.core.errors import explained
 from clinical_qkt.packages.model import is_model
@@ -23,6 +23,7 @@ LOOKS: dict[str, Callable[[Stage], Iterator[Finding]]] = {
     "datalist": data.findings,
     "output": machine.places,
     "packages": packages.findings,
+    "promise": promise.findings,
     "ledger": privacy_budget.findings,
     "disk": machine.disk,
     "device": machine.device,

@@ -36,10 +36,13 @@ def places(stage: Stage) -> Iterator[Finding]:
     """What the stage claims: its folder can be written to and holds no earlier result."""
     overwrite = stage.value("overwrite")
     for step in stage.workflow.parser["initialize"]:
-        claimed = re.fullmatch(r"\$qkt\.claim\((.+), @overwrite\)", step)
+        claimed = re.fullmatch(r"\$(?:@(\w+) or )?qkt\.claim\((.+), @overwrite\)", step)
         if not claimed:
             continue
-        path = Path(stage.worked_out(claimed[1]))
+        path = Path(stage.worked_out(claimed[2]))
+        if claimed[1] and stage.value(claimed[1]):
+            yield Finding("ok", "output", f"{path} stays as it is; networks by folds are trained beside it")
+            continue
         base = _existing(path.parent)
         if not _writable(base):
             yield Finding("problem", "output", f"{base} cannot be written to", "name another folder")
@@ -118,9 +121,10 @@ def _load(stage: Stage) -> Load | None:
     training = number["training"]
     held = batches.kept(training + number["validation"], shape)
     if stage.command == "train":
-        epochs = site.max_epochs
-        looks = (training + number["validation"]) * epochs
-        return Load(cost, channels, size, held, looks, training * epochs, site.batch_size)
+        model, folds = _trainings(stage)
+        trained = training * (model + max(0, folds - 1)) * site.max_epochs
+        looks = number["validation"] * (model + folds) * site.max_epochs + training * bool(folds)
+        return Load(cost, channels, size, held, trained + looks, trained, site.batch_size)
     at_once = _at_once(spec, shape, stage.value("device"))
     if stage.command == "transfer":
         everything = sum(number.values())
@@ -130,6 +134,13 @@ def _load(stage: Stage) -> Load | None:
         held = batches.kept(everything, shape)
         return Load(cost, channels, size, held, passes, epochs * training, at_once)
     return Load(cost, channels, size, 0, number["test"], 0, at_once)
+
+
+def _trainings(stage: Stage) -> tuple[int, int]:
+    """How many models ``train`` trains, of all training images, and how many without a fold of them."""
+    private = "guarded" in stage.workflow.parser
+    there = stage.has("folds_alone") and bool(stage.value("folds_alone"))
+    return int(not there), stage.site.held_out_folds if stage.site.query and not private else 0
 
 
 def _at_once(spec: NetworkSpec, shape: Sequence[int], device: torch.device) -> int:
