@@ -17,17 +17,18 @@ import numpy as np
 import torch
 from monai.data import CacheDataset
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from clinical_qkt.core.errors import QueryError
 from clinical_qkt.core.files import fingerprint
 from clinical_qkt.core.runtime import WORKERS
 from clinical_qkt.data.datalist import Section
+from clinical_qkt.data.folds import folds_of
 from clinical_qkt.data.inputs import InputContract, converted
 from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.data.sources import Source
 from clinical_qkt.data.transforms import adapter, reading, show_progress, symmetries
-from clinical_qkt.networks.spec import find_head, preset, reshape_head
+from clinical_qkt.networks.spec import NetworkSpec, find_head, preset, reshape_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, is_model, load_model, save_model
 from clinical_qkt.qkt.teachers import AlignedModel, Teacher, probe
@@ -36,8 +37,9 @@ from clinical_qkt.research.benchmark.partition import label_lists, shares_of
 from clinical_qkt.research.methods.case import Case, Member
 from clinical_qkt.research.partitions import Ask
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
-from clinical_qkt.training.inference import Images
+from clinical_qkt.training.inference import Images, logits_of
 from clinical_qkt.training.loop import train
+from clinical_qkt.training.own_folds import by_folds, missing_class
 
 SITE_LEARNING_RATE = 3e-3
 
@@ -145,6 +147,7 @@ class Federation:
             shared=self.folder / "shared",
             view=self.view,
             federation=lambda: self._members(ask.student),
+            own_held_out=self._held_out(ask.student, own, extra, labels),
         )
 
     def test_items(self, ask: Ask) -> list[dict[str, Any]]:
@@ -185,29 +188,70 @@ class Federation:
         """A site's model with rows for its own classes alone, as the site itself uses it."""
         model = self.models[site]
         names = [self.source.classes[c] for c in self.classes[site]]
-        rows = {i: row for row, i in align(model.card.labels, LabelSpace(names)).items()}
-        network = reshape_head(model.network, rows, len(names)).eval()
+        network = self._own_rows(site, model.network)
         return Model(network, model.card.model_copy(update={"label_space": names}), model.folder, model.bytes)
+
+    def _own_rows(self, site: int, network: nn.Module) -> nn.Module:
+        names = [self.source.classes[c] for c in self.classes[site]]
+        rows = {i: row for row, i in align(self.lists[site], LabelSpace(names)).items()}
+        return reshape_head(network, rows, len(names)).eval()
+
+    def _held_out(self, student: int, own: Model, extra: list[int], labels: LabelSpace) -> Tensor | None:
+        """What networks by folds say of a student's training images, see ``Student.own_held_out``.
+
+        Args:
+            extra: its images of queried classes, to which its own model was not fitted either.
+
+        Returns:
+            ``(training images and extra ones, own classes)``, trained on first use and kept; None if some
+            network would not know a class.
+        """
+        items, name = self._training(student), self.names[student]
+        classes = SINGLE_LABEL.targets(items)
+        folds = folds_of(classes, seed=self.seed)
+        if missing_class(folds, classes) is not None:
+            return None
+
+        def said(fold: int, others: list[int], mine: list[int]) -> Tensor:
+            what = f"train {name} without fold {fold + 1}"
+            network = self._own_rows(student, self._trained(student, [items[i] for i in others], what))
+            return logits_of(network, [items[i] for i in mine], self.device)
+
+        held_out = by_folds(folds, said, self.folder / f"{name}_held_out")
+        if not extra:
+            return held_out
+        queried = self.view(self._items(extra, labels), own.card.input)
+        return torch.cat([held_out, logits_of(own.network, queried, self.device)])
+
+    def _spec(self, site: int) -> NetworkSpec:
+        architectures, contract = in_turn(self.scenario.architecture), self.contract(site)
+        return preset(architectures[site % len(architectures)], contract.channels, contract.spatial_size)
+
+    def _training(self, site: int) -> list[dict[str, Any]]:
+        items = self._items(self.positions[site]["training"], self.lists[site])
+        return self.view(items, self.contract(site))
+
+    def _trained(self, site: int, items: list[dict[str, Any]], what: str) -> nn.Module:
+        """A site's network; a row for each class of the data."""
+        torch.manual_seed(self.seed)
+        return train(
+            self._spec(site).build(len(self.lists[site])),
+            items,
+            self.augment,
+            SINGLE_LABEL.loss,
+            max_epochs=self.scenario.max_epochs,
+            learning_rate=SITE_LEARNING_RATE,
+            batch_size=16,
+            seed=self.seed,
+            device=self.device,
+            what=what,
+        )
 
     def _model(self, site: int) -> Model:
         folder = self.folder / self.names[site]
         if not is_model(folder):
-            architectures, contract = in_turn(self.scenario.architecture), self.contract(site)
-            name = architectures[site % len(architectures)]
-            spec = preset(name, contract.channels, contract.spatial_size)
-            torch.manual_seed(self.seed)
-            network = train(
-                spec.build(len(self.lists[site])),
-                self.view(self._items(self.positions[site]["training"], self.lists[site]), contract),
-                self.augment,
-                SINGLE_LABEL.loss,
-                max_epochs=self.scenario.max_epochs,
-                learning_rate=SITE_LEARNING_RATE,
-                batch_size=16,
-                seed=self.seed,
-                device=self.device,
-                what=f"train {self.names[site]}",
-            )
+            spec, contract = self._spec(site), self.contract(site)
+            network = self._trained(site, self._training(site), f"train {self.names[site]}")
             card = Card(
                 site=self.names[site],
                 task="benchmark",
