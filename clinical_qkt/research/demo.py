@@ -36,6 +36,7 @@ from clinical_qkt.research.simulated_sites import DemoSettings
 from clinical_qkt.review import report
 from clinical_qkt.review.summary_schema import TransferSummary
 from clinical_qkt.review.tracking import viewing
+from clinical_qkt.training import own_folds
 
 MARK = "demo.json"
 
@@ -67,14 +68,16 @@ def run_demo(
     continued = _claim(out, mark, overwrite, keep)
     _begin(console, source, settings.sites, continued=continued)
     sites = simulated_sites.write_federation(out, source, dealt, ask, settings)
+    student = sites[ask.student]
     for site in sites:
+        folder = out / "hospitals" / site
+        by_folds = site != student or (folder / own_folds.FILE).is_file()
         _stage(
             console,
             f"train {site}",
-            is_model(out / "hospitals" / site / "model"),
+            is_model(folder / "model") and by_folds,
             partial(_run, out, settings.bundle, "train", site),
         )
-    student = sites[ask.student]
     for what, done, run in _exchange(out, sites, student, settings):
         _stage(console, what, done, run)
     _stage(
