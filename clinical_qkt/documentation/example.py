@@ -24,6 +24,7 @@ from clinical_qkt.review.report import (
     headline,
     page,
     practice,
+    promise,
     rule,
     spelled,
     words,
@@ -37,7 +38,7 @@ PAGE = Path("docs/for-clinicians/worked-example.md")
 SUMMARY = PAGE.with_name("demo-summary.json")
 README = Path("README.md")
 PICTURES = Path("docs/pictures")
-SHOWN = ("recall", "base_rates", "confusion", "calibration", "thresholds", "masks")
+SHOWN = ("recall", "promise", "base_rates", "confusion", "calibration", "thresholds", "masks")
 """Figures that the page has."""
 DPI = 100
 """Of the pictures: small files, still sharp enough to be read."""
@@ -51,6 +52,7 @@ def text(summary: Summary, current: str) -> str:
         "answer": answer(summary),
         "practice": f"{picture('base_rates', summary)}\n\n{practice_table(summary)}",
         "classes": f"{picture('recall', summary)}\n\n{classes(summary)}",
+        "promise": f"{picture('promise', summary)}\n\n{promised(summary)}",
         "mistakes": f"{picture('confusion', summary)}\n\n{mistakes(summary)}",
         "probabilities": f"{picture('calibration', summary)}\n\n{probabilities}",
         "thresholds": f"{picture('thresholds', summary)}\n\n{thresholds(summary)}",
@@ -129,6 +131,23 @@ def classes(summary: Summary) -> str:
         ]
         lines.append(f"| {' | '.join(columns)} |")
     return "\n".join(lines)
+
+
+def promised(summary: Summary) -> str:
+    """What was promised of the classes known before, and what came of it."""
+    lines = [
+        "| lost | limit | held-out images | at most | test images | probably |",
+        f"| --- |{' ---: |' * 5}",
+    ]
+    for one in promise.both(summary):
+        columns = [
+            one.what,
+            f"{100 * one.limit:g}",
+            *map(spelled.lost, (one.held_out, one.bound, one.tested)),
+            spelled.lost_ends(one.ends),
+        ]
+        lines.append(f"| {' | '.join(columns)} |")
+    return "\n".join([promise.told(summary), "", *lines])
 
 
 def mistakes(summary: Summary) -> str:
