@@ -68,6 +68,16 @@ def compare(config: BenchmarkConfig, out: Path, console: Console) -> dict[str, A
         "generated": federation.source.generated,
         "rows": rows,
         "masks": results.pool_masks(masks, config.thresholds),
+        **circumstances(config),
+    }
+    write_json(out / "results.json", content)
+    results.write(content, out)
+    return content
+
+
+def circumstances(config: BenchmarkConfig) -> dict[str, Any]:
+    """What stands beside a comparison's rows: versions, the config, the methods' settings in full."""
+    return {
         "environment": {
             "clinical_qkt": __version__,
             "torch": torch.__version__,
@@ -77,9 +87,6 @@ def compare(config: BenchmarkConfig, out: Path, console: Console) -> dict[str, A
         "config": config.model_dump(mode="json", exclude={"data"}),
         "settings": {m: config.settings(m)[1].model_dump(mode="json") for m in config.methods},
     }
-    write_json(out / "results.json", content)
-    results.write(content, out)
-    return content
 
 
 def mask_scores(federation: Federation) -> list[dict[str, Any]]:
@@ -100,10 +107,7 @@ def _rows(config: BenchmarkConfig, federation: Federation, ask: Ask, out: Path) 
     rows: list[dict[str, Any]] = []
     shared: dict[str, Any] = {}
     for label in config.methods:
-        name, settings = config.settings(label)
-        budget = (config.forgetting_budget, config.confidence, config.worst_factor)
-        mark = fingerprint(name, settings.model_dump(), scenario.model_dump(), seed, budget, MEASURED)
-        file = place / f"{label}-{mark}.json"
+        file = place / row_name(config, scenario, seed, label)
         if not file.is_file():
             if not shared:
                 shared = _shared(config, federation, ask)
@@ -113,6 +117,14 @@ def _rows(config: BenchmarkConfig, federation: Federation, ask: Ask, out: Path) 
         except (OSError, ValueError):
             raise OutputError("is damaged", where=str(file), fix="delete the file and start again") from None
     return rows
+
+
+def row_name(config: BenchmarkConfig, scenario: Scenario, seed: int, label: str) -> str:
+    """The file of a method's row, named after what decides it."""
+    name, settings = config.settings(label)
+    budget = (config.forgetting_budget, config.confidence, config.worst_factor)
+    mark = fingerprint(name, settings.model_dump(), scenario.model_dump(), seed, budget, MEASURED)
+    return f"{label}-{mark}.json"
 
 
 def _shared(config: BenchmarkConfig, federation: Federation, ask: Ask) -> dict[str, Any]:

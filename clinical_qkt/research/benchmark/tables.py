@@ -42,22 +42,14 @@ NO_BUDGET = ("query recall", "false alarms", "forgotten", "AUROC", "ECE", "MB re
 
 def tables(content: dict[str, Any]) -> str:
     """Everything as Markdown; recalls and forgetting in points, means with 95 % intervals."""
-    lines = [_foreword(content)]
+    lines = [foreword(content)]
     for scenario in scenarios(content):
         rows = [r for r in content["rows"] if r["scenario"] == scenario]
-        queries = {(r["seed"], r["student"], tuple(r["query"])) for r in rows}
-        seeds = sorted({r["seed"] for r in rows})
-        lines += ["", f"## {scenario}: {len(queries)} queries, seeds {', '.join(map(str, seeds))}"]
-        by_label = {label: [r for r in rows if r["variant"] == label] for label in _labels(rows)}
-        lines += _table("At the budget", AT_BUDGET, {k: _at_budget(v) for k, v in by_label.items()})
-        lines += _table("No budget", NO_BUDGET, {k: _no_budget(v) for k, v in by_label.items()})
-        if len(seeds) > 1:
-            heads = [f"seed {seed}" for seed in seeds]
-            told = {k: _by_seed(v, seeds) for k, v in by_label.items()}
-            lines += _table("Query recall at the budget, by seed", heads, told)
-        lines += margins(rows)
+        lines += ["", f"## {scenario}: {asked(rows)}", *of_scenario(rows)]
     for curve in content["config"].get("curves", []):
         lines += curve_table(content, curve)
+    if not content["masks"]:
+        return "\n".join(lines) + "\n"
     lines += _table(
         "Knowledge masks against the truth",
         ("precision", "recall", "F1"),
@@ -69,6 +61,24 @@ def tables(content: dict[str, Any]) -> str:
         level=2,
     )
     return "\n".join(lines) + "\n"
+
+
+def asked(rows: Rows) -> str:
+    """How many queries, of which seeds."""
+    queries = {(r["seed"], r["student"], tuple(r["query"])) for r in rows}
+    return f"{len(queries)} queries, seeds {', '.join(map(str, _seeds(rows)))}"
+
+
+def of_scenario(rows: Rows) -> list[str]:
+    """A scenario's tables, and its paired differences."""
+    labels, seeds = list(dict.fromkeys(r["variant"] for r in rows)), _seeds(rows)
+    by_label = {label: [r for r in rows if r["variant"] == label] for label in labels}
+    lines = _table("At the budget", AT_BUDGET, {k: _at_budget(v) for k, v in by_label.items()})
+    lines += _table("No budget", NO_BUDGET, {k: _no_budget(v) for k, v in by_label.items()})
+    if len(seeds) > 1:
+        heads, told = [f"seed {seed}" for seed in seeds], {k: _by_seed(v, seeds) for k, v in by_label.items()}
+        lines += _table("Query recall at the budget, by seed", heads, told)
+    return lines + margins(rows)
 
 
 def margins(rows: Rows) -> list[str]:
@@ -104,8 +114,9 @@ def margins(rows: Rows) -> list[str]:
     return lines
 
 
-def _foreword(content: dict[str, Any]) -> str:
-    config, seeds = content["config"], {r["seed"] for r in content["rows"]}
+def foreword(content: dict[str, Any]) -> str:
+    """What the columns mean, and how intervals are drawn."""
+    config, seeds = content["config"], _seeds(content["rows"])
     drawn = (
         "seeds are drawn, then queries within"
         if len(seeds) >= FEWEST_SEEDS
@@ -133,8 +144,8 @@ def _table(
     return [*found, *(f"| {label} | {' | '.join(cells)} |" for label, cells in lines.items())]
 
 
-def _labels(rows: Rows) -> list[str]:
-    return list(dict.fromkeys(r["variant"] for r in rows))
+def _seeds(rows: Rows) -> list[int]:
+    return sorted({r["seed"] for r in rows})
 
 
 def _done(rows: Rows) -> Rows:
@@ -146,17 +157,17 @@ def _at_budget(rows: Rows) -> list[str]:
     if not done:
         return ["refused", *[""] * (len(AT_BUDGET) - 1)]
     at = "query_recall_at_budget", "false_alarms_at_budget", "forgetting_at_budget"
-    recall, alarms, lost = (_mean(done, key) for key in at)
+    recall, alarms, lost = (mean_told(done, key) for key in at)
     worst = f"{100 * float(np.mean([r['forgetting_worst_at_budget'] for r in done])):.1f}"
-    kept = [_count(done, key, len(rows)) for key in ("mean_kept_on_test", "worst_kept_on_test")]
-    return [recall, _left(done), alarms, lost, worst, *kept, _states(done)]
+    kept = [count(done, key, len(rows)) for key in ("mean_kept_on_test", "worst_kept_on_test")]
+    return [recall, left(done), alarms, lost, worst, *kept, _states(done)]
 
 
 def _no_budget(rows: Rows) -> list[str]:
     done = _done(rows)
     if not done:
         return ["refused", *[""] * (len(NO_BUDGET) - 1)]
-    cells = [_mean(done, key) for key in ("query_recall", "false_alarms", "forgetting_mean")]
+    cells = [mean_told(done, key) for key in ("query_recall", "false_alarms", "forgetting_mean")]
     cells += [f"{float(np.mean([r[key] for r in done])):.3f}" for key in ("auroc", "ece")]
     cells.append(f"{float(np.mean([r['bytes_received'] for r in done])) / 1e6:.1f}")
     return [*cells, f"{float(np.mean([r['seconds'] for r in done])):.1f}"]
@@ -170,7 +181,7 @@ def _by_seed(rows: Rows, seeds: Sequence[int]) -> list[str]:
     return found
 
 
-def _mean(rows: Rows, key: str) -> str:
+def mean_told(rows: Rows, key: str) -> str:
     """The mean with its interval; a dash where it was not measured, as in rows of earlier versions."""
     values = [r.get(key) for r in rows]
     if None in values:
@@ -178,7 +189,7 @@ def _mean(rows: Rows, key: str) -> str:
     return in_points([100 * v for v in values if v is not None], [r["seed"] for r in rows])
 
 
-def _left(rows: Rows) -> str:
+def left(rows: Rows) -> str:
     """Query recall that the oracle has above the rule, in points; where it has less, none is left."""
     if any(r.get("query_recall_at_oracle") is None for r in rows):
         return "–"
@@ -186,7 +197,7 @@ def _left(rows: Rows) -> str:
     return f"{100 * float(np.mean(left)):.1f}"
 
 
-def _count(rows: Rows, key: str, of: int) -> str:
+def count(rows: Rows, key: str, of: int) -> str:
     return "–" if any(key not in r for r in rows) else f"{sum(r[key] for r in rows)} of {of}"
 
 
