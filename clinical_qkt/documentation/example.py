@@ -136,14 +136,16 @@ def classes(summary: Summary) -> str:
 def promised(summary: Summary) -> str:
     """What was promised of the classes known before, and what came of it."""
     lines = [
-        "| lost | limit | held-out images | at most | test images | probably |",
+        "| lost | limit | held-out images | bound | test images | probably |",
         f"| --- |{' ---: |' * 5}",
     ]
     for one in promise.both(summary):
         columns = [
             one.what,
             f"{100 * one.limit:g}",
-            *map(spelled.lost, (one.held_out, one.bound, one.tested)),
+            spelled.lost(one.held_out),
+            promise.at_most(one.bound),
+            spelled.lost(one.tested),
             spelled.lost_ends(one.ends),
         ]
         lines.append(f"| {' | '.join(columns)} |")

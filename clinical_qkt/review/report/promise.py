@@ -56,6 +56,17 @@ def both(summary: Summary) -> list[Limit]:
     ]
 
 
+def at_most(bound: float | None) -> str:
+    """An upper bound of a loss, in words; below zero it is what was gained at least.
+
+    >>> at_most(0.018), at_most(-0.011), at_most(None)
+    ('lost 1.8 at most', 'gained 1.1 at least', 'unknown')
+    """
+    if bound is None:
+        return lost(bound)
+    return f"{lost(bound)} at {'most' if bound >= 0 else 'least'}"
+
+
 def limits(promise: Promised) -> str:
     """What is promised, in a sentence."""
     return (
