@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.data.sources import open_source
+from clinical_qkt.research.benchmark import federation as federations
 from clinical_qkt.research.benchmark.config import Scenario
 from clinical_qkt.research.benchmark.federation import Federation
 from clinical_qkt.research.benchmark.partition import dirichlet_shares, label_lists
@@ -16,6 +17,12 @@ CPU = torch.device("cpu")
 def federation(npz, folder, **scenario):
     given = {"name": "squares", "sites": 3, "classes_per_site": [3], "max_epochs": 1} | scenario
     return Federation(open_source(npz, 0), Scenario(**given), 1, CPU, folder)
+
+
+@pytest.fixture
+def no_folds(monkeypatch):
+    """Networks by folds are not what is looked at."""
+    monkeypatch.setattr(Federation, "_held_out", lambda *_: None)
 
 
 @settings(max_examples=30, deadline=None)
@@ -30,7 +37,7 @@ def test_dirichlet_shares_add_up_and_every_site_lacks_something(classes, sites, 
     assert held.min() >= 2 and held.max() < classes
 
 
-def test_no_image_is_dealt_twice_and_the_student_sees_no_queried_one(npz, tmp_path):
+def test_no_image_is_dealt_twice_and_the_student_sees_no_queried_one(npz, tmp_path, no_folds):
     made = federation(npz, tmp_path)
     for section in ("training", "validation"):
         dealt = [i for mine in made.positions for i in mine[section]]
@@ -42,7 +49,7 @@ def test_no_image_is_dealt_twice_and_the_student_sees_no_queried_one(npz, tmp_pa
         assert {int(i["label"]) for i in made.test_items(ask)} == set(range(len(case.labels)))
 
 
-def test_a_few_queried_images_come_to_the_student_and_to_no_teacher(npz, tmp_path):
+def test_a_few_queried_images_come_to_the_student_and_to_no_teacher(npz, tmp_path, no_folds):
     made = federation(npz, tmp_path, queried_images=4)
     ask = made.queries(1)[0]
     case = made.case(ask)
@@ -104,3 +111,22 @@ def test_every_view_is_made_from_the_raw_image(npz, tmp_path):
 def test_label_lists_alike_are_the_datas(npz, tmp_path):
     made = federation(npz, tmp_path)
     assert label_lists(made.scenario, made.source.classes, made.classes, 1) == [made.source.classes] * 3
+
+
+def test_a_students_images_are_told_of_by_networks_by_folds_which_are_trained_once(
+    npz, tmp_path, monkeypatch
+):
+    made = federation(npz, tmp_path, queried_images=2)
+    ask = made.queries(1)[0]
+    case = made.case(ask)
+    again = federation(npz, tmp_path, queried_images=2)
+    monkeypatch.setattr(federations, "train", None)  # whoever trained now would fail
+
+    assert case.own_held_out is not None
+    assert case.own_held_out.shape == (len(case.training), len(case.local))
+    assert torch.allclose(
+        case.own_held_out[-2:], case.own_logits[-2:], atol=1e-5
+    )  # it was not fitted to queried images
+    assert not torch.isclose(case.own_held_out[:-2], case.own_logits[:-2]).all(1).any()
+    found = again.case(ask).own_held_out
+    assert found is not None and torch.equal(found, case.own_held_out)
