@@ -107,7 +107,9 @@ def _said(
     again.get_parsed_content("train::trainer").run()
     network, read, contract, device = map(again.get_parsed_content, ("network", "read", "contract", "device"))
     shown = Dataset([data.items["training"][i] for i in mine], adapter(read, contract))
-    return logits_of(network, shown, device)
+    said = logits_of(network, shown, device)
+    drop_unfinished(checkpoints)
+    return said
 
 
 def _config(parser: ConfigParser, what: str) -> dict[str, Any]:

@@ -12,11 +12,14 @@ from safetensors.torch import load_file
 
 from clinical_qkt import bundle
 from clinical_qkt.bundle import by_folds
+from clinical_qkt.bundle.stage import Stage
+from clinical_qkt.checking import machine
 from clinical_qkt.core.errors import OutputError
 from clinical_qkt.core.files import sha256
 from clinical_qkt.data.datalist import parse_datalist
 from clinical_qkt.packages.model import load_model
 from clinical_qkt.site.config import Site
+from clinical_qkt.site.launch import Launch
 from clinical_qkt.training.own_folds import FILE, NAME
 from tests.conftest import CONFIGS
 
@@ -121,3 +124,18 @@ def test_one_fold_is_refused_since_nothing_would_be_left():
             {"site": "us", "data": "d", "classes": ["a"], "held_out_folds": 1}
             | dict.fromkeys(("output_dir", "package_dir", "query_dir", "transfer_dir", "ledger"), "x")
         )
+
+
+@pytest.mark.parametrize(
+    ("keys", "models"), [({}, 1 + 2), ({"held_out_folds": "5"}, 1 + 4), ({"held_out_folds": "0"}, 1)]
+)
+def test_check_counts_the_trainings_without_a_fold_in(demo, tmp_path, keys, models):
+    words = {"output_dir": str(tmp_path), **keys}
+    launch = Launch("train", student_of(demo), CONFIGS.parent, False, words)
+    stage = Stage(launch)
+
+    load = machine._load(stage)
+
+    assert load is not None
+    images = len(parse_datalist(stage.site.data).training)
+    assert load.trained == images * stage.site.max_epochs * models
