@@ -44,9 +44,10 @@ def of_features(
 def _by_fold(case: Case, question: Requested, fit: Callable[[Tensor, Tensor], Score]) -> Tensor | None:
     """``(N training images, C)``; None if nothing was held out from the own network, or there are too few."""
     features, labels = question.training
+    if case.own_held_out is None or int(torch.bincount(labels).min()) < FEWEST:
+        return None
     folds = folds_of(labels, count=CLOSED_FORM, seed=case.seed)
-    few = int(torch.bincount(labels).min()) < FEWEST
-    if case.own_held_out is None or few or not folds.any():
+    if not folds.any():
         return None
     own = torch.isin(labels_of(case.training), torch.tensor(case.local))
     said = torch.zeros(len(labels), len(case.labels))

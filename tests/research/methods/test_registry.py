@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from clinical_qkt.core.values import Strict
 from clinical_qkt.research import methods
-from clinical_qkt.research.benchmark import results
+from clinical_qkt.research.benchmark import tables
 from clinical_qkt.research.methods import METHODS
 from clinical_qkt.research.methods.case import Case, Outcome
 from clinical_qkt.research.methods.registry import family_of, method
@@ -83,6 +83,6 @@ def test_a_rival_that_is_registered_counts_in_the_margins_of_its_family(register
             for v, m, r in (("distil", "qkt", 0.9), ("other", of, 0.4))
         ]
 
-    assert results.margins(rows("patient")) == [] and family_of("patient") is None  # unknown: of no family
+    assert tables.margins(rows("patient")) == [] and family_of("patient") is None  # unknown: of no family
     register("patient", family="fusion")(rival)
-    assert "distil above the mean of other: 50.0" in "\n".join(results.margins(rows("patient")))
+    assert "distil above the mean of other: 50.0" in "\n".join(tables.margins(rows("patient")))
