@@ -1,4 +1,4 @@
-"""A transfer takes what networks by folds said of this model and these images, and says where there is none."""
+"""A transfer takes what networks by folds said of this model and these images, and says where none is."""
 
 from __future__ import annotations
 
