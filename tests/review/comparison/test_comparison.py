@@ -113,6 +113,9 @@ def test_the_table_shows_what_was_gained_and_lost(transfer, finished):
         alarms = {"count": 3, "images": 192, "share": 0.015625, "ci95": [0.003, 0.045]}
         summary["after"]["false_alarms"]["overall"] = alarms
         summary |= {"verdict": "not accepted", "bytes_received": 2150}
+        fit = summary["method"]["fit"]
+        fit |= {"state": "shown", "promise": {"mean": 4.0, "worst": 10.0, "confidence": 0.75}}
+        fit["loss"] = {"mean": 1.25, "mean_bound": 3.5, "worst": 2.0, "worst_bound": 9.0}
         summary |= {"budget": {"forgetting": 4.0}, "untrusted_packages": ["hospital_9 (unsigned)"]}
         summary["seconds"] = {"a": 1.25, "b": 2.0}
 
@@ -125,6 +128,7 @@ def test_the_table_shows_what_was_gained_and_lost(transfer, finished):
     assert rows["method"] == ["committee", "committee"]
     assert rows["query recall"] == [f"{100 * recall:.0f}"] * 2
     assert rows["forgetting budget"] == ["2", "4"]
+    assert (rows["promise"][1], rows["lost, held-out images"][1]) == ("shown", "1.2 (up to 3.5)")
     assert rows["verdict"][1] == "not accepted"
     assert "two: not accepted: " in text and "lost: 5.0 points of recall on average" in " ".join(text.split())
     assert rows["false alarms"][1] == "1.6 (3 of 192)"

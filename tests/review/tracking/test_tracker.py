@@ -6,7 +6,8 @@ from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, _validate_length_limi
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import fingerprint
 from clinical_qkt.evidence.evaluation import Alarms, Calibration, Evaluation, FalseAlarms, Forgetting, Row
-from clinical_qkt.review.summary_schema import TransferSummary
+from clinical_qkt.review.budget_fit import Fit, HeldOutImages, HeldOutLoss
+from clinical_qkt.review.summary_schema import Method, TransferSummary
 from clinical_qkt.review.tracking import store
 from clinical_qkt.review.tracking.tracker import PLACE, Tracker, figures, metric_name
 from tests import empty_database
@@ -114,8 +115,16 @@ def summary(verdict="accepted", per_class=None, share=0.25):
         mean_loss=0.26,
         mean_loss_ci95=[0.2, 0.35],
     )
+    held_out = HeldOutImages(images=90, cross_fitted=60, fewest=20, needed=40)
+    loss = HeldOutLoss(mean=0.5, mean_bound=1.75, worst=1.0, worst_bound=4.5)
+    fit = Fit(state="shown", false_alarms=0.02, loss=loss, held_out=held_out)
     return TransferSummary.model_construct(
-        before=part, after=part, forgetting=lost, verdict=verdict, bytes_received=1
+        before=part,
+        after=part,
+        forgetting=lost,
+        verdict=verdict,
+        bytes_received=1,
+        method=Method(variant="committee", fit=fit),
     )
 
 
@@ -133,6 +142,19 @@ def test_false_alarms_and_every_bad_end_are_logged():
     assert (told["forgetting/mean_loss"], told["forgetting/mean_loss_high"]) == (0.26, 0.35)
     assert told["forgetting/worst_high"] == 0.6 and told["forgetting/a"] == -0.1
     assert figures(summary(share=None))["after/false_alarms_high"] is None
+
+
+def test_what_held_out_images_showed_of_the_budget_is_logged_and_nothing_made_up_of_an_earlier_summary():
+    told = {
+        k.removeprefix("held_out/"): v for k, v in figures(summary()).items() if k.startswith("held_out/")
+    }
+    assert told == {
+        "mean": 0.5, "mean_bound": 1.75, "worst": 1.0, "worst_bound": 4.5,
+        "false_alarms": 0.02, "images": 90, "cross_fitted": 60, "fewest": 20,
+    }  # fmt: skip
+    earlier = summary()
+    earlier.method.fit.held_out = None
+    assert figures(earlier)["held_out/images"] is None
 
 
 @pytest.mark.parametrize(
