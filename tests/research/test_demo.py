@@ -43,7 +43,7 @@ def test_everything_that_was_promised_is_there(demo):
     assert (demo / "report.html").stat().st_size > 50_000 and (demo / "mlflow.db").is_file()
     figures = {
         *("recall", "false_alarms", "base_rates", "confusion", "calibration", "thresholds", "abstention"),
-        *("precision_recall", "decision", "masks"),
+        *("precision_recall", "decision", "masks", "promise"),
     }
     assert {p.stem for p in (demo / "figures").iterdir()} == figures
     assert (demo / "gate.json").is_file() and (demo / "local" / "failures.csv").is_file()
