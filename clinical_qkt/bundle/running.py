@@ -20,6 +20,7 @@ from monai.bundle import ConfigWorkflow
 from clinical_qkt.bundle import config_keys, endings
 from clinical_qkt.core import logs, stopping
 from clinical_qkt.core.errors import InputError, explained
+from clinical_qkt.core.runtime import mixed
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.launch import Launch
 
@@ -112,6 +113,7 @@ def check() -> Site:
     workflow = running_workflow()
     site = config_keys.check(workflow)
     command = workflow.parser["command"]
+    vars(workflow)["run"] = in_precision(workflow)
     logs.open_log(site.output_dir, command)
     if not NOW.embedded:
         private = "guarded" in workflow.parser
@@ -119,6 +121,17 @@ def check() -> Site:
         NOW.folder = places.get(command, site.output_dir)
         vars(workflow)["run"] = stopping.guarded(workflow.run, command, NOW.folder, private=private)
     return site
+
+
+def in_precision(workflow: ConfigWorkflow) -> Callable[[], Any]:
+    """How a workflow is run, so that each of its trainings obeys the key ``amp``, those of an audit, too."""
+    run = workflow.run
+
+    def running() -> Any:
+        with mixed(bool(workflow.parser.get_parsed_content("amp"))):
+            return run()
+
+    return running
 
 
 def bundle_root() -> str:

@@ -173,6 +173,17 @@ def kept(images: int, shape: Sequence[int], own: bool = True) -> int:
     return int(KEPT * free / each) if own else 0
 
 
+def held(images: int, shape: Sequence[int], device: torch.device) -> bool:
+    """Whether a GPU may keep so many images while a network is trained on them: if they take no more than
+    ``SHARE`` of its free memory. A CPU has them already.
+
+    Args:
+        shape: of each.
+    """
+    free = memory.free(device) if device.type == "cuda" else None
+    return free is not None and images * FLOAT * math.prod(shape) <= SHARE * free
+
+
 def size_told(shape: Sequence[int]) -> str:
     """An image's size for people.
 

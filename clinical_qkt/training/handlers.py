@@ -12,9 +12,13 @@ from ignite.handlers import Checkpoint, DiskSaver
 from monai.data.utils import set_rnd
 from monai.handlers import CheckpointLoader
 from monai.utils import set_determinism
+from torch import Tensor
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import private_folder
+
+LOOKED_AT = 64
+"""Losses of steps on a GPU that are looked at together."""
 
 
 class SeedEachEpoch:
@@ -57,7 +61,14 @@ class Progress:
 
 
 class FiniteLoss:
-    """Stop a training whose loss is no number: its weights could not be used."""
+    """Stop a training whose loss is no number: its weights could not be used.
+
+    On a GPU several steps are looked at together, since each look waits for all that the GPU has to do; and
+    always at the end of an epoch, before anything is kept.
+    """
+
+    def __init__(self) -> None:
+        self.unseen: list[Tensor] = []
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
@@ -68,9 +79,17 @@ class FiniteLoss:
             InputError: the loss is NaN or infinite.
         """
         output: Any = engine.state.output
-        if not math.isfinite(float(output["loss"])):
+        self.unseen.append(torch.as_tensor(output["loss"]).detach())
+        ends = engine.state.iteration % (engine.state.epoch_length or 1) == 0
+        if ends or len(self.unseen) >= (LOOKED_AT if self.unseen[0].is_cuda else 1):
+            self.look(engine.state.epoch)
+
+    def look(self, epoch: int) -> None:
+        losses, self.unseen = [float(loss) for loss in torch.stack(self.unseen).cpu()], []
+        bad = next((loss for loss in losses if not math.isfinite(loss)), None)
+        if bad is not None:
             raise InputError(
-                f"the loss became {float(output['loss'])} in epoch {engine.state.epoch}; nothing was written",
+                f"the loss became {bad} in epoch {epoch}; nothing was written",
                 where="training",
                 fix="set a smaller 'learning_rate'; if that is no help, look for images of odd intensities",
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from clinical_qkt.core.batches import for_images
-from clinical_qkt.core.runtime import loader
+from clinical_qkt.core.runtime import laid_out, loader, not_too_far_ahead, stacked
 from clinical_qkt.networks.extractor import Extractor, Pooling
 from clinical_qkt.networks.hooks import watching
 from clinical_qkt.networks.spec import find_head
@@ -57,12 +57,19 @@ def logits_of(
     """
     network = network.to(device).eval()
     size = batch_size or for_images(network, images, device, where=what)
+    return torch.cat([network(batch).float() for batch in _batches(images, size, device, what)]).cpu()
+
+
+def _batches(images: Images, size: int, device: torch.device, what: str) -> Iterator[Tensor]:
+    """The images in order, as the device computes fastest; a GPU need not wait for any of them."""
+    batches = loader(
+        images,
+        batch_size=size,
+        collate_fn=lambda items: stacked([torch.as_tensor(item["image"]) for item in items], device),
+    )
     quiet = True if len(images) < 1000 else None
-    parts = [
-        network(batch["image"].to(device)).float().cpu()
-        for batch in tqdm(loader(images, batch_size=size), what, leave=False, disable=quiet)
-    ]
-    return torch.cat(parts)
+    for batch in not_too_far_ahead(tqdm(batches, what, leave=False, disable=quiet), device):
+        yield laid_out(batch)
 
 
 def features_of(extractor: Extractor, images: Images, device: torch.device) -> Tensor:
@@ -86,13 +93,9 @@ def _all(
 ) -> tuple[Tensor, Tensor]:
     body.to(device).eval()
     size = for_images(body, images, device, step=see, where="features")
-    quiet = True if len(images) < 1000 else None
-    seen = [
-        [part.cpu() for part in see(batch["image"].to(device))]
-        for batch in tqdm(loader(images, batch_size=size), "features", leave=False, disable=quiet)
-    ]
+    seen = [see(batch) for batch in _batches(images, size, device, "features")]
     body.to("cpu")
-    logits, numbers = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    logits, numbers = (torch.cat(parts).cpu() for parts in zip(*seen, strict=True))
     return logits, numbers
 
 
@@ -101,9 +104,9 @@ def head_inputs(network: nn.Module, images: Images, device: torch.device) -> Ten
     """The frozen features: what arrives at the head, ``(N, features)``, on the CPU."""
     caught: list[Tensor] = []
     head = network.get_submodule(find_head(network))
-    with watching(lambda _, inputs, __: caught.append(inputs[0].float().cpu()), head):
+    with watching(lambda _, inputs, __: caught.append(inputs[0].float()), head):
         logits_of(network, images, device, what="features")
-    return torch.cat(caught)
+    return torch.cat(caught).cpu()
 
 
 class Each(Sequence[dict[str, Any]]):

@@ -13,15 +13,16 @@ from typing import Any
 
 import torch
 from ignite.handlers import ProgressBar
-from monai.data import Dataset, set_track_meta
+from monai.data import set_track_meta
 from monai.data.meta_obj import get_track_meta
 from monai.engines import SupervisedTrainer
 from monai.handlers import LrScheduleHandler
-from monai.transforms import Compose
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from clinical_qkt.core.batches import require_trainable
 from clinical_qkt.core.runtime import loader, mixed_precision
+from clinical_qkt.training.augmented import Augmented, whole
 from clinical_qkt.training.handlers import FiniteLoss, Resume, SeedEachEpoch
 
 
@@ -60,30 +61,34 @@ def train(
         InputError: a batch does not fit into memory.
     """
     network = network.to(device).train()
+    gpu, multiplied = device.type == "cuda", mixed_precision(device)
     if max_epochs == 0:
         return network.eval()
     require_trainable(network, items[0]["image"].shape, min(batch_size, len(items)), device)
-    data = Dataset(items, Compose(list(augment)))
+    data = Augmented(items, augment, device)
     # A batch of one image has no spread, so that batch normalisation cannot use it.
     lonely = len(items) % batch_size == 1 and len(items) > 1
-    batches = loader(data, batch_size=batch_size, shuffle=True, drop_last=lonely)
+    batches = loader(data, batch_size=batch_size, shuffle=True, drop_last=lonely, collate_fn=whole)
     weights = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(weights, learning_rate, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(weights, learning_rate, weight_decay=1e-4, fused=gpu)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, learning_rate, total_steps=max_epochs * len(batches)
     )
     state = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
-    with plain_tensors():
-        SupervisedTrainer(
+    with plain_tensors(), channels_last(network, gpu and items[0]["image"].ndim == 3):
+        trainer = SupervisedTrainer(
             device=device,
             max_epochs=max_epochs,
             train_data_loader=batches,
             network=network,
             optimizer=optimizer,
-            loss_function=loss,
+            loss_function=_in_single_precision(loss) if multiplied else loss,
             prepare_batch=prepare_batch,
+            non_blocking=gpu,
+            optim_set_to_none=True,
             decollate=False,
-            amp=mixed_precision(device),
+            amp=multiplied is not None,
+            amp_kwargs={"dtype": multiplied} if multiplied else None,
             train_handlers=[
                 SeedEachEpoch(seed, data),
                 FiniteLoss(),
@@ -92,8 +97,28 @@ def train(
                 *([Resume(work, state, device)] if work else []),
                 ProgressBar(desc=what, persist=False, disable=None),
             ],
-        ).run()
+        )
+        if multiplied is torch.bfloat16:  # has the range of single precision: no gradient has to be scaled
+            trainer.scaler = torch.amp.GradScaler("cuda", enabled=False)  # type: ignore[assignment]
+        trainer.run()
     return network.eval()
+
+
+def _in_single_precision(loss: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
+    """A loss whose sums are not made of numbers with eight bits."""
+    return lambda said, targets: loss(tree_map(lambda t: t.float(), said), targets)
+
+
+@contextmanager
+def channels_last(network: nn.Module, wanted: bool) -> Iterator[None]:
+    """The weights of convolutions over pictures as a GPU computes fastest; afterwards as they were."""
+    if wanted:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    try:
+        yield
+    finally:
+        if wanted:
+            network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
 def prepare_batch(
