@@ -113,6 +113,12 @@ _SMALL: dict[str, Literal] = {
     "block_inplanes": [16, 32, 64, 128],
     "no_max_pool": True,
 }
+_STANDARD: dict[str, Literal] = {
+    "conv1_t_size": 7,
+    "conv1_t_stride": 2,
+    "no_max_pool": False,
+    "block_inplanes": [64, 128, 256, 512],
+}
 _STAGES = ["r1_k3_s11_e1_i32_o16", "r2_k3_s22_e4_i16_o24", "r2_k3_s22_e4_i24_o48", "r1_k3_s22_e4_i48_o96"]
 
 ALLOWED: dict[str, Allowed] = {
@@ -137,6 +143,10 @@ ALLOWED: dict[str, Allowed] = {
                 "block_inplanes": [64, 128, 256, 512],
                 "no_max_pool": True,
             },
+            # The stem of the paper (He et al., CVPR 2016), of seven pixels in steps of two and then max
+            # pooling: for pictures of 96 to 512 pixels, on which the others compute sixteen times as much
+            "resnet18_standard": {**_STANDARD, "block": "basic", "layers": [2, 2, 2, 2]},
+            "resnet50_standard": {**_STANDARD, "block": "bottleneck", "layers": [3, 4, 6, 3]},
         },
     ),
     "DenseNet121": Allowed(

@@ -15,6 +15,8 @@ SIZES = {
     "resnet_small": [[28, 28], [64, 64]],
     "resnet_small_stride2": [[28, 28], [24, 24, 24]],
     "resnet18": [[28, 28]],
+    "resnet18_standard": [[96, 96], [48, 48, 48]],
+    "resnet50_standard": [[96, 96]],
     "densenet_small": [[24, 24], [28, 28], [24, 24, 24]],
     "densenet_private": [[24, 24], [28, 28], [64, 64], [24, 24, 24]],
     "densenet121": [[64, 64], [32, 32, 32]],
