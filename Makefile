@@ -7,7 +7,7 @@ DECODERS := $(VENV)/.decoders
 # The networks here are tiny: one thread each is faster than two that wait for one another.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-unit test-slow lint format benchmark benchmark-methods benchmark-speed benchmark-responses benchmark-verify benchmark-worklist benchmark-monitor bundles docs figures clean
+.PHONY: demo test test-unit test-slow lint format benchmark benchmark-methods benchmark-speed benchmark-gpu benchmark-responses benchmark-verify benchmark-worklist benchmark-monitor bundles docs figures clean
 
 demo: $(READY)
 	$(BIN)/clinical-qkt demo --overwrite $(ARGS)
@@ -44,6 +44,10 @@ benchmark-methods: $(READY)
 # What a transfer costs against plain fine-tuning and a naive loop: ratios.
 benchmark-speed: $(READY)
 	$(BIN)/python -m clinical_qkt.research.benchmark.speed $(ARGS)
+
+# Images a second on the device at hand: trainings against a bare loop and MONAI's trainer, and all else.
+benchmark-gpu: $(READY)
+	$(BIN)/python -m clinical_qkt.research.benchmark.gpu $(ARGS)
 
 # What a private answer's pass over images costs: one at a time, patient by patient, in several processes.
 benchmark-responses: $(READY)

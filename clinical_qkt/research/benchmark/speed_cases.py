@@ -20,7 +20,7 @@ from clinical_qkt.data.label_space import ClassLabel, LabelSpace
 from clinical_qkt.data.transforms import symmetries
 from clinical_qkt.networks.extractor import Extractor
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
-from clinical_qkt.networks.spec import preset, reshape_head
+from clinical_qkt.networks.spec import NetworkSpec, find_head, preset, reshape_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.derived import DerivedModel
 from clinical_qkt.packages.model import Model
@@ -41,7 +41,6 @@ from clinical_qkt.training.loop import train
 
 CLASSES, QUERY = 5, [4]
 LOCAL = [c for c in range(CLASSES) if c not in QUERY]
-SIZE = [28, 28]
 
 
 class Together(nn.Module):
@@ -62,11 +61,13 @@ class Cases:
     """Images, networks, and what is done with them.
 
     Attributes:
-        pictures: ``(N, 3, 28, 28)``.
-        networks: 16 for all classes.
+        spec: of each network.
+        pictures: ``(N, 3, pixels, pixels)``.
+        networks: for all classes.
         epochs: of each training.
     """
 
+    spec: NetworkSpec
     pictures: Tensor
     networks: list[nn.Module]
     epochs: int
@@ -74,11 +75,21 @@ class Cases:
     labels: LabelSpace = field(default_factory=lambda: LabelSpace([f"class {c}" for c in range(CLASSES)]))
 
     @classmethod
-    def of(cls, images: int, epochs: int, device: torch.device) -> Cases:
-        """So many images of noise."""
+    def of(
+        cls,
+        images: int,
+        epochs: int,
+        device: torch.device,
+        network: str = "resnet_small",
+        pixels: int = 28,
+        networks: int = 16,
+    ) -> Cases:
+        """So many images of noise, and so many networks of a preset."""
         torch.manual_seed(0)
-        pictures = torch.rand(images, 3, *SIZE) * 2 - 1
-        return cls(pictures, [_network().to(device).eval() for _ in range(16)], epochs, device)
+        pictures = torch.rand(images, 3, pixels, pixels) * 2 - 1
+        spec = preset(network, 3, [pixels] * 2)
+        made = [spec.build(CLASSES).to(device).eval() for _ in range(networks)]
+        return cls(spec, pictures, made, epochs, device)
 
     def ways(self) -> dict[str, Callable[[], Any]]:
         """What is timed, by name."""
@@ -87,7 +98,7 @@ class Cases:
             ways[f"transfer, {n} relevant"] = partial(self.transfer, n, n)
             ways[f"heads, {n} relevant"] = partial(self.heads, n)
             ways[f"naive loop, {n} relevant"] = partial(self.naive, n)
-        together = committee(self.site, _teachers(self.networks, 4, 4), self.labels).network
+        together = self.together(4)
         ways["probing one model for its mask"] = self.probing
         ways["one network answers"] = partial(self.logits, self.networks[0])
         ways["own model and 4 teachers answer"] = partial(self.logits, together)
@@ -99,6 +110,14 @@ class Cases:
         ways["transfer, 4 relevant of 64"] = partial(self.transfer, 4, 64)
         return ways
 
+    def together(self, teachers: int) -> nn.Module:
+        """The own model and so many teachers as one network."""
+        return committee(self.site, self.teachers(teachers, teachers), self.labels).network
+
+    @cached_property
+    def size(self) -> list[int]:
+        return list(self.pictures.shape[2:])
+
     @cached_property
     def items(self) -> list[dict[str, Any]]:
         return [{"image": picture, "label": i % len(LOCAL)} for i, picture in enumerate(self.pictures)]
@@ -107,7 +126,7 @@ class Cases:
     def site(self) -> Model:
         """The student's own model."""
         own = reshape_head(self.networks[-1], {c: c for c in LOCAL}, len(LOCAL))
-        return _model("student", own, len(LOCAL))
+        return self.model("student", own, len(LOCAL))
 
     @cached_property
     def extractor(self) -> Extractor:
@@ -132,17 +151,17 @@ class Cases:
     def plain(self) -> None:
         """Fine-tuning on the labels alone."""
         loss = lambda logits, targets: SINGLE_LABEL.loss(logits[:, LOCAL], targets)  # noqa: E731
-        self._train(_network(), loss)
+        self._train(self.network(), loss)
 
     def transfer(self, relevant: int, sites: int) -> None:
         """As it is done: every teacher is asked once."""
-        found = relevant_teachers(_teachers(self.networks, relevant, sites), self.labels, QUERY)
+        found = relevant_teachers(self.teachers(relevant, sites), self.labels, QUERY)
         said = [aligned(self.logits(t.model.network), t.columns, t.known, CLASSES) for t in found]
         own = torch.zeros(len(self.items), len(LOCAL))
         data = with_targets(self.items, torch.stack(said, 1), own)
         settings = TransferSettings(max_epochs=self.epochs)
         distillation.distil(
-            _network(), data, symmetries(SIZE), self.items[:64], QUERY, settings, 0, self.device
+            self.network(), data, symmetries(self.size), self.items[:64], QUERY, settings, 0, self.device
         )
 
     def heads(self, teachers: int) -> DerivedModel:
@@ -151,17 +170,18 @@ class Cases:
             own=self.site,
             labels=self.labels,
             query=list(QUERY),
-            augment=symmetries(SIZE),
+            augment=symmetries(self.size),
             seed=0,
             device=self.device,
         )
-        others = _teachers(self.networks, teachers, teachers)
+        others = self.teachers(teachers, teachers)
         said = {t.site: self.logits(t.model.network) for t in others}
-        return next(imitations(student, self.items, others, said, self.logits(self.site.network), "own"))
+        own = self.logits(self.site.network)
+        return next(imitations(student, self.items, others, said, own, "own")).model
 
     def naive(self, relevant: int) -> None:
         """A loop that asks every teacher in every step."""
-        student = Together(_network().to(self.device), self.networks[:relevant])
+        student = Together(self.network().to(self.device), self.networks[:relevant])
         kind = TransferLoss(
             LOCAL, QUERY, kind="evidence", divergence_weight=0.1, self_weight=0, temperature=2
         )
@@ -185,16 +205,18 @@ class Cases:
             self.site, self.extractor, [pooled(self.received)], self.seen, self.seen, "quadratic", 0.75, 0
         )[0]
 
-    def probing(self) -> None:
+    def probing(self, probes: int = 2048) -> None:
         """One model, for its knowledge mask."""
-        knowledge_masks.knowledge_scores(self.networks[0], 3, (28, 28), -1, 1, device=self.device)
+        knowledge_masks.knowledge_scores(
+            self.networks[0], 3, self.size, -1, 1, count=probes, device=self.device
+        )
 
     def _train(self, network: nn.Module, loss: Callable[..., Tensor]) -> None:
         settings = TransferSettings(max_epochs=self.epochs)
         train(
             network,
             self.items,
-            symmetries(SIZE),
+            symmetries(self.size),
             loss,
             max_epochs=self.epochs,
             learning_rate=settings.learning_rate,
@@ -204,29 +226,28 @@ class Cases:
             what="speed",
         )
 
+    def network(self) -> nn.Module:
+        """Another one, untrained."""
+        return self.spec.build(CLASSES)
 
-def _network() -> nn.Module:
-    return preset("resnet_small", 3, SIZE).build(CLASSES)
+    def teachers(self, relevant: int, sites: int) -> list[Teacher]:
+        """Teachers of which the first know all classes, the others all but the queried one."""
+        columns = {c: c for c in range(CLASSES)}
+        found = []
+        for i in range(sites):
+            model = self.model(f"hospital_{i}", self.networks[i % len(self.networks)], CLASSES)
+            known = [i < relevant or c not in QUERY for c in range(CLASSES)]
+            found.append(Teacher(model, columns, torch.ones(CLASSES), known))
+        return found
 
-
-def _teachers(networks: list[nn.Module], relevant: int, sites: int) -> list[Teacher]:
-    """Teachers of which the first know all classes, the others all but the queried one."""
-    columns = {c: c for c in range(CLASSES)}
-    found = []
-    for i in range(sites):
-        model = _model(f"hospital_{i}", networks[i % len(networks)], CLASSES)
-        known = [i < relevant or c not in QUERY for c in range(CLASSES)]
-        found.append(Teacher(model, columns, torch.ones(CLASSES), known))
-    return found
-
-
-def _model(site: str, network: nn.Module, classes: int) -> Model:
-    card = Card(
-        site=site,
-        task="speed",
-        label_space=[ClassLabel(name=f"class {c}") for c in range(classes)],
-        network=preset("resnet_small", 3, [28, 28]),
-        head="fc",
-        input=InputContract(channels=3, spatial_size=[28, 28]),
-    )
-    return Model(network, card, Path(), 0)
+    def model(self, site: str, network: nn.Module, classes: int) -> Model:
+        """A network with a card."""
+        card = Card(
+            site=site,
+            task="speed",
+            label_space=[ClassLabel(name=f"class {c}") for c in range(classes)],
+            network=self.spec,
+            head=find_head(network),
+            input=InputContract(channels=3, spatial_size=self.size),
+        )
+        return Model(network, card, Path(), 0)
