@@ -267,6 +267,11 @@ def first_within_budget(fits: Iterable[BudgetFit]) -> int:
 
     Returns:
         Its position.
+
+    >>> none = Loss(0.0, 0.0, 0.0, 0.0)
+    >>> fits = [BudgetFit([bias], 0.0, none, "shown", 300, 200, 90, 40) for bias in (-2.0, -0.5, 1.0)]
+    >>> first_within_budget(fits), first_within_budget(fits[:2])
+    (2, 1)
     """
     best, chosen, position = -math.inf, None, 0
     for position, fit in enumerate(fits):

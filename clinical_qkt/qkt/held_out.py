@@ -78,5 +78,7 @@ class HeldOut:
         if self.patients is not None or other.patients is not None:
             first, second = (np.arange(len(s)) if s.patients is None else s.patients for s in (self, other))
             who = np.concatenate([first, second + first.max(initial=-1) + 1])
-        parts = [torch.cat([getattr(s, k) for s in (self, other)]) for k in ("logits", "labels", "before")]
-        return HeldOut(*parts, who, self.cross_fitted + other.cross_fitted)
+        logits = torch.cat([self.logits, other.logits])
+        labels = torch.cat([self.labels, other.labels])
+        before = torch.cat([self.before, other.before])
+        return HeldOut(logits, labels, before, who, self.cross_fitted + other.cross_fitted)
