@@ -25,6 +25,9 @@ from clinical_qkt.query.aggregate import HeadChoice, fill, gaussians_of, own_sta
 from clinical_qkt.query.request import whitening
 from clinical_qkt.statistics.class_statistics import ClassStatistics
 
+FEWEST = 2
+"""Images of each class that Gaussians are fitted to."""
+
 
 def cross_fitted(
     network: GaussianClassifier,
@@ -47,17 +50,23 @@ def cross_fitted(
         patients: ``(N,)`` numbers that tell whose image it is.
 
     Returns:
-        ``(N, C)``, zeros for images of queried classes; None if there are too few images for folds, or a head
-        is trained.
+        ``(N, C)``, zeros for images of queried classes; None if there are too few images for folds, of a class
+        as well, or a head is trained.
     """
     own = labels < network.spec.own
     who = None if patients is None else patients[own.numpy()]
     folds = folds_of(labels[own], who, count=CLOSED_FORM, seed=seed)
-    if choice.head == "replay" or not folds.any():
+    if choice.head == "replay" or not folds.any() or _too_few(labels[own], folds):
         return None
     found = torch.zeros(len(labels), len(network.head.bias))
     found[own] = _by_fold(network, choice, queried, (features, labels[own]), own_held_out[own], folds)
     return found
+
+
+def _too_few(labels: Tensor, folds: NDArray[np.int64]) -> bool:
+    """Whether a class would be left without a spread, were a fold left out."""
+    left = [np.bincount(labels.numpy()[folds != fold]) for fold in np.unique(folds)]
+    return any(len(counts) <= int(labels.max()) or counts.min() < FEWEST for counts in left)
 
 
 def _by_fold(

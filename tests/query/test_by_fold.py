@@ -73,3 +73,6 @@ def test_a_head_that_is_trained_and_too_few_images_give_none():
     assert cross_fitted(network, HeadChoice("replay"), [queried], features, labels, own, 0) is None
     few = torch.tensor([0, 1])
     assert cross_fitted(network, choice, [queried], features[[0, -1]], few, own[:2], 0) is None
+    one_left = torch.cat([labels[:41], labels[-2:]])  # of the second class a single image
+    rows = features[:41]
+    assert cross_fitted(network, choice, [queried], rows, one_left, own[: len(one_left)], 0) is None
