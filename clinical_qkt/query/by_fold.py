@@ -50,8 +50,8 @@ def cross_fitted(
         patients: ``(N,)`` numbers that tell whose image it is.
 
     Returns:
-        ``(N, C)``, zeros for images of queried classes; None if there are too few images for folds, of a class
-        as well, or a head is trained.
+        ``(N, C)``, zeros for images of queried classes; None if there are too few images for folds, all in
+        all or of a class, or a head is trained.
     """
     own = labels < network.spec.own
     who = None if patients is None else patients[own.numpy()]
