@@ -79,7 +79,7 @@ figures: $(READY)
 	$(BIN)/python -m clinical_qkt.documentation.example runs/demo
 	$(BIN)/python -m clinical_qkt.documentation.reference
 	$(BIN)/python -m clinical_qkt.documentation.audit_figures
-	$(BIN)/python tests/mlflow_ui.py runs/demo docs/pictures/mlflow-run.png
+	$(BIN)/python -m tests.mlflow_ui runs/demo docs/pictures/mlflow-run.png
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not on the PATH. Install Python 3.11, or name another: make PYTHON=python3 …"; exit 1; }

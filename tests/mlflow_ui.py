@@ -1,6 +1,6 @@
 """MLflow's UI in a browser without a window; as a program it takes the picture for the documentation.
 
-python tests/mlflow_ui.py runs/demo docs/pictures/mlflow-run.png
+python -m tests.mlflow_ui runs/demo docs/pictures/mlflow-run.png
 """
 
 from __future__ import annotations
