@@ -57,7 +57,7 @@ class TransferSettings(Strict):
         "answer_noise": "soft_target_noise",
     }
     REMOVED: ClassVar[Mapping[str, str]] = {
-        "reserve": "take it out; how sure it must be that the forgetting budget is kept, 'confidence' says now"
+        "reserve": "take it out; how sure it must be that the budget is kept is said by 'confidence' now"
     }
 
     variant: str = "committee"

@@ -158,7 +158,7 @@ def test_an_argument_that_is_added_to_a_component_is_read_as_strictly(site):
             {"settings::divergnce": "kl"},
             "divergnce: is an unknown key; did you mean",
         ),
-        ("transfer", {"settings::reserve": 0.25}, "settings.reserve: was removed: take it out; how sure it must"),
+        ("transfer", {"settings::reserve": 0.25}, "settings.reserve: was removed: take it out; how sure"),
         ("transfer", {"settings::probes": "many"}, "settings.probes: is no whole number"),
         (
             "transfer",

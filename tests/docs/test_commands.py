@@ -68,7 +68,7 @@ NOT_RUN = {
     "make benchmark": "trains federations for many minutes; tests/benchmark trains smaller ones",
     "make benchmark-methods": "runs `clinical-qkt benchmark`, which tests/benchmark runs on squares",
     "make benchmark-speed": "measures times for minutes",
-    "make benchmark-gpu": "needs a GPU to mean anything; tests/research/benchmark/test_gpu.py runs tiny cases",
+    "make benchmark-gpu": "needs a GPU to mean a thing; tests/research/benchmark/test_gpu.py runs tiny cases",
     "make benchmark-responses": "measures times for minutes",
     "python -m clinical_qkt.research.benchmark.gpu": "is what make benchmark-gpu runs",
     "make benchmark-verify": "measures times for minutes",

@@ -82,7 +82,7 @@ def test_every_step_that_takes_long_is_told_to_its_surroundings(case):
 
 
 def test_a_committee_by_fold_is_a_committee_with_what_own_networks_without_the_image_said(case):
-    """With the own model's logits in their place it says of training images what the committee itself does."""
+    """With the own model's logits in their place it says of training images what the committee does."""
     held_out = replace(case, own_held_out=case.own_logits)
     base = method.Base(held_out.own, held_out.own_held_out)
     learnt = method.learn(held_out, CaseImages(held_out), base, case.teachers, TransferSettings())
