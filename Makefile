@@ -79,6 +79,7 @@ figures: $(READY)
 	$(BIN)/python -m clinical_qkt.documentation.example runs/demo
 	$(BIN)/python -m clinical_qkt.documentation.reference
 	$(BIN)/python -m clinical_qkt.documentation.audit_figures
+	$(BIN)/python -m clinical_qkt.documentation.comparison_pages
 	$(BIN)/python -m tests.mlflow_ui runs/demo docs/pictures/mlflow-run.png
 
 $(READY): pyproject.toml constraints.txt
