@@ -23,7 +23,12 @@ def test_a_transfer_that_can_run_is_told_with_disk_device_memory_and_time(site, 
     for what in ("datalist", "labels", "images", "output", "model", "package of", "queried classes"):
         assert f"{what}" in told, what
     assert "signature trusted" in told and "estimate" in told and "free" in told
-    assert {line.split(":")[0] for line in found["warning"]} <= {"first image", "held-out images", "promise", "disk"}
+    assert {line.split(":")[0] for line in found["warning"]} <= {
+        "first image",
+        "held-out images",
+        "promise",
+        "disk",
+    }
     assert any(line.startswith("promise: cannot be shown") for line in found["warning"])
     assert any(line.startswith(("device: CPU", "device: NVIDIA")) for line in found["ok"])
 
