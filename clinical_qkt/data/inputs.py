@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 from clinical_qkt.core.errors import PackageError
 from clinical_qkt.core.values import Sent
+from clinical_qkt.data.look import measured, numbers, scale_of
+from clinical_qkt.data.look_map import LookMap
 
 Intensity = Literal["display", "HU", "relative"]
 """What the numbers of a raw image mean: brightness as shown on a screen, 0 to 255 (pictures; DICOM after
@@ -54,6 +56,9 @@ class InputContract(Sent):
     other_channels: Literal["refuse", "convert"] = "refuse"
     """``convert``: the sender allows grey images, repeated in three channels, or colour images, reduced to
     their luminance. Otherwise these are refused."""
+    look: LookMap | None = Field(default=None, exclude_if=lambda given: given is None)
+    """Images look otherwise than those that the network was trained on, and are brought to its look first.
+    Null or left out: nothing is changed."""
 
     @model_validator(mode="after")
     def _sensible(self) -> InputContract:
@@ -68,6 +73,8 @@ class InputContract(Sent):
             raise ValueError("mean and std need one number each, or one for each channel")
         if self.spacing is not None and len(self.spacing) != len(self.spatial_size):
             raise ValueError("spacing needs one number an axis")
+        if self.look and len(self.look.seen) != numbers(self.channels):
+            raise ValueError(f"look needs {numbers(self.channels)} numbers for {self.channels} channels")
         return self
 
     def obstacle(self, given: InputContract) -> str | None:
@@ -96,8 +103,7 @@ class InputContract(Sent):
         Raises:
             PackageError: other dimensions, meaning of intensities, spacing or channels; says which.
         """
-        obstacle = self.obstacle(given)
-        if obstacle:
+        if obstacle := self.obstacle(given):
             raise PackageError(obstacle, where=where, fix=fix)
 
     def adaptations(self, given: InputContract) -> list[str]:
@@ -113,7 +119,28 @@ class InputContract(Sent):
             told.append(f"window {_span(self.intensity_range)}, not {_span(given.intensity_range)}")
         if (self.value_range, self.mean, self.std) != (given.value_range, given.mean, given.std):
             told.append("normalised in its own way")
+        if self.look != given.look:
+            told.append("brought to the look of its training images" if self.look else "as they look here")
         return told
+
+    @property
+    def plain(self) -> InputContract:
+        """The same for images as they look."""
+        return self.model_copy(update={"look": None}) if self.look else self
+
+    def in_look(self, raw: Tensor) -> Tensor:
+        """Raw intensities ``(B, channels, *places)`` of images that have the network's look."""
+        if self.look is None:
+            return raw
+        low, high = self.intensity_range
+        shares = ((raw - low) / (high - low)).clamp(0, 1)
+        return self.look.applied(shares, scale_of(self.intensity, self.channels)) * (high - low) + low
+
+    def look_of(self, images: Tensor) -> Tensor:
+        """The numbers ``(B, L)`` of what the network takes; see ``look.measured``."""
+        low, high = self.intensity_range
+        shares = ((self.intensities(images) - low) / (high - low)).clamp(0, 1)
+        return measured(shares, scale_of(self.intensity, self.channels))
 
     def normalised(self, values: Tensor) -> Tensor:
         """``(B, channels, *places)`` within ``value_range`` to what the network takes."""
@@ -129,8 +156,9 @@ class InputContract(Sent):
         return (image - bottom) * ((high - low) / (top - bottom)) + low
 
     def values(self, raw: Tensor) -> Tensor:
-        """Raw intensities to what the network takes."""
+        """Raw intensities ``(B, channels, *places)`` to what the network takes."""
         (low, high), (bottom, top) = self.intensity_range, self.value_range
+        raw = self.in_look(raw)
         return self.normalised(((raw - low) * ((top - bottom) / (high - low)) + bottom).clamp(bottom, top))
 
     @property
@@ -146,14 +174,14 @@ class InputContract(Sent):
 def covering(contracts: Sequence[InputContract]) -> InputContract:
     """The first contract, with as much of an image as any of the others asks for: size, sharpness, window.
 
-    Images prepared for it can be converted for every one of them. The first one's grid is divided evenly, so
-    that it gets back what it would have got from the files: where grids nearly agree, such as 28 and 32
-    pixels, going to and fro would blur. If the first covers the others it is given back as it is.
+    Images prepared for it can be converted for every one of them, in whatever look. The first one's grid is
+    divided evenly, so that it gets back what it would have got from the files: where grids nearly agree, such
+    as 28 and 32 pixels, going to and fro would blur. If the first covers the others it is given back.
 
     Raises:
         PackageError: together they ask for more than a single contract may.
     """
-    first = contracts[0]
+    first = contracts[0].plain
     low = min(c.intensity_range[0] for c in contracts)
     high = max(c.intensity_range[1] for c in contracts)
     wider: dict[str, Any] = {"intensity_range": (low, high)}
@@ -182,16 +210,26 @@ def covering(contracts: Sequence[InputContract]) -> InputContract:
 def converted(image: Tensor, given: InputContract, wanted: InputContract) -> Tensor:
     """Images prepared for one contract as another asks for them, for networks that answer side by side.
 
-    What the first preparation has clipped or averaged away does not come back; see ``covering``.
+    What the first preparation has clipped or averaged away does not come back, see ``covering``; nor does the
+    look that images had before they were given another.
 
     Args:
         image: ``(B, channels, *given.spatial_size)`` as ``given`` prepares it.
 
     Returns:
         ``(B, channels, *wanted.spatial_size)`` as ``wanted`` does.
+
+    Raises:
+        PackageError: ``given`` has changed the look.
     """
     if given == wanted:
         return image
+    if given.look:
+        raise PackageError(
+            "images that were brought to one model's look cannot be prepared for another",
+            where="input: look",
+            fix="prepare them from the files, or name the model that the site trained itself",
+        )
     raw = _placed(given.intensities(image), given, wanted)
     return wanted.values(recoloured(raw, wanted.channels, axis=1))
 

@@ -64,6 +64,8 @@ def contract_transforms(contract: InputContract, key: str = "image") -> list[Any
         steps.append(Resized(key, spatial_size=contract.spatial_size, mode="area"))
     else:
         steps.append(Lambdad(key, lambda image: around_centre(image, contract)))
+    if contract.look:
+        steps.append(Lambdad(key, lambda image: contract.in_look(torch.as_tensor(image).float()[None])[0]))
     steps.append(ScaleIntensityRanged(key, low, high, *contract.value_range, clip=True))
     if contract.mean:
         each = contract.channels // len(contract.mean)

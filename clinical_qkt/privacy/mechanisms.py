@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -41,23 +41,39 @@ is a post-processing, up to a factor of 1 + 2e-30."""
 
 @dataclass(frozen=True)
 class Guarantee:
-    """(epsilon, delta)-differential privacy of one answer, against adding or removing one patient."""
+    """(epsilon, delta)-differential privacy of one answer, against adding or removing one patient.
+
+    Attributes:
+        share: what one of several releases spends that keep the guarantee together. Gaussian mechanisms add
+            up in squares of one over their noise, each chosen after what the earlier ones told (Dong, Roth
+            and Su, 2022, Corollary 3.3), so shares that add up to one keep it.
+    """
 
     epsilon: float
     delta: float
+    share: float = 1.0
+
+    def part(self, share: float) -> Guarantee:
+        """Of one of several releases."""
+        return replace(self, share=self.share * share)
 
     @cached_property
     def noise_multiplier(self) -> float:
         """Standard deviation of continuous noise over the sensitivity."""
-        from dp_accounting.gaussian_mechanism import get_sigma_gaussian  # takes a second to import
-
-        return float(get_sigma_gaussian(self.epsilon, self.delta))
+        return _noise_multiplier(self.epsilon, self.delta) / self.share**0.5
 
     @property
     def sigma(self) -> int:
         """Standard deviation of the discrete noise on every number of an answer, in steps."""
         continuous = self.noise_multiplier**2 * (STEPS**2 + COUNT_STEPS**2)
         return math.ceil(math.sqrt(continuous + SMOOTHING))
+
+
+@cache
+def _noise_multiplier(epsilon: float, delta: float) -> float:
+    from dp_accounting.gaussian_mechanism import get_sigma_gaussian  # takes a second to import
+
+    return float(get_sigma_gaussian(epsilon, delta))
 
 
 @dataclass(frozen=True)

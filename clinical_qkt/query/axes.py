@@ -101,7 +101,7 @@ def _moved(body: Pooling, images: Tensor, contract: InputContract, size: int) ->
     device = next(body.parameters()).device
 
     def seen(unit: Tensor) -> Tensor:
-        raw = contract.values(unit.clamp(0, 1) * (high - low) + low)
+        raw = contract.plain.values(unit.clamp(0, 1) * (high - low) + low)
         return torch.cat([body.numbers(part.to(device)).double().cpu() for part in raw.split(size)])
 
     unit = (contract.intensities(images) - low) / (high - low)

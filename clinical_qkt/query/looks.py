@@ -1,0 +1,88 @@
+"""How the asker's own images look, and how an answering site's images look beside them.
+
+The map of an exact response rests on the looks of classes that both sites know. What is left of the
+difference after it shows in the features of these classes: the residual, see ``residual``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.look_map import LookMap
+from clinical_qkt.data.look_shared import ClassLook, Compared, Looks, compared, looks_of, spread_of
+from clinical_qkt.training.inference import Images, labels_of
+
+AT_ONCE = 256
+FEWEST = 5
+"""Patients of a class; fewer are too few for a look, and it could single them out."""
+
+
+@dataclass(frozen=True, eq=False)
+class AskersLooks:
+    """What a query tells of how the asker's images look.
+
+    Attributes:
+        classes: looks of its own classes, by name.
+        spread: ``(L,)`` between its own images of a class.
+        means: ``{class: (D,)}``, the classes' mean features.
+        others: further sites' looks, which they let it tell, under the asker's names.
+    """
+
+    classes: Looks
+    spread: Tensor
+    means: dict[str, Tensor]
+    others: Sequence[Looks] = ()
+
+
+def numbers_of(images: Images, given: InputContract) -> Tensor:
+    """``(N, L)`` of prepared images, see ``data.look.measured``."""
+    rows = [torch.as_tensor(images[i]["image"]) for i in range(len(images))]
+    parts = [given.look_of(torch.stack(rows[i : i + AT_ONCE])) for i in range(0, len(rows), AT_ONCE)]
+    return torch.cat(parts)
+
+
+def askers_looks(
+    images: Images,
+    names: Sequence[str],
+    given: InputContract,
+    features: Tensor,
+    whose: Sequence[str] | None = None,
+    others: Sequence[Looks] = (),
+) -> AskersLooks:
+    """Of own training images with labels.
+
+    Args:
+        names: of the own classes; images of others are left out.
+        features: ``(N, D)`` of these images.
+        whose: the patient of each image; None if nobody is named.
+    """
+    labels = labels_of(images).tolist()
+    rows = [i for i, label in enumerate(labels) if label < len(names)]
+    numbers, classes = numbers_of(images, given)[rows], [names[labels[i]] for i in rows]
+    people = None if whose is None else [whose[i] for i in rows]
+    found = {c: told for c, told in looks_of(numbers, classes, people).items() if told.count >= FEWEST}
+    means = {c: features[[i for i in rows if names[labels[i]] == c]].double().mean(0) for c in found}
+    return AskersLooks(found, spread_of(numbers, classes), means, others)
+
+
+def change(seen: Looks, asked: AskersLooks, channels: int, queried: str) -> Compared | None:
+    """How an answering site's images look beside the asker's; None if nothing can be compared.
+
+    Args:
+        seen: the answering site's looks, under the asker's names.
+        queried: the class whose images are mapped.
+    """
+    enough: dict[str, ClassLook] = {c: told for c, told in seen.items() if told.count >= FEWEST}
+    return compared(enough, asked.classes, asked.spread, channels, asked.others, queried)
+
+
+def in_look(given: InputContract, found: Compared | None) -> InputContract:
+    """A contract under which images get the asker's look, where theirs is another."""
+    if found is None or found.alike:
+        return given
+    return given.model_copy(update={"look": LookMap.between(found.seen, found.wanted)})
