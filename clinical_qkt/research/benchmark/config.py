@@ -14,10 +14,19 @@ from clinical_qkt.networks.registry import PRESETS
 from clinical_qkt.qkt.forgetting_budget import Promise
 from clinical_qkt.research.benchmark.rows import FIGURES
 from clinical_qkt.research.methods import METHODS
+from clinical_qkt.research.shift import USUAL, Part, Shift
 
 
 class _Strict(BaseModel):  # not ``values.Strict``: the command line gives seeds as texts
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def later(default: Any, **constraints: Any) -> Any:
+    """A field that a scenario got later: it is not told where it has its default.
+
+    So earlier scenarios keep their fingerprints, and with them their rows and site models.
+    """
+    return Field(default=default, exclude_if=lambda value: value == default, **constraints)
 
 
 class Scenario(_Strict):
@@ -36,6 +45,9 @@ class Scenario(_Strict):
         label_lists: ``alike``: all sites list all classes in one order. ``own``: each lists, in an order and
             a spelling of its own, the classes that it has and one that it has no images of.
         max_epochs: of each site's own training.
+        shift: how much the sites' images differ in look, see ``research.shift``. Each site trains and is
+            tested on its own look.
+        shift_parts: what differs.
     """
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
@@ -50,12 +62,20 @@ class Scenario(_Strict):
     spatial_size: int | list[int] | None = None
     label_lists: Literal["alike", "own"] = "alike"
     max_epochs: int = Field(default=8, ge=1)
+    shift: Shift = later("none")
+    shift_parts: tuple[Part, ...] = later(USUAL, min_length=1)
 
     @model_validator(mode="after")
     def _known_network(self) -> Scenario:
         for name in in_turn(self.architecture):
             if name not in PRESETS:
                 raise ValueError(f"architecture: {one_of(name, list(PRESETS))}")
+        return self
+
+    @model_validator(mode="after")
+    def _looks_of_something(self) -> Scenario:
+        if self.shift == "none" and self.shift_parts != USUAL:
+            raise ValueError("shift_parts: nothing differs with 'shift: none'; choose mild, medium or strong")
         return self
 
 

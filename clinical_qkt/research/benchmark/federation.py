@@ -6,7 +6,7 @@ really knows a class has to be found out by masks, as in the field.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
@@ -15,27 +15,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import CacheDataset
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clinical_qkt.core.errors import QueryError
 from clinical_qkt.core.files import fingerprint
-from clinical_qkt.core.runtime import WORKERS
-from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.folds import folds_of
-from clinical_qkt.data.inputs import InputContract, converted
+from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.data.sources import Source
-from clinical_qkt.data.transforms import adapter, reading, show_progress, symmetries
+from clinical_qkt.data.transforms import symmetries
 from clinical_qkt.networks.spec import NetworkSpec, find_head, preset, reshape_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, is_model, load_model, save_model
 from clinical_qkt.qkt.teachers import AlignedModel, Teacher, probe
 from clinical_qkt.research.benchmark.config import Scenario, in_turn
-from clinical_qkt.research.benchmark.partition import label_lists, shares_of
+from clinical_qkt.research.benchmark.partition import as_they_come, dealt, label_lists, shares_of
+from clinical_qkt.research.benchmark.site_images import SiteImages, contract_of, prepare
 from clinical_qkt.research.methods.case import Case, Member
 from clinical_qkt.research.partitions import Ask
+from clinical_qkt.research.shift import Look, look_of
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import Images, logits_of
 from clinical_qkt.training.loop import train
@@ -44,36 +43,62 @@ from clinical_qkt.training.own_folds import by_folds, missing_class
 SITE_LEARNING_RATE = 3e-3
 
 
+def site_models(scenario: Scenario, seed: int, data: str, held: list[list[int]]) -> str:
+    """The name of the folder of a federation's site models, after what decides them.
+
+    Args:
+        data: its name.
+        held: classes of each site, by position.
+    """
+    facts = fingerprint(scenario.model_dump(exclude={"name", "query_size"}), seed, data, held)
+    return f"sites-{facts}"
+
+
 class Federation:
     """Sites with their data and models, for one scenario and seed.
 
     Args:
         source: all images.
         folder: where the site models are kept.
+        of_site: ``(N,)``, the site that each image comes from; None: they are dealt to the sites.
     """
 
     def __init__(
-        self, source: Source, scenario: Scenario, seed: int, device: torch.device, folder: Path
+        self,
+        source: Source,
+        scenario: Scenario,
+        seed: int,
+        device: torch.device,
+        folder: Path,
+        of_site: NDArray[np.int64] | None = None,
     ) -> None:
         self.source, self.scenario, self.seed, self.device = source, scenario, seed, device
+        self.of_site = of_site
         shares = shares_of(scenario, len(source.classes), seed)
         self.classes = [np.flatnonzero(row).tolist() for row in shares]
         self.lists = label_lists(scenario, source.classes, self.classes, seed)
-        self.positions = self._dealt(shares)
-        facts = fingerprint(
-            scenario.model_dump(exclude={"name", "query_size"}), seed, source.name, self.classes
-        )
-        self.folder = folder / f"sites-{facts}"
-        first = self.prepared[int(source.splits["training"][0])]["image"]
-        self.raw = _contract(first)
+        self.aside: dict[int, list[int]] = {}
+        if of_site is None:
+            self.positions, self.aside = dealt(source, shares, scenario.queried_images, seed)
+        else:
+            self.positions = as_they_come(source, self.classes, of_site)
+        self.folder = folder / site_models(scenario, seed, source.name, self.classes)
+        self.raw = contract_of(self.prepared[int(source.splits["training"][0])]["image"])
         self.augment = symmetries(self.raw.spatial_size)
         self.names = [f"hospital_{i + 1}" for i in range(scenario.sites)]
-        self.views: dict[str, dict[int, Tensor]] = {}
+        self.images = SiteImages(self.prepared, self.raw, [self.look(i) for i in range(scenario.sites)])
 
     @cached_property
     def prepared(self) -> dict[int, dict[str, Any]]:
-        """Every image that is used, prepared once: position -> ``{"image", "label"}``."""
-        return prepare(self.source)
+        """Every image that is used, as the data have it: position -> ``{"image", "label"}``."""
+        sides = [side for side in in_turn(self.scenario.spatial_size) if side is not None]
+        return prepare(self.source, max(sides, default=None))
+
+    def look(self, site: int) -> Look | None:
+        """How a site's images look; None if as the data have them."""
+        if self.scenario.shift == "none":
+            return None
+        return look_of(self.seed, site, self.scenario.shift, self.scenario.shift_parts, self.raw.channels)
 
     def contract(self, site: int) -> InputContract:
         """What a site's model expects of images."""
@@ -83,16 +108,17 @@ class Federation:
         return self.raw.model_copy(update={"spatial_size": size})
 
     def view(self, images: Images, contract: InputContract) -> list[dict[str, Any]]:
-        """Images as a contract asks for them, from the raw ones and not from what another model was given."""
+        """Images as a contract asks for them, in the look of the site whose they are.
+
+        From the raw ones and not from what another model was given.
+        """
         items = [images[i] for i in range(len(images))]
-        if contract == self.raw:
-            return [{**item, "image": self.prepared[int(item["position"])]["image"]} for item in items]
-        seen = self.views.setdefault(contract.model_dump_json(), {})
-        for i in (int(item["position"]) for item in items):
-            if i not in seen:
-                raw = torch.as_tensor(self.prepared[i]["image"])[None]
-                seen[i] = converted(raw, self.raw, contract)[0]
-        return [{**item, "image": seen[int(item["position"])]} for item in items]
+        seen: dict[tuple[int, int], Tensor] = {}
+        for site in {int(item["site"]) for item in items}:
+            mine = [int(item["position"]) for item in items if int(item["site"]) == site]
+            found = self.images.of(site, mine, contract)
+            seen.update({(site, i): image for i, image in zip(mine, found, strict=True)})
+        return [{**item, "image": seen[int(item["site"]), int(item["position"])]} for item in items]
 
     @cached_property
     def models(self) -> list[Model]:
@@ -130,11 +156,11 @@ class Federation:
             own=own,
             labels=labels,
             query=list(range(len(mine), len(labels))),
-            training=self.view(
-                self._items([*self.positions[ask.student]["training"], *extra], labels), own.card.input
+            training=self._shown(
+                [*self.positions[ask.student]["training"], *extra], labels, ask.student, own.card.input
             ),
-            validation=self.view(
-                self._items(self.positions[ask.student]["validation"], labels), own.card.input
+            validation=self._shown(
+                self.positions[ask.student]["validation"], labels, ask.student, own.card.input
             ),
             teachers=[
                 replace(t, columns=align(t.model.card.labels, labels))
@@ -147,42 +173,49 @@ class Federation:
             shared=self.folder / "shared",
             view=self.view,
             federation=lambda: self._members(ask.student),
+            in_own_look=lambda: self._in_own_look(ask.student),
             own_held_out=self._held_out(ask.student, own, extra, labels),
         )
 
     def test_items(self, ask: Ask) -> list[dict[str, Any]]:
-        """Test images of the student's and the queried classes, for scoring alone."""
-        names = self.source.classes.names
+        """Test images of the student's and the queried classes in the student's look, for scoring alone."""
+        names, test = self.source.classes.names, self.source.splits["test"]
         labels = LabelSpace([names[c] for c in (*self.classes[ask.student], *ask.classes)])
-        return self.view(self._items(self.source.splits["test"], labels), self.contract(ask.student))
+        mine = test if self.of_site is None else test[self.of_site[test] == ask.student]
+        return self._shown(mine.tolist(), labels, ask.student, self.contract(ask.student))
 
-    def _dealt(self, shares: NDArray[np.float64]) -> list[dict[Section, list[int]]]:
-        rng = np.random.default_rng([self.seed, 1])
-        out: list[dict[Section, list[int]]] = [{"training": [], "validation": []} for _ in shares]
-        self.aside: dict[int, list[int]] = {}
-        for c in range(shares.shape[1]):
-            for section in ("training", "validation"):
-                of_class = self.source.splits[section]
-                of_class = rng.permutation(of_class[self.source.labels[of_class] == c])
-                if section == "training":
-                    few = self.scenario.queried_images
-                    self.aside[c], of_class = of_class[:few].tolist(), of_class[few:]
-                ends = np.round(np.cumsum(shares[:, c]) * len(of_class)).astype(int)
-                for mine, part in zip(out, np.split(of_class, ends[:-1]), strict=True):
-                    mine[section] += sorted(part.tolist())
-        return out
-
-    def _items(self, positions: Iterable[int], labels: LabelSpace) -> list[dict[str, Any]]:
+    def _items(self, positions: Sequence[int], labels: LabelSpace, site: int) -> list[dict[str, Any]]:
+        """Raw images of some classes in the look of a site, which views of them keep."""
         place = {c: labels.find(name) for c, name in enumerate(self.source.classes.names)}
-        found = [{**self.prepared[int(i)], "position": int(i)} for i in positions]
-        return SINGLE_LABEL.relabelled(found, place)
+        found = [{**self.prepared[i], "position": i, "site": site} for i in positions]
+        known = SINGLE_LABEL.relabelled(found, place)
+        return self.view(known, self.raw)
 
-    def _members(self, student: int) -> list[Member]:
+    def _shown(
+        self, positions: Sequence[int], labels: LabelSpace, site: int, contract: InputContract
+    ) -> list[dict[str, Any]]:
+        return self.view(self._items(positions, labels, site), contract)
+
+    def _members(self, student: int, look: int | None = None) -> list[Member]:
+        """All sites, the student's first; in their own looks, or all in one site's."""
         order = [student, *(i for i in range(len(self.names)) if i != student)]
+        own = {i: self._own(i) for i in order}
         return [
-            Member(own := self._own(i), self._items(self.positions[i]["training"], own.card.labels))
+            Member(
+                own[i],
+                self._items(self.positions[i]["training"], own[i].card.labels, i if look is None else look),
+            )
             for i in order
         ]
+
+    def _in_own_look(self, student: int) -> list[Member]:
+        if self.of_site is not None:
+            raise QueryError(
+                "nobody knows how another laboratory's images would look at the student's",
+                where=f"scenario '{self.scenario.name}': other_site",
+                fix="leave out methods that need this, or simulate looks with 'shift'",
+            )
+        return self._members(student, look=student)
 
     def _own(self, site: int) -> Model:
         """A site's model with rows for its own classes alone, as the site itself uses it."""
@@ -220,7 +253,7 @@ class Federation:
         held_out = by_folds(folds, said, self.folder / f"{name}_held_out")
         if not extra:
             return held_out
-        queried = self.view(self._items(extra, labels), own.card.input)
+        queried = self._shown(extra, labels, student, own.card.input)
         return torch.cat([held_out, logits_of(own.network, queried, self.device)])
 
     def _spec(self, site: int) -> NetworkSpec:
@@ -228,8 +261,7 @@ class Federation:
         return preset(architectures[site % len(architectures)], contract.channels, contract.spatial_size)
 
     def _training(self, site: int) -> list[dict[str, Any]]:
-        items = self._items(self.positions[site]["training"], self.lists[site])
-        return self.view(items, self.contract(site))
+        return self._shown(self.positions[site]["training"], self.lists[site], site, self.contract(site))
 
     def _trained(self, site: int, items: list[dict[str, Any]], what: str) -> nn.Module:
         """A site's network; a row for each class of the data."""
@@ -264,26 +296,3 @@ class Federation:
             )
             save_model(folder, network, card)
         return load_model(folder)
-
-
-def prepare(source: Source) -> dict[int, dict[str, Any]]:
-    """All images of a source's splits as a network gets them, in memory."""
-    positions = sorted(int(i) for part in source.splits.values() for i in part)
-    read = reading("display") if isinstance(source.images, list) else []
-    raw = [{"image": _channel_first(source.images[i]), "label": int(source.labels[i])} for i in positions]
-    first = adapter(read, _contract(raw[0]["image"]))
-    data = CacheDataset(raw, first, num_workers=WORKERS, copy_cache=False, progress=show_progress())
-    return dict(zip(positions, (data[i] for i in range(len(data))), strict=True))
-
-
-def _channel_first(image: Any) -> Any:
-    """``(H, W)`` or ``(H, W, C)`` pixels as MONAI's PILReader gives them: channels, width, height."""
-    if isinstance(image, Path):
-        return image
-    picture = image[..., None] if image.ndim == 2 else image
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 1, 0)))
-
-
-def _contract(image: Any) -> InputContract:
-    channels, *size = (3, 28, 28) if isinstance(image, Path) else image.shape
-    return InputContract(channels=channels, spatial_size=list(size))

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.label_space import ClassLabel, LabelSpace
+from clinical_qkt.data.sources import Source
 from clinical_qkt.research.benchmark.config import Scenario
 from clinical_qkt.research.partitions import pathological
 
@@ -49,6 +51,51 @@ def shares_of(scenario: Scenario, classes: int, seed: int) -> NDArray[np.float64
     dealt = pathological(classes, scenario.sites, scenario.classes_per_site, seed)
     shares = np.array([[float(c in mine) for c in range(classes)] for mine in dealt])
     return shares / shares.sum(0)
+
+
+Positions = list[dict[Section, list[int]]]
+"""Of each site: the positions of its images in the data, by section."""
+
+
+def dealt(
+    source: Source, shares: NDArray[np.float64], set_aside: int, seed: int
+) -> tuple[Positions, dict[int, list[int]]]:
+    """Training and validation images dealt to the sites; no image to two of them.
+
+    Args:
+        shares: ``(sites, classes)``.
+        set_aside: training images of each class that no site gets.
+
+    Returns:
+        Each site's images, and of each class those that were set aside.
+    """
+    rng = np.random.default_rng([seed, 1])
+    out: Positions = [{"training": [], "validation": []} for _ in shares]
+    aside: dict[int, list[int]] = {}
+    for c in range(shares.shape[1]):
+        for section in ("training", "validation"):
+            of_class = source.splits[section]
+            of_class = rng.permutation(of_class[source.labels[of_class] == c])
+            if section == "training":
+                aside[c], of_class = of_class[:set_aside].tolist(), of_class[set_aside:]
+            ends = np.round(np.cumsum(shares[:, c]) * len(of_class)).astype(int)
+            for mine, part in zip(out, np.split(of_class, ends[:-1]), strict=True):
+                mine[section] += sorted(part.tolist())
+    return out, aside
+
+
+def as_they_come(source: Source, held: list[list[int]], of_site: NDArray[np.int64]) -> Positions:
+    """Each site's training and validation images, where every image comes from one site.
+
+    Args:
+        held: classes of each site; it does without its images of others.
+        of_site: ``(N,)``, where each image comes from.
+    """
+    kept = [(of_site == site) & np.isin(source.labels, mine) for site, mine in enumerate(held)]
+    return [
+        {section: part[mine[part]].tolist() for section, part in source.splits.items() if section != "test"}
+        for mine in kept
+    ]
 
 
 def label_lists(

@@ -41,6 +41,8 @@ class Case(Student):
         view: images that are prepared for one model as another model's contract asks for them.
         federation: all sites with their training images, the student's first; for averaging methods, and
             for methods in which each site computes something of its own.
+        in_own_look: the same sites with their images in the student's look: what undoing a difference of
+            looks could reach at best. Only a simulation of looks can tell.
         kept: for what several methods need of one case, so that it is computed once.
         shared: a folder for what is the same for every query of the federation (rounds of averaging).
     """
@@ -51,6 +53,7 @@ class Case(Student):
     shared: Path
     view: Callable[[Images, InputContract], Images] = lambda images, _: images
     federation: Callable[[], list[Member]] = field(default=list)
+    in_own_look: Callable[[], list[Member]] = field(default=list)
     kept: dict[Any, Any] = field(default_factory=dict)
 
     @cached_property
@@ -170,6 +173,7 @@ class Outcome:
             not cheap: then validation images alone are held out.
         compared: the own model's logits, ``(N training images, local)``, that these are held against;
             ``Case.own_held_out`` if None.
+        looks: of each answer that it was made of, how the site's images look, see ``harmonised.Told.row``.
     """
 
     predict: Callable[[Images], Tensor]
@@ -178,6 +182,7 @@ class Outcome:
     seconds: float = 0.0
     cross_fitted: Tensor | None = None
     compared: Tensor | None = None
+    looks: list[dict[str, Any]] = field(default_factory=list)
 
 
 def of_network(

@@ -1,10 +1,14 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.research.benchmark.compare import row_name
 from clinical_qkt.research.benchmark.config import only, read_config
+from clinical_qkt.research.benchmark.federation import site_models
+from clinical_qkt.research.benchmark.partition import shares_of
 from clinical_qkt.research.benchmark.privacy.config import read_privacy_config
 from tests.conftest import ROOT
 
@@ -87,3 +91,40 @@ def test_configs_that_share_a_scenarios_name_mean_the_same_by_it():
     for path in COMPARISONS:
         for scenario in read_config(path).scenarios:
             assert found.setdefault(scenario.name, scenario) == scenario, path.name
+
+
+def test_a_scenario_without_later_keys_keeps_the_names_of_its_rows_and_site_models():
+    config = read_config(ROOT / "configs" / "benchmarks" / "budget.yaml")
+    names = {s.name: [row_name(config, s, 3, m) for m in ("local", "committee")] for s in config.scenarios}
+    assert names == {  # written down on 26 November 2026, before scenarios had looks
+        "single_class": ["local-69e41757896c.json", "committee-d852f0cf95c8.json"],
+        "three_classes": ["local-a8bdae4adf6b.json", "committee-06ad66bfe16f.json"],
+    }
+    held = [np.flatnonzero(row).tolist() for row in shares_of(config.scenarios[0], 8, 3)]
+    for scenario in config.scenarios:
+        assert site_models(scenario, 3, "pbc_blood_28", held) == "sites-92b8c96b96a4"
+
+
+@pytest.mark.parametrize("changes", [{"shift": "mild"}, {"shift": "mild", "shift_parts": ["noise"]}])
+def test_a_scenario_with_a_shift_has_rows_of_its_own(changes):
+    config = read_config(QUICK)
+    plain = config.scenarios[0]
+    shifted = plain.model_validate(plain.model_dump() | changes)
+    assert row_name(config, shifted, 3, "local") != row_name(config, plain, 3, "local")
+    assert site_models(shifted, 3, "x", [[0, 1]]) != site_models(plain, 3, "x", [[0, 1]])
+    assert plain.model_validate(shifted.model_dump()) == shifted
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shift": "heavy"}, "shift"),
+        ({"shift_parts": ["noise"]}, "nothing differs with 'shift: none'"),
+        ({"shift": "mild", "shift_parts": ["colour"]}, "shift_parts"),
+        ({"shift": "mild", "shift_parts": []}, "shift_parts"),
+    ],
+)
+def test_a_shift_that_means_nothing_is_refused_by_name(tmp_path, changes, message):
+    path = written(tmp_path, scenarios=[{"name": "one", **changes}])
+    with pytest.raises(InputError, match=message):
+        read_config(path)

@@ -130,3 +130,71 @@ def test_a_students_images_are_told_of_by_networks_by_folds_which_are_trained_on
     assert not torch.isclose(case.own_held_out[:-2], case.own_logits[:-2]).all(1).any()
     found = again.case(ask).own_held_out
     assert found is not None and torch.equal(found, case.own_held_out)
+
+
+@pytest.fixture(scope="module")
+def looked(npz, tmp_path_factory):
+    """Sites with looks of their own; their models, which are not looked at, are untrained."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(federations, "train", lambda network, *_, **__: network)
+        made = federation(npz, tmp_path_factory.mktemp("looked"), shift="strong")
+        made.probed = []
+        assert len(made.models) == 3
+    return made
+
+
+def shown(made, site, positions):
+    """A site's images as whole numbers, by the formulas of looks."""
+    raw = torch.stack([made.prepared[i]["image"] for i in positions])
+    return made.look(site).of(made.raw.intensities(raw), positions)
+
+
+def of_items(made, items):
+    return made.raw.intensities(torch.stack([i["image"] for i in items])).round().to(torch.uint8)
+
+
+def test_without_a_shift_images_are_the_datas_bit_by_bit(npz, tmp_path, looked, no_folds):
+    made = federation(npz, tmp_path)
+    made.models, made.probed = looked.models, []
+    ask = made.queries(1)[0]
+    case = made.case(ask)
+    members = [item for member in case.federation() for item in member.training]
+    everything = [*case.training, *case.validation, *made.test_items(ask), *members]
+    assert all(torch.equal(i["image"], made.prepared[i["position"]]["image"]) for i in everything)
+    own_look = [item for member in case.in_own_look() for item in member.training]
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(members, own_look, strict=True))
+
+
+def test_each_site_trains_on_its_own_look_and_the_student_is_tested_on_its(looked, no_folds):
+    made = looked
+    ask = made.queries(1)[0]
+    case, student = made.case(ask), ask.student
+    for items in (case.training, case.validation, made.test_items(ask)):
+        positions = [i["position"] for i in items]
+        assert torch.equal(of_items(made, items), shown(made, student, positions))
+    for member in case.federation():
+        site = made.names.index(member.model.card.site)
+        positions = [i["position"] for i in member.training]
+        assert positions == made.positions[site]["training"]
+        assert torch.equal(of_items(made, member.training), shown(made, site, positions))
+        assert torch.equal(of_items(made, made._training(site)), shown(made, site, positions))
+    for member in case.in_own_look():
+        positions = [i["position"] for i in member.training]
+        assert torch.equal(of_items(made, member.training), shown(made, student, positions))
+
+
+def test_views_keep_the_look_of_the_site_whose_images_they_are(looked, no_folds):
+    made = looked
+    ask = made.queries(1)[0]
+    case = made.case(ask)
+    small = made.raw.model_copy(update={"spatial_size": [10, 10]})
+    mixed = [case.training[0], case.federation()[1].training[0], case.federation()[2].training[0]]
+    seen = case.view(mixed, small)
+    for before, after in zip(mixed, seen, strict=True):
+        averaged = torch.nn.functional.avg_pool2d(before["image"][None], 2)[0]
+        assert torch.allclose(after["image"], averaged, atol=1e-5)
+    assert [i["site"] for i in seen] == [
+        ask.student, *(s for s in range(3) if s != ask.student)
+    ]  # fmt: skip
+    back = case.view(seen, made.raw)
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(mixed, back, strict=True))

@@ -29,7 +29,6 @@ from clinical_qkt.core.version import __version__
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.research.benchmark.compare import mask_scores, score
-from clinical_qkt.research.benchmark.federation import prepare
 from clinical_qkt.research.benchmark.privacy import tables
 from clinical_qkt.research.benchmark.privacy.attacks import (
     BEFORE,
@@ -44,6 +43,7 @@ from clinical_qkt.research.benchmark.privacy.masks import mask_rows
 from clinical_qkt.research.benchmark.privacy.responses import attack_responses, attack_student_of_responses
 from clinical_qkt.research.benchmark.privacy.sites import AttackedFederation
 from clinical_qkt.research.benchmark.privacy.tables import ATTACKS
+from clinical_qkt.research.benchmark.site_images import prepare
 from clinical_qkt.research.methods import METHODS
 from clinical_qkt.research.partitions import Ask
 

@@ -96,7 +96,7 @@ class AttackedFederation(Federation):
     def known(self, site: int) -> Known:
         """What an attacker of a site's model has."""
         own, others = self.positions[site]["training"], self.held_out[site]
-        images = self.view(self._items((*own, *others), self.lists[site]), self.contract(site))
+        images = self.view(self._items((*own, *others), self.lists[site], site), self.contract(site))
         labels = labels_of(images).numpy()
         return Known(
             images,
@@ -118,7 +118,7 @@ class AttackedFederation(Federation):
             [i for i in positions if self.whole.labels[i] == c]
             for positions in (self.positions[site]["training"], self.held_out[site])
         )
-        images = self.view(self._items((*own, *others), case.labels), case.own.card.input)
+        images = self.view(self._items((*own, *others), case.labels, site), case.own.card.input)
         return images, np.arange(len(images)) < len(own)
 
     def recipe(self, site: int) -> Recipe:
@@ -153,7 +153,7 @@ class AttackedFederation(Federation):
         private, folder = self.scenario.private, self.folder / self.names[site]
         if private is None or is_model(folder):
             return super()._model(site)
-        images = self._items(self.positions[site]["training"], self.lists[site])
+        images = self._items(self.positions[site]["training"], self.lists[site], site)
         items = self.view(images, self.contract(site))
         recipe = self.recipe(site)
         torch.manual_seed(self.seed)
