@@ -29,6 +29,15 @@ def coarse(count: int) -> int | None:
     return count // unit * unit
 
 
+def tens(count: int) -> int | None:
+    """A count as a response may tell it: rounded down to tens; None for few, which is not zero.
+
+    >>> tens(7), tens(20), tens(118)
+    (None, 20, 110)
+    """
+    return None if count < FEWEST else count // 10 * 10
+
+
 class TrainingSummary(Sent):
     """How a model came about, in numbers too coarse to tell of one patient."""
 

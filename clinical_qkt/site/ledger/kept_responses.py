@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from safetensors.torch import load, save
 
-from clinical_qkt.privacy.statement import FEWEST
+from clinical_qkt.privacy.statement import tens
 from clinical_qkt.site.ledger.lines import Exact
 from clinical_qkt.statistics.class_statistics import ClassStatistics
-
-
-def tens(images: int) -> int | None:
-    """A number of images as a card may tell it: rounded down to tens; None for few, which is not zero.
-
-    >>> tens(7), tens(20), tens(118)
-    (None, 20, 110)
-    """
-    return None if images < FEWEST else images // 10 * 10
 
 
 def packed(statistics: ClassStatistics) -> Exact:
