@@ -42,6 +42,10 @@ class costs more before any of the budget could be spent, and the least costly b
 STEPS = 400
 """How many rates of false alarms are tried, up to ``HIGHEST_RATE``."""
 HIGHEST_RATE = 0.5
+MOST_ODDS = 100.0
+"""By what factor a queried class's odds may be raised: a bias is the logarithm of such a factor. Where images
+of own classes lie far from the queried ones, much larger ones would seem to cost nothing; they gain nothing
+either, and rest on how far tails reach that no held-out image shows."""
 MOST_IMAGES = 1_000_000
 """Of a class, up to which it is looked how many would do."""
 
@@ -154,7 +158,7 @@ class BudgetFit:
 
 
 def fit_to_budget(held_out: HeldOut, query: Sequence[int], promise: Promise) -> BudgetFit:
-    """The largest biases of the queried classes for which the promise holds.
+    """The largest biases of the queried classes for which the promise holds, up to ``MOST_ODDS``.
 
     The one rule by which a forgetting budget is spent, at a site and for every method of a benchmark.
 
@@ -162,16 +166,17 @@ def fit_to_budget(held_out: HeldOut, query: Sequence[int], promise: Promise) -> 
         held_out: at least one image; the own classes are the columns that are not queried.
         query: the columns of the queried classes.
 
-    >>> logits = torch.tensor([[9.0, 0.0, 0.0]] * 90 + [[0.0, 9.0, 1.0]] * 90 + [[0.0, 9.0, 8.0]] * 2)
+    >>> logits = torch.tensor([[4.0, 0.0, 0.0]] * 90 + [[0.0, 4.0, 1.0]] * 90 + [[0.0, 4.0, 3.0]] * 2)
     >>> labels = torch.tensor([0] * 90 + [1] * 92)
     >>> held_out = HeldOut(logits, labels, torch.ones(182, dtype=torch.bool))
     >>> fit = fit_to_budget(held_out, [2], Promise(mean=3, worst=8, confidence=0.75))
     >>> fit.state, [round(b, 2) for b in fit.bias], round(fit.loss.mean, 2), round(fit.loss.mean_bound, 2)
-    ('shown', [8.0], 1.09, 2.36)
+    ('shown', [3.0], 1.09, 2.36)
     """
     local = [c for c in range(held_out.logits.shape[1]) if c not in set(query)]
     columns = list(query)
-    biases = biases_at(held_out.logits, query, [HIGHEST_RATE * step / STEPS for step in range(STEPS + 1)])
+    rates = [HIGHEST_RATE * step / STEPS for step in range(STEPS + 1)]
+    biases = [bias.clamp_max(math.log(MOST_ODDS)) for bias in biases_at(held_out.logits, query, rates)]
     measured: dict[int, Loss] = {}
 
     def loss(step: int) -> Loss:
