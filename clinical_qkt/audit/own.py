@@ -65,9 +65,18 @@ class Audit:
 
 
 def audit_of(
-    model: Model, data: CheckedData, augment: list[Any], shadow_models: int, seed: int, work: Path
+    model: Model,
+    data: CheckedData,
+    augment: list[Any],
+    shadow_models: int,
+    seed: int,
+    work: Path,
+    mix_style: bool = False,
 ) -> Audit:
     """The audit of a site's model: training images against validation and test images of its classes.
+
+    Args:
+        augment, mix_style: how the model was trained, which its card does not tell.
 
     Raises:
         InputError: the model is none that the site trained itself.
@@ -86,7 +95,7 @@ def audit_of(
             where=str(model.folder),
             fix="train it again with this version, or share it without an audit",
         )
-    recipe = Recipe(network, how.epochs, how.batch_size, how.learning_rate, augment)
+    recipe = Recipe(network, how.epochs, how.batch_size, how.learning_rate, augment, mix_style=mix_style)
     if model.card.privacy.training:
         recipe = with_privacy(recipe, model.card.privacy.training)
     members = data.items["training"]

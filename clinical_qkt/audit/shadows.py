@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from clinical_qkt.audit.membership import Bools, Floats, confidences
 from clinical_qkt.core.files import drop_unfinished, fingerprint, write_whole
+from clinical_qkt.networks.mix_style import mix_styles
 from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import Each, Images, labels_of, logits_of
@@ -65,6 +66,7 @@ class Recipe:
         augment: MONAI transforms of the image.
         learning_rate: the highest of the schedule.
         train: does it; another one for another kind of training, such as one with differential privacy.
+        mix_style: whether the network mixes styles in training, see ``networks.mix_style``.
         kind: names ``train`` and whatever it was set to, so that a shadow model that was trained otherwise
             is not taken for one of these.
     """
@@ -76,6 +78,7 @@ class Recipe:
     augment: Sequence[Any] = field(default=())
     train: Trainer = supervised
     kind: str = "supervised"
+    mix_style: bool = False
 
     def facts(self) -> dict[str, Any]:
         """Whatever decides a training, as plain data."""
@@ -84,8 +87,9 @@ class Recipe:
             "max_epochs": self.max_epochs,
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate,
-            "augment": [type(transform).__name__ for transform in self.augment],
+            "augment": [getattr(t, "name", type(t).__name__) for t in self.augment],
             "kind": self.kind,
+            **({"mix_style": True} if self.mix_style else {}),
         }
 
 
@@ -154,6 +158,8 @@ def shadow_networks(
             network.load_state_dict(load_file(file))
             yield network.eval()
             continue
+        if recipe.mix_style:
+            mix_styles(network, recipe.network)
         network = recipe.train(
             recipe,
             network,

@@ -37,6 +37,8 @@ class StageKeys(Strict):
     """Whether mixed precision is used."""
     val_interval: int = Field(default=1, ge=1)
     """After how many epochs of a training validation images are looked at."""
+    mix_style: bool = False
+    """Whether a network in training sees each image's early features in the style of another image, too."""
     epsilon: float = Field(default=8.0, gt=0)
     """Of a training with differential privacy."""
     delta: float = Field(default=1e-5, gt=0, lt=1)

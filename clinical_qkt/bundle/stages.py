@@ -106,6 +106,7 @@ def share(
     leaving: dict[str, Any],
     shadow_models: int | None,
     precision: Precision,
+    mix_style: bool = False,
 ) -> None:
     """Write the teacher package, once somebody agreed.
 
@@ -113,6 +114,7 @@ def share(
         leaving: ``to`` and ``yes``, see ``consent.Leaving``; and ``new_ledger``.
         shadow_models: of an audit; None for no audit.
         precision: of the weights: ``float32``, or ``float16`` for half the bytes.
+        mix_style: whether the model was trained so, and the audit's shadow models are, too.
     """
     leaving = dict(leaving)
     new = config_keys.switch("new_ledger", leaving.pop("new_ledger", False))
@@ -122,7 +124,9 @@ def share(
         second_place.note(site.site, (), agree.ledger.require_newest(), agree.ledger.path)
     audit = None
     if shadow_models is not None:
-        audit = audit_of(loaded, data, augment, shadow_models, site.seed, unfinished(site, "audit"))
+        audit = audit_of(
+            loaded, data, augment, shadow_models, site.seed, unfinished(site, "audit"), mix_style
+        )
     items = test_items(data, loaded.card.labels)
     packaging.share(site, loaded, items, read, device, agree, audit, precision)
     if not NOW.embedded:

@@ -30,6 +30,8 @@ UNDECIDED: Final = "cannot be decided"
 """Of a new model, by the site's rule."""
 Precision = Literal["float32", "float16"]
 """Of the weights of a package."""
+LookAugmentation = Literal["none", "mild", "strong"]
+"""How far the looks may be from an image's own that a training gives it; see ``data.look_augmentation``."""
 
 
 PSEUDONYM = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$"

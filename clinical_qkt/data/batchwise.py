@@ -1,9 +1,9 @@
-"""Random symmetries of a whole batch at once, as MONAI's transforms would make them image by image.
+"""Random symmetries and looks of a whole batch at once, as the transforms would make them image by image.
 
 MONAI's transforms take one image at a time, which on a GPU costs more than training a small network. Here
 what they drew is done to all images together. On a CPU the very same transforms draw, in the same order, and
-the images are the same to the last bit. On a GPU the GPU draws, with the same chances, from PyTorch's
-generator.
+the images are the same: symmetries to the last bit, looks to rounding. On a GPU the GPU draws, with the same
+chances, from PyTorch's generator.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ import torch
 from monai.transforms import RandFlipd, RandRotate90d
 from torch import Tensor
 
+from clinical_qkt.data.look_augmentation import RandLookd
+
 
 def known(transforms: Sequence[Any]) -> bool:
-    """Whether there is a way here for each of them: flips along one axis, and quarter turns."""
+    """Whether there is a way here for each of them: flips along one axis, quarter turns, and looks."""
     return all(
-        (type(t) is RandFlipd and isinstance(t.flipper.spatial_axis, int)) or type(t) is RandRotate90d
+        (type(t) is RandFlipd and isinstance(t.flipper.spatial_axis, int))
+        or type(t) in (RandRotate90d, RandLookd)
         for t in transforms
     )
 
@@ -33,7 +36,9 @@ def changed(images: Tensor, transforms: Sequence[Any]) -> Tensor:
         transforms: that are ``known``; on a CPU their random states go on as if each had seen all images.
     """
     for transform in transforms:
-        if isinstance(transform, RandFlipd):
+        if isinstance(transform, RandLookd):
+            images = transform.of_batch(images)
+        elif isinstance(transform, RandFlipd):
             chosen, _ = _drawn(transform, len(images), images.device)
             axis: Any = transform.flipper.spatial_axis  # of several that MONAI allows one is known, see above
             images = _flipped(images, chosen, axis + 2)

@@ -15,6 +15,8 @@ import torch
 from monai.networks import nets
 from torch import nn
 
+from clinical_qkt.networks.resnet_of_norm import ResNetOfNorm
+
 Literal = bool | int | float | str | list[int] | list[str]
 Args = Mapping[str, Literal]
 
@@ -121,6 +123,24 @@ _STANDARD: dict[str, Literal] = {
 }
 _STAGES = ["r1_k3_s11_e1_i32_o16", "r2_k3_s22_e4_i16_o24", "r2_k3_s22_e4_i24_o48", "r1_k3_s22_e4_i48_o96"]
 
+_RESNET = frozenset({"block", "layers", "block_inplanes", "conv1_t_size", "conv1_t_stride", "no_max_pool"})
+
+
+def _without_batches(preset: str, norm: tuple[str, dict[str, Any]], depths: tuple[str, ...]) -> Allowed:
+    """A ResNet with another norm instead of batch norm; its preset is ``resnet_small`` but for that."""
+    return Allowed(
+        make=ResNetOfNorm,
+        channels="n_input_channels",
+        classes="num_classes",
+        depths=depths,
+        late=("layer3", "layer4"),
+        others=_RESNET,
+        blocks=_total("layers", 0),
+        presets={preset: _SMALL},
+        fixed={"norm": norm},
+    )
+
+
 ALLOWED: dict[str, Allowed] = {
     "ResNet": Allowed(
         make=nets.ResNet,
@@ -128,9 +148,7 @@ ALLOWED: dict[str, Allowed] = {
         classes="num_classes",
         depths=("bn1", "layer1", "layer2"),
         late=("layer3", "layer4"),
-        others=frozenset(
-            {"block", "layers", "block_inplanes", "conv1_t_size", "conv1_t_stride", "no_max_pool"}
-        ),
+        others=_RESNET,
         blocks=_total("layers", 0),
         presets={
             # 0.31 M parameters in two dimensions; for pictures of 28 to 64 pixels
@@ -148,6 +166,14 @@ ALLOWED: dict[str, Allowed] = {
             "resnet18_standard": {**_STANDARD, "block": "basic", "layers": [2, 2, 2, 2]},
             "resnet50_standard": {**_STANDARD, "block": "bottleneck", "layers": [3, 4, 6, 3]},
         },
+    ),
+    # Nothing of other images is in an image's features, neither of its batch nor of those trained on
+    "GroupNormResNet": _without_batches(
+        "resnet_small_group", ("group", {"num_groups": 8}), ("bn1", "layer1", "layer2")
+    ),
+    # What comes out of an instance norm has the same mean and spread for every image: no use to statistics
+    "InstanceNormResNet": _without_batches(
+        "resnet_small_instance", ("instance", {"affine": True}), ("layer1", "layer2")
     ),
     "DenseNet121": Allowed(
         make=nets.DenseNet121,

@@ -16,7 +16,7 @@ from clinical_qkt.core.files import write_text
 from clinical_qkt.core.refusals import Origin, refused
 from clinical_qkt.core.renamed import CONFIG
 from clinical_qkt.core.schema import SHOWN
-from clinical_qkt.core.terms import PSEUDONYM
+from clinical_qkt.core.terms import PSEUDONYM, LookAugmentation
 from clinical_qkt.core.values import Number, Strict
 from clinical_qkt.core.yaml_file import read_yaml
 from clinical_qkt.data.label_space import LabelSpace, SiteClass
@@ -152,6 +152,9 @@ class Site(SiteLabels):
     """Images in a step of the training."""
     learning_rate: float = Field(default=3e-3, gt=0)
     """The highest of the training."""
+    look_augmentation: LookAugmentation = "none"
+    """Whether the site's own training gives every image a new look, so that the network does not learn the
+    site's own stain, tone and sharpness: `mild`, or `strong`."""
     held_out_folds: int = Field(default=3, ge=0, le=10)
     """How often a site that asks for classes trains its network once more, each time without one of so many
     parts of the training images, so that these show forgetting, too. 0: never; validation images alone do."""

@@ -31,6 +31,7 @@ from clinical_qkt.core.batches import MOST, OVERHEAD, at_once, size_told
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.footprint import Footprint
 from clinical_qkt.core.runtime import loader
+from clinical_qkt.networks.mix_style import mixes_images
 from clinical_qkt.privacy.gradient_noise import noise_multiplier, without_notes
 from clinical_qkt.privacy.noised_gradients import PrivateOptimizer
 from clinical_qkt.privacy.statement import DifferentialPrivacy
@@ -273,6 +274,8 @@ def require_separate_images(network: nn.Module) -> None:
     changed = [n for n, m in network.named_modules() if getattr(m, "inplace", False)]
     if changed:
         problems.append(f"{len(changed)} layers change their input in place, e.g. {changed[0]}")
+    if mixes_images(network):
+        problems.append("mix_style mixes the images of a batch")
     if problems:
         raise InputError(
             f"cannot be trained with differential privacy: {'; '.join(sorted(set(problems)))}",

@@ -24,6 +24,8 @@ NETWORKS = [
     (preset("efficientnet_b0", 3, [64, 64]), [64, 64]),
     (NetworkSpec(name="SEResNet50", spatial_dims=2, in_channels=3), [64, 64]),
     (preset("efficientnet_small", 1, [28, 28]), [28, 28]),
+    (preset("resnet_small_group", 3, [28, 28]), [28, 28]),
+    (preset("resnet_small_instance", 1, [16, 16, 16]), [16, 16, 16]),
     (preset("vit_small", 3, [32, 32]), [32, 32]),
     (preset("vit_small", 1, [24, 24, 24]), [24, 24, 24]),
 ]  # fmt: skip
@@ -38,6 +40,7 @@ def test_every_network_of_the_list_has_early_depths_that_can_be_pooled(spec, siz
     logits, features = extractor(image)
     assert logits.shape == (2, 3) and features.shape == (2, extractor.spec.features)
     assert torch.isfinite(features).all() and torch.equal(extractor.features(image), features)
+    assert float((features[0] - features[1] != 0).float().mean()) > 0.9  # they can tell images apart
 
 
 def test_features_are_mean_and_spread_of_each_channel_centred_and_mapped():

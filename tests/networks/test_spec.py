@@ -14,6 +14,8 @@ from clinical_qkt.packages.model import require_modest
 SIZES = {
     "resnet_small": [[28, 28], [64, 64]],
     "resnet_small_stride2": [[28, 28], [24, 24, 24]],
+    "resnet_small_group": [[28, 28], [24, 24, 24]],
+    "resnet_small_instance": [[28, 28], [24, 24, 24]],
     "resnet18": [[28, 28]],
     "resnet18_standard": [[96, 96], [48, 48, 48]],
     "resnet50_standard": [[96, 96]],
@@ -78,6 +80,17 @@ def test_every_listed_network_can_be_built_and_has_a_head(name):
     args = {"model_name": "efficientnet-b0"} if name == "EfficientNetBN" else {}
     network = NetworkSpec(name=name, spatial_dims=2, in_channels=1, args=args).build(3)
     assert network.get_submodule(find_head(network)).out_features == 3
+
+
+@pytest.mark.parametrize("name", ["resnet_small_group", "resnet_small_instance"])
+def test_without_batch_norm_a_network_in_training_says_of_an_image_what_it_says_of_it_alone(name):
+    network = preset(name, 3, [28, 28]).build(4).train()
+    plain = preset("resnet_small", 3, [28, 28]).build(4)
+    assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in plain.parameters())
+    assert not list(network.buffers())
+    images = torch.randn(3, 3, 28, 28)
+    assert torch.allclose(network(images)[:1], network(images[:1]), atol=1e-5)
+    assert not torch.allclose(plain.train()(images)[:1], plain(images[1:])[:1], atol=1e-5)
 
 
 def test_an_unknown_preset_is_refused_with_the_likeliest():

@@ -10,6 +10,7 @@ import yaml
 from monai.data import Dataset
 from monai.engines import SupervisedTrainer
 from monai.transforms import RandFlipd
+from opacus.grad_sample import GradSampleHooks
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
@@ -18,7 +19,9 @@ from clinical_qkt import bundle
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.label_space import LabelSpace
-from clinical_qkt.networks.spec import preset
+from clinical_qkt.networks.mix_style import mix_styles
+from clinical_qkt.networks.registry import ALLOWED
+from clinical_qkt.networks.spec import NetworkSpec, preset
 from clinical_qkt.packages.model import load_model
 from clinical_qkt.privacy import noised_gradients
 from clinical_qkt.privacy.mechanisms import FINE
@@ -223,6 +226,27 @@ def test_a_network_that_mixes_images_is_refused_with_one_that_does_not(name):
         require_separate_images(network(name))
     assert "densenet_private" in str(e.value)
     require_separate_images(network("vit_small"))
+
+
+def test_a_network_that_mixes_styles_is_refused():
+    mixing = mix_styles(network(), preset("densenet_private", 3, [28, 28]))
+    with pytest.raises(InputError, match="mix_style mixes the images of a batch"):
+        require_separate_images(mixing)
+
+
+@pytest.mark.parametrize("name", ["GroupNormResNet", "InstanceNormResNet"])
+def test_of_a_residual_network_without_batch_norm_each_image_has_its_own_gradient(name):
+    args = {**ALLOWED["ResNet"].presets["resnet_small"], "block_inplanes": [8] * 4}
+    net = NetworkSpec(name=name, spatial_dims=2, in_channels=1, args=args).build(2)
+    images = torch.randn(2, 1, 16, 16, requires_grad=True)
+    require_separate_images(net)
+    net(images)[0].sum().backward()
+    expected = [p.grad.clone() for p in net.parameters()]
+    hooks = GradSampleHooks(net, loss_reduction="sum")
+    net(images).sum().backward()
+    for p, mine in zip(net.parameters(), expected, strict=True):
+        assert torch.allclose(p.grad_sample[0], mine, atol=1e-4)
+    hooks.cleanup()
 
 
 def site_data(patients: dict[str, str]) -> CheckedData:
