@@ -83,13 +83,15 @@ def run(case: Case, settings: Settings) -> Outcome:
 
     def fit(features: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
         x, y = torch.cat([features, *drawn]).float(), torch.cat([labels, *drawn_labels])
-        head = _head(x, y, len(case.labels), settings, case.seed)
+        head = linear_head(x, y, len(case.labels), settings.epochs, settings.learning_rate, case.seed)
         return lambda seen: head(seen.float())
 
     return of_features(case, question, fit, len(used), received)
 
 
-def _head(x: Tensor, y: Tensor, classes: int, settings: Settings, seed: int) -> nn.Linear:
+def linear_head(
+    x: Tensor, y: Tensor, classes: int, epochs: int, learning_rate: float, seed: int
+) -> nn.Linear:
     """A linear head, trained on ``(N, D)`` features and their labels."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -99,8 +101,8 @@ def _head(x: Tensor, y: Tensor, classes: int, settings: Settings, seed: int) -> 
         lambda rows: F.cross_entropy(head(x[rows]), y[rows], label_smoothing=0.05),
         len(x),
         torch.Generator().manual_seed(seed),
-        settings.epochs,
-        settings.learning_rate,
+        epochs,
+        learning_rate,
     )
     return head
 
