@@ -1,9 +1,13 @@
-"""Averaging of weights over rounds: FedAvg and FedProx, what a site would do instead if all could meet.
+"""Averaging of weights over rounds: FedAvg and its kin, what a site would do instead if all could meet.
 
 FedAvg: McMahan et al., AISTATS 2017, arXiv 1602.05629. FedProx: Li et al., MLSys 2020, arXiv 1812.06127.
 Each round the global network goes to every site, is trained there on the site's own labelled images, and
 comes back; the new one is the average, weighted by numbers of images. So unlike the other methods these need
 every site's images, round by round, and one architecture.
+
+With ``keep`` a site's batch norms stay its own, for sites whose images look different: all of them in FedBN
+(Li et al., ICLR 2021, arXiv 2102.07623), their means and variances alone in SiloBN (Andreux et al., 2020,
+arXiv 2008.07424). The student's model is then the average with the student's own batch norms.
 """
 
 from __future__ import annotations
@@ -11,26 +15,29 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.core.files import fingerprint, write_whole
 from clinical_qkt.data.label_space import LabelSpace, align
+from clinical_qkt.research.methods.adabn import require_batch_norm
 from clinical_qkt.research.methods.case import Case, Member, Outcome, TrainingSettings
 from clinical_qkt.research.methods.registry import method
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import logits_of
 
 Weights = dict[str, Tensor]
+Keep = Literal["none", "norms", "norm_statistics"]
 
 
 class Settings(TrainingSettings):
@@ -40,20 +47,34 @@ class Settings(TrainingSettings):
         rounds: how often weights are averaged.
         local_epochs: epochs at each site in each round.
         proximal: FedProx's μ, how strongly a site is held to the global weights; 0 is FedAvg.
+        keep: what of its batch norms stays at each site: ``norms``, all; ``norm_statistics``, means and
+            variances.
     """
 
     rounds: int = Field(default=10, ge=1)
     local_epochs: int = Field(default=1, ge=1)
     proximal: float = Field(default=0.0, ge=0)
+    keep: Keep = "none"
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Rows and rounds that were made before there was ``keep`` go by the names that they have."""
+        said: dict[str, Any] = write(self)
+        return {k: v for k, v in said.items() if (k, v) != ("keep", "none")}
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The global weights after so many rounds, which took so long."""
+    """The global weights after so many rounds, which took so long.
+
+    Attributes:
+        kept: what stayed at each site, by its name.
+    """
 
     weights: Weights
     rounds: int = 0
     seconds: float = 0.0
+    kept: dict[str, Weights] = field(default_factory=dict)
 
 
 @method("fedavg", family="fusion")
@@ -61,8 +82,8 @@ def run(case: Case, settings: Settings) -> Outcome:
     """Train one global network over all sites' classes, once for all queries of the federation.
 
     Raises:
-        InputError: the sites' networks differ, a class has synonyms or parts, or the sites' images cannot be
-            had.
+        InputError: the sites' networks differ, a class has synonyms or parts, the sites' images cannot be
+            had, or there is no batch norm to be kept.
         QueryError: no site has a queried class.
     """
     name = "fedprox" if settings.proximal else "fedavg"
@@ -81,12 +102,15 @@ def run(case: Case, settings: Settings) -> Outcome:
 
     torch.manual_seed(case.seed)
     network = case.own.card.network.build(len(labels))
+    if settings.keep != "none":
+        require_batch_norm(network, f"method '{name}': keep")
     started = time.monotonic()
     done = _rounds(
         case, settings, network, members, labels, case.shared / _file(name, case, settings, members)
     )
-    network.load_state_dict(done.weights)
-    size = sum(4 * v.numel() for v in done.weights.values())
+    mine = done.kept.get(case.own.card.site, {})
+    network.load_state_dict(done.weights | mine)
+    size = sum(4 * v.numel() for k, v in done.weights.items() if k not in mine)
     return Outcome(
         lambda images: logits_of(network, images, case.device)[:, columns],
         teachers_used=len(members) - 1,
@@ -114,6 +138,19 @@ def average(states: Sequence[Weights], counts: Sequence[int]) -> Weights:
         else first[k].clone()
         for k in first
     }
+
+
+def staying(network: nn.Module, keep: Keep) -> set[str]:
+    """The names in a network's state of what stays at each site."""
+    if keep == "none":
+        return set()
+    found = set()
+    for name, module in network.named_modules():
+        if isinstance(module, _BatchNorm):
+            own = [k for k, _ in module.named_buffers(recurse=False)]
+            own += [k for k, _ in module.named_parameters(recurse=False) if keep == "norms"]
+            found |= {f"{name}.{k}" for k in own}
+    return found
 
 
 def local_loss(network: nn.Module, proximal: float) -> Callable[[Tensor, dict[str, Tensor]], Tensor]:
@@ -147,7 +184,7 @@ def _rounds(
     if progress.rounds >= settings.rounds:
         return progress
     images = [_relabelled(m, labels) for m in members]
-    counts = [len(i) for i in images]
+    counts, stay = [len(i) for i in images], staying(network, settings.keep)
     for r in tqdm(
         range(progress.rounds, settings.rounds),
         "rounds",
@@ -156,24 +193,26 @@ def _rounds(
         disable=None,
     ):
         started = time.monotonic()
-        states = []
+        states, kept = [], {}
         for number, (member, items) in enumerate(zip(members, images, strict=True)):
             local = copy.deepcopy(network)
-            local.load_state_dict(progress.weights)
+            site = member.model.card.site
+            local.load_state_dict(progress.weights | progress.kept.get(site, {}))
             local.to(case.device)
             case.train(
                 local,
                 items,
                 local_loss(local, settings.proximal),
                 settings,
-                f"round {r + 1}, {member.model.card.site}",
+                f"round {r + 1}, {site}",
                 max_epochs=settings.local_epochs,
                 # Of the round and the site alone, so that a resumed run ends with the same weights.
                 seed=(case.seed * settings.rounds + r) * len(members) + number,
             )
             states.append(_state(local))
+            kept[site] = {k: v for k, v in states[-1].items() if k in stay}
         took = progress.seconds + time.monotonic() - started
-        progress = Progress(average(states, counts), r + 1, took)
+        progress = Progress(average(states, counts), r + 1, took, kept)
         _write(path, progress)
     return progress
 
@@ -215,8 +254,13 @@ def _read(path: Path) -> Progress | None:
         with safe_open(path, framework="pt") as f:
             facts = f.metadata() or {}
             # Copied, since safetensors maps the file into memory, where a change to it would be seen.
-            weights = {k: f.get_tensor(k).clone() for k in f.keys()}  # noqa: SIM118 - it is no mapping
-        return Progress(weights, int(facts["rounds"]), float(facts["seconds"]))
+            tensors = {k: f.get_tensor(k).clone() for k in f.keys()}  # noqa: SIM118 - it is no mapping
+        weights = {k: v for k, v in tensors.items() if "/" not in k}
+        kept: dict[str, Weights] = {}
+        for name in tensors.keys() - weights.keys():
+            site, _, key = name.rpartition("/")
+            kept.setdefault(site, {})[key] = tensors[name]
+        return Progress(weights, int(facts["rounds"]), float(facts["seconds"]), kept)
     except (OSError, SafetensorError, KeyError, ValueError):
         return None  # absent or damaged
 
@@ -224,5 +268,6 @@ def _read(path: Path) -> Progress | None:
 def _write(path: Path, progress: Progress) -> None:
     """Weights, rounds and seconds in one file, so that none can be there without the others."""
     facts = {"rounds": str(progress.rounds), "seconds": repr(progress.seconds)}
-    tensors = {k: v.contiguous() for k, v in progress.weights.items()}
+    own = {f"{site}/{k}": v for site, state in progress.kept.items() for k, v in state.items()}
+    tensors = {k: v.contiguous() for k, v in (progress.weights | own).items()}
     write_whole(path, lambda part: save_file(tensors, part, metadata=facts))

@@ -8,9 +8,11 @@ from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.teachers import Teacher
+from clinical_qkt.research.benchmark.compare import row_name
+from clinical_qkt.research.benchmark.config import BenchmarkConfig
 from clinical_qkt.research.methods import case as training_of_cases
 from clinical_qkt.research.methods import fedavg
-from clinical_qkt.research.methods.case import Member
+from clinical_qkt.research.methods.case import Member, TrainingSettings
 from clinical_qkt.training.inference import labels_of
 
 SHORT = fedavg.Settings(rounds=2, learning_rate=5e-3, batch_size=32)
@@ -120,3 +122,87 @@ def test_a_class_that_no_site_has_is_refused_by_name(case):
 def test_without_the_sites_images_there_is_no_averaging(case):
     with pytest.raises(InputError, match="every site's training images"):
         fedavg.run(replace(case, federation=lambda: list[Member]()), SHORT)
+
+
+# FedBN and SiloBN
+
+
+@pytest.fixture
+def few(case, members):
+    """Three sites with ten images a class, each in a look of its own."""
+    looks = (lambda x: x, lambda x: 0.5 * x, lambda x: 0.7 * x - 0.3)
+    trained = [
+        Member(m.model, [{**i, "image": look(i["image"])} for i in m.training[::6]])
+        for m, look in zip(members, looks, strict=True)
+    ]
+    return replace(case, federation=lambda: trained)
+
+
+@pytest.mark.parametrize("keep", ["norms", pytest.param("norm_statistics", marks=pytest.mark.slow)])
+def test_what_a_site_keeps_is_its_own_and_everything_else_is_the_average(keep, few, held_out):
+    settings = SHORT.model_copy(update={"rounds": 1, "keep": keep})
+    outcome = fedavg.run(few, settings)
+    done = fedavg._read(file_of(few.shared))
+    network = few.own.card.network.build(5)
+    stay = fedavg.staying(network, keep)
+    assert {name: set(state) for name, state in done.kept.items()} == dict.fromkeys("ABC", stay)
+    assert not torch.equal(done.kept["A"]["bn1.running_var"], done.kept["B"]["bn1.running_var"])
+    network.load_state_dict(done.weights | done.kept["A"])
+    logits = outcome.predict(held_out)[:, :3]
+    assert torch.allclose(logits, fedavg.logits_of(network, held_out, few.device)[:, :3])
+    network.load_state_dict(done.weights | done.kept["B"])
+    assert not torch.allclose(logits, fedavg.logits_of(network, held_out, few.device)[:, :3], atol=1e-3)
+    assert outcome.bytes_received == sum(4 * v.numel() for k, v in done.weights.items() if k not in stay)
+
+
+def test_weights_stay_or_go_with_the_means_and_variances():
+    network = preset("resnet_small", 3, [28, 28]).build(2)
+    statistics, norms = fedavg.staying(network, "norm_statistics"), fedavg.staying(network, "norms")
+    assert "bn1.running_mean" in statistics and "bn1.weight" in norms - statistics
+    assert statistics < norms < set(network.state_dict()) and "conv1.weight" not in norms
+    assert fedavg.staying(network, "none") == set()
+
+
+@pytest.mark.slow
+def test_a_site_goes_on_with_what_it_kept(few, monkeypatch):
+    settings = SHORT.model_copy(update={"keep": "norms", "batch_size": 10})
+    seen, train = {}, training_of_cases.train
+
+    def watched(network, *args, **kwargs):
+        seen[kwargs["what"]] = network.bn1.weight.detach().clone()
+        return train(network, *args, **kwargs)
+
+    monkeypatch.setattr(training_of_cases, "train", watched)
+    fedavg.run(few, settings.model_copy(update={"rounds": 1}))
+    first = fedavg._read(file_of(few.shared)).kept
+    fedavg.run(replace(few, shared=few.shared / "longer"), settings)
+    assert all(torch.equal(seen[f"round 2, {s}"], first[s]["bn1.weight"]) for s in "ABC")
+    assert not torch.equal(first["A"]["bn1.weight"], first["B"]["bn1.weight"])
+
+
+def test_without_batch_norm_nothing_can_be_kept(few):
+    spec = preset("densenet_private", 3, [28, 28])
+    card = few.own.card.model_copy(update={"network": spec})
+    other = replace(few, own=replace_model(few.own, card), teachers=[])
+    with pytest.raises(InputError, match="method 'fedavg': keep: the network has no batch norm"):
+        fedavg.run(other, SHORT.model_copy(update={"keep": "norms"}))
+    with pytest.raises(ValueError, match="keep"):
+        fedavg.Settings(keep="everything")
+
+
+def replace_model(model, card):
+    return Model(model.network, card, model.folder, model.bytes)
+
+
+def test_rows_that_were_made_before_there_was_keep_go_by_their_names():
+    content = {"name": "x", "scenarios": [{"name": "x"}], "methods": {"fedavg": {}}}
+    assert list(fedavg.Settings().model_dump()) == [
+        *TrainingSettings.model_fields,
+        *("rounds", "local_epochs", "proximal"),
+    ]
+    other = content | {"methods": {"fedavg": {"keep": "norms"}}}
+    names = [
+        row_name(config, config.scenarios[0], 0, "fedavg")
+        for config in map(BenchmarkConfig.model_validate, (content, other))
+    ]
+    assert names[0] != names[1]
