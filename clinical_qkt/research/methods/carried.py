@@ -30,8 +30,9 @@ from clinical_qkt.training.inference import Images, features_of, labels_of
 
 
 class Settings(RequestSettings):
-    """A Gaussian is carried whole: only answers with a full covariance are asked for. Nothing private is, since
-    how a site's features are carried depends on all its patients: a release of the mean would promise nothing.
+    """A Gaussian is carried whole: only answers with a full covariance are asked for. Nothing private is,
+    since how a site's features are carried depends on all its patients: a release of the mean would promise
+    nothing.
 
     Attributes:
         head, shrinkage: see ``qkt.settings.TransferSettings``.
