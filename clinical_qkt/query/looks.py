@@ -6,18 +6,21 @@ difference after it shows in the features of these classes: the residual, see ``
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from clinical_qkt.core.batches import at_once
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.look_map import LookMap
 from clinical_qkt.data.look_shared import ClassLook, Compared, Looks, compared, looks_of, spread_of
 from clinical_qkt.training.inference import Images, labels_of
 
-AT_ONCE = 256
+BYTES = 64
+"""Of memory that measuring a look takes, for each number of an image."""
 FEWEST = 5
 """Patients of a class; fewer are too few for a look, and it could single them out."""
 
@@ -41,9 +44,11 @@ class AskersLooks:
 
 def numbers_of(images: Images, given: InputContract) -> Tensor:
     """``(N, L)`` of prepared images, see ``data.look.measured``."""
-    rows = [torch.as_tensor(images[i]["image"]) for i in range(len(images))]
-    parts = [given.look_of(torch.stack(rows[i : i + AT_ONCE])) for i in range(0, len(rows), AT_ONCE)]
-    return torch.cat(parts)
+    places = math.prod([given.channels, *given.spatial_size])
+    batch = at_once(lambda n: BYTES * places * n)
+    starts = range(0, len(images), batch)
+    shown = ([images[i]["image"] for i in range(a, min(a + batch, len(images)))] for a in starts)
+    return torch.cat([given.look_of(torch.stack([*map(torch.as_tensor, part)])) for part in shown])
 
 
 def askers_looks(
@@ -86,3 +91,12 @@ def in_look(given: InputContract, found: Compared | None) -> InputContract:
     if found is None or found.alike:
         return given
     return given.model_copy(update={"look": LookMap.between(found.seen, found.wanted)})
+
+
+def sure(found: Compared | None) -> bool:
+    """Whether an answer can be used beside others: its images look alike, or a shared class shows how not.
+
+    Where no class is shared, a map rests on further sites or on nothing: such an answer is left out if there
+    are surer ones.
+    """
+    return found is not None and (bool(found.shared) or found.alike)

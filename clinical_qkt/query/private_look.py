@@ -19,9 +19,9 @@ from clinical_qkt.privacy.mechanisms import Guarantee, Noise, PatientSums, Relea
 from clinical_qkt.query.looks import AskersLooks
 from clinical_qkt.statistics.class_statistics import FEWEST_PATIENTS
 
-COARSE, FINE = 40.0, 10.0
+COARSE, FINE = 20.0, 8.0
 """Radii at which a patient's numbers are clipped, in Euclidean length."""
-SHARES = {"coarse": 0.05, "fine": 0.2, "residual": 0.25, "mean": 0.5}
+SHARES = {"coarse": 0.1, "fine": 0.25, "residual": 0.25, "mean": 0.4}
 """Of the guarantee, by releases, see ``Guarantee.share``."""
 
 
@@ -34,9 +34,10 @@ class PrivateLook:
 
     def read(self, guarantee: Guarantee) -> tuple[Tensor, float]:
         """By how many spreads the site's look differs from the asker's ``(L,)``, and the noise of each."""
-        first = _mean(self.coarse, COARSE, guarantee.part(SHARES["coarse"]))[0]
+        first, rough = _mean(self.coarse, COARSE, guarantee.part(SHARES["coarse"]))
         mean, noise = _mean(self.fine, FINE, guarantee.part(SHARES["fine"]))
-        return first + mean, noise
+        # With few patients the first may lie so far off that the second is clipped, whatever it finds.
+        return first + mean, noise if rough * len(first) ** 0.5 <= FINE else max(noise, rough)
 
 
 def differences(numbers: Tensor, classes: Sequence[str], asked: AskersLooks) -> Tensor:
@@ -66,8 +67,8 @@ def compared_privately(
     wanted = torch.stack([asked.classes[c].numbers for c in shared]).mean(0)
     apart = share**0.5 * length**0.5
     seen = wanted + share * found * asked.spread
-    limit = NEGLIGIBLE + noise / 2
-    return Compared(seen, wanted, tuple(shared), apart if apart > limit else min(apart, NEGLIGIBLE))
+    beyond_chance = apart > NEGLIGIBLE + noise / 2
+    return Compared(seen, wanted, tuple(shared), apart if beyond_chance else min(apart, NEGLIGIBLE))
 
 
 def shares_of(alike: bool, shared: bool) -> Mapping[str, float]:

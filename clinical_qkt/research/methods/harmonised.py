@@ -1,0 +1,199 @@
+"""Responses of sites whose images look different, as the product's sites make them and its asker reads them.
+
+Each answering site compares its images' look with the asker's, maps its images, and tells what is left in
+features of shared classes: see ``query.looks``, ``query.private_look`` and ``query.residual``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from clinical_qkt.core.errors import QueryError
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.look_shared import Compared, Looks, looks_of
+from clinical_qkt.privacy.mechanisms import (
+    STEPS,
+    Guarantee,
+    Noise,
+    PatientSums,
+    private_release,
+    rounded_noise,
+    whole,
+)
+from clinical_qkt.query.looks import AskersLooks, askers_looks, change, in_look, numbers_of, sure
+from clinical_qkt.query.private_look import compared_privately, differences, private_look, shares_of
+from clinical_qkt.query.residual import Residual, private_residual, residual, taken_off
+from clinical_qkt.research.methods.case import Case, Member
+from clinical_qkt.research.methods.requested import Requested, RequestSettings
+from clinical_qkt.statistics.class_statistics import ClassStatistics, PrivateSum, class_statistics
+from clinical_qkt.training.inference import Images, features_of
+
+Harmonise = Literal["both", "look", "residual", "none", "ceiling"]
+"""``both``: images are mapped and what is left is taken off; ``ceiling``: the sites' same images in the
+asker's look, which only a simulation has."""
+Answer = ClassStatistics | PrivateSum
+MOST_SHARED = 400
+"""Images of a shared class that a residual is computed of."""
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """One site's answer for one class.
+
+    Attributes:
+        answer: what is left of the difference in look is taken off.
+        compared, left: how its images look beside the asker's, and what is left after the map.
+    """
+
+    answer: Answer
+    compared: Compared | None = None
+    left: Residual | None = None
+
+    @property
+    def bytes(self) -> int:
+        """What the asker received besides the answer: a look and what is left, in single precision."""
+        look = 0 if self.compared is None else len(self.compared.seen)
+        return 4 * (look + (0 if self.left is None else len(self.left.shift)))
+
+    def row(self) -> dict[str, Any]:
+        """Figures for a row of results."""
+        return {
+            "distance": None if self.compared is None else round(self.compared.distance, 3),
+            "shared": 0 if self.compared is None else len(self.compared.shared),
+            "residual": None if self.left is None else round(self.left.per_axis, 3),
+        }
+
+
+class Site:
+    """One site of a case, as it answers.
+
+    Args:
+        question: what is asked with; its own images are the asker's.
+        member: the site with its raw images.
+        asked: how the asker's images look.
+    """
+
+    def __init__(self, case: Case, question: Requested, member: Member, asked: AskersLooks) -> None:
+        self.case, self.question, self.asked = case, question, asked
+        self.given, labels = case.own.card.input, member.model.card.labels
+        self.items = {
+            c.name: found
+            for c in case.labels
+            if (place := labels.find(c.name)) is not None
+            and (found := [item for item in member.training if int(item["label"]) == place])
+        }
+        self.name = member.model.card.site
+        self.numbers = {c: numbers_of(self.view(c, self.given), self.given) for c in self.items}
+        self.seen: dict[tuple[str, str], Tensor] = {}
+
+    def view(self, name: str, given: InputContract) -> Images:
+        return self.case.view(self.items[name], given)
+
+    def features(self, name: str, given: InputContract) -> Tensor:
+        """``(N, D)`` of a class's images under a contract."""
+        key = name, given.model_dump_json()
+        if key not in self.seen:
+            self.seen[key] = features_of(self.question.extractor, self.view(name, given), self.case.device)
+        return self.seen[key]
+
+    @property
+    def looks(self) -> Looks:
+        names = [c for c, numbers in self.numbers.items() for _ in range(len(numbers))]
+        return looks_of(torch.cat([*self.numbers.values()]), names)
+
+    def shared(self) -> list[str]:
+        return sorted(set(self.items) & set(self.asked.classes))
+
+    def exact(self, queried: str, settings: RequestSettings, how: Harmonise) -> Told | None:
+        if len(self.items[queried][: settings.patients]) < settings.minimum_patients:
+            return None
+        found = change(self.looks, self.asked, self.given.channels, queried)
+        given = in_look(self.given, found) if how in ("both", "look") else self.given
+        features = self.features(queried, given)[: settings.patients]
+        answer = class_statistics(features).reduced(settings.kind)
+        left = None
+        if how in ("both", "residual") and found is not None and not found.alike:
+            seen = {c: self.features(c, given)[:MOST_SHARED] for c in self.shared()}
+            counts = {c: self.asked.classes[c].count for c in self.asked.classes}
+            means = {c: rows.mean(0) for c, rows in seen.items()}
+            left = residual(means, {c: len(rows) for c, rows in seen.items()}, self.asked.means, counts)
+        return Told(taken_off(answer, left), found, left)
+
+    def private(self, queried: str, settings: RequestSettings, how: Harmonise, noise: Noise) -> Told:
+        guarantee = Guarantee(settings.epsilon, settings.delta)
+        shared, found, given = self.shared(), None, self.given
+        if how == "both" and shared:
+            found = self._compared(shared, guarantee, noise)
+            given = in_look(given, found)
+        shares = shares_of(found is None or found.alike, bool(shared)) if how == "both" else {"mean": 1.0}
+        radius, axes = self.question.clip(settings.private_axes), settings.private_axes
+        left = None
+        if "residual" in shares:
+            sums = PatientSums(self.question.training[0][:, :axes].shape[1], radius)
+            for c in shared:
+                apart = self.features(c, given)[:, :axes] - self.asked.means[c][:axes]
+                sums.update(apart, [f"{c} {i}" for i in range(len(apart))])
+            part = guarantee.part(shares["residual"])
+            release = private_release(sums.contributions(), part, noise).read(radius, part)
+            left = private_residual(release, [self.asked.classes[c].count for c in shared])
+        features = self.features(queried, given)[: settings.patients, :axes]
+        part = guarantee.part(shares["mean"])
+        answer = private_release(whole(features, radius, STEPS), part, noise).read(radius, part)
+        return Told(taken_off(answer, left), found, left)
+
+    def _compared(self, shared: Sequence[str], guarantee: Guarantee, noise: Noise) -> Compared:
+        numbers = torch.cat([self.numbers[c] for c in shared])
+        names = [c for c in shared for _ in range(len(self.numbers[c]))]
+        found = differences(numbers, names, self.asked)
+        people = [str(i) for i in range(len(found))]
+        return compared_privately(
+            private_look(found, people, guarantee, noise), guarantee, self.asked, shared
+        )
+
+
+def responses(
+    case: Case, question: Requested, settings: RequestSettings, how: Harmonise
+) -> list[dict[str, Told]]:
+    """For each queried class the sites' answers; see ``Requested.told``.
+
+    An answer of a site that looks different and shares no class is left out where others are surer.
+
+    Raises:
+        QueryError: nobody answers for a queried class.
+    """
+    members = (case.in_own_look() if how == "ceiling" else case.federation())[1:]
+    own = [item for item in case.training if int(item["label"]) in set(case.local)]
+    key = ("harmonised", how == "ceiling", settings.views, *(settings.depths or ()))
+    if key not in case.kept:
+        names = [case.labels[i].name for i in case.local]
+        mine = askers_looks(own, names, case.own.card.input, question.training[0])
+        case.kept[key] = [Site(case, question, member, mine) for member in members]
+    sites: list[Site] = case.kept[key]
+    draw = torch.Generator().manual_seed(case.seed)
+    noise = rounded_noise(lambda n: torch.randn(n, generator=draw, dtype=torch.float64))
+    looks = {site.name: site.looks for site in sites}
+    answers = []
+    for name in (case.labels[q].name for q in case.query):
+        given: dict[str, Told] = {}
+        for site in (s for s in sites if name in s.items):
+            site.asked = AskersLooks(
+                site.asked.classes,
+                site.asked.spread,
+                site.asked.means,
+                [found for other, found in looks.items() if other != site.name],
+            )
+            if settings.kind == "private_mean":
+                given[site.name] = site.private(name, settings, how, noise)
+            elif told := site.exact(name, settings, how):
+                given[site.name] = told
+        if how not in ("none", "ceiling") and any(sure(t.compared) for t in given.values()):
+            given = {s: t for s, t in given.items() if sure(t.compared)}
+        if not given:
+            raise QueryError("no site has enough images of a queried class", where="query")
+        answers.append(given)
+    return answers

@@ -1,0 +1,74 @@
+"""A look that no patient can be made out of: sensitivity, shares, and what noise leaves of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clinical_qkt.data.look_shared import NEGLIGIBLE, ClassLook
+from clinical_qkt.privacy.mechanisms import STEPS, Guarantee, rounded_noise
+from clinical_qkt.query.looks import AskersLooks
+from clinical_qkt.query.private_look import (
+    SHARES,
+    compared_privately,
+    differences,
+    private_look,
+    shares_of,
+)
+
+GUARANTEE = Guarantee(1.0, 1e-5)
+SILENT = rounded_noise(lambda n: torch.zeros(n).double())
+LOOK = torch.linspace(0.1, 1.0, 15).double()
+ASKED = AskersLooks({"a": ClassLook(100, LOOK)}, torch.full((15,), 0.1).double(), {})
+
+
+def images(shift: float, patients: int, seed: int = 0) -> torch.Tensor:
+    noise = torch.randn(patients, 15, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return LOOK + 0.1 * (noise + shift)
+
+
+def told(shift: float, patients: int, noise=SILENT):
+    found = differences(images(shift, patients), ["a"] * patients, ASKED)
+    look = private_look(found, [str(i) for i in range(patients)], GUARANTEE, noise)
+    return compared_privately(look, GUARANTEE, ASKED, ["a"])
+
+
+def noisy(seed: int):
+    generator = torch.Generator().manual_seed(seed)
+    return rounded_noise(lambda n: torch.randn(n, generator=generator, dtype=torch.float64))
+
+
+def test_the_shares_of_a_response_add_up_to_its_guarantee_whichever_way_it_goes():
+    look = SHARES["coarse"] + SHARES["fine"]
+    for alike in (True, False):
+        assert look + sum(shares_of(alike, shared=True).values()) == pytest.approx(1.0)
+    assert shares_of(alike=True, shared=False) == {"mean": 1.0}
+    parts = [GUARANTEE.part(s) for s in SHARES.values()]
+    spent = sum(1 / p.noise_multiplier**2 for p in parts)
+    assert spent == pytest.approx(1 / GUARANTEE.noise_multiplier**2)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), min_size=15, max_size=15))
+def test_whatever_a_patient_looks_like_it_moves_each_release_by_the_radius_at_most(numbers):
+    before = differences(images(0.5, 20), ["a"] * 20, ASKED)
+    added = differences(torch.tensor([numbers], dtype=torch.float64), ["a"], ASKED)
+    people = [str(i) for i in range(21)]
+    one = private_look(before, people[:20], GUARANTEE, SILENT)
+    other = private_look(torch.cat([before, added]), people, GUARANTEE, SILENT)
+    moved = torch.tensor(one.coarse.total) - torch.tensor(other.coarse.total)
+    assert moved.square().sum() <= STEPS**2
+
+
+def test_what_is_told_is_about_right_with_patients_enough():
+    found = told(3.0, 400, noisy(1))
+    assert not found.alike and found.distance == pytest.approx(3.0, abs=0.4)
+    assert float((found.seen - found.wanted).mean()) == pytest.approx(0.3, abs=0.05)
+
+
+def test_what_is_no_more_than_noise_counts_as_alike():
+    few = [told(0.0, 60, noisy(seed)) for seed in range(20)]
+    assert sum(found.alike for found in few) >= 17
+    assert all(found.distance <= NEGLIGIBLE for found in few if found.alike)
