@@ -106,7 +106,7 @@ class RandLookd(RandomizableTransform, MapTransform):
     def __init__(self, level: LookAugmentation, contract: InputContract, key: str = "image") -> None:
         MapTransform.__init__(self, key)
         RandomizableTransform.__init__(self, prob=1.0)
-        self.key, self.sizes, self.contract = key, SIZES[level], contract
+        self.key, self.sizes, self.contract = key, SIZES[level], contract.plain
         self.parts = parts(contract)
         self.name = f"{type(self).__name__} {level}"
 

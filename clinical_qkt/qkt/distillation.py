@@ -20,7 +20,9 @@ from monai.engines import SupervisedTrainer
 from torch import nn
 
 from clinical_qkt.core.runtime import loader
+from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.spec import linear_head
+from clinical_qkt.qkt.hard_augmentation import HardImages, Said
 from clinical_qkt.qkt.losses import TransferLoss
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.validation_curves import ValidationCurves
@@ -44,17 +46,20 @@ def distil(
     device: torch.device,
     work: Path | None = None,
     handlers: Sequence[Any] = (),
+    asked: tuple[InputContract, Said] | None = None,
 ) -> nn.Module:
     """Phase 1: query-focused distillation on the student's own images.
 
     Args:
         network: the starting point, with a row a class.
         images: with targets, as from ``targets.with_targets``; with ``subclass`` also ``parts``.
-        augment: MONAI transforms for the images; the soft targets stay those to the plain image.
+        augment: MONAI transforms for the images; the soft targets stay those to the plain image, unless
+            others are asked for.
         validation: own images that no gradient sees, for the curves only.
         query: the columns of the queried classes.
         work: folder for checkpoints; none are kept without it.
         handlers: further ignite handlers; ``engine.state.metrics`` holds the curves.
+        asked: with ``hard_augmentation`` what the images were prepared for, and what is said of others.
     """
     local = [c for c in range(linear_head(network).out_features) if c not in set(query)]
     loss = _loss(local, query, settings)
@@ -72,6 +77,7 @@ def distil(
         what="phase 1",
         handlers=[Progress(loss), ValidationCurves(validation, local, query, device), *handlers],
         work=work,
+        prepare=asked and HardImages(network, *asked, settings.hard_augmentation, settings.temperature),
     )
     return network.eval()
 

@@ -20,7 +20,7 @@ from clinical_qkt.data.label_space import align
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
 from clinical_qkt.packages.derived import DerivedModel
 from clinical_qkt.packages.model import CardedNetwork
-from clinical_qkt.qkt import distillation, head_imitation, subclasses, targets
+from clinical_qkt.qkt import distillation, hard_augmentation, head_imitation, subclasses, targets
 from clinical_qkt.qkt.forgetting_budget import BudgetFit, Promise, first_within_budget, fit_to_budget
 from clinical_qkt.qkt.held_out import HeldOut
 from clinical_qkt.qkt.settings import TransferSettings
@@ -136,6 +136,7 @@ def learn(
     with around.step(TARGETS):
         found = around.kept("targets", lambda: soft_targets(student, images, participants, settings))
         taught = targets.with_targets(images.prepared("training", given), **found)
+    asked = hard_augmentation.asked(student, participants, given, settings)
     with around.step(DISTILLATION) as handlers:
         network = distillation.distil(
             network,
@@ -148,6 +149,7 @@ def learn(
             student.device,
             around.work,
             handlers,
+            (given, asked) if settings.hard_augmentation else None,
         )
     return Learnt(network, start, taught)
 

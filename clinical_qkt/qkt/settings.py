@@ -37,6 +37,9 @@ class TransferSettings(Strict):
         temperature: of the divergences between softmaxes.
         private_temperature, soft_target_noise: how far the soft targets are softened where a teacher is
             unusually certain, 1 for not at all, and noised, 0 for not at all; see ``targets.veiled``.
+        hard_augmentation: how many looks are drawn for each image in a step of phase 1, of which the student
+            is shown the one that it and the teachers disagree about most, after HARD; 0 for none, and then
+            the teachers' answers are those to the plain image; see ``hard_augmentation``.
         subclass: into how many parts each of a teacher's classes is split along its embedding, as further
             targets of phase 1; 1 for none; see ``subclasses``.
         max_epochs, learning_rate, batch_size: of phase 1; 0 epochs leave it out.
@@ -73,6 +76,7 @@ class TransferSettings(Strict):
     temperature: float = Field(default=2.0, gt=0)
     private_temperature: float = Field(default=1.0, ge=1)
     soft_target_noise: float = Field(default=0.0, ge=0)
+    hard_augmentation: int = Field(default=0, ge=0, le=16, exclude_if=lambda looks: looks == 0)
     subclass: int = Field(default=1, ge=1, le=8)
     max_epochs: int = Field(default=0, ge=0)
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -116,6 +120,24 @@ class TransferSettings(Strict):
             )
         if self.subclass > 1 and self.veil != (1, 0):
             raise ValueError("subclass: a teacher's embedding is not veiled: leave out one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _asked_of_changed_images(self) -> TransferSettings:
+        if self.hard_augmentation and not (self.max_epochs and self.divergence_weight):
+            raise ValueError(
+                "hard_augmentation: images are changed in phase 1: set 'max_epochs' and 'divergence_weight'"
+            )
+        if self.hard_augmentation and self.start_from == "committee":
+            raise ValueError(
+                "hard_augmentation: a committee's members are the teachers themselves, which cannot be asked "
+                "while they are trained: set 'start_from' to 'teacher' or 'own'"
+            )
+        if self.hard_augmentation and (self.subclass > 1 or self.veil != (1, 0)):
+            raise ValueError(
+                "hard_augmentation: teachers are asked anew in each step, and 'subclass', "
+                "'private_temperature' and 'soft_target_noise' belong to answers that are given once"
+            )
         return self
 
     @property

@@ -70,12 +70,15 @@ RECIPES = {
 }
 
 
-def dealt(source: Source, site: int, seed: int) -> tuple[Items, Items, int]:
-    """A site's training and validation images, and how many classes it has."""
+def dealt(source: Source, most: int, site: int, seed: int) -> tuple[Items, Items, int]:
+    """A site's training and validation images, and how many classes it has.
+
+    Args:
+        most: training images of a class, of all sites together; validation images are all used.
+    """
     held = pathological(len(source.classes), SITES, CLASSES_PER_SITE, seed)
     sections = []
-    for section in ("training", "validation"):
-        positions = source.splits[section]
+    for positions in (source.limited(most, seed).splits["training"], source.splits["validation"]):
         chosen: list[int] = []
         for c in held[site]:
             owners = [s for s, theirs in enumerate(held) if c in theirs]
@@ -192,8 +195,8 @@ def main(
     rows = json.loads(file.read_text())["rows"] if file.is_file() else []
     done = {(r["seed"], r["site"], r["recipe"], r["epochs"]) for r in rows}
     for site, seed in product(range(sites), map(int, seeds.split(","))):
-        source = open_source(data, seed).limited(max_per_class, seed)
-        own = dealt(source, site, seed)
+        source = open_source(data, seed)
+        own = dealt(source, max_per_class, site, seed)
         for name, count in product(names, map(int, epochs.split(","))):
             if (seed, site, name, count) not in done:
                 found = measured(*own, RECIPES[name], count, seed)

@@ -40,6 +40,7 @@ def train(
     what: str,
     handlers: Sequence[Any] = (),
     work: Path | None = None,
+    prepare: Callable[..., tuple[Tensor, dict[str, Tensor]]] | None = None,
 ) -> nn.Module:
     """Train all of a network's weights that ask for gradients.
 
@@ -52,6 +53,7 @@ def train(
         learning_rate: the highest of a one-cycle schedule.
         what: named in the progress bar.
         handlers: further ignite handlers.
+        prepare: from a batch to images and targets, as ``prepare_batch``, which it is if None.
         work: folder for checkpoints, from which a run that was cut off goes on; none are kept without it.
 
     Returns:
@@ -83,7 +85,7 @@ def train(
             network=network,
             optimizer=optimizer,
             loss_function=_in_single_precision(loss) if multiplied else loss,
-            prepare_batch=prepare_batch,
+            prepare_batch=prepare or prepare_batch,
             non_blocking=gpu,
             optim_set_to_none=True,
             decollate=False,
