@@ -49,6 +49,10 @@ def demo(
     bundle: Annotated[
         str | None, typer.Option(help="Which bundle they run. Default: the one made for such images.")
     ] = None,
+    shift: Annotated[
+        Literal["none", "mild", "medium", "strong"],
+        typer.Option(help="How much the hospitals' pictures differ in look (stain, exposure, sharpness)."),
+    ] = "none",
 ) -> None:
     """Simulate hospitals; one gains a class that it has never seen."""
     require_exists(data, where=str(data), fix="check the path given to --data")
@@ -69,6 +73,7 @@ def demo(
         allow_mixed_sizes=allow_mixed_sizes,
         gained_from=answers or gained_from,
         bundle=bundle or "",
+        shift=shift,
     )
     run_demo(settings, out, overwrite=overwrite, console=console)
 

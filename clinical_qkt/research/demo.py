@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from clinical_qkt.packages.response import ResponseCard
 from clinical_qkt.packages.writer import is_package
 from clinical_qkt.research import simulated_sites
 from clinical_qkt.research.partitions import pathological
-from clinical_qkt.research.simulated_sites import DemoSettings
+from clinical_qkt.research.simulated_sites import LOOKS, DemoSettings
 from clinical_qkt.review import report
 from clinical_qkt.review.summary_schema import TransferSummary
 from clinical_qkt.review.tracking import viewing
@@ -64,7 +64,7 @@ def run_demo(
     per_site = settings.classes_per_site or max(2, round(0.6 * len(source.classes)))
     dealt = pathological(len(source.classes), settings.sites, per_site, settings.seed)
     ask = simulated_sites.ask(settings, source, dealt)
-    mark = fingerprint(asdict(settings), source.name, source.labels.tolist())
+    mark = fingerprint(settings.facts, source.name, source.labels.tolist())
     continued = _claim(out, mark, overwrite, keep)
     _begin(console, source, settings.sites, continued=continued)
     sites = simulated_sites.write_federation(out, source, dealt, ask, settings)
@@ -110,6 +110,8 @@ def _begin(console: Console, source: Source, sites: int, *, continued: bool) -> 
 def _end(console: Console, out: Path, seconds: float) -> None:
     """How long it took, and where the results lie."""
     console.print(f"\n{seconds:.0f} seconds. Read the report:  {out / 'report.html'}", markup=False)
+    if (out / LOOKS).is_file():
+        console.print(f"See how the hospitals' pictures differ:  {out / LOOKS}", markup=False)
     mlflow = Path(sys.executable).parent / "mlflow"
     mlflow = mlflow.relative_to(Path.cwd()) if mlflow.is_relative_to(Path.cwd()) else mlflow
     uri = f"sqlite:///{(out / 'mlflow.db').absolute()}"

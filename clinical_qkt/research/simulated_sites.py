@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,8 @@ from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.prepare import fit
 from clinical_qkt.research.partitions import Ask, choose_query
+from clinical_qkt.research.shift import Shift
+from clinical_qkt.research.simulated_looks import looks_of, require_pictures, write_looked, write_sheet
 from clinical_qkt.site.config import write_site
 
 BUNDLE = "blood_cell_classification"
@@ -29,6 +31,8 @@ SIMULATED = {
     "labelled_by": "whoever made the data set",
 }
 """Where a demo's test images come from."""
+LOOKS = "looks.png"
+"""In the demo's folder: how the sites' pictures look, where they differ."""
 _KINDS = {"models": "private_mean", "statistics": "covariance", "private": "private_mean"}
 
 
@@ -44,6 +48,7 @@ class DemoSettings:
         max_epochs: of each training; by default 8, more for small data.
         gained_from: what the other sites give: their models, exact statistics, or private means.
         bundle: that all sites run; empty for the shipped one that is made for the images.
+        shift: how much the sites' pictures differ in look.
     """
 
     data: Path | None = None
@@ -57,6 +62,12 @@ class DemoSettings:
     allow_mixed_sizes: bool = False
     gained_from: Literal["models", "statistics", "private"] = "models"
     bundle: str = ""
+    shift: Shift = "none"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All of them but a shift that is none, so that a demo goes on that was begun when there was none."""
+        return {k: v for k, v in asdict(self).items() if (k, v) != ("shift", "none")}
 
 
 def read(settings: DemoSettings) -> Source:
@@ -69,6 +80,7 @@ def read(settings: DemoSettings) -> Source:
         drawn = phantom_source(seed=settings.seed)
         return replace(drawn, notes=[*drawn.notes, f"phantoms are shrunk to {USUAL}x{USUAL}, to be quick"])
     source = open_source(settings.data, settings.seed, allow_mixed_sizes=settings.allow_mixed_sizes)
+    require_pictures(source, settings.shift)
     return source.limited(settings.max_per_class, settings.seed)
 
 
@@ -112,12 +124,18 @@ def write_federation(
 
     Training and validation images of a class are shared out among the sites that have it. All sites are
     tested on the same test images of their classes; the student's test images show the queried classes too,
-    which a real hospital would seldom have.
+    which a real hospital would seldom have. Each site has them in its own look, if sites differ in that.
     """
-    files, root = write_images(source, out / "data" / "images"), out.absolute()
+    pictures, root = out / "data" / "images", out.absolute()
     sites = [f"hospital_{i + 1}" for i in range(len(dealt))]
-    of_images = _image_keys(source, files)
+    looks = looks_of(source, len(sites), settings.shift, settings.seed)
+    files = [] if looks else write_images(source, pictures)
+    if looks:
+        write_sheet(source, sites, looks, out / LOOKS)
+    of_images = _image_keys(source)
     for i, (site, share) in enumerate(zip(sites, _shares(source, dealt, ask, settings.seed), strict=True)):
+        if looks:
+            files = write_looked(source, sorted(chain(*share.values())), looks[i], pictures / site)
         write_datalist(root / "data" / f"{site}.json", source, files, share)
         epochs = settings.max_epochs or fit.epochs_for(len(share["training"]))
         own = {**of_images, "max_epochs": epochs}
@@ -194,11 +212,11 @@ def _of_student(
     }
 
 
-def _image_keys(source: Source, files: Sequence[Path]) -> dict[str, Any]:
+def _image_keys(source: Source) -> dict[str, Any]:
     """What the sites' YAML says of the images; pictures larger than the bundle's size keep theirs."""
     first = int(source.splits["training"][0])
     if isinstance(source.images, list):
-        shape = raw_image(files[first]).shape
+        shape = raw_image(source.images[first]).shape
     else:
         _, height, width, *colours = source.images.shape
         shape = (colours[0] if colours else 1, width, height)

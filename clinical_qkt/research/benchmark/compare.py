@@ -13,11 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from clinical_qkt.core.errors import OutputError, QueryError
+from clinical_qkt.core.errors import InputError, OutputError, QueryError
 from clinical_qkt.core.files import fingerprint, require_writable, write_json
 from clinical_qkt.core.runtime import device_here
 from clinical_qkt.core.version import __version__
@@ -26,6 +28,8 @@ from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.research.benchmark import results
 from clinical_qkt.research.benchmark.config import BenchmarkConfig, Scenario
 from clinical_qkt.research.benchmark.federation import Federation
+from clinical_qkt.research.benchmark.looks_figure import draw_looks
+from clinical_qkt.research.benchmark.real_sites import two_sites
 from clinical_qkt.research.benchmark.rows import MEASURED
 from clinical_qkt.research.benchmark.scoring import score
 from clinical_qkt.research.methods import METHODS
@@ -47,9 +51,9 @@ def compare(config: BenchmarkConfig, out: Path, console: Console) -> dict[str, A
         task = bar.add_task("comparing", total=total)
         for scenario in config.scenarios:
             for seed in config.seeds:
-                federation = Federation(
-                    _source(config, scenario, seed), scenario, seed, device_here(), out / "sites"
-                )
+                federation = _federation(config, scenario, seed, out / "sites")
+                if seed == config.seeds[0] and (scenario.shift != "none" or scenario.other_site):
+                    draw_looks(federation, out / "figures" / f"{scenario.name}-looks.png")
                 bar.update(task, description=f"{scenario.name}, seed {seed}: site models")
                 masks += mask_scores(federation)
                 asks = federation.queries(config.queries)
@@ -168,11 +172,29 @@ def _row(
         **score(case, logits, test, config.promise, outcome.cross_fitted, outcome.compared),
         "teachers_used": outcome.teachers_used,
         "bytes_received": outcome.bytes_received,
+        **({"looks": outcome.looks} if outcome.looks else {}),
         "seconds": round(seconds + outcome.seconds, 2),
     }
 
 
-def _source(config: BenchmarkConfig, scenario: Scenario, seed: int) -> Source:
+def _federation(config: BenchmarkConfig, scenario: Scenario, seed: int, folder: Path) -> Federation:
+    source, of_site = _source(config, scenario, seed)
+    return Federation(source, scenario, seed, device_here(), folder, of_site)
+
+
+def _source(
+    config: BenchmarkConfig, scenario: Scenario, seed: int
+) -> tuple[Source, NDArray[np.int64] | None]:
+    """The images, and where each comes from if not from one place."""
+    most = scenario.max_per_class
+    if config.data is None and scenario.other_site:
+        raise InputError(
+            "there are no pictures of the first site",
+            where=f"scenario '{scenario.name}': other_site",
+            fix="give their folder with --data",
+        )
     if config.data is None:
-        return phantom_source(seed=seed).limited(scenario.max_per_class, seed)
-    return open_source(config.data, 0).limited(scenario.max_per_class, seed)
+        return phantom_source(seed=seed).limited(most, seed), None
+    if scenario.other_site is None:
+        return open_source(config.data, 0).limited(most, seed), None
+    return two_sites(config.data, scenario.other_site, most, seed)

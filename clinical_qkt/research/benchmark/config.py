@@ -29,6 +29,21 @@ def later(default: Any, **constraints: Any) -> Any:
     return Field(default=default, exclude_if=lambda value: value == default, **constraints)
 
 
+class OtherSite(_Strict):
+    """The pictures of a second laboratory.
+
+    Attributes:
+        data: a folder with a sub-folder of pictures a class; a relative path starts beside the first data.
+        magnified: the factor by which what they show is enlarged to be as large as in the first; see
+            ``cell_sizes``.
+        side: pixels along each side to which both sites' pictures are reduced.
+    """
+
+    data: Path
+    magnified: float = Field(default=1.0, ge=0.5, le=2)
+    side: int = Field(default=28, ge=8, le=1024)
+
+
 class Scenario(_Strict):
     """How the data are dealt to sites, and what is asked.
 
@@ -48,6 +63,9 @@ class Scenario(_Strict):
         shift: how much the sites' images differ in look, see ``research.shift``. Each site trains and is
             tested on its own look.
         shift_parts: what differs.
+        other_site: real pictures of a second site; the first has those of the benchmark's ``data``. Both do
+            with the classes that both have.
+        student: the only site that asks, such as ``hospital_1``.
     """
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
@@ -64,6 +82,8 @@ class Scenario(_Strict):
     max_epochs: int = Field(default=8, ge=1)
     shift: Shift = later("none")
     shift_parts: tuple[Part, ...] = later(USUAL, min_length=1)
+    other_site: OtherSite | None = later(None)
+    student: str | None = later(None, pattern=r"^hospital_[1-9][0-9]*$")
 
     @model_validator(mode="after")
     def _known_network(self) -> Scenario:
@@ -76,6 +96,22 @@ class Scenario(_Strict):
     def _looks_of_something(self) -> Scenario:
         if self.shift == "none" and self.shift_parts != USUAL:
             raise ValueError("shift_parts: nothing differs with 'shift: none'; choose mild, medium or strong")
+        return self
+
+    @model_validator(mode="after")
+    def _two_real_sites(self) -> Scenario:
+        if self.other_site is None:
+            return self
+        if self.sites != 2 or self.partition != "pathological":
+            raise ValueError("other_site: two data sets are two sites; give 'sites: 2' and no partition")
+        if self.queried_images:
+            raise ValueError("other_site: the student has no queried images; leave 'queried_images' out")
+        return self
+
+    @model_validator(mode="after")
+    def _asked_by_a_site(self) -> Scenario:
+        if self.student and int(self.student.removeprefix("hospital_")) > self.sites:
+            raise ValueError(f"student: there is no '{self.student}' among {self.sites} sites")
         return self
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clinical_qkt.core.errors import QueryError
-from clinical_qkt.core.files import fingerprint
 from clinical_qkt.data.folds import folds_of
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace, align
@@ -30,7 +28,14 @@ from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, is_model, load_model, save_model
 from clinical_qkt.qkt.teachers import AlignedModel, Teacher, probe
 from clinical_qkt.research.benchmark.config import Scenario, in_turn
-from clinical_qkt.research.benchmark.partition import as_they_come, dealt, label_lists, shares_of
+from clinical_qkt.research.benchmark.partition import (
+    as_they_come,
+    askable,
+    dealt,
+    label_lists,
+    shares_of,
+    site_models,
+)
 from clinical_qkt.research.benchmark.site_images import SiteImages, contract_of, prepare
 from clinical_qkt.research.methods.case import Case, Member
 from clinical_qkt.research.partitions import Ask
@@ -41,17 +46,6 @@ from clinical_qkt.training.loop import train
 from clinical_qkt.training.own_folds import by_folds, missing_class
 
 SITE_LEARNING_RATE = 3e-3
-
-
-def site_models(scenario: Scenario, seed: int, data: str, held: list[list[int]]) -> str:
-    """The name of the folder of a federation's site models, after what decides them.
-
-    Args:
-        data: its name.
-        held: classes of each site, by position.
-    """
-    facts = fingerprint(scenario.model_dump(exclude={"name", "query_size"}), seed, data, held)
-    return f"sites-{facts}"
 
 
 class Federation:
@@ -132,11 +126,12 @@ class Federation:
 
     def queries(self, count: int) -> list[Ask]:
         """A seeded sample of all queries that some other site can answer."""
-        asks = []
-        for s, mine in enumerate(self.classes):
-            others = {c for i, theirs in enumerate(self.classes) if i != s for c in theirs}
-            lacking = sorted(others - set(mine))
-            asks += [Ask(s, chosen) for chosen in combinations(lacking, self.scenario.query_size)]
+        wanted = self.scenario.student
+        asks = [
+            ask
+            for ask in askable(self.classes, self.scenario.query_size)
+            if wanted in (None, self.names[ask.student])
+        ]
         if not asks:
             raise QueryError(
                 f"no site lacks {self.scenario.query_size} classes",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 from numpy.typing import NDArray
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.files import fingerprint
 from clinical_qkt.data.datalist import Section
 from clinical_qkt.data.label_space import ClassLabel, LabelSpace
 from clinical_qkt.data.sources import Source
 from clinical_qkt.research.benchmark.config import Scenario
-from clinical_qkt.research.partitions import pathological
+from clinical_qkt.research.partitions import Ask, pathological
 
 LEAST_SHARE = 0.05
 """A site with a smaller share of a class's images does without it: too few to train and validate on."""
@@ -51,6 +54,30 @@ def shares_of(scenario: Scenario, classes: int, seed: int) -> NDArray[np.float64
     dealt = pathological(classes, scenario.sites, scenario.classes_per_site, seed)
     shares = np.array([[float(c in mine) for c in range(classes)] for mine in dealt])
     return shares / shares.sum(0)
+
+
+def site_models(scenario: Scenario, seed: int, data: str, held: list[list[int]]) -> str:
+    """The name of the folder of a federation's site models, after what decides them.
+
+    Args:
+        data: its name.
+        held: classes of each site, by position.
+    """
+    facts = fingerprint(scenario.model_dump(exclude={"name", "query_size", "student"}), seed, data, held)
+    return f"sites-{facts}"
+
+
+def askable(held: list[list[int]], size: int) -> list[Ask]:
+    """Every query of so many classes at once that a site lacks and others have.
+
+    Args:
+        held: classes of each site, by position.
+    """
+    asks = []
+    for s, mine in enumerate(held):
+        others = {c for i, theirs in enumerate(held) if i != s for c in theirs}
+        asks += [Ask(s, chosen) for chosen in combinations(sorted(others - set(mine)), size)]
+    return asks
 
 
 Positions = list[dict[Section, list[int]]]

@@ -7,8 +7,7 @@ import yaml
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.research.benchmark.compare import row_name
 from clinical_qkt.research.benchmark.config import only, read_config
-from clinical_qkt.research.benchmark.federation import site_models
-from clinical_qkt.research.benchmark.partition import shares_of
+from clinical_qkt.research.benchmark.partition import shares_of, site_models
 from clinical_qkt.research.benchmark.privacy.config import read_privacy_config
 from tests.conftest import ROOT
 
@@ -95,10 +94,10 @@ def test_configs_that_share_a_scenarios_name_mean_the_same_by_it():
 
 def test_a_scenario_without_later_keys_keeps_the_names_of_its_rows_and_site_models():
     config = read_config(ROOT / "configs" / "benchmarks" / "budget.yaml")
-    names = {s.name: [row_name(config, s, 3, m) for m in ("local", "committee")] for s in config.scenarios}
+    names = {s.name: [row_name(config, s, 3, m) for m in ("local", "prototypes")] for s in config.scenarios}
     assert names == {  # written down on 26 November 2026, before scenarios had looks
-        "single_class": ["local-69e41757896c.json", "committee-d852f0cf95c8.json"],
-        "three_classes": ["local-a8bdae4adf6b.json", "committee-06ad66bfe16f.json"],
+        "single_class": ["local-69e41757896c.json", "prototypes-5809adece70e.json"],
+        "three_classes": ["local-a8bdae4adf6b.json", "prototypes-9c49d4187265.json"],
     }
     held = [np.flatnonzero(row).tolist() for row in shares_of(config.scenarios[0], 8, 3)]
     for scenario in config.scenarios:
