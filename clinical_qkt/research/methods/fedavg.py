@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -54,13 +54,8 @@ class Settings(TrainingSettings):
     rounds: int = Field(default=10, ge=1)
     local_epochs: int = Field(default=1, ge=1)
     proximal: float = Field(default=0.0, ge=0)
-    keep: Keep = "none"
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Rows and rounds that were made before there was ``keep`` go by the names that they have."""
-        said: dict[str, Any] = write(self)
-        return {k: v for k, v in said.items() if (k, v) != ("keep", "none")}
+    # Rows and rounds that were made before there was this go by the names that they have.
+    keep: Keep = Field(default="none", exclude_if=lambda keep: keep == "none")
 
 
 @dataclass(frozen=True)
