@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from clinical_qkt.audit.own import Audit
+from clinical_qkt.bundle import looks
 from clinical_qkt.bundle.by_folds import note_recipe
 from clinical_qkt.bundle.published_mask import published
 from clinical_qkt.core.files import drop_unfinished
@@ -42,12 +43,14 @@ def finish_training(
     spec: NetworkSpec,
     given: InputContract,
     data: CheckedData,
+    read: list[Any],
     checkpoints: Path,
     guarantee: DifferentialPrivacy | None = None,
 ) -> Card:
     """Write the trained model with its card, and from which training it comes.
 
     Args:
+        read: MONAI transforms from a file to a raw channel-first image.
         guarantee: of a training with differential privacy.
     """
     card = Card(
@@ -63,6 +66,7 @@ def finish_training(
             batch_size=site.batch_size,
             learning_rate=site.learning_rate,
         ),
+        looks=None if guarantee else looks.measured(site, data, read, given),
         privacy=PrivacyStatement(training=guarantee),
         generated_data=data.generated,
         licence=[site.licence],
@@ -84,8 +88,9 @@ def share(
 ) -> Card:
     """Write the teacher package: the site's model with what its card tells others.
 
-    The card gives recall by class in whole percents, the knowledge mask if the site publishes it, and the
-    figures of an audit if one is made. With a randomised mask it leaves out recall and training images.
+    The card gives recall by class in whole percents, how the training images look unless the site says no,
+    the knowledge mask if the site publishes it, and the figures of an audit if one is made. With a randomised
+    mask it leaves out recall, training images and looks.
 
     Args:
         items: ``{"image", "label"}`` of the site's test images, labels in the model's order.
@@ -102,6 +107,7 @@ def share(
         require_no_identifiers(site, task=model.card.task, label_space=model.card.label_space)
     else:
         require_no_identifiers(site)
+    looks.require_told(site, model.card)
     model = in_precision(model, precision)
     if site.signing_key:
         require_private_key(site.signing_key)
@@ -115,6 +121,7 @@ def share(
     about: dict[str, Any] = {
         "recall": recall,
         "knowledge_mask": _published_mask(site, model, device),
+        "looks": looks.told(site, model.card),
         "privacy": privacy,
         "licence": _licence(site, model.card),
     }

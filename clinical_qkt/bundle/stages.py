@@ -80,7 +80,8 @@ def finish_training(
         there = model.load_model(site.output_dir / "model", site.trust)
         network, card = there.network.to(parser.get_parsed_content("device")), there.card
     else:
-        card = packaging.finish_training(site, task, network, spec, given, data, checkpoints, guarantee)
+        read = parser.get_parsed_content("read")
+        card = packaging.finish_training(site, task, network, spec, given, data, read, checkpoints, guarantee)
     by_folds.hold_out(site, card, data, parser)
     drop_unfinished(checkpoints)
     if not NOW.embedded:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from clinical_qkt.data import look
-from clinical_qkt.data.look_map import LEAST_VARIANCE, RIDGE
+from clinical_qkt.data.look_map import LEAST_VARIANCE, MOST, RIDGE
 
 TWO_WAY_RIDGE = 1e-3
 NEGLIGIBLE = 0.3
@@ -129,7 +129,7 @@ def _two_way(sites: Sequence[Looks], queried: str, channels: int) -> tuple[Tenso
     classes = sorted({c for site in sites for c in site})
     rows = [(k, classes.index(c), found) for k, site in enumerate(sites) for c, found in site.items()]
     of_class = queried if queried in sites[1] else max(sites[1], key=lambda c: sites[1][c].count, default="")
-    if not of_class or not sites[0]:
+    if not of_class or not _linked(sites):
         return None
     design = torch.zeros(len(rows), len(sites) + len(classes), dtype=torch.float64)
     for i, (k, c, _) in enumerate(rows):
@@ -141,7 +141,19 @@ def _two_way(sites: Sequence[Looks], queried: str, channels: int) -> tuple[Tenso
     normal = design.T @ (weight * design) + TWO_WAY_RIDGE * torch.eye(design.shape[1], dtype=torch.float64)
     added = torch.linalg.solve(normal, design.T @ (weight * (packed - centre)))
     mine = _packed(sites[1][of_class].numbers, channels)
-    return _unpacked(mine, channels), _unpacked(mine - (added[1] - added[0]), channels)
+    seen, wanted = (_unpacked(packed, channels) for packed in (mine, mine - (added[1] - added[0])))
+    return seen.clamp(-MOST, MOST), wanted.clamp(-MOST, MOST)
+
+
+def _linked(sites: Sequence[Looks]) -> bool:
+    """Whether the first site's classes lead to the second's, from site to site that share one.
+
+    If they do not, nothing tells what a site adds from what its classes do.
+    """
+    reached = set(sites[0])
+    for _ in sites:
+        reached |= {c for site in sites if reached & set(site) for c in site}
+    return bool(reached & set(sites[1]))
 
 
 def _packed(numbers: Tensor, channels: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from clinical_qkt.core.terms import PSEUDONYM as PSEUDONYM
 from clinical_qkt.core.terms import Precision as Precision
@@ -18,6 +18,7 @@ from clinical_qkt.networks.gaussian_classifier import GaussianSpec, kind_of_netw
 from clinical_qkt.networks.multihead import MultiHeadSpec
 from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.licences import OWN, Licences
+from clinical_qkt.packages.looks import SentLooks
 from clinical_qkt.privacy.statement import PrivacyStatement, Share, TrainingSummary
 
 AnyNetwork = Annotated[
@@ -104,6 +105,9 @@ class Card(PackageCard):
     """What noise probes say that the model knows; null: not told."""
     training: TrainingSummary | None = None
     """Coarse numbers of the training; null: not told."""
+    looks: SentLooks | None = Field(default=None, exclude_if=lambda told: told is None)
+    """How the training images look, prepared as ``input`` says, by class: whoever receives the model can show
+    it images in that look. Null or left out: not told."""
     privacy: PrivacyStatement = PrivacyStatement()
     """What the sender knows of how much the model tells about its patients."""
     licence: Licences = Field(default=[OWN])
@@ -119,6 +123,16 @@ class Card(PackageCard):
         if isinstance(licence, str | list) and not isinstance(licence, kind):
             raise ValueError(f"a card of this format has {told}")
         return licence
+
+    @model_validator(mode="after")
+    def _looks_of_its_images(self) -> Card:
+        if self.looks is None:
+            return self
+        if obstacle := self.looks.obstacle(self.input):
+            raise ValueError(f"looks: {obstacle}")
+        if other := next((c for c in self.looks.labels if c not in self.label_space), None):
+            raise ValueError(f"looks: '{other.name}' is none of the model's classes")
+        return self
 
     @property
     def labels(self) -> LabelSpace:

@@ -80,14 +80,14 @@ class SentLooks(Sent):
             fewest: patients; a class of fewer is not told, since its look could single one out.
         """
         told = [
-            LookOfClass(label=c.plain, count=tens(looks[c.name].count), numbers=_short(looks[c.name].numbers))
+            LookOfClass(label=c.plain, count=tens(looks[c.name].count), numbers=short(looks[c.name].numbers))
             for c in labels
             if c.name in looks and looks[c.name].count >= fewest
         ]
         if not told:
             return None
         scale = scale_of(given.intensity, given.channels)
-        return cls(scale=scale, classes=told, spread=_short(spread))
+        return cls(scale=scale, classes=told, spread=short(spread))
 
     @property
     def labels(self) -> list[ClassLabel]:
@@ -115,6 +115,6 @@ class SentLooks(Sent):
         return None if self.scale == scale else f"looks are of tones of scale '{self.scale}', not '{scale}'"
 
 
-def _short(values: Tensor) -> list[float]:
+def short(values: Tensor) -> list[float]:
     """So many digits as are told."""
     return [float(f"{x:.{DIGITS}g}") for x in values.tolist()]

@@ -10,7 +10,7 @@ head for each model.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ class Imitation:
 
 def imitations(
     student: Student,
-    images: Images,
+    prepared: Callable[[InputContract], Images],
     teachers: Sequence[Teacher],
     logits: Mapping[str, Tensor],
     own_logits: Tensor,
@@ -80,7 +80,8 @@ def imitations(
     own logits to the letter.
 
     Args:
-        images: the student's training images, prepared for its own model.
+        prepared: the student's training images as a contract asks for them: a teacher's body may know another
+            look.
         teachers: those that are imitated.
         logits: each teacher's logits on the training images by site, ``(N, its classes)``.
         own_logits: the own model's, ``(N, local)``.
@@ -92,10 +93,11 @@ def imitations(
         InputError: there are too many models or classes; the own model is not one that a site trained itself.
     """
     own, labels = student.own, student.labels
-    folds = folds_of(labels_of(images), patients, count=CLOSED_FORM, seed=student.seed)
+    truth = labels_of(prepared(own.card.input))
+    folds = folds_of(truth, patients, count=CLOSED_FORM, seed=student.seed)
     everyone = all_classes(labels, teachers)
     _require_possible(own, teachers, everyone)
-    said = [(own.card.site, taught(own_logits, labels_of(images)), list(range(own_logits.shape[1])))]
+    said = [(own.card.site, taught(own_logits, truth), list(range(own_logits.shape[1])))]
     for teacher in teachers:
         require_finite(logits[teacher.site], teacher.site)
         if rows := teacher.known_rows(everyone):
@@ -107,7 +109,7 @@ def imitations(
         starts = [(t.model, t.known_rows(everyone)) for t in possible_starts(own, teachers, student.query)]
         bodies = [(m, rows) for m, rows in starts if len(set(rows.values())) == len(rows)] + bodies
     for body, rows in bodies:
-        pooling, pooled = _seen_by(body, rows, student, images)
+        pooling, pooled = _seen_by(body, rows, student, prepared(body.card.input))
         heads = [(site, logits, columns) for site, logits, columns in said if site != body.card.site]
         spec = MultiHeadSpec(
             body=pooling.spec,
@@ -124,7 +126,12 @@ def imitations(
             wanted = [logits for _, logits, _ in heads]
             cross_fitted = _cross_fitted(network, pooled, wanted, spoken, folds)
         cards = [own.card, *(t.model.card for t in teachers)]
-        about = {"site": body.card.site, "network": spec, "label_space": labels.plain}
+        about = {
+            "site": body.card.site,
+            "network": spec,
+            "label_space": labels.plain,
+            "input": body.card.input,
+        }
         compared = unseen if body is own else own_logits
         yield Imitation(derived(own.card, network, cards, **about), cross_fitted, compared)
 

@@ -250,7 +250,7 @@ def _with_heads(
     with around.step(HEADS):
         made = head_imitation.imitations(
             student,
-            images.prepared("training", student.own.card.input),
+            lambda given: images.prepared("training", given),
             participants,
             logits,
             logits.pop(OWN),

@@ -74,6 +74,7 @@ def _gained(
         "recall": {},
         "knowledge_mask": None,
         "training": None,
+        "looks": None,
         "privacy": PrivacyStatement(),
         "created": datetime.date.today().isoformat(),
         "generated_data": data.generated or start.card.generated_data,

@@ -50,6 +50,8 @@ class TransferSettings(Strict):
         head: made of class statistics: ``linear``, ``quadratic``, ``replay``, or ``auto``: quadratic if
             every queried class came with a covariance, else linear; see ``gaussian_heads``.
         shrinkage: of a quadratic head's covariances; chosen on own validation images if None.
+        harmonise: each teacher sees the student's images in the look of its own training images, if its card
+            tells that and theirs is another (ours); see ``teacher_looks``.
         mask_statistic, mask_threshold, probes: which score on probes, what a known class reaches at least,
             number of probes; see ``knowledge_masks``.
     """
@@ -87,6 +89,7 @@ class TransferSettings(Strict):
     worst_factor: float = Field(default=2.5, ge=1)
     head: Head = "auto"
     shrinkage: float | None = Field(default=0.75, ge=0, le=1)
+    harmonise: bool = True
     mask_statistic: knowledge_masks.Statistic = "peak"
     mask_threshold: float = Field(default=knowledge_masks.THRESHOLD, gt=0, lt=1)
     probes: int = Field(default=2048, ge=8)

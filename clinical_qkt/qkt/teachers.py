@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ from clinical_qkt.packages.derived import DerivedModel, derived
 from clinical_qkt.packages.model import CardedNetwork, Model, load_model
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.qkt import knowledge_masks
+
+if TYPE_CHECKING:
+    from clinical_qkt.qkt.teacher_looks import TeacherLook
 
 Start = Literal["committee", "teacher", "own"]
 
@@ -47,10 +50,12 @@ class Teacher(AlignedModel):
     Attributes:
         scores: ``(teacher's classes,)`` from the noise probes.
         known: the knowledge mask over the teacher's classes.
+        look: how the student's images look beside its own; None: nobody has looked, see ``teacher_looks``.
     """
 
     scores: Tensor
     known: list[bool]
+    look: TeacherLook | None = None
 
     @property
     def known_columns(self) -> set[int]:
@@ -208,10 +213,11 @@ def starting_point(
 def possible_starts(own: CardedNetwork, teachers: Sequence[Teacher], query: Sequence[int]) -> list[Teacher]:
     """The teachers whose network the student could go on with, those first that know most.
 
-    Such a teacher knows a queried class, expects the same input as the student's model, has a row of its own
-    for each of the student's classes that it knows, and is a single network.
+    Such a teacher knows a queried class, expects the same input as the student's model, in whatever look, has
+    a row of its own for each of the student's classes that it knows, and is a single network.
     """
-    same = [t for t in teachers if t.model.card.input == own.card.input and not t.merges]
+    expected = own.card.input.plain
+    same = [t for t in teachers if t.model.card.input.plain == expected and not t.merges]
     single = [t for t in same if isinstance(t.model.card.network, NetworkSpec)]
     fitting = [t for t in single if t.known_columns & set(query)]
     return sorted(fitting, key=lambda t: (-len(t.known_columns & set(query)), -len(t.known_columns)))

@@ -34,6 +34,7 @@ from clinical_qkt.qkt.new_model import finish_transfer, require_card
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.student import OWN, Student
 from clinical_qkt.qkt.summary import Made, fit_facts, summarise
+from clinical_qkt.qkt.teacher_looks import OwnLooks, in_own_looks
 from clinical_qkt.qkt.teachers import Teacher, probe, read_teachers
 from clinical_qkt.qkt.test_set import TestSet, agreements, few_images
 from clinical_qkt.query.aggregate import Responses, TakenIn, read_responses, with_responses
@@ -160,11 +161,11 @@ class Transfer:
         return summary
 
     def verified_teachers(self) -> list[Teacher]:
-        """Packages checked, label spaces aligned, knowledge probed with noise."""
+        """Packages checked, label spaces aligned, knowledge probed with noise, looks compared."""
         with self.timed("packages"):
             aligned = read_teachers(self.site.teachers, self.labels, self.site.trust)
         with self.timed("masks"):
-            return [
+            probed = [
                 probe(
                     model,
                     seed=self.site.seed,
@@ -175,6 +176,9 @@ class Transfer:
                 )
                 for model in aligned
             ]
+        with self.timed("looks"):
+            own = OwnLooks(self.images, self.labels, self.own.card.input)
+            return in_own_looks(probed, own, self.labels, self.settings.harmonise)
 
     def verified_responses(self) -> Responses | None:
         """Responses by statistics to the site's own query, checked; None if there are none."""
@@ -251,7 +255,8 @@ class Transfer:
 
     def unfinished(self, participants: Sequence[Teacher]) -> Path:
         """Where targets and checkpoints are kept until the end: a folder named after what decides them."""
-        weights = [self.own.card.weights_sha256, *(t.model.card.weights_sha256 for t in participants)]
+        cards = [self.own.card, *(t.model.card for t in participants)]
+        weights = [(card.weights_sha256, card.input.model_dump()) for card in cards]
         classes = [c.model_dump() for c in self.labels]  # what is declared decides what is summed
         settings = self.settings.model_dump()
         facts = fingerprint(self.site.seed, settings, sha256(self.site.data), weights, classes)

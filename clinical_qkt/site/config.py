@@ -138,6 +138,10 @@ class Site(SiteLabels):
     """Of the randomised response by which the card tells each class of the mask: the truth with probability
     e^ε / (1 + e^ε). The card then leaves out recall and training images by class. Whoever gets the model
     itself can probe it all the same."""
+    tell_looks: bool = True
+    """Whether the card of a shared model tells how the training images look, in a few exact numbers a class:
+    whoever receives it can then show it images in that look. Of a class with fewer patients than the policy's
+    `minimum_patients` nothing is told, nor of a model that was trained with differential privacy."""
     architecture: str = Field(default="resnet_small", json_schema_extra=_shown("the bundle's"))
     """The network of the site's model, by one of the short names."""
     channels: int = Field(default=3, ge=1, le=16, json_schema_extra=_shown("the bundle's"))

@@ -165,3 +165,10 @@ def test_sites_that_share_no_class_are_compared_through_a_third():
     assert told.shared == () and not told.alike
     assert (told.wanted - truth).abs().max() < 0.2 * (told.seen - truth).abs().max()
     assert compared({}, asker, spread, 3) is None
+
+
+def test_without_a_third_site_that_leads_from_one_to_the_other_nothing_is_compared():
+    looks = by_class(tinted(pictures(60)), "ab")
+    spread = spread_of(measured(pictures(60)), ["a"] * 60)
+    one, other, elsewhere = {"a": looks["a"]}, {"b": looks["b"]}, {"c": looks["a"]}
+    assert compared(other, one, spread, 3, [elsewhere], "b") is None

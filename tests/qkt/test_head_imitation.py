@@ -29,7 +29,7 @@ def imitated(case, start_from="teacher", **changes):
     case = replace(case, **changes)
     return list(
         head_imitation.imitations(
-            case, case.training, case.teachers, case.logits, case.own_logits, start_from
+            case, lambda _: case.training, case.teachers, case.logits, case.own_logits, start_from
         )
     )
 
@@ -137,7 +137,9 @@ def test_an_images_cross_fitted_answer_does_not_depend_on_what_was_learnt_of_it(
             said[0] = 50 * torch.randn(said.shape[1])
     case = replace(case, own_held_out=unseen)
     other = next(
-        head_imitation.imitations(case, case.training, case.teachers, logits, case.own_logits, "teacher")
+        head_imitation.imitations(
+            case, lambda _: case.training, case.teachers, logits, case.own_logits, "teacher"
+        )
     )
     assert first.cross_fitted.shape == (len(case.training), len(case.labels))
     assert torch.allclose(first.cross_fitted[0], other.cross_fitted[0], atol=1e-4)

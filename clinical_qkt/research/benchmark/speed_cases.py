@@ -177,7 +177,7 @@ class Cases:
         others = self.teachers(teachers, teachers)
         said = {t.site: self.logits(t.model.network) for t in others}
         own = self.logits(self.site.network)
-        return next(imitations(student, self.items, others, said, own, "own")).model
+        return next(imitations(student, lambda _: self.items, others, said, own, "own")).model
 
     def naive(self, relevant: int) -> None:
         """A loop that asks every teacher in every step."""
