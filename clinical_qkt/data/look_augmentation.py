@@ -135,10 +135,10 @@ class RandLookd(RandomizableTransform, MapTransform):
         for _ in range(numbers):
             noise = self.R.standard_normal(images.shape[1:]) if noisy else np.empty(0)
             drawn.append((self.R.standard_normal(normals), self.R.uniform(size=2), noise))
-        normal, uniform, noise = (
+        normal, uniform, noises = (
             torch.from_numpy(np.stack(each)).float() for each in zip(*drawn, strict=True)
         )
-        return Draws(normal, uniform, noise if noisy else None)
+        return Draws(normal, uniform, noises if noisy else None)
 
 
 def changed(images: Tensor, parts: frozenset[Part], sizes: Sizes, draws: Draws) -> Tensor:

@@ -19,7 +19,6 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from monai.data import Dataset
 from rich.console import Console
 from torch import Tensor
 
@@ -89,15 +88,15 @@ def dealt(source: Source, most: int, site: int, seed: int) -> tuple[Items, Items
 
 
 def _prepared(source: Source, positions: Sequence[int], row: dict[int, int]) -> Items:
-    given = contract(source)
-    raw = [
+    pictures: Any = source.images  # an array, as ``contract`` requires
+    prepared = adapter([], contract(source))
+    return [
         {
-            "image": torch.from_numpy(np.atleast_3d(source.images[i]).transpose(2, 1, 0).copy()),
+            **prepared({"image": torch.from_numpy(np.atleast_3d(pictures[i]).transpose(2, 1, 0).copy())}),
             "label": row[int(source.labels[i])],
         }
         for i in positions
     ]
-    return [dict(item) for item in Dataset(raw, adapter([], given))]
 
 
 def contract(source: Source) -> InputContract:
@@ -132,7 +131,8 @@ def measured(training: Items, validation: Items, classes: int, how: Recipe, epoc
         device=CPU,
         what="training",
     )
-    look = RandLookd("strong", given).set_random_state(seed)
+    look = RandLookd("strong", given)
+    look.set_random_state(seed)
     looks = look.of_batch(torch.stack([item["image"] for item in validation]))
     other = [{**item, "image": image} for item, image in zip(validation, looks, strict=True)]
     truth = labels_of(validation)
