@@ -12,11 +12,13 @@ from PIL import Image
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.sources import open_source
+from clinical_qkt.research import demo
 from clinical_qkt.research.contact_sheet import EDGE, MARGIN, PLACE
 from clinical_qkt.research.partitions import pathological
 from clinical_qkt.research.shift import look_of
 from clinical_qkt.research.simulated_looks import require_pictures
 from clinical_qkt.research.simulated_sites import DemoSettings, ask, bundle_for, write_federation
+from tests.conftest import run
 
 
 def hospitals(source, out, **settings):
@@ -74,3 +76,12 @@ def test_looks_of_other_images_than_pictures_are_refused(npz, tmp_path):
     with pytest.raises(InputError, match="for pictures alone") as refused:
         require_pictures(replace(open_source(npz), images=[scan]), "mild")
     assert str(scan) in str(refused.value)
+
+
+def test_the_command_hands_the_shift_on(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(demo, "run_demo", lambda settings, *_, **__: seen.append(settings.shift))
+    assert run("demo", "--out", str(tmp_path / "a")) == 0
+    assert run("demo", "--shift", "strong", "--out", str(tmp_path / "a")) == 0
+    assert seen == ["none", "strong"]
+    assert run("demo", "--shift", "heavy", "--out", str(tmp_path / "a")) == 2

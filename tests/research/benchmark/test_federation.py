@@ -198,3 +198,14 @@ def test_views_keep_the_look_of_the_site_whose_images_they_are(looked, no_folds)
     ]  # fmt: skip
     back = case.view(seen, made.raw)
     assert all(torch.equal(a["image"], b["image"]) for a, b in zip(mixed, back, strict=True))
+
+
+@pytest.mark.parametrize(("asked", "read"), [(None, [20, 20]), (12, [12, 12]), ([12, 16, 8], [16, 16])])
+def test_images_in_files_are_read_at_the_largest_size_that_a_model_takes_or_at_their_own(
+    folder, tmp_path, asked, read
+):
+    made = federation(folder, tmp_path, spatial_size=asked)
+    assert made.raw.channels == 3 and made.raw.spatial_size == read
+    assert made.contract(1).spatial_size == (
+        [20, 20] if asked is None else [12, 12] if asked == 12 else [16, 16]
+    )
