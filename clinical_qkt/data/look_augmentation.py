@@ -21,6 +21,9 @@ from clinical_qkt.data.inputs import InputContract
 
 Part = Literal["stain", "tone", "gain", "sharpness", "noise"]
 
+SIDE = 28
+"""Sharpness is told in so many parts of an image's shortest side, so that it is the same at any size."""
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -31,8 +34,8 @@ class Sizes:
             densities, off its diagonal and on it.
         gamma: of the exponent's logarithm.
         gain, offset: of each channel's factor, less one, and of what is added to it.
-        blur: pixels, the standard deviation of the strongest blur.
-        sharpening: the most of what that blur takes away that is added instead.
+        blur: the standard deviation of the strongest blur, in pixels of an image of ``SIDE``.
+        sharpening: the most of what a blur by one such pixel takes away that is added.
         noise: the largest standard deviation.
     """
 
@@ -174,10 +177,12 @@ def _stained(images: Tensor, normal: Tensor, sizes: Sizes) -> Tensor:
 
 
 def _sharpened(images: Tensor, uniform: Tensor, sizes: Sizes) -> Tensor:
-    """Between each image and its blur, or as far on the other side of it."""
-    kernel = gaussian_1d(torch.tensor(sizes.blur, device=images.device), truncated=3.0)
+    """Between each image and its blur, as far as variances say, or as far on the other side of it."""
+    sigma = torch.tensor(min(images.shape[2:]) / SIDE, device=images.device)
+    kernel = gaussian_1d(sigma, truncated=3.0)
     blurred = separable_filtering(images, [kernel] * (images.ndim - 2), mode="replicate")
-    return torch.lerp(images, blurred, _wide((1 + sizes.sharpening) * uniform - sizes.sharpening, images))
+    amount = (sizes.blur**2 + sizes.sharpening) * uniform - sizes.sharpening
+    return torch.lerp(images, blurred, _wide(amount, images))
 
 
 def _wide(numbers: Tensor, images: Tensor) -> Tensor:
