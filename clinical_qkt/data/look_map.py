@@ -22,10 +22,14 @@ RIDGE = 1e-4
 LEAST_VARIANCE = 2e-4
 MOST_STRETCH = 4.0
 """Of tones; they are stretched at most so much, and pressed no further than to its inverse."""
+MOST_STEPS = 3
+"""Maps, one after the other."""
 MOST_GAIN = 3.0
 """Of a band of frequencies, likewise."""
 
-Number = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+MOST = 100.0
+"""No number of an image's look is beyond, far from it."""
+Number = Annotated[float, Field(ge=-MOST, le=MOST, allow_inf_nan=False)]
 Look = Annotated[list[Number], Field(min_length=8, max_length=160)]
 """The numbers of a look, as ``data.look.names`` names them: the means of tones (optical densities of colour
 pictures, shares of the range of others), of their products, and half the natural logarithms of power."""
@@ -38,21 +42,32 @@ class LookMap(Sent):
     """How the images look that are given."""
     wanted: Look
     """How they look after it, as the network knows them."""
+    before: LookMap | None = Field(default=None, exclude_if=lambda given: given is None)
+    """A map that comes first, where two sites are compared through a third."""
 
     @model_validator(mode="after")
     def _as_many(self) -> LookMap:
         if len(self.seen) != len(self.wanted):
             raise ValueError("'seen' and 'wanted' are looks of images with different channels")
+        if self.before and len(self.before.seen) != len(self.seen):
+            raise ValueError("'before' is of images with other channels")
+        if self.steps > MOST_STEPS:
+            raise ValueError(f"more than {MOST_STEPS} maps, one after the other")
         return self
 
+    @property
+    def steps(self) -> int:
+        """How many maps there are, one after the other."""
+        return 1 if self.before is None else 1 + self.before.steps
+
     @classmethod
-    def between(cls, seen: Tensor, wanted: Tensor) -> LookMap:
+    def between(cls, seen: Tensor, wanted: Tensor, before: LookMap | None = None) -> LookMap:
         """Of two looks, ``(L,)``; numbers that no image has are refused.
 
         Raises:
             ValueError: NaN, infinity, or beyond 100.
         """
-        return cls(seen=seen.tolist(), wanted=wanted.tolist())
+        return cls(seen=seen.tolist(), wanted=wanted.tolist(), before=before)
 
     def applied(self, shares: Tensor, scale: Scale) -> Tensor:
         """Images in the wanted look.
@@ -63,6 +78,8 @@ class LookMap(Sent):
         Returns:
             The same shape, 0 to 1.
         """
+        if self.before:
+            shares = self.before.applied(shares, scale)
         channels = shares.shape[1]
         seen, wanted = (torch.tensor(numbers, dtype=torch.float64) for numbers in (self.seen, self.wanted))
         (mean, spread, sharpness), (to, to_spread, to_sharpness) = (

@@ -1,22 +1,22 @@
 """Looks of a site's classes, and how two sites' looks compare.
 
 Classes differ in colour, so the images of two sites may look different for the classes that they have. What
-differs for the same class is the look. Where two sites share no class, looks of other sites help: class by
-class and site by site, what a look adds is estimated from all.
+differs for the same class is the look. Two sites that share no class are compared through a third that shares
+one with each, or through several.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from clinical_qkt.data import look
-from clinical_qkt.data.look_map import LEAST_VARIANCE, MOST, RIDGE
+from clinical_qkt.data.look_map import MOST_STEPS, LookMap
 
-TWO_WAY_RIDGE = 1e-3
 NEGLIGIBLE = 0.3
 """Up to this distance looks count as alike: between hospitals of one laboratory it is 0.05 to 0.15."""
 
@@ -45,18 +45,31 @@ class Compared:
     Attributes:
         seen, wanted: ``(L,)``, the one's look and the other's.
         shared: classes that both know, on which the comparison rests; none: it rests on other sites.
-        distance: root mean square over the numbers, in units of their spread between the other's own images.
+        distance: root mean square over the numbers, in units of their spread between the other's own images;
+            through other sites, of all steps together as the root of their squares' sum.
+        before: the step before the last, where other sites lie between: ``seen`` is then the last one's look.
     """
 
     seen: Tensor
     wanted: Tensor
     shared: tuple[str, ...]
     distance: float
+    before: Compared | None = None
 
     @property
     def alike(self) -> bool:
         """Whether nothing has to be changed."""
         return self.distance <= NEGLIGIBLE
+
+    @property
+    def map(self) -> LookMap:
+        """From the one's look to the other's.
+
+        Raises:
+            ValueError: a look is of numbers that no image has.
+        """
+        before = None if self.before is None else self.before.map
+        return LookMap.between(self.seen, self.wanted, before)
 
 
 def looks_of(
@@ -95,9 +108,7 @@ def distance(one: Tensor, other: Tensor, spread: Tensor) -> float:
     return float(((one - other) / spread).square().mean().sqrt())
 
 
-def compared(
-    seen: Looks, wanted: Looks, spread: Tensor, channels: int, others: Sequence[Looks] = (), queried: str = ""
-) -> Compared | None:
+def compared(seen: Looks, wanted: Looks, spread: Tensor, others: Sequence[Looks] = ()) -> Compared | None:
     """How one site's images look beside another's.
 
     Args:
@@ -105,71 +116,39 @@ def compared(
         wanted: of the site whose look they shall have.
         spread: between the latter's own images, see ``spread_of``.
         others: further sites' looks, for sites that share no class.
-        queried: of no shared class, the class whose images are mapped.
 
     Returns:
-        None: there is nothing that could be compared.
+        None: nothing leads from the one to the other.
     """
-    shared = tuple(sorted(set(seen) & set(wanted)))
-    if shared:
-        a, b = (torch.stack([site[c].numbers for c in shared]).mean(0) for site in (seen, wanted))
-    else:
-        found = _two_way([wanted, seen, *others], queried, channels)
+    sites = [seen, wanted, *others]
+    found: Compared | None = None
+    for one, other in pairwise(_way(sites)):
+        shared = sorted(set(sites[one]) & set(sites[other]))
+        a, b = (torch.stack([sites[i][c].numbers for c in shared]).mean(0) for i in (one, other))
+        apart = distance(a, b, spread)
         if found is None:
-            return None
-        a, b = found
-    return Compared(a, b, shared, distance(a, b, spread))
+            found = Compared(a, b, tuple(shared) if other == 1 else (), apart)
+        else:
+            found = Compared(a, b, (), math.hypot(found.distance, apart), found)
+    return found
 
 
-def _two_way(sites: Sequence[Looks], queried: str, channels: int) -> tuple[Tensor, Tensor] | None:
-    """The second site's look of a class, and what it were in the first's: what sites and classes each add.
+def _way(sites: Sequence[Looks]) -> list[int]:
+    """From the first to the second in the fewest steps, each between sites that share a class; empty if none.
 
-    Least squares of ``look = site + class``, weighted by counts.
+    Of several such ways the one whose least step rests on most images.
     """
-    classes = sorted({c for site in sites for c in site})
-    rows = [(k, classes.index(c), found) for k, site in enumerate(sites) for c, found in site.items()]
-    of_class = queried if queried in sites[1] else max(sites[1], key=lambda c: sites[1][c].count, default="")
-    if not of_class or not _linked(sites):
-        return None
-    design = torch.zeros(len(rows), len(sites) + len(classes), dtype=torch.float64)
-    for i, (k, c, _) in enumerate(rows):
-        design[i, k] = design[i, len(sites) + c] = 1
-    packed = torch.stack([_packed(found.numbers, channels) for *_, found in rows])
-    weight = torch.tensor([float(found.count) for *_, found in rows], dtype=torch.float64)
-    weight = (weight / weight.mean())[:, None]
-    centre = (weight * packed).mean(0)
-    normal = design.T @ (weight * design) + TWO_WAY_RIDGE * torch.eye(design.shape[1], dtype=torch.float64)
-    added = torch.linalg.solve(normal, design.T @ (weight * (packed - centre)))
-    mine = _packed(sites[1][of_class].numbers, channels)
-    seen, wanted = (_unpacked(packed, channels) for packed in (mine, mine - (added[1] - added[0])))
-    return seen.clamp(-MOST, MOST), wanted.clamp(-MOST, MOST)
-
-
-def _linked(sites: Sequence[Looks]) -> bool:
-    """Whether the first site's classes lead to the second's, from site to site that share one.
-
-    If they do not, nothing tells what a site adds from what its classes do.
-    """
-    reached = set(sites[0])
-    for _ in sites:
-        reached |= {c for site in sites if reached & set(site) for c in site}
-    return bool(reached & set(sites[1]))
-
-
-def _packed(numbers: Tensor, channels: int) -> Tensor:
-    """Mean, logarithm of the covariance and sharpness: numbers that add up."""
-    mean, covariance, sharpness = look.parts(numbers, channels)
-    values, vectors = torch.linalg.eigh(covariance)
-    log = vectors @ values.clamp_min(LEAST_VARIANCE).add(RIDGE).log().diag() @ vectors.T
-    upper = torch.triu_indices(channels, channels)
-    return torch.cat([mean, log[upper[0], upper[1]], sharpness])
-
-
-def _unpacked(packed: Tensor, channels: int) -> Tensor:
-    mean, products, sharpness = packed.split([channels, channels * (channels + 1) // 2, look.BANDS])
-    log = packed.new_zeros(channels, channels)
-    upper = torch.triu_indices(channels, channels)
-    log[upper[0], upper[1]] = products
-    log[upper[1], upper[0]] = products
-    covariance = torch.linalg.matrix_exp(log) - RIDGE * torch.eye(channels, dtype=torch.float64)
-    return look.joined(mean, covariance, sharpness)
+    ways = {0: (float("inf"), [0])}
+    for _ in range(MOST_STEPS):
+        further: dict[int, tuple[float, list[int]]] = {}
+        for at, (least, way) in ways.items():
+            for to in set(range(len(sites))) - set(way):
+                shared = set(sites[to]) & set(sites[at])
+                if not shared:
+                    continue
+                images = sum(min(sites[to][c].count, sites[at][c].count) for c in shared)
+                further[to] = max(further.get(to, (0.0, [])), (min(least, images), [*way, to]))
+        if 1 in further:
+            return further[1][1]
+        ways = further
+    return []

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from clinical_qkt.core.batches import at_once
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.data.look_map import LookMap
 from clinical_qkt.data.look_shared import ClassLook, Compared, Looks, compared, looks_of, spread_of
 from clinical_qkt.training.inference import Images, labels_of
 
@@ -75,28 +74,26 @@ def askers_looks(
     return AskersLooks(found, spread_of(numbers, classes), means, others)
 
 
-def change(seen: Looks, asked: AskersLooks, channels: int, queried: str) -> Compared | None:
+def change(seen: Looks, asked: AskersLooks) -> Compared | None:
     """How an answering site's images look beside the asker's; None if nothing can be compared.
 
     Args:
         seen: the answering site's looks, under the asker's names.
-        queried: the class whose images are mapped.
     """
     enough: dict[str, ClassLook] = {c: told for c, told in seen.items() if told.count >= FEWEST}
-    return compared(enough, asked.classes, asked.spread, channels, asked.others, queried)
+    return compared(enough, asked.classes, asked.spread, asked.others)
 
 
 def in_look(given: InputContract, found: Compared | None) -> InputContract:
     """A contract under which images get the asker's look, where theirs is another."""
     if found is None or found.alike:
         return given
-    return given.model_copy(update={"look": LookMap.between(found.seen, found.wanted)})
+    return given.model_copy(update={"look": found.map})
 
 
 def sure(found: Compared | None) -> bool:
-    """Whether an answer can be used beside others: its images look alike, or a shared class shows how not.
+    """Whether an answer can be used beside others: its images look alike, or it is known how not.
 
-    Where no class is shared, a map rests on further sites or on nothing: such an answer is left out if there
-    are surer ones.
+    Where nothing leads from the one site's classes to the other's, an answer is left out if there are others.
     """
-    return found is not None and (bool(found.shared) or found.alike)
+    return found is not None

@@ -14,7 +14,7 @@ from clinical_qkt.core.errors import PackageError
 from clinical_qkt.data import look
 from clinical_qkt.data.inputs import InputContract, converted
 from clinical_qkt.data.look_map import MOST_GAIN, MOST_STRETCH, LookMap, gains_of, stretch
-from clinical_qkt.data.look_shared import compared, looks_of, spread_of
+from clinical_qkt.data.look_shared import ClassLook, compared, looks_of, spread_of
 
 
 def pictures(count: int = 30, seed: int = 0) -> Tensor:
@@ -150,7 +150,7 @@ def test_the_mix_of_classes_is_no_difference_in_look():
     images = tinted(pictures(60))
     mine, spread = by_class(images, "ab"), spread_of(measured(images), ["a"] * 30 + ["b"] * 30)
     other = looks_of(measured(tinted(pictures(60, seed=1))[20:]), ["a"] * 10 + ["b"] * 30)
-    found = compared(other, mine, spread, 3)
+    found = compared(other, mine, spread)
     assert found.shared == ("a", "b") and found.alike
 
 
@@ -159,16 +159,32 @@ def test_sites_that_share_no_class_are_compared_through_a_third():
     spread = spread_of(measured(images), ["a"] * 30 + ["b"] * 30)
     asker = {"a": by_class(images, "ab")["a"]}
     answering = {"b": by_class(stained(images), "ab")["b"]}
-    third = by_class(images, "ab")
-    told = compared(answering, asker, spread, 3, [third], "b")
-    truth = by_class(images, "ab")["b"].numbers
-    assert told.shared == () and not told.alike
-    assert (told.wanted - truth).abs().max() < 0.2 * (told.seen - truth).abs().max()
-    assert compared({}, asker, spread, 3) is None
+    third = by_class((0.9 * images + 0.05), "ab")
+    told = compared(answering, asker, spread, [third])
+    assert told.shared == () and not told.alike and told.before is not None and told.map.steps == 2
+    back = told.map.applied(stained(images[30:]), "optical density")
+    assert (back - images[30:]).abs().mean() < 0.1 * (stained(images[30:]) - images[30:]).abs().mean()
+    assert compared(answering, asker, spread) is None and compared({}, asker, spread, [third]) is None
 
 
-def test_without_a_third_site_that_leads_from_one_to_the_other_nothing_is_compared():
-    looks = by_class(tinted(pictures(60)), "ab")
-    spread = spread_of(measured(pictures(60)), ["a"] * 60)
-    one, other, elsewhere = {"a": looks["a"]}, {"b": looks["b"]}, {"c": looks["a"]}
-    assert compared(other, one, spread, 3, [elsewhere], "b") is None
+def test_the_way_from_site_to_site_is_short_and_rests_on_most_images():
+    def site(**counts):
+        return {c: ClassLook(n, torch.zeros(15).double()) for c, n in counts.items()}
+
+    one, other, few, many = site(a=9), site(b=9), site(a=1, b=9), site(a=5, b=9)
+    spread = torch.ones(15).double()
+    many["a"] = ClassLook(5, torch.ones(15).double())
+    assert float(compared(one, other, spread, [few, many]).before.wanted.mean()) == 1
+    assert compared(one, site(a=9, b=9), spread, [few]).before is None
+    long = [site(a=9, c=9), site(c=9, d=9), site(d=9, e=9), site(e=9, b=9)]
+    assert compared(one, other, spread, [*long[:2], site(d=9, b=9)]) is None
+    assert compared(one, other, spread, [site(a=9, c=9), site(c=9, b=9)]).map.steps == 3
+
+
+def test_maps_after_maps_have_an_end():
+    flat = {"seen": [0.1] * 15, "wanted": [0.2] * 15}
+    nested = flat
+    for _ in range(3):
+        nested = {**flat, "before": nested}
+    with pytest.raises(ValidationError, match="more than 3 maps"):
+        LookMap.model_validate(nested)

@@ -112,7 +112,7 @@ class Site:
     def exact(self, queried: str, settings: RequestSettings, how: Harmonise) -> Told | None:
         if len(self.items[queried][: settings.patients]) < settings.minimum_patients:
             return None
-        found = change(self.looks, self.asked, self.given.channels, queried)
+        found = change(self.looks, self.asked)
         given = in_look(self.given, found) if how in ("both", "look") else self.given
         features = self.features(queried, given)[: settings.patients]
         answer = class_statistics(features).reduced(settings.kind)
