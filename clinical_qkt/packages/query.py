@@ -14,14 +14,22 @@ from torch import Tensor
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.terms import KINDS, Kind
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.data.label_space import DistinctClasses
+from clinical_qkt.data.label_space import DistinctClasses, LabelSpace
 from clinical_qkt.networks.extractor import MAX_FEATURES, Extractor, ExtractorSpec, describe
 from clinical_qkt.networks.spec import reshape_head
 from clinical_qkt.packages.card import PackageCard
+from clinical_qkt.packages.looks import SentLooks
 from clinical_qkt.packages.model import filled, require_modest
 from clinical_qkt.packages.reader import RESEND, Reading
 from clinical_qkt.packages.signing import Signed, Trust
 from clinical_qkt.packages.writer import CARD, write_package
+
+MEANS = "looks.means"
+"""The tensor that lies beside the extractor where looks are told: ``(classes, features)``, in their order."""
+
+
+MOST_LOOKS = 200
+"""Classes of a site whose looks a query tells: an answering site compares each with its own."""
 
 
 class QueryCard(PackageCard):
@@ -47,6 +55,11 @@ class QueryCard(PackageCard):
     tells nothing of the answering site's patients."""
     model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of the weights of the student's model when it asked."""
+    looks: SentLooks | None = Field(default=None, exclude_if=lambda told: told is None)
+    """How the student's training images look, class by class, so that answering sites can bring theirs to the
+    same look; beside the extractor lie the mean features of these classes. Null or left out: not told."""
+    others: list[SentLooks] = Field(default=[], max_length=20, exclude_if=lambda told: not told)
+    """The same of further sites, from their models' cards: for sites that share no class with the student."""
     licence: str = Field(default="to answer this query only", max_length=200)
     """What the receiver may do with it."""
 
@@ -56,6 +69,20 @@ class QueryCard(PackageCard):
             raise ValueError("private_axes: more than the extractor has features")
         return self
 
+    @model_validator(mode="after")
+    def _looks_of_such_images(self) -> QueryCard:
+        if self.looks is None:
+            if self.others:
+                raise ValueError("others: looks of further sites, and none of the student's")
+            return self
+        for name, told in [("looks", self.looks), *(("others", one) for one in self.others)]:
+            if obstacle := told.obstacle(self.input):
+                raise ValueError(f"{name}: {obstacle}")
+            if len(told.classes) > MOST_LOOKS:
+                raise ValueError(f"{name}: looks of more than {MOST_LOOKS} classes")
+        LabelSpace([*self.looks.labels, *self.query], where="looks and query")
+        return self
+
 
 @dataclass
 class Query:
@@ -63,6 +90,7 @@ class Query:
 
     Attributes:
         extractor: on the CPU, its map in float64.
+        means: ``(classes, features)`` float64, of the classes whose looks are told; None if none are.
         digest: of the card, which holds the digest of the weights: it names the query.
         signed: what is known of who asks.
     """
@@ -72,23 +100,30 @@ class Query:
     digest: str
     bytes: int
     signed: Signed = field(default_factory=Signed)
+    means: Tensor | None = None
 
 
 def save_query(
     folder: Path,
     extractor: Extractor,
     card: QueryCard,
+    means: Tensor | None = None,
     *,
     signing_key: Path | None = None,
     agree: Callable[[Path, QueryCard], None] | None = None,
     record: Iterable[Path] = (),
 ) -> QueryCard:
-    """Write a query package; later stages and the head, on which no feature depends, leave as zeros."""
+    """Write a query package; later stages and the head, on which no feature depends, leave as zeros.
+
+    Args:
+        means: ``(classes, features)``, where looks of classes are told.
+    """
     bare = Extractor(extractor.spec, reshape_head(extractor.network, {}, 1))
     _blank_unused(bare.eval(), card.input)
     bare.center, bare.projection = extractor.center.float(), extractor.projection.float()
+    tensors = bare.state_dict() | ({} if means is None else {MEANS: means.float()})
     return write_package(
-        folder, card, bare.state_dict(), check=_read, signing_key=signing_key, agree=agree, record=record
+        folder, card, tensors, check=_read, signing_key=signing_key, agree=agree, record=record
     )
 
 
@@ -117,8 +152,10 @@ def load_query(folder: str | Path, trust: Trust | None = None) -> Query:
     """
     reading, extractor, state = _read(folder, trust)
     assert reading.card is not None
+    means = state.pop(MEANS, None)
     filled(extractor, state).requires_grad_(False)
-    return Query(reading.card, extractor.double_map(), reading.digests[CARD], reading.bytes, reading.signed)
+    digest, means = reading.digests[CARD], None if means is None else means.double()
+    return Query(reading.card, extractor.double_map(), digest, reading.bytes, reading.signed, means)
 
 
 def _read(
@@ -127,9 +164,16 @@ def _read(
     """A package, its extractor on the "meta" device and its tensors."""
     reading = Reading(folder, QueryCard, trust)
     extractor = reading.build(_extractor)
-    state = reading.tensors(extractor.state_dict() if extractor else None)
+    state = reading.tensors(extractor.state_dict() | _means(reading.card) if extractor else None)
     assert extractor is not None
     return reading, extractor, state
+
+
+def _means(card: QueryCard | None) -> dict[str, Tensor]:
+    """What lies beside the extractor where looks are told, without memory."""
+    if card is None or card.looks is None:
+        return {}
+    return {MEANS: torch.empty(len(card.looks.classes), card.extractor.features, device="meta")}
 
 
 def _extractor(card: QueryCard) -> Extractor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -18,6 +18,7 @@ from clinical_qkt.packages.card import PackageCard
 from clinical_qkt.packages.query import Query, QueryCard
 from clinical_qkt.packages.reader import Reading
 from clinical_qkt.packages.signing import Signed, Trust
+from clinical_qkt.packages.told_look import LookNumbers, ToldLook, problem
 from clinical_qkt.packages.writer import CARD, write_package
 from clinical_qkt.privacy.mechanisms import COUNT_STEPS, Guarantee, Release
 from clinical_qkt.statistics.class_statistics import ClassStatistics, Kind, PrivateSum
@@ -47,6 +48,8 @@ class ClassResponse(Sent):
     """Of the same."""
     unit: Unit | None = None
     """Whom the guarantee is for."""
+    look: ToldLook | None = Field(default=None, exclude_if=lambda told: told is None)
+    """How the images look beside the asker's. Null or left out: not told."""
 
     @model_validator(mode="after")
     def _whole(self) -> ClassResponse:
@@ -59,6 +62,8 @@ class ClassResponse(Sent):
             raise ValueError("noised_count, epsilon, delta, unit: only a private response has them")
         if self.count is not None and self.kind in (None, "private_mean"):
             raise ValueError("count: only an exact response has one")
+        if self.look is not None and self.kind is None:
+            raise ValueError("look: only a response has one")
         return self
 
     @property
@@ -86,12 +91,18 @@ class ResponseCard(PackageCard):
 
 @dataclass
 class Response:
-    """An answer package, ready for use; ``given`` holds the classes that were answered for, by position."""
+    """An answer package, ready for use.
+
+    Attributes:
+        given: the classes that were answered for, by position.
+        looks: what lies beside the card of those of them that tell of looks.
+    """
 
     card: ResponseCard
     given: dict[int, ClassStatistics | PrivateSum]
     bytes: int
     signed: Signed = field(default_factory=Signed)
+    looks: dict[int, LookNumbers] = field(default_factory=dict)
 
     @property
     def site(self) -> str:
@@ -102,6 +113,7 @@ def save_response(
     folder: Path,
     card: ResponseCard,
     given: Sequence[ClassStatistics | Release | None],
+    looks: Mapping[int, LookNumbers] | None = None,
     *,
     query: Query | None = None,
     signing_key: Path | None = None,
@@ -112,6 +124,7 @@ def save_response(
     Args:
         given: the statistics, or of a private response the whole numbers, whose count is on the card; None
             where the card declines.
+        looks: by position, where the card tells of looks.
         query: that is answered: with it the finished package is read as the asker will read it.
     """
     tensors: dict[str, Tensor] = {}
@@ -122,6 +135,8 @@ def save_response(
             tensors[f"{i}.mean"] = part.mean.float()
             if part.covariance is not None:
                 tensors[f"{i}.covariance"] = part.covariance.float()
+    for i, numbers in (looks or {}).items():
+        tensors |= numbers.tensors(i)
 
     def check(part: Path) -> None:
         if query:
@@ -143,13 +158,15 @@ def load_response(folder: str | Path, query: Query, trust: Trust | None = None) 
     """
     reading = Reading(folder, ResponseCard, trust)
     needed = None
-    if reading.card:
-        _check_fit(reading, reading.card, query)
+    if reading.card and _check_fit(reading, reading.card, query):
         needed = _tensors(reading.card, query.card)
     tensors = reading.tensors(needed)
     assert reading.card is not None
     given: dict[int, ClassStatistics | PrivateSum] = {}
+    looks: dict[int, LookNumbers] = {}
     for i, told in enumerate(reading.card.answers):
+        if told.look:
+            looks[i] = LookNumbers.read(tensors, i)
         if told.kind == "private_mean":
             given[i] = _private(told, tensors[f"{i}.total"], query.card.radius)
         elif told.kind:
@@ -160,27 +177,36 @@ def load_response(folder: str | Path, query: Query, trust: Trust | None = None) 
                     reading.problem(ResponseCard.TENSORS, f"tensor '{i}.covariance' {doubt}")
             given[i] = ClassStatistics(told.count or FEW, tensors[f"{i}.mean"].double(), spread)
     reading.refuse_if_wrong()
-    return Response(reading.card, given, reading.bytes, reading.signed)
+    return Response(reading.card, given, reading.bytes, reading.signed, looks)
 
 
-def _check_fit(reading: Reading[ResponseCard], card: ResponseCard, query: Query) -> None:
-    """Note what of an answer does not fit the query that it should be to."""
+def _check_fit(reading: Reading[ResponseCard], card: ResponseCard, query: Query) -> bool:
+    """Note what of an answer does not fit the query that it should be to; whether tensors can be named."""
     if card.query_sha256 != query.digest:
         reading.problem(
             CARD,
             "answers another query than the one that this site sent last",
             "send the query package that lies in 'query_dir' now, and ask for an answer to that",
         )
-        return
+        return not any(a.look for a in card.answers)
     if [a.label for a in card.answers] != list(query.card.query):
         reading.problem(CARD, "answers for other classes than were asked for")
     for kind in sorted({a.kind for a in card.answers if a.kind and a.kind not in query.card.welcome}):
         reading.problem(CARD, f"'{kind}' was not welcome")
+    wrong = [
+        f"the answer for '{a.label.name}' {doubt}"
+        for a in card.answers
+        if a.look and (doubt := problem(a.look, query, a.kind == "private_mean"))
+    ]
+    for what in wrong:
+        reading.problem(CARD, what)
+    return not wrong
 
 
 def _private(told: ClassResponse, total: Tensor, radius: float) -> PrivateSum:
     assert told.noised_count is not None and told.epsilon is not None and told.delta is not None
-    return Release(total.tolist(), told.noised_count).read(radius, Guarantee(told.epsilon, told.delta))
+    spent = Guarantee(told.epsilon, told.delta).part(told.look.share_of_mean if told.look else 1.0)
+    return Release(total.tolist(), told.noised_count).read(radius, spent)
 
 
 def _tensors(card: ResponseCard, query: QueryCard) -> dict[str, Tensor]:
@@ -194,6 +220,8 @@ def _tensors(card: ResponseCard, query: QueryCard) -> dict[str, Tensor]:
         if told.kind in ("covariance", "diagonal"):
             shape = [width] * (2 if told.kind == "covariance" else 1)
             found[f"{i}.covariance"] = torch.empty(shape, device="meta")
+        if told.look:
+            found |= LookNumbers.needed(told.look, query).tensors(i)
     return found
 
 

@@ -6,8 +6,8 @@ Answers that protect a patient and answers that protect an image do not add up a
   Whoever takes away one of a patient's two images moves the patient's mean by the radius at most, of more
   images by less, and the count not at all; or takes the patient away. But means are truncated to whole steps.
 - Counted for a patient, an answer that protects an image counts as one with noise k times smaller, where no
-  patient has more than k images of a class: together they move sum and count k times as far. Without such a k
-  nothing is known, and nothing is added.
+  patient has more than k images of a class: together they move sum and count k times as far; k times the
+  number of classes where looks of several are compared. Without such a k nothing is known, and nothing added.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ class Spent:
     Attributes:
         noise_multiplier: standard deviation of the noise over what one unit can change.
         unit: whom the noise hides; None if that was not written down, which counts as an image.
+        classes: whose images one of its releases adds up; of each a patient may have as many.
     """
 
     noise_multiplier: float
     unit: Unit | None
+    classes: int = 1
 
 
 def counted_for(spent: Iterable[Spent], unit: Unit, images_per_patient: int | None) -> list[float]:
@@ -64,7 +66,7 @@ def _counted(one: Spent, unit: Unit, images_per_patient: int | None) -> float:
         return WHOLE * one.noise_multiplier
     if images_per_patient is None:
         raise Incomparable
-    return one.noise_multiplier / images_per_patient
+    return one.noise_multiplier / (images_per_patient * one.classes)
 
 
 def composed_epsilon(noise_multipliers: Sequence[float], delta: float) -> float:

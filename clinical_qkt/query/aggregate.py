@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,10 +15,13 @@ from clinical_qkt.networks.extractor import Extractor
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier, GaussianSpec
 from clinical_qkt.packages.derived import DerivedModel, derived
 from clinical_qkt.packages.model import Model
-from clinical_qkt.packages.query import load_query
+from clinical_qkt.packages.query import Query, load_query
 from clinical_qkt.packages.response import Response, load_response
 from clinical_qkt.packages.signing import Trust
+from clinical_qkt.query.looks import sure
+from clinical_qkt.query.residual import taken_off
 from clinical_qkt.query.shrinkage import told
+from clinical_qkt.query.told import Told, left_out, told_looks
 from clinical_qkt.statistics import gaussian_heads
 from clinical_qkt.statistics.class_statistics import (
     Agreement,
@@ -38,11 +42,13 @@ class Responses:
     Attributes:
         extractor: of the query, with the student's own network in it.
         parts: one a response package.
+        query: as it was sent.
     """
 
     extractor: Extractor
     labels: LabelSpace
     parts: list[Response]
+    query: Query
 
     def of_class(self, position: int) -> list[tuple[str, ClassStatistics | PrivateSum]]:
         """The sites that answered for one queried class, with what they told."""
@@ -90,7 +96,7 @@ def read_responses(
         parts[part.site] = part
     extractor = Extractor(sent.card.extractor, own.network).double_map()
     extractor.center, extractor.projection = sent.extractor.center, sent.extractor.projection
-    return Responses(extractor.eval(), LabelSpace(sent.card.query), list(parts.values()))
+    return Responses(extractor.eval(), LabelSpace(sent.card.query), list(parts.values()), sent)
 
 
 def own_statistics(features: torch.Tensor, labels: torch.Tensor, classes: int) -> list[ClassStatistics]:
@@ -122,12 +128,16 @@ class TakenIn:
         agreement: by class, then by site.
         queried: statistics of the classes that were answered for, pooled.
         features: ``(N, D)`` of the training images of own classes.
+        looks: what was told of looks, by class, then by site.
+        left_out: by class, the sites whose answers are not gone by: how their images look is not known.
     """
 
     choice: HeadChoice
     agreement: dict[str, dict[str, Agreement]]
     queried: list[ClassStatistics]
     features: torch.Tensor
+    looks: dict[str, dict[str, Told]] = field(default_factory=dict)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
 
 
 def fitted(
@@ -196,6 +206,37 @@ def fill(network: GaussianClassifier, gaussians: Gaussians, temperature: float) 
     network.temperature.fill_(temperature)
 
 
+def looks_of(
+    responses: Responses, counts: dict[str, int]
+) -> tuple[dict[str, dict[str, Told]], dict[str, list[str]]]:
+    """What was told of looks, by class and site; and the sites whose answers are left out, which is said.
+
+    Args:
+        counts: own training images, by class.
+    """
+    looks: dict[str, dict[str, Told]] = {}
+    without: dict[str, list[str]] = {}
+    if responses.query.card.looks is None:
+        return looks, without
+    told_by = {part.site: told_looks(part, responses.query, counts) for part in responses.parts}
+    for i in responses.responded:
+        name, sites = responses.labels[i].name, [site for site, _ in responses.of_class(i)]
+        looks[name] = {site: told_by[site][i] for site in sites if i in told_by[site]}
+        out = left_out([looks[name].get(site) for site in sites])
+        without[name] = [site for site, leave in zip(sites, out, strict=True) if leave]
+        for site in sites:
+            if words := _in_doubt(looks[name].get(site), leave=site in without[name]):
+                print(f"note: images of {site} for '{name}' {words}", file=sys.stderr)
+    return looks, {name: sites for name, sites in without.items() if sites}
+
+
+def _in_doubt(given: Told | None, *, leave: bool) -> str | None:
+    """What of a look has to be said."""
+    if sure(given.compared if given else None):
+        return None
+    return f"cannot be compared with this site's: its answer is {'left out' if leave else 'taken as it is'}"
+
+
 def with_responses(
     own: Model,
     responses: Responses,
@@ -220,11 +261,16 @@ def with_responses(
     seen["training"] = (seen["training"][0][kept], seen["training"][1][kept])
     statistics = own_statistics(*seen["training"], classes)
     found: dict[str, dict[str, Agreement]] = {}
+    counts = {name: s.count for name, s in zip(own.card.labels.names, statistics, strict=True)}
+    looks, without = looks_of(responses, counts)
     queried = []
     for i in responses.responded:
-        sites, parts = zip(*responses.of_class(i), strict=True)
+        name = responses.labels[i].name
+        answered = [(s, part) for s, part in responses.of_class(i) if s not in without.get(name, ())]
+        known = looks.get(name, {})
+        parts = [taken_off(part, known[s].residual if s in known else None) for s, part in answered]
         compared = agreement(parts, statistics)
-        found[responses.labels[i].name] = dict(zip(sites, compared, strict=True))
+        found[name] = {site: seen for (site, _), seen in zip(answered, compared, strict=True)}
         queried.append(told(parts, statistics))
     network, choice = fitted(
         own, responses.extractor, queried, seen["training"], seen["validation"], head, shrinkage, seed
@@ -237,4 +283,4 @@ def with_responses(
         network=network.spec,
         label_space=[*own.card.label_space, *gained],
     )
-    return model, TakenIn(choice, found, queried, seen["training"][0])
+    return model, TakenIn(choice, found, queried, seen["training"][0], looks, without)

@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from clinical_qkt.core import memory, runtime
 from clinical_qkt.core.batches import FLOAT, OVERHEAD, budget_of, images_at_once
 from clinical_qkt.core.errors import OutputError, QKTError, explained
 from clinical_qkt.core.footprint import Footprint
+from clinical_qkt.data import look
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.extractor import Extractor
 
@@ -38,6 +39,25 @@ FEW = 64
 """Batches that are not worth processes of their own."""
 AT_ONCE = 16
 """Batches, each by itself, that a process looks at before it hands over what it saw."""
+
+
+class Meter(nn.Module):
+    """Measures how images look, in the place of an extractor.
+
+    Args:
+        given: as which they were prepared.
+    """
+
+    def __init__(self, given: InputContract) -> None:
+        super().__init__()
+        self.given, self.numbers = given, look.numbers(given.channels)
+
+    def features(self, images: Tensor) -> Tensor:
+        """``(N, numbers)``, see ``InputContract.look_of``."""
+        return self.given.look_of(images)
+
+
+Looking = Extractor | Meter
 
 
 @dataclass(frozen=True)
@@ -100,7 +120,7 @@ def of_images(items: Sequence[dict[str, Any]], most: int) -> list[Batch]:
     ]
 
 
-def room_for(extractor: Extractor, given: InputContract, device: torch.device) -> int:
+def room_for(extractor: Looking, given: InputContract, device: torch.device) -> int:
     """The largest of ``SIZES`` for an extractor, the images that it takes and a kind of device.
 
     Not for the memory that is free: that depends on what else is done, and on how much there is of it.
@@ -111,7 +131,7 @@ def room_for(extractor: Extractor, given: InputContract, device: torch.device) -
 
 def looked_at(
     batches: Sequence[Batch],
-    extractor: Extractor,
+    extractor: Looking,
     given: InputContract,
     prepare: Callable[[dict[str, Any]], Any],
     device: torch.device,
@@ -151,7 +171,7 @@ class _Looks(Dataset[Any]):
     def __init__(
         self,
         batches: Sequence[Batch],
-        extractor: Extractor,
+        extractor: Looking,
         shape: Sequence[int],
         prepare: Callable[[dict[str, Any]], Any],
         device: torch.device,
@@ -226,14 +246,14 @@ def _parts(found: Sequence[Any], most: int) -> Iterator[tuple[Any, ...]]:
         yield tuple(found[start : start + most])
 
 
-def _needed(extractor: Extractor, shape: Sequence[int], most: int) -> Callable[[int], float]:
+def _needed(extractor: Looking, shape: Sequence[int], most: int) -> Callable[[int], float]:
     """Bytes for a batch of up to ``most``: the layers' and two copies of each image."""
     layers, images = Footprint(extractor, shape, most, extractor.features), 2 * FLOAT * math.prod(shape)
     return lambda size: OVERHEAD * layers(size) + images * size
 
 
 def _side_by_side(
-    batches: Sequence[Batch], extractor: Extractor, shape: Sequence[int], device: torch.device
+    batches: Sequence[Batch], extractor: Looking, shape: Sequence[int], device: torch.device
 ) -> int:
     """How many processes: as many as cores, as far as each finds the memory for its batches."""
     cores = runtime.processes(device)

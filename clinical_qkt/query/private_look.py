@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from clinical_qkt.data.look_map import MOST
 from clinical_qkt.data.look_shared import NEGLIGIBLE, Compared
 from clinical_qkt.privacy.mechanisms import Guarantee, Noise, PatientSums, Release, private_release
 from clinical_qkt.query.looks import AskersLooks
@@ -32,16 +33,23 @@ class PrivateLook:
     coarse: Release
     fine: Release
 
-    def read(self, guarantee: Guarantee) -> tuple[Tensor, float]:
-        """By how many spreads the site's look differs from the asker's ``(L,)``, and the noise of each."""
-        first, rough = _mean(self.coarse, COARSE, guarantee.part(SHARES["coarse"]))
-        mean, noise = _mean(self.fine, FINE, guarantee.part(SHARES["fine"]))
+    def read(self, guarantee: Guarantee, shares: Mapping[str, float] | None = None) -> tuple[Tensor, float]:
+        """By how many spreads the site's look differs from the asker's ``(L,)``, and the noise of each.
+
+        Args:
+            shares: as they were when it was released; today's by default.
+        """
+        shares = shares or SHARES
+        first, rough = _mean(self.coarse, COARSE, guarantee.part(shares["coarse"]))
+        mean, noise = _mean(self.fine, FINE, guarantee.part(shares["fine"]))
         # With few patients the first may lie so far off that the second is clipped, whatever it finds.
         return first + mean, noise if rough * len(first) ** 0.5 <= FINE else max(noise, rough)
 
 
 def differences(numbers: Tensor, classes: Sequence[str], asked: AskersLooks) -> Tensor:
     """``(N, L)``: by how many spreads each image's look differs from the asker's of its class."""
+    if not classes:  # nobody has any of them here, which nobody may learn
+        return numbers
     wanted = torch.stack([asked.classes[c].numbers for c in classes])
     return (numbers - wanted) / asked.spread
 
@@ -58,15 +66,19 @@ def private_look(
 
 
 def compared_privately(
-    told: PrivateLook, guarantee: Guarantee, asked: AskersLooks, shared: Sequence[str]
+    told: PrivateLook,
+    guarantee: Guarantee,
+    asked: AskersLooks,
+    shared: Sequence[str],
+    shares: Mapping[str, float] | None = None,
 ) -> Compared:
     """The two looks, as far as the release tells them: what is no more than noise is taken for alike."""
-    found, noise = told.read(guarantee)
+    found, noise = told.read(guarantee, shares)
     length = float(found.square().mean())
     share = max(0.0, 1 - noise**2 / length) if length else 0.0
     wanted = torch.stack([asked.classes[c].numbers for c in shared]).mean(0)
     apart = share**0.5 * length**0.5
-    seen = wanted + share * found * asked.spread
+    seen = (wanted + share * found * asked.spread).clamp(-MOST, MOST)
     beyond_chance = apart > NEGLIGIBLE + noise / 2
     return Compared(seen, wanted, tuple(shared), apart if beyond_chance else min(apart, NEGLIGIBLE))
 

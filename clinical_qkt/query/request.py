@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +17,12 @@ from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.transforms import cached
 from clinical_qkt.networks.extractor import Extractor, describe
 from clinical_qkt.networks.spec import NetworkSpec
-from clinical_qkt.packages.model import Model
-from clinical_qkt.packages.query import QueryCard, save_query
-from clinical_qkt.packages.signing import require_private_key
+from clinical_qkt.packages.looks import SentLooks
+from clinical_qkt.packages.model import Model, load_model
+from clinical_qkt.packages.query import MOST_LOOKS, QueryCard, save_query
+from clinical_qkt.packages.signing import Trust, require_private_key
 from clinical_qkt.query import axes
+from clinical_qkt.query.looks import FEWEST, askers_looks
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, require_no_identifiers
 from clinical_qkt.statistics.class_statistics import KINDS, Kind, Moments
@@ -47,12 +50,17 @@ class QuerySettings(Strict):
             along both axes.
         private_axes: of so many features, the first, private responses are made; of all if None. It is the
             asker's choice, never a site's number of patients.
+        tell_looks: whether the query tells how the own images look, so that sites bring theirs to that look.
+        looks_of: folders of teacher packages whose senders agreed that this query passes their looks on, for
+            sites that share no class with this one.
     """
 
     depths: list[str] | None = None
     welcome: list[Kind] = Field(default=list(KINDS), min_length=1)
     mirror_axes: list[int] | None = None
     private_axes: int | None = Field(default=None, ge=1)
+    tell_looks: bool = True
+    looks_of: list[str] = Field(default=[], max_length=20)
 
 
 def write_query(
@@ -76,9 +84,12 @@ def write_query(
     if site.signing_key:
         require_private_key(site.signing_key)
     site.require_classes(own.card.labels)
-    require_no_identifiers(site, task=own.card.task, query=site.query)
+    told = site.labels.plain if settings.tell_looks else ()
+    require_no_identifiers(site, task=own.card.task, label_space=told, query=site.query)
+    others = looks_of_others(settings, own, site.trust)
     images = cached(data.items["training"], read, own.card.input, "training images")
     question = own_question(own, settings, images, device)
+    looks, means = own_looks(site, own, question, data, images) if settings.tell_looks else (None, None)
     card = QueryCard(
         site=site.site,
         task=own.card.task,
@@ -90,9 +101,54 @@ def write_query(
         radius=question.radius,
         model_sha256=own.card.weights_sha256,
         generated_data=data.generated,
+        looks=looks,
+        others=others if looks else [],
     )
     keep: dict[str, Any] = {"signing_key": site.signing_key, "agree": leaving, "record": site.record}
-    return save_query(site.query_dir, question.extractor, card, **keep)
+    return save_query(site.query_dir, question.extractor, card, means, **keep)
+
+
+def own_looks(
+    site: Site, own: Model, question: Question, data: CheckedData, images: Images
+) -> tuple[SentLooks | None, Tensor | None]:
+    """How the training images look, class by class, and these classes' mean features; None if none is told.
+
+    A class of fewer than ``minimum_patients`` is not told, which is said: it could single a patient out.
+    """
+    files = [str(item["image"]) for item in data.items["training"]]
+    whose = [data.patients.get(file, file) for file in files]
+    names, given = own.card.labels.names, own.card.input
+    found = askers_looks(images, names, given, question.features, whose)
+    fewest = max(site.policy.minimum_patients, FEWEST)
+    looks = SentLooks.of(found.classes, found.spread, own.card.labels.plain[:MOST_LOOKS], given, fewest)
+    known = [label.name for label in looks.labels] if looks else []
+    if untold := [name for name in names if name not in known]:
+        why = f"fewer than {fewest} patients"
+        if len(names) > MOST_LOOKS:
+            why += f", or not among the first {MOST_LOOKS} classes"
+        print(f"note: how images of {', '.join(untold)} look is not told: {why}", file=sys.stderr)
+    return looks, torch.stack([found.means[name] for name in known]) if known else None
+
+
+def looks_of_others(settings: QuerySettings, own: Model, trust: Trust | None) -> list[SentLooks]:
+    """The looks that further sites' models tell, to be passed on.
+
+    Raises:
+        InputError: one tells none, or of images that are prepared in another way.
+        PackageError: a package is refused.
+    """
+    found = []
+    for folder in settings.looks_of:
+        card = load_model(folder, trust).card
+        if card.looks is None or card.input.plain != own.card.input.plain:
+            what = "tells no looks" if card.looks is None else "takes images that are prepared in another way"
+            raise InputError(
+                f"the model of {card.site} {what}",
+                where=f"settings: looks_of: {folder}",
+                fix="leave it out, or ask its sender for one that was shared with tell_looks",
+            )
+        found.append(card.looks)
+    return found
 
 
 @dataclass(frozen=True)
@@ -104,11 +160,13 @@ class Question:
             ``axes``; its map is in float64.
         private_axes: of so many features, the first, private responses are made.
         radius: at which these clip.
+        features: ``(N, features)`` of the own training images.
     """
 
     extractor: Extractor
     private_axes: int
     radius: float
+    features: Tensor
 
 
 def own_question(own: Model, settings: QuerySettings, images: Images, device: torch.device) -> Question:
@@ -125,7 +183,7 @@ def own_question(own: Model, settings: QuerySettings, images: Images, device: to
         mirror_axes = list(range(len(own.card.input.spatial_size)))
     extractor, features = own_extractor(own, settings.depths, images, device, mirror_axes)
     asked = min(settings.private_axes or extractor.spec.features, extractor.spec.features)
-    return Question(extractor, asked, radius_of(features[:, :asked]))
+    return Question(extractor, asked, radius_of(features[:, :asked]), features)
 
 
 def radius_of(features: Tensor) -> float:

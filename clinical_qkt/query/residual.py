@@ -62,8 +62,16 @@ def residual(
     if not shared:
         return None
     shift = torch.stack([means[c] - own[c] for c in shared]).mean(0)
-    chance = sum(1 / counts[c] + 1 / own_counts[c] for c in shared) / len(shared) ** 2
-    return Residual(shift, chance)
+    return Residual(shift, expected([counts[c] for c in shared], [own_counts[c] for c in shared]))
+
+
+def expected(counts: Sequence[int], own_counts: Sequence[int]) -> float:
+    """The variance of each number of an exact residual by chance, for features that vary by one in a class.
+
+    Args:
+        counts, own_counts: images of each shared class at the answering site and at the asker.
+    """
+    return sum(1 / n + 1 / m for n, m in zip(counts, own_counts, strict=True)) / len(counts) ** 2
 
 
 def private_residual(sums: PrivateSum, own_counts: Sequence[int]) -> Residual:

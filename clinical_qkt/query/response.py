@@ -6,7 +6,6 @@ What leaves is shown first, and written down in the ledger.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,18 @@ from clinical_qkt.data.label_space import ClassLabel
 from clinical_qkt.packages.query import Query
 from clinical_qkt.packages.response import ClassResponse, ResponseCard, save_response
 from clinical_qkt.packages.signing import require_private_key
-from clinical_qkt.privacy.mechanisms import Guarantee, Release, private_release
+from clinical_qkt.packages.told_look import LookNumbers
+from clinical_qkt.privacy.mechanisms import Guarantee, Release
+from clinical_qkt.query import what_leaves
+from clinical_qkt.query.compare_looks import Comparing
 from clinical_qkt.query.contributions import OnePass, Seen
+from clinical_qkt.query.shared_classes import beside
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, Preview, require_consent, require_no_identifiers
 from clinical_qkt.site.ledger import second_place
 from clinical_qkt.site.ledger.beginning import require_begun
 from clinical_qkt.site.ledger.exact_floor import Shown, require_at_most
-from clinical_qkt.site.ledger.kept_responses import packed, unpacked
+from clinical_qkt.site.ledger.kept_responses import packed, unpacked, unpacked_look
 from clinical_qkt.site.ledger.ledger import Ledger, NoFurtherResponse, PrivacyBudgetSpent, Requested
 from clinical_qkt.site.policy import Declined
 from clinical_qkt.statistics.class_statistics import ClassStatistics
@@ -62,7 +65,9 @@ class Responding:
         self.policy, self.ledger = site.policy, Ledger(site.ledger)
         self.data_sha256 = sha256(site.data)
         self.shown: dict[int, Shown] = {}
+        self.own_shown: dict[int, Shown] = {}
         self.files: set[str] = set()
+        self.beside = beside(query, site.labels) if self.policy.tell_looks else None
 
     def run(self, folder: Path) -> ResponseCard:
         """From query to answer package.
@@ -86,9 +91,9 @@ class Responding:
         require_consent(self.query.card.site, rows, self.policy, spent, folder, yes=self.yes)
         if self.shown:
             second_place.note(self.site.site, self.files, self.ledger.require_newest(), self.ledger.path)
-        answers, given = [], []
+        answers, given, looks = [], [], {}
         for i, one in enumerate(seen):
-            told, statistics = self.answer(i, one)
+            told, statistics, looks[i] = self.answer(i, one)
             answers.append(told)
             given.append(statistics)
         card = ResponseCard(
@@ -101,13 +106,32 @@ class Responding:
         )
         leaving = Leaving(folder, self.ledger, to=self.query.card.site, shown=True)
         return save_response(
-            folder, card, given, query=self.query, signing_key=self.site.signing_key, agree=leaving
+            folder, card, given, looks, query=self.query, signing_key=self.site.signing_key, agree=leaving
         )
 
     def one_pass(self) -> OnePass:
         """The pass over this site's images, still to be made."""
-        protects, listed = self.policy.unit, self.site.data.name
-        return OnePass(self.query, self.data, self.given, self.read, self.device, protects, listed)
+        policy, listed = self.policy, self.site.data.name
+        comparing = None
+        if self.beside is not None:
+            exact, fewest = self.exactly_compared(), policy.minimum_patients
+            comparing = Comparing(self.beside, exact, fewest, policy.guarantee)
+        return OnePass(
+            *(self.query, self.data, self.given, self.read, self.device, policy.unit, listed),
+            comparing=comparing,
+        )
+
+    def exactly_compared(self) -> list[int]:
+        """Own classes, by place, that an exact response for another one may compare.
+
+        The floor holds for them, too: their mean is told.
+        """
+        fewest = self.policy.minimum_patients
+        return [
+            place
+            for place, shown in self.own_shown.items()
+            if len(set(shown.patients.values())) >= fewest and self.ledger.may_compare(shown, fewest)
+        ]
 
     def images(self, kinds: Collection[int]) -> dict[int, Shown]:
         """Which images each answer would be made of, by the class's position in the query.
@@ -131,7 +155,7 @@ class Responding:
             found[item["label"]].append((Path(item["image"]), one_pass.patient(item)))
         for images in found.values():
             require_at_most(self.policy.images_per_patient, [whose for _, whose in images])
-        shown = {label: Shown.of(images) for label, images in found.items()}
+        self.own_shown = shown = {label: Shown.of(images) for label, images in found.items()}
         self.files = {image for one in shown.values() for image in one.patients}
         places = {i: own.find(asked[i], parts=False) for i in kinds}
         return {i: shown[label] for i, label in places.items() if label is not None}
@@ -151,8 +175,8 @@ class Responding:
 
     def answer(
         self, position: int, seen: Seen | Declined
-    ) -> tuple[ClassResponse, ClassStatistics | Release | None]:
-        """One class's part of the card and its statistics; a line in the ledger."""
+    ) -> tuple[ClassResponse, ClassStatistics | Release | None, LookNumbers]:
+        """One class's part of the card, its statistics, and numbers of looks; a line in the ledger."""
         label = self.query.card.query[position]
         if isinstance(seen, Declined):
             return self.declined(label, seen)
@@ -161,11 +185,24 @@ class Responding:
         if no := self.no_exact(position, seen):
             return self.declined(label, no)
         try:
-            kept = self.ledger.exact(*self.floor(position, seen), draw=lambda: packed(seen.exact()))
+            kept = self.ledger.exact(
+                *self.floor(position, seen),
+                draw=lambda: packed(seen.exact(), *what_leaves.told_exactly(seen.look, self.query.card)),
+                beside=self.compared_images(seen),
+            )
         except NoFurtherResponse as e:
             return self.declined(label, Declined(str(e)))
-        statistics = unpacked(kept)
-        return ClassResponse(label=label, kind=seen.kind, count=kept.count), statistics
+        look, numbers = unpacked_look(kept)
+        told = ClassResponse(label=label, kind=seen.kind, count=kept.count, look=look)
+        return told, unpacked(kept), numbers
+
+    def compared_images(self, seen: Seen) -> dict[str, Shown]:
+        """Own classes that are compared in an exact response, and of which images."""
+        if seen.look is None or self.beside is None:
+            return {}
+        places = {name: place for place, name in self.beside.shared.items()}
+        own = self.site.labels
+        return {own[places[c]].name: self.own_shown[places[c]] for c in seen.look.shared}
 
     def asked(self, label: ClassLabel, kind: str) -> Requested:
         """How the ledger knows this answer."""
@@ -193,53 +230,41 @@ class Responding:
         """Why there is no exact response, or None; the same question always gets what it got."""
         if self.told_before(position, seen):
             return None
-        reason = self.too_little(seen) or self.ledger.exact_refusal(*self.floor(position, seen))
+        reason = what_leaves.too_little(seen, self.policy) or self.ledger.exact_refusal(
+            *self.floor(position, seen)
+        )
         return None if reason is None else Declined(reason)
 
     def told_before(self, position: int, seen: Seen) -> bool:
         """Whether the same question got an exact response."""
         return self.ledger.told_before(self.floor(position, seen)[0])
 
-    def declined(self, label: ClassLabel, why: Declined) -> tuple[ClassResponse, None]:
+    def declined(self, label: ClassLabel, why: Declined) -> tuple[ClassResponse, None, LookNumbers]:
         """No answer, and why."""
         self.ledger.record(self.asked(label, "none"), {"declined": why.reason})
-        return ClassResponse(label=label, declined=why.reason), None
-
-    def too_little(self, seen: Seen) -> str | None:
-        """Why exact statistics cannot be given, or None."""
-        if len(seen.patients) < self.policy.minimum_patients:
-            return f"fewer than {self.policy.minimum_patients} {self.policy.unit}s show this class"
-        if not seen.finite:
-            return "the extractor gives NaN or infinity on this site's images"
-        found = seen.moments.statistics()
-        assert found.covariance is not None
-        if float(found.covariance.diagonal().max()) < 1e-12:
-            return "the extractor gives the same features for every image"
-        if not (torch.isfinite(found.covariance.float()).all() and torch.isfinite(found.mean.float()).all()):
-            return "the extractor gives features that are too large"
-        return None
+        return ClassResponse(label=label, declined=why.reason), None, LookNumbers()
 
     def preview(self, position: int, seen: Seen | Declined) -> Preview:
         """What of one class is about to leave."""
-        name = self.query.card.query[position].name
+        name, card = self.query.card.query[position].name, self.query.card
         if isinstance(seen, Declined):
             return Preview(name, f"declined: {seen.reason}", None, 0, private=False)
-        if seen.kind == "private_mean":
-            numbers = 1 + self.query.card.private_axes
-            return Preview(name, "private mean", None, numbers, private=True)  # a yes shall not depend on it
+        beside = what_leaves.compared(seen)
+        if seen.kind == "private_mean":  # a yes shall not depend on how many there are
+            numbers = what_leaves.most_numbers(seen, card)
+            return Preview(name, f"private mean{beside}", None, numbers, private=True)
         if no := self.no_exact(position, seen):
             return Preview(name, f"declined: {no.reason}", len(seen.patients), 0, private=False)
-        width = self.query.card.extractor.features
-        numbers = {"covariance": width * (width + 3) // 2, "diagonal": 2 * width}.get(seen.kind, width)
-        what = f"{seen.kind}, as told before" if self.told_before(position, seen) else seen.kind
-        return Preview(name, what, len(seen.patients), 1 + numbers, private=False)
+        what = f"{seen.kind}, as told before" if self.told_before(position, seen) else f"{seen.kind}{beside}"
+        numbers = what_leaves.most_numbers(seen, card)
+        return Preview(name, what, len(seen.patients), numbers, private=False)
 
-    def private(self, label: ClassLabel, seen: Seen) -> tuple[ClassResponse, Release | None]:
+    def private(self, label: ClassLabel, seen: Seen) -> tuple[ClassResponse, Release | None, LookNumbers]:
         """Noised whole numbers, drawn and paid for in one transaction, or the same as before for nothing."""
         policy = self.policy
 
         def draw() -> dict[str, Any]:
-            return asdict(private_release(seen.sums.contributions(), policy.guarantee))
+            return what_leaves.drawn(seen, policy.guarantee)
 
         total = Guarantee(policy.total_epsilon, policy.total_delta)
         asked, most = self.asked(label, seen.kind), policy.images_per_patient
@@ -247,7 +272,7 @@ class Responding:
             kept = self.ledger.release(asked, policy.guarantee, total, draw, most)
         except PrivacyBudgetSpent:
             return self.declined(label, Declined("this site's privacy budget is spent"))
-        release = Release(**kept)
+        release, look, numbers = what_leaves.read(kept, self.query.card)
         told = ClassResponse(
             label=label,
             kind="private_mean",
@@ -255,5 +280,6 @@ class Responding:
             epsilon=policy.epsilon,
             delta=policy.delta,
             unit=policy.unit,
+            look=look,
         )
-        return told, release
+        return told, release, numbers

@@ -61,6 +61,10 @@ class Policy(Strict):
     """No patient ever had more images of a class than that. It is needed where the ledger holds answers of
     `unit: image` and now a `patient` is to be protected: each of them then counts with so many times less
     noise."""
+    tell_looks: bool = True
+    """Whether a response to a query that tells how the asker's images look also tells how this site's look
+    beside them, by classes that both know. If it does not, images that look different are not brought to the
+    asker's look, and the response may be worth little."""
     may_ask: list[Annotated[str, Field(pattern=PSEUDONYM)]] = Field(default=[])
     """Pseudonyms of the sites that get an answer; everybody whose key is trusted if empty. A query's
     signature proves the pseudonym, unless the site accepts untrusted packages."""

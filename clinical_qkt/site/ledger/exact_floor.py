@@ -2,7 +2,8 @@
 
 An exact response has no noise. Two of nearly the same patients, or two of the same patients through networks
 that the asker chose, can be subtracted, and what is left is about a few. So a site gives a limited number of
-exact responses for a class, whoever asks, and none for images that are nearly those of an earlier one.
+exact responses for a class, whoever asks, and none for images that are nearly those of an earlier one. The
+same holds for classes that are only compared in an exact response for another class, whose mean is told then.
 Nothing more is promised: from many responses over sets that are far apart, a few patients can still be
 computed (Dobkin, Jones and Lipton, ACM TODS 1979).
 """
@@ -19,6 +20,7 @@ from typing import Any
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import sha256
+from clinical_qkt.core.terms import EXACT
 
 NO_MORE = "this site gives no further exact response for this class"
 """One reason for all: which of them it was would tell whether a few patients came or went."""
@@ -64,19 +66,28 @@ def refused(
     """Why there is no further exact response, or None.
 
     Args:
-        earlier: the ledger's lines of exact responses to other questions.
+        earlier: the ledger's lines of exact responses to other questions, and of classes compared in them.
         own_class: the site's own name of the class.
         limit: so many are given for a class, and for the same images whatever the class is called.
         minimum: sets that differ by fewer patients are nearly the same.
     """
+    if nearly_told(earlier, shown, minimum):
+        return NO_MORE
     alike = 0
-    for line in earlier:
-        differ = None if line["images"] is None else shown.differs_from(line["images"])
-        if differ is not None and 0 < differ < minimum:
-            return NO_MORE
+    for line in (one for one in earlier if one["kind"] in EXACT):
         named = line["own_class"] or line["class"]
-        alike += differ == 0 or named.casefold() == own_class.casefold()
+        alike += _differ(line, shown) == 0 or named.casefold() == own_class.casefold()
     return NO_MORE if alike >= limit else None
+
+
+def nearly_told(earlier: Sequence[Mapping[str, Any]], shown: Shown, minimum: int) -> bool:
+    """Whether something exact was told of nearly these patients, and not of just these."""
+    found = (_differ(line, shown) for line in earlier)
+    return any(differ is not None and 0 < differ < minimum for differ in found)
+
+
+def _differ(line: Mapping[str, Any], shown: Shown) -> int | None:
+    return None if line["images"] is None else shown.differs_from(line["images"])
 
 
 def require_at_most(most: int | None, patients: Sequence[str]) -> None:

@@ -28,7 +28,9 @@ such a line is never told again as if it were of today's form."""
 COLUMNS = (*FIRST, *LATER)
 MASK = "mask"
 """Kind of a line that keeps what was told of one class of a knowledge mask."""
-COUNTED = f"(noise_multiplier IS NOT NULL OR kind IN {(MASK, *EXACT)})"
+LOOK = "look"
+"""Kind of a line that keeps of which images a class was compared in an exact response for another one."""
+COUNTED = f"(noise_multiplier IS NOT NULL OR kind IN {(MASK, LOOK, *EXACT)})"
 """Lines that decide what may still be told; a refusal is none of them."""
 
 BEGIN = (

@@ -12,12 +12,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.core.terms import EXACT, Unit
+from clinical_qkt.core.terms import Unit
 from clinical_qkt.privacy.composition import Incomparable, Spent, composed_epsilon, counted_for
 from clinical_qkt.site.ledger import exact_floor, file, judged, second_place
 from clinical_qkt.site.ledger.exact_floor import Shown
@@ -34,6 +34,7 @@ from clinical_qkt.site.ledger.lines import (
     masks_told,
     same,
     spent_in,
+    told_exactly,
     write,
 )
 from clinical_qkt.site.ledger.lines import Requested as Requested
@@ -149,7 +150,13 @@ class Ledger:
             return release
 
     def exact(
-        self, requested: Requested, shown: Shown, limit: int, minimum: int, draw: Callable[[], Exact]
+        self,
+        requested: Requested,
+        shown: Shown,
+        limit: int,
+        minimum: int,
+        draw: Callable[[], Exact],
+        beside: Mapping[str, Shown] | None = None,
     ) -> Exact:
         """The exact response for what is requested: an earlier one, or a new one if the floor allows it.
 
@@ -157,21 +164,35 @@ class Ledger:
             shown: of which images it is made.
             limit, minimum: see ``exact_floor.refused``.
             draw: makes it; called once at most.
+            beside: own classes that are compared in it, and of which images.
 
         Raises:
             NoFurtherResponse: see ``exact_floor``; or it was given, and its numbers are lost.
             InputError, OutputError: as for ``release``.
         """
         with self._counting() as db:
-            earlier = same(db, columns(requested), "site", "form")
-            if earlier is not None:
-                return _found(kept(db, earlier))
-            reason = _exact_refusal(db, requested, shown, limit, minimum)
+            before = same(db, columns(requested), "site", "form")
+            if before is not None:
+                return _found(kept(db, before))
+            earlier, own_class = told_exactly(db), requested.own_class or requested.label
+            reason = exact_floor.refused(earlier, own_class, shown, limit, minimum)
+            if any(exact_floor.nearly_told(earlier, one, minimum) for one in (beside or {}).values()):
+                reason = exact_floor.NO_MORE
             if reason:
                 raise NoFurtherResponse(reason)
             answer = draw()
             keep(db, {**columns(requested), "images": shown.kept()}, answer)
+            for own_class, one in (beside or {}).items():
+                about = replace(requested, kind=file.LOOK, own_class=own_class)
+                write(db, {**columns(about), "images": one.kept()}, {"compared": own_class})
             return answer
+
+    def may_compare(self, shown: Shown, minimum: int) -> bool:
+        """Whether a class may be compared in an exact response for another one, see ``exact_floor``."""
+        if not self.path.exists():
+            return True
+        with ledger_change(self.path) as db:
+            return not exact_floor.nearly_told(told_exactly(db), shown, minimum)
 
     def told_before(self, requested: Requested) -> bool:
         """Whether the same question got an exact response, and gets it again."""
@@ -182,7 +203,8 @@ class Ledger:
     def exact_refusal(self, requested: Requested, shown: Shown, limit: int, minimum: int) -> str | None:
         """Why ``exact`` would refuse a new one, or None."""
         with ledger_change(self.path) as db:
-            return _exact_refusal(db, requested, shown, limit, minimum)
+            own_class = requested.own_class or requested.label
+            return exact_floor.refused(told_exactly(db), own_class, shown, limit, minimum)
 
     def mask(self, site: str, draw: Callable[[Mapping[str, Told]], Iterable[MaskLine]]) -> None:
         """Keep what is told of a site's knowledge mask, and never forget it.
@@ -275,10 +297,3 @@ def _found(answer: Exact | None) -> Exact:
     if answer is None:
         raise NoFurtherResponse(exact_floor.NO_MORE)
     return answer
-
-
-def _exact_refusal(
-    db: sqlite3.Connection, requested: Requested, shown: Shown, limit: int, minimum: int
-) -> str | None:
-    earlier = [line for line in file.counted(db) if line["kind"] in EXACT]
-    return exact_floor.refused(earlier, requested.own_class or requested.label, shown, limit, minimum)

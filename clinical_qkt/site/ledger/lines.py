@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from clinical_qkt.core.terms import Unit
+from clinical_qkt.core.terms import EXACT, Unit
 from clinical_qkt.privacy.composition import Spent
 from clinical_qkt.site.ledger import file
 from clinical_qkt.site.ledger.file import MASK
@@ -125,9 +125,23 @@ def kept(db: sqlite3.Connection, release: Mapping[str, Any]) -> Exact | None:
     return Exact(release["count"], row["content"]) if row else None
 
 
+def told_exactly(db: sqlite3.Connection) -> list[dict[str, Any]]:
+    """Lines of what was told without noise: exact responses, and classes that were compared in one."""
+    return [line for line in file.counted(db) if line["kind"] in (*EXACT, file.LOOK)]
+
+
 def spent_in(db: sqlite3.Connection) -> list[Spent]:
-    rows = db.execute("SELECT noise_multiplier, unit FROM answers WHERE noise_multiplier IS NOT NULL")
-    return [Spent(row["noise_multiplier"], row["unit"]) for row in rows]
+    rows = db.execute(
+        "SELECT noise_multiplier, unit, release FROM answers WHERE noise_multiplier IS NOT NULL"
+    )
+    return [Spent(row["noise_multiplier"], row["unit"], _classes(row["release"])) for row in rows]
+
+
+def _classes(release: str) -> int:
+    """Of how many classes the images are that one release of a private response adds up."""
+    told = json.loads(release)
+    look = told.get("look") if isinstance(told, dict) else None
+    return max(1, len(look["shared"])) if look else 1
 
 
 def masks_told(db: sqlite3.Connection, site: str) -> dict[str, dict[tuple[bool, float], bool]]:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from clinical_qkt.site.ledger.file import MASK
+from clinical_qkt.site.ledger.file import LOOK, MASK
 from clinical_qkt.site.ledger.ledger import Ledger
 
 DIGITS = 8
@@ -74,7 +74,7 @@ def _responses(ledger: Ledger) -> Table:
         cost = [f"{line[k]:g}" if line[k] is not None else "" for k in ("epsilon", "delta")]
         private = line["noise_multiplier"] is not None
         hides = f"one {line['unit']}" if private and line["unit"] else "not known" if private else ""
-        told = (Text(line["asked_by"]), Text(line["class"]), _what(line), hides)
+        told = (Text(line["asked_by"]), Text(line["class"]), Text(_what(line)), hides)
         table.add_row(line["time"][:19], *told, *cost)
     return table
 
@@ -83,4 +83,6 @@ def _what(line: dict[str, Any]) -> str:
     release = json.loads(line["release"])
     if release is None or "declined" in release:
         return "declined"
+    if line["kind"] == LOOK:
+        return f"compared: {release['compared']}"
     return "mask of a model" if line["kind"] == MASK else str(line["kind"]).replace("_", " ")

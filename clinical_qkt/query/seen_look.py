@@ -1,0 +1,137 @@
+"""How an answering site's images look beside the asker's, and what features of shared classes show of it.
+
+For an exact response the looks are those of the images. A private response rests on what was released of the
+look, drawn before any image is mapped: so what comes after is a function of that, and of each patient apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from clinical_qkt.core.errors import OutputError
+from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.look_shared import Compared, looks_of
+from clinical_qkt.privacy.mechanisms import Guarantee, Noise, PatientSums
+from clinical_qkt.query.looks import AskersLooks, change, in_look
+from clinical_qkt.query.private_look import (
+    PrivateLook,
+    compared_privately,
+    differences,
+    private_look,
+    shares_of,
+)
+from clinical_qkt.statistics.class_statistics import Moments
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What was measured of some images.
+
+    Attributes:
+        rows: ``(N, L)``, see ``data.look.measured``.
+        classes: of each image, as the asker calls it.
+        patients: of each.
+    """
+
+    rows: Tensor
+    classes: Sequence[str]
+    patients: Sequence[str]
+
+
+@dataclass(eq=False)
+class SeenLook:
+    """Of one response, or of several whose images are mapped alike.
+
+    Attributes:
+        compared: None: nothing could be compared.
+        counts: images of each class that was measured.
+        private: what a private response tells of the look.
+        sums: of a private response, over patients of shared classes: features less the asker's class mean.
+        moments: of an exact response, of the features of each shared class.
+        finite: whether all of these could be added up.
+    """
+
+    asked: AskersLooks
+    compared: Compared | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    private: PrivateLook | None = None
+    sums: PatientSums | None = None
+    moments: dict[str, Moments] = field(default_factory=dict)
+    finite: bool = True
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Classes on which the comparison rests, as the asker calls them."""
+        return self.compared.shared if self.compared else ()
+
+    @property
+    def mapped(self) -> bool:
+        """Whether images are brought to the asker's look."""
+        return self.compared is not None and not self.compared.alike
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """Of a private response's guarantee, what its residual and its mean spend."""
+        return shares_of(not self.mapped, bool(self.shared))
+
+    def contract(self, given: InputContract) -> InputContract:
+        """As which images are prepared."""
+        return in_look(given, self.compared)
+
+    def update(self, name: str, features: Tensor, patients: Sequence[str]) -> None:
+        """Add ``(N, D)`` of images of a shared class, brought to the asker's look."""
+        if self.sums is not None:
+            width = self.sums.features
+            self.sums.update(features[:, :width] - self.asked.means[name][:width], patients)
+            return
+        self.finite = self.finite and bool(torch.isfinite(features).all())
+        if self.finite:
+            self.moments.setdefault(name, Moments(features.shape[1])).update(features)
+
+    def shift(self) -> Tensor | None:
+        """``(D,)`` of an exact response: how far features of shared classes are from the asker's, on average
+        over these; None where nothing was mapped.
+
+        Raises:
+            OutputError: images that were there to be measured are there no more.
+        """
+        if not (self.mapped and self.shared and self.finite):
+            return None
+        if gone := [c for c in self.shared if c not in self.moments]:
+            raise OutputError(
+                "images of a class could be read once and not again",
+                where=f"class '{gone[0]}'",
+                fix="look after the disk that they lie on, and answer again",
+            )
+        return torch.stack([self.moments[c].mean - self.asked.means[c] for c in self.shared]).mean(0)
+
+
+def seen_exactly(numbers: Numbers, asked: AskersLooks, fewest: int) -> SeenLook:
+    """Of images of shared classes; where there are none, of queried ones, which further sites know.
+
+    Args:
+        fewest: patients; a class of fewer is left out.
+    """
+    found = looks_of(numbers.rows, numbers.classes, numbers.patients) if len(numbers.rows) else {}
+    enough = {c: told for c, told in found.items() if told.count >= fewest}
+    return SeenLook(asked, change(enough, asked), Counter(numbers.classes))
+
+
+def seen_privately(
+    numbers: Numbers, asked: AskersLooks, shared: Sequence[str], guarantee: Guarantee, noise: Noise | None
+) -> SeenLook:
+    """Of all images of the classes that both know, however few.
+
+    Args:
+        shared: these classes; what follows is a function of this list and of the release.
+        guarantee: of the whole response.
+        noise: its source; the operating system's randomness by default.
+    """
+    found = differences(numbers.rows, numbers.classes, asked)
+    told = private_look(found, numbers.patients, guarantee, noise)
+    return SeenLook(asked, compared_privately(told, guarantee, asked, shared), private=told)

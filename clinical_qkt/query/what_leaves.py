@@ -1,0 +1,124 @@
+"""What of one class leaves: statistics, and what is told of looks beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from clinical_qkt.data.label_space import ClassLabel
+from clinical_qkt.packages.looks import short
+from clinical_qkt.packages.query import QueryCard
+from clinical_qkt.packages.told_look import LookNumbers, NoisedCounts, Shares, ToldLook
+from clinical_qkt.privacy.mechanisms import Guarantee, Noise, Release, private_release
+from clinical_qkt.privacy.statement import tens
+from clinical_qkt.query.contributions import Seen
+from clinical_qkt.query.private_look import SHARES
+from clinical_qkt.query.seen_look import SeenLook
+from clinical_qkt.site.policy import Policy
+
+_RELEASES = ("coarse", "fine", "residual")
+
+
+def labels_of(card: QueryCard, names: tuple[str, ...] | list[str]) -> list[ClassLabel]:
+    """Classes whose looks a query tells, by their names, as it has them."""
+    known = {label.name: label for label in card.looks.labels} if card.looks else {}
+    return [known[name] for name in names]
+
+
+def too_little(seen: Seen, policy: Policy) -> str | None:
+    """Why exact statistics cannot be given, or None."""
+    if len(seen.patients) < policy.minimum_patients:
+        return f"fewer than {policy.minimum_patients} {policy.unit}s show this class"
+    if not seen.finite or (seen.look and not seen.look.finite):
+        return "the extractor gives NaN or infinity on this site's images"
+    found = seen.moments.statistics()
+    assert found.covariance is not None
+    if float(found.covariance.diagonal().max()) < 1e-12:
+        return "the extractor gives the same features for every image"
+    shift = None if seen.look is None else seen.look.shift()
+    told = [found.covariance, found.mean, *([] if shift is None else [shift])]
+    if not all(bool(torch.isfinite(numbers.float()).all()) for numbers in told):
+        return "the extractor gives features that are too large"
+    return None
+
+
+def compared(seen: Seen) -> str:
+    """What is told of looks, in words that follow a kind of answer."""
+    if seen.look is None:
+        return ""
+    shared = ", ".join(seen.look.shared)
+    return f", and how images look beside the asker's: {shared or 'nothing to compare'}"
+
+
+def most_numbers(seen: Seen, card: QueryCard) -> int:
+    """How many numbers leave; of a private response, whose look decides it, at most."""
+    width, axes, look = card.extractor.features, card.private_axes, seen.look
+    if seen.kind == "private_mean":
+        told = 2 * (1 + len(look.asked.spread)) + 1 + axes if look and look.shared else 0
+        return 1 + axes + told
+    numbers = {"covariance": width * (width + 3) // 2, "diagonal": 2 * width}.get(seen.kind, width)
+    if look is None or look.compared is None:
+        return 1 + numbers
+    residual = width if look.mapped and look.shared else 0
+    return 1 + numbers + 2 * len(look.asked.spread) + 1 + len(look.shared) + residual
+
+
+def told_exactly(look: SeenLook | None, card: QueryCard) -> tuple[ToldLook | None, LookNumbers]:
+    """What an exact response tells of looks; None where they are not compared."""
+    if look is None:
+        return None, LookNumbers()
+    found, shift = look.compared, look.shift()
+    if found is None:
+        return ToldLook(), LookNumbers()
+    told = ToldLook(
+        shared=labels_of(card, found.shared),
+        counts=[tens(look.counts[c]) for c in found.shared],
+        mapped=look.mapped,
+        seen=short(found.seen),
+        wanted=short(found.wanted),
+        distance=round(found.distance, 4),
+    )
+    return told, LookNumbers(None if shift is None else shift.float())
+
+
+def drawn(seen: Seen, guarantee: Guarantee, noise: Noise | None = None) -> dict[str, Any]:
+    """All releases of one private response, as JSON data: together they keep the guarantee.
+
+    Args:
+        noise: its source; the operating system's randomness by default.
+    """
+    look = seen.look
+    shares = look.shares if look else {"mean": 1.0}
+    made = asdict(private_release(seen.sums.contributions(), guarantee.part(shares["mean"]), noise))
+    if look is None:
+        return made
+    told: dict[str, Any] = {"shared": list(look.shared)}
+    if look.private:
+        told["shares"] = {**{name: SHARES[name] for name in ("coarse", "fine")}, **shares}
+        told |= {"coarse": asdict(look.private.coarse), "fine": asdict(look.private.fine)}
+    if "residual" in shares:
+        assert look.sums is not None
+        part = guarantee.part(shares["residual"])
+        told["residual"] = asdict(private_release(look.sums.contributions(), part, noise))
+    return {**made, "look": told}
+
+
+def read(kept: Mapping[str, Any], card: QueryCard) -> tuple[Release, ToldLook | None, LookNumbers]:
+    """What was drawn, as it leaves: the statistics, and what is told of looks."""
+    release, told = Release(kept["total"], kept["count"]), kept.get("look")
+    if told is None:
+        return release, None, LookNumbers()
+    if "shares" not in told:
+        return release, ToldLook(), LookNumbers()
+    parts = {name: told[name] for name in _RELEASES if name in told}
+    look = ToldLook(
+        shared=labels_of(card, told["shared"]),
+        mapped="residual" in parts,
+        shares=Shares(**told["shares"]),
+        noised_counts=NoisedCounts(**{name: part["count"] for name, part in parts.items()}),
+    )
+    totals = {name: torch.tensor(part["total"], dtype=torch.int64) for name, part in parts.items()}
+    return release, look, LookNumbers(**totals)
