@@ -80,13 +80,12 @@ class Site:
 
     def __init__(self, case: Case, question: Requested, member: Member, asked: AskersLooks) -> None:
         self.case, self.question, self.asked = case, question, asked
-        self.given, labels = case.own.card.input, member.model.card.labels
-        self.items = {
-            c.name: found
-            for c in case.labels
-            if (place := labels.find(c.name)) is not None
-            and (found := [item for item in member.training if int(item["label"]) == place])
-        }
+        self.given = case.own.card.input
+        self.items: dict[str, list[dict[str, Any]]] = {}
+        for place, label in enumerate(member.model.card.labels):
+            mine = [item for item in member.training if int(item["label"]) == place]
+            if mine:
+                self.items[label.name] = mine
         self.name = member.model.card.site
         self.numbers = {c: numbers_of(self.view(c, self.given), self.given) for c in self.items}
         self.seen: dict[tuple[str, str], Tensor] = {}
