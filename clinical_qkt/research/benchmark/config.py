@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.core.refusals import sentences
+from clinical_qkt.core.terms import LookAugmentation
 from clinical_qkt.networks.registry import PRESETS
 from clinical_qkt.qkt.forgetting_budget import Promise
 from clinical_qkt.research.benchmark.rows import FIGURES
@@ -66,6 +67,9 @@ class Scenario(_Strict):
         other_site: real pictures of a second site; the first has those of the benchmark's ``data``. Both do
             with the classes that both have.
         student: the only site that asks, such as ``hospital_1``.
+        training_looks: how far the looks may be that each site's own training gives every image, see
+            ``data.look_augmentation``.
+        mix_style: whether it also mixes styles, see ``networks.mix_style``.
     """
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
@@ -84,6 +88,8 @@ class Scenario(_Strict):
     shift_parts: tuple[Part, ...] = later(USUAL, min_length=1)
     other_site: OtherSite | None = later(None)
     student: str | None = later(None, pattern=r"^hospital_[1-9][0-9]*$")
+    training_looks: LookAugmentation = later("none")
+    mix_style: bool = later(False)
 
     @model_validator(mode="after")
     def _known_network(self) -> Scenario:

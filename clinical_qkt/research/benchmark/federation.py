@@ -21,8 +21,10 @@ from clinical_qkt.core.errors import QueryError
 from clinical_qkt.data.folds import folds_of
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace, align
+from clinical_qkt.data.look_augmentation import look_augmentation
 from clinical_qkt.data.sources import Source
 from clinical_qkt.data.transforms import symmetries
+from clinical_qkt.networks.mix_style import mix_styles
 from clinical_qkt.networks.spec import NetworkSpec, find_head, preset, reshape_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, is_model, load_model, save_model
@@ -255,6 +257,11 @@ class Federation:
         architectures, contract = in_turn(self.scenario.architecture), self.contract(site)
         return preset(architectures[site % len(architectures)], contract.channels, contract.spatial_size)
 
+    def network(self, site: int) -> nn.Module:
+        """A site's network before its training."""
+        network = self._spec(site).build(len(self.lists[site]))
+        return mix_styles(network, self._spec(site)) if self.scenario.mix_style else network
+
     def _training(self, site: int) -> list[dict[str, Any]]:
         return self._shown(self.positions[site]["training"], self.lists[site], site, self.contract(site))
 
@@ -262,9 +269,9 @@ class Federation:
         """A site's network; a row for each class of the data."""
         torch.manual_seed(self.seed)
         return train(
-            self._spec(site).build(len(self.lists[site])),
+            self.network(site),
             items,
-            self.augment,
+            [*self.augment, *look_augmentation(self.scenario.training_looks, self.contract(site))],
             SINGLE_LABEL.loss,
             max_epochs=self.scenario.max_epochs,
             learning_rate=SITE_LEARNING_RATE,

@@ -104,8 +104,16 @@ def test_a_scenario_without_later_keys_keeps_the_names_of_its_rows_and_site_mode
         assert site_models(scenario, 3, "pbc_blood_28", held) == "sites-92b8c96b96a4"
 
 
-@pytest.mark.parametrize("changes", [{"shift": "mild"}, {"shift": "mild", "shift_parts": ["noise"]}])
-def test_a_scenario_with_a_shift_has_rows_of_its_own(changes):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shift": "mild"},
+        {"shift": "mild", "shift_parts": ["noise"]},
+        {"training_looks": "strong"},
+        {"mix_style": True},
+    ],
+)
+def test_a_scenario_with_a_shift_or_another_training_has_rows_of_its_own(changes):
     config = read_config(QUICK)
     plain = config.scenarios[0]
     shifted = plain.model_validate(plain.model_dump() | changes)

@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_qkt.core.errors import InputError, QueryError
+from clinical_qkt.data.look_augmentation import SIZES, RandLookd
 from clinical_qkt.data.sources import open_source
+from clinical_qkt.networks.mix_style import mixes_images
 from clinical_qkt.research.benchmark import federation as federations
 from clinical_qkt.research.benchmark.config import Scenario
 from clinical_qkt.research.benchmark.federation import Federation
@@ -65,6 +67,25 @@ def test_site_models_are_trained_once_and_know_more_rows_than_classes(npz, tmp_p
     assert [m.card.weights_sha256 for m in again.models] == [m.card.weights_sha256 for m in made.models]
     assert weights == {p: p.stat().st_mtime_ns for p in weights}
     assert len(made.models[0].card.label_space) == 5 and len(made.classes[0]) == 3
+
+
+def test_sites_train_with_looks_and_styles_where_the_scenario_says_so(npz, tmp_path, monkeypatch):
+    seen = {}
+
+    def instead(network, items, augment, loss, **how):
+        seen.update(augment=augment, network=network)
+        return network
+
+    monkeypatch.setattr(federations, "train", instead)
+    made = federation(npz, tmp_path)
+    assert made._trained(0, [], "plain") is seen["network"] and seen["augment"] == made.augment
+    assert not mixes_images(seen["network"])
+    changed = {"training_looks": "strong", "mix_style": True}
+    made.scenario = made.scenario.model_copy(update=changed)
+    made._trained(0, [], "robust")
+    *plain, looks = seen["augment"]
+    assert plain == made.augment and isinstance(looks, RandLookd) and looks.sizes == SIZES["strong"]
+    assert mixes_images(seen["network"])
 
 
 def test_too_many_classes_at_once_are_refused(npz, tmp_path):

@@ -14,6 +14,7 @@ from torch import nn
 
 from clinical_qkt.audit.membership import Bools
 from clinical_qkt.audit.shadows import Recipe, halves, shadow_networks
+from clinical_qkt.data.look_augmentation import look_augmentation
 from clinical_qkt.data.sources import Source
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
@@ -127,7 +128,9 @@ class AttackedFederation(Federation):
         names = in_turn(self.scenario.architecture)
         name = names[site % len(names)]
         spec = preset(name, contract.channels, contract.spatial_size)
-        plain = Recipe(spec, self.scenario.max_epochs, 16, SITE_LEARNING_RATE, self.augment)
+        augment = [*self.augment, *look_augmentation(self.scenario.training_looks, contract)]
+        how = spec, self.scenario.max_epochs, 16, SITE_LEARNING_RATE, augment
+        plain = Recipe(*how, mix_style=self.scenario.mix_style)
         if private is None:
             return plain
         return replace(plain, train=partial(_private_shadow, private), kind=f"private {private!r}")
@@ -157,7 +160,7 @@ class AttackedFederation(Federation):
         items = self.view(images, self.contract(site))
         recipe = self.recipe(site)
         torch.manual_seed(self.seed)
-        network = recipe.network.build(len(self.lists[site]))
+        network = self.network(site)
         network, promise = _privately(private, recipe, network, items, self.device, f"train {folder.name}")
         card = Card(
             site=self.names[site],
