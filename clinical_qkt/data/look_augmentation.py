@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -178,11 +179,16 @@ def _stained(images: Tensor, normal: Tensor, sizes: Sizes) -> Tensor:
 
 def _sharpened(images: Tensor, uniform: Tensor, sizes: Sizes) -> Tensor:
     """Between each image and its blur, as far as variances say, or as far on the other side of it."""
-    sigma = torch.tensor(min(images.shape[2:]) / SIDE, device=images.device)
-    kernel = gaussian_1d(sigma, truncated=3.0)
+    kernel = _kernel(min(images.shape[2:]), images.device)
     blurred = separable_filtering(images, [kernel] * (images.ndim - 2), mode="replicate")
     amount = (sizes.blur**2 + sizes.sharpening) * uniform - sizes.sharpening
     return torch.lerp(images, blurred, _wide(amount, images))
+
+
+@cache
+def _kernel(side: int, device: torch.device) -> Tensor:
+    """A blur by one pixel of an image of ``SIDE``; kept, since a GPU would be waited for each time."""
+    return gaussian_1d(torch.tensor(side / SIDE), truncated=3.0).to(device)
 
 
 def _wide(numbers: Tensor, images: Tensor) -> Tensor:
