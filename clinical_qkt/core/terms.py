@@ -28,6 +28,8 @@ ACCEPTED: Final = "accepted"
 REFUSED: Final = "not accepted"
 UNDECIDED: Final = "cannot be decided"
 """Of a new model, by the site's rule."""
+LookOutcome = Literal["alike", "within the limits", "beyond the limits", "not known"]
+"""Whether another site's images look like the own ones, or are kept within limits."""
 Precision = Literal["float32", "float16"]
 """Of the weights of a package."""
 LookAugmentation = Literal["none", "mild", "strong"]

@@ -11,7 +11,29 @@ import json
 from pydantic import ConfigDict, Field
 
 from clinical_qkt.core.files import digest_of
+from clinical_qkt.core.schema import SHOWN
 from clinical_qkt.core.values import Strict
+
+
+class LookLimits(Strict):
+    """From when on it speaks against a new model that other hospitals' images look different.
+
+    Beyond a limit the model is not accepted, unless test images of the queried classes meet `query_recall`:
+    then the report only warns. Everything is in spreads between the hospital's own images, unless said.
+    """
+
+    distance_without_map: float = Field(default=0.5, ge=0, le=1000)
+    """How far looks may lie apart where images were not brought to one look, or where no class is shared that
+    would show what is left."""
+    residual: float = Field(default=0.5, ge=0, le=1000)
+    """What may be left after they were: of a model between looks, of statistics between features, there in
+    spreads within a class."""
+    length: float = Field(default=1.0, ge=0, le=1000)
+    """How long the mean features of a queried class may be, in units of the length at which the query has
+    private responses clipped."""
+    class_apart: float = Field(default=2.0, ge=0, le=1000)
+    """By how much a class that both know may look otherwise than their other classes do. Beyond it the report
+    warns that the class may mean something else there; it decides nothing."""
 
 
 class Acceptance(Strict):
@@ -31,21 +53,27 @@ class Acceptance(Strict):
     calibration_error: float = Field(default=15.0, ge=0, le=100)
     """Points by which the stated probability and the share of right answers may differ on average (expected
     calibration error)."""
+    looks: LookLimits = Field(default=LookLimits(), json_schema_extra={SHOWN: "see there"})
+    """From when on it counts that other hospitals' images look different."""
     date: datetime.date | None = None
     """When the rule was written, such as 2026-11-01. The report shows it; the ledger knows since when the
     rule was in use."""
 
     def limits(self, forgetting_budget: float) -> dict[str, float]:
         """The whole rule: each criterion's limit, in points or of 100 images."""
-        return {"forgetting": forgetting_budget, **self.model_dump(exclude={"date"})}
+        return {"forgetting": forgetting_budget, **self.model_dump(exclude={"date", "looks"})}
 
     def digest(self, forgetting_budget: float) -> str:
-        """SHA-256 of the whole rule; another limit makes another rule, another date does not."""
-        return digest_of(json.dumps(self.limits(forgetting_budget), sort_keys=True))
+        """SHA-256 of the whole rule; another limit makes another rule, another date does not.
+
+        Limits of looks that nobody has changed are left out: rules are known that were written before these.
+        """
+        looks = {} if self.looks == LookLimits() else {"looks": self.looks.model_dump()}
+        return digest_of(json.dumps({**self.limits(forgetting_budget), **looks}, sort_keys=True))
 
     def written(self) -> frozenset[str]:
         """The criteria whose limit is the hospital's, not the software's default."""
-        return frozenset(self.model_fields_set - {"date"})
+        return frozenset(self.model_fields_set - {"date", "looks"})
 
 
 class TestImages(Strict):

@@ -9,10 +9,12 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from clinical_qkt.core.terms import LookOutcome
 from clinical_qkt.core.values import Written
 
 Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[float, Field(ge=0)]
 
 
 class Part(Written):
@@ -123,6 +125,43 @@ class Gate(Part):
     """Whether pictures unlike the site's own are told, too."""
     cost: GateCost
     sources: list[GateSource]
+
+
+# --- looks
+
+
+class SiteLook(Part):
+    """How the images behind one package look beside the student's own."""
+
+    site: str
+    gave: Literal["model", "statistics", "private statistics"]
+    query: str | None
+    """The queried class that the statistics are of; null of a model."""
+    used: bool
+    """Whether it is in the new model: answers that cannot be compared are left out where others can."""
+    shared: list[str]
+    """Classes that both know, on which the comparison rests; empty: on further sites, or on nothing."""
+    distance: Amount | None
+    """Of the looks, in spreads between the student's own images of a class; null: nothing was compared."""
+    mapped: bool
+    """Whether images were brought from one look to the other."""
+    left: Amount | None
+    """Of the difference after that, in spreads: of a model between looks, of statistics between features;
+    null where nothing was mapped, or no class is shared."""
+    length: Amount | None
+    """Of the queried class's mean features, in units of the query's radius; null of a model."""
+    apart: dict[str, Amount] = Field(default={})
+    """Of a model's shared classes, by how much each looks otherwise than all of them do, in spreads."""
+    outcome: LookOutcome = "not known"
+
+
+class Looks(Part):
+    """Whether other sites' images look different, and what was done about it."""
+
+    limits: dict[str, Amount]
+    """From when on that counts, see the key `acceptance::looks` of a site's YAML."""
+    sites: list[SiteLook]
+    """One for each model that took part, and for each answer by statistics."""
 
 
 # --- subgroups

@@ -11,6 +11,7 @@ from mlflow.entities import Run
 
 from clinical_qkt.core.files import fingerprint, sha256
 from clinical_qkt.core.version import __version__
+from clinical_qkt.evidence.looks import UNKNOWN, together
 from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.writer import CARD
 from clinical_qkt.qkt.settings import TransferSettings
@@ -46,7 +47,9 @@ def origin(
         config: as ``provenance.without_paths`` gives it.
     """
     digest = sha256(site.data)
-    rule = {f"acceptance/{key}": value for key, value in site.acceptance.model_dump().items()}
+    written = site.acceptance.model_dump()
+    looks = {f"looks/{key}": value for key, value in written.pop("looks").items()}
+    rule = {f"acceptance/{key}": value for key, value in (written | looks).items()}
     tracker.params(
         run,
         {
@@ -92,6 +95,7 @@ def outcome(tracker: Tracker, run: Run, site: Site, task: str, summary: Transfer
             registry.VERDICT: summary.verdict,
             registry.ACCEPTED: str(summary.accepted).lower(),
             "promise": summary.method.fit.state,
+            "looks": together(summary.looks.sites) if summary.looks else UNKNOWN,
             notes.SENTENCE: note,
         },
     )

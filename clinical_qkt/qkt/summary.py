@@ -13,6 +13,7 @@ from clinical_qkt.core.version import __version__
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import Alignment, LabelSpace
+from clinical_qkt.evidence import looks
 from clinical_qkt.evidence.criteria import decision
 from clinical_qkt.evidence.evaluation import Agreement
 from clinical_qkt.evidence.parts import Gate, InUse
@@ -20,6 +21,7 @@ from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.response import Response
 from clinical_qkt.qkt.evaluation import Evidence
 from clinical_qkt.qkt.forgetting_budget import MOST_IMAGES, BudgetFit, Promise
+from clinical_qkt.qkt.look_facts import look_facts
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.teachers import Teacher
 from clinical_qkt.query.aggregate import Responses, TakenIn
@@ -97,6 +99,7 @@ def summarise(
     received = [*(t.model for t in teachers), *(responses.parts if responses else ())]
     budget = site.forgetting_budget
     decided = decision(measured.after, measured.forgetting, budget, site.acceptance, site.rule_written)
+    seen = look_facts(participants, responses, made.taken_in, site.acceptance.looks)
     return TransferSummary(
         schema_=SCHEMA,
         command="transfer",
@@ -117,7 +120,7 @@ def summarise(
         before=measured.before,
         after=measured.after,
         forgetting=measured.forgetting,
-        verdict=decided.verdict,
+        verdict=looks.decided(seen, decided.criteria),
         criteria=decided.criteria,
         budget=Budget(forgetting=budget),
         rule=_rule_facts(site, judged),
@@ -128,6 +131,7 @@ def summarise(
         net_benefit=measured.net_benefit,
         precision_recall=measured.precision_recall,
         in_use=in_use,
+        looks=seen,
         untrusted_packages=untrusted(received),
         bytes_received=sum(p.bytes for p in received),
         seconds=seconds,

@@ -119,16 +119,16 @@ def in_own_look(
     if measured is None:
         return replace(teacher, look=TeacherLook())
     spread, mine = spread_of(*measured[:2]), _enough(looks_of(*measured))
-    found = compared(mine, told, spread, given.channels, [o for o in others if o])
+    found = compared(mine, told, spread, [o for o in others if o])
     if found is None or found.alike or not harmonise:
         return replace(teacher, look=TeacherLook(found, apart=_apart(mine, told, spread)))
     seen = in_look(given, found)
     again = own(seen)
     assert again is not None
     brought = _enough(looks_of(*again))
-    after = compared(brought, told, spread, given.channels) if found.shared else None
+    after = compared(brought, told, spread) if found.shared else None
     card = teacher.model.card.model_copy(update={"input": seen})
-    look = TeacherLook(found, True, after and after.distance, _apart(brought, told, spread))
+    look = TeacherLook(found, True, after.distance if after else None, _apart(brought, told, spread))
     return replace(teacher, model=replace(teacher.model, card=card), look=look)
 
 

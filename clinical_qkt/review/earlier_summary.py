@@ -7,8 +7,8 @@ from typing import Any
 
 from clinical_qkt.review.summary_schema import SCHEMA
 
-VERSION_2, VERSION_3 = (f"clinical-qkt/transfer-summary/{version}" for version in (2, 3))
-EARLIER = (VERSION_2, VERSION_3)
+VERSION_2, VERSION_3, VERSION_4 = (f"clinical-qkt/transfer-summary/{version}" for version in (2, 3, 4))
+EARLIER = (VERSION_2, VERSION_3, VERSION_4)
 _TOP = {"answers": "responses"}
 _TEACHER = {"asked": "participant"}
 _CRITERION = {"asked": "bound"}
@@ -17,16 +17,18 @@ _METHOD = {"ask": "participants", "answers": "soft_targets", "answer_noise": "so
 
 
 def present(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A summary of version 2 or 3, as version 4 writes it. What is in it is for the reader to check.
+    """A summary of version 2 to 4, as version 5 writes it. What is in it is for the reader to check.
+
+    Up to version 4 nobody looked at how other sites' images look, and it decided nothing.
 
     >>> old = {"schema": VERSION_2, "criteria": [{"name": "forgetting", "asked": "at most"}]}
     >>> present(old)["criteria"]
     [{'name': 'forgetting', 'bound': 'at most'}]
     """
     told = _of_version_3(raw) if raw["schema"] == VERSION_2 else dict(raw)
-    if isinstance(method := told.get("method"), dict):
+    if raw["schema"] != VERSION_4 and isinstance(method := told.get("method"), dict):
         told["method"] = method | {"fit": _fit(method.get("fit"))}
-    return told | {"schema": SCHEMA}
+    return told | {"schema": SCHEMA, "looks": None}
 
 
 def _of_version_3(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from clinical_qkt.evidence import criteria
+from pydantic import ValidationError
+
+from clinical_qkt.evidence import criteria, looks
+from clinical_qkt.evidence.acceptance import LookLimits
 from clinical_qkt.evidence.intervals import Interval
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ def contradictions(summary: TransferSummary) -> list[str]:
     """
     if shape := list(_shape(summary)):  # the rest looks classes up
         return shape
-    if decision := [*_decision(summary), *_promise(summary)]:
+    if decision := [*_decision(summary), *_promise(summary), *_looks(summary)]:
         return decision
     return disagreements(summary) if summary.accepted else []
 
@@ -88,7 +91,7 @@ def _decision(summary: TransferSummary) -> Iterator[str]:
         follows = criteria.outcome(c.bound, c.limit / 100, c.ci95)
         if c.outcome != follows:
             yield f"criteria: '{c.name}' says '{c.outcome}', limit and interval make it '{follows}'"
-    verdict = criteria.verdict([c.outcome for c in summary.criteria])
+    verdict = looks.decided(summary.looks, summary.criteria)
     if summary.verdict != verdict:
         yield f"verdict: says '{summary.verdict}', the criteria make it '{verdict}'"
 
@@ -105,6 +108,20 @@ def _promise(summary: TransferSummary) -> Iterator[str]:
         mean, worst = (math.inf if b is None else b for b in (fit.loss.mean_bound, fit.loss.worst_bound))
     if fit.state != "not kept" and (mean > promise.mean + _POINTS or worst > promise.worst + _POINTS):
         yield f"method.fit.state: says '{fit.state}', limits and losses make it another one"
+
+
+def _looks(summary: TransferSummary) -> Iterator[str]:
+    """Whether what is said of looks follows from its limits."""
+    if summary.looks is None:
+        return
+    try:
+        limits = LookLimits.model_validate(summary.looks.limits)
+    except ValidationError:
+        yield "looks.limits: are none of looks"
+        return
+    for i, one in enumerate(summary.looks.sites):
+        if one.outcome != (follows := looks.outcome(limits, one)):
+            yield f"looks.sites.{i}.outcome: says '{one.outcome}', the limits make it '{follows}'"
 
 
 def _measured(summary: TransferSummary) -> Iterator[str]:

@@ -26,7 +26,7 @@ from clinical_qkt.evidence.evaluation import (
 from clinical_qkt.review.budget_fit import Fit
 from clinical_qkt.review.summary_checks import contradictions
 
-SCHEMA: Final = "clinical-qkt/transfer-summary/4"
+SCHEMA: Final = "clinical-qkt/transfer-summary/5"
 
 
 class Rule(Written):
@@ -187,7 +187,7 @@ class TransferSummary(Written):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    schema_: Literal["clinical-qkt/transfer-summary/4"] = Field(alias="schema")
+    schema_: Literal["clinical-qkt/transfer-summary/5"] = Field(alias="schema")
     command: Literal["transfer"]
     version: str
     seed: int
@@ -212,6 +212,7 @@ class TransferSummary(Written):
     net_benefit: list[parts.NetBenefit] = Field(default=[])
     precision_recall: list[parts.PrecisionRecall] = Field(default=[])
     in_use: parts.InUse | None = None
+    looks: parts.Looks | None = None
     untrusted_packages: list[str]
     bytes_received: Count
     seconds: dict[str, Amount]

@@ -55,7 +55,7 @@ def test_a_class_of_too_few_patients_is_not_measured_and_counts_are_coarse(data)
 
 
 def test_several_images_of_a_patient_count_as_one(data):
-    one = {path: "somebody" for path in data.patients}
+    one = dict.fromkeys(data.patients, "somebody")
     same = CheckedData("d", False, LABELS, data.items, patients=one)
     assert looks.measured(site(fewest=2), same, reading("display"), GIVEN) is None
 

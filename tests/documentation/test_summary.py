@@ -42,8 +42,8 @@ def test_every_field_says_what_it_means_once():
 
 def test_the_schema_names_its_version(published):
     told = published.schema
-    assert told["title"] == SCHEMA and told["$id"] == "urn:clinical-qkt:transfer-summary:4"
-    assert told["x-version"] == 4
+    assert told["title"] == SCHEMA and told["$id"] == "urn:clinical-qkt:transfer-summary:5"
+    assert told["x-version"] == 5
 
 
 @pytest.mark.parametrize(

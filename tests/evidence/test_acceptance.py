@@ -37,6 +37,14 @@ def test_another_limit_is_another_rule_and_another_date_is_not():
     assert len({one.digest(2.0), one.digest(1.0), Acceptance(false_alarms=4).digest(2.0)}) == 3
 
 
+def test_limits_of_looks_make_another_rule_only_where_somebody_changed_them():
+    before = "4d267eadabe7bd1f1eadeaead2a917d4c290fc2e6b0c49ec7346d19f4062f79a"
+    assert Acceptance().digest(2.0) == Acceptance(looks={"residual": 0.5}).digest(2.0) == before
+    assert Acceptance(looks={"residual": 0.4}).digest(2.0) != Acceptance().digest(2.0)
+    with pytest.raises(ValidationError):
+        Acceptance(looks={"residal": 0.4})
+
+
 def test_where_test_images_come_from_is_told_in_words_or_not_at_all():
     assert TestImages().origin == ""
     assert TestImages(labelled_by="  two haematologists ").labelled_by == "two haematologists"

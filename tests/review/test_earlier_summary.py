@@ -7,8 +7,9 @@ import pytest
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.review.comparison.reading import read_summary
-from clinical_qkt.review.earlier_summary import VERSION_2, VERSION_3, present
+from clinical_qkt.review.earlier_summary import VERSION_2, VERSION_3, VERSION_4, present
 from tests.conftest import run
+from tests.review.report.conftest import made
 
 OLD = Path(__file__).parent / "summary_of_version_2.json"
 
@@ -39,6 +40,13 @@ def test_what_versions_2_and_3_say_of_the_budget_is_kept_and_no_promise_is_made_
         assert (fit.loss.mean, fit.loss.worst) == (spent["val_points_spent"], spent["val_points_worst"])
         assert (fit.state, fit.promise, fit.held_out, fit.bias) == ("estimated", None, None, spent["bias"])
         assert figures["held_out/mean"] == fit.loss.mean and figures["held_out/mean_bound"] is None
+
+
+def test_what_a_summary_of_version_4_says_is_kept_and_looks_were_not_looked_at():
+    raw = made().as_json() | {"schema": VERSION_4, "looks": "meant nothing then"}
+    summary, figures = read_summary(json.dumps(raw), "old.json", whole=True)
+    assert summary == made() and summary.looks is None and summary.method.fit.state == "shown"
+    assert not [name for name in figures if name.startswith("looks/")]
 
 
 @pytest.mark.parametrize("within", [None, 1, "yes", [True]])

@@ -12,6 +12,7 @@ from clinical_qkt.evidence.evaluation import Alarms, Interval, Row
 from clinical_qkt.review import report
 from clinical_qkt.review.comparison.figures import cautions, classes, common_start
 from clinical_qkt.review.comparison.reading import SENTENCE, Compared, plain
+from clinical_qkt.review.report import looks
 from clinical_qkt.review.report.reasons import reasons
 from clinical_qkt.review.summary_schema import TransferSummary as Summary
 
@@ -149,6 +150,7 @@ ROWS: dict[str, Callable[[Summary], str]] = {
     "  lost, no gain counted": lambda s: _lost(s),
     "forgetting, worst": worst,
     "calibration error": lambda s: _unsigned(s.after.calibration.error),
+    "looks": lambda s: looks.in_a_word(s),
     "received": lambda s: amount(s.bytes_received),
     "seconds in all": lambda s: f"{sum(s.seconds.values()):.1f}",
     "untrusted packages": lambda s: ", ".join(map(plain, s.untrusted_packages)) or "none",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from clinical_qkt.review.report import facts, figures, further, practice, promise, worth
+from clinical_qkt.review.report import facts, figures, further, looks, practice, promise, worth
 from clinical_qkt.review.report.headline import alarms_sentence, verdict_sentence
 from clinical_qkt.review.report.spelled import counted, joined, lost, lost_ends, percent
 from clinical_qkt.review.report.words import calibration_sentences, mistake_sentence
@@ -105,6 +105,15 @@ def thresholds(summary: TransferSummary) -> str:
     return f"Curves by threshold. {' '.join(told)} {TABLE}"
 
 
+def looked(summary: TransferSummary) -> str:
+    """Of the difference in looks."""
+    told = " ".join(looks.sentences(summary)) or "What was compared looks alike."
+    shown = (
+        "Bars: how different each hospital's images look, what is left once they are mapped, and the limit."
+    )
+    return f"{shown} {told} {TABLE}"
+
+
 def masks(summary: TransferSummary) -> str:
     """Of the teachers' grid."""
     told = []
@@ -153,6 +162,7 @@ ALL: dict[str, Callable[[TransferSummary], str]] = {
     "calibration": calibration,
     "abstention": abstention,
     "thresholds": thresholds,
+    "looks": looked,
     "masks": masks,
     "responses": responses,
 }

@@ -1,10 +1,11 @@
-"""Why a model is not accepted: a sentence for each criterion that is failed, or that cannot be decided."""
+"""Why a model is not accepted: a sentence for each criterion that failed or is open, and one for looks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from clinical_qkt.evidence.criteria import FAILED, MET, OPEN
+from clinical_qkt.review.report import looks
 from clinical_qkt.review.report.facts import lost_most
 from clinical_qkt.review.report.spelled import beside, joined, lost, rounded
 from clinical_qkt.review.summary_schema import Criterion, TransferSummary
@@ -12,8 +13,11 @@ from clinical_qkt.review.summary_schema import Criterion, TransferSummary
 
 def reasons(summary: TransferSummary) -> list[str]:
     """One sentence each, without a full stop; the failed ones first. Empty if the model is accepted."""
-    most = lost_most(summary)
-    return [reason(c, most) for c in against(summary)]
+    most, different = lost_most(summary), looks.reason(summary)
+    failed, undecided = (
+        [reason(c, most) for c in against(summary) if (c.outcome == FAILED) == f] for f in (True, False)
+    )
+    return [*failed, *([different] if different else []), *undecided]
 
 
 def against(summary: TransferSummary) -> list[Criterion]:

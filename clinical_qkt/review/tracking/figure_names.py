@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
 
 from clinical_qkt.core.terms import ACCEPTED, UNDECIDED
 from clinical_qkt.evidence.evaluation import Evaluation, FalseAlarms
+from clinical_qkt.evidence.looks import BEYOND
+from clinical_qkt.evidence.parts import Looks
 from clinical_qkt.review.budget_fit import Fit
 from clinical_qkt.review.summary_schema import TransferSummary
 
@@ -89,8 +91,25 @@ def figures(summary: TransferSummary) -> dict[str, float | None]:
         "forgetting/mean_loss_high": _ends(lost.mean_loss_ci95)[1],
         **held_out_figures(summary.method.fit),
         **evaluation_figures("before", summary.before),
+        **({} if summary.looks is None else _looks(summary.looks)),
         "bytes_received": float(summary.bytes_received),
     }
+
+
+def _looks(told: Looks) -> dict[str, float | None]:
+    """How far other sites' images look different, at most; and by site, over its answers."""
+    used = [one for one in told.sites if one.used]
+    found: dict[str, float | None] = {"looks/beyond": float(sum(o.outcome == BEYOND for o in used))}
+    for site in (None, *dict.fromkeys(one.site for one in used)):
+        mine = [one for one in used if site in (None, one.site)]
+        below = "" if site is None else f"/{site}"
+        found[f"looks/distance{below}"] = _most(one.distance for one in mine)
+        found[f"looks/left{below}"] = _most(one.left for one in mine)
+    return found
+
+
+def _most(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
 
 
 def held_out_figures(fit: Fit) -> dict[str, float | None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from clinical_qkt.evidence.acceptance import LookLimits
+from clinical_qkt.evidence.looks import decided, judged
 from clinical_qkt.evidence.parts import (
     Abstention,
     AbstentionPoint,
@@ -11,6 +13,7 @@ from clinical_qkt.evidence.parts import (
     NetBenefit,
     NetBenefitPoint,
     PrecisionRecall,
+    SiteLook,
 )
 from clinical_qkt.review.summary_schema import TransferSummary
 
@@ -29,6 +32,19 @@ def with_parts(summary: TransferSummary, site: bool = True, **parts: Any) -> Tra
         "precision_recall": [curve(q, origin) for q in query for origin in origins],
     }
     return summary.model_copy(update=made | parts)
+
+
+def looking(site: str = "hospital_2", distance: float | None = 0.1, **told: Any) -> SiteLook:
+    """How the images behind a model look; with ``query`` those behind an answer by statistics."""
+    gave = "statistics" if "query" in told else "model"
+    about = {"gave": gave, "query": None, "used": True, "shared": ["ape"], "mapped": False, "left": None}
+    return SiteLook(**({"site": site, "distance": distance, "length": None} | about | told))
+
+
+def with_looks(summary: TransferSummary, *sites: SiteLook, **limits: float) -> TransferSummary:
+    """The same summary where other sites' images look so, and the verdict that follows."""
+    looks = judged(LookLimits(**limits), sites)
+    return summary.model_copy(update={"looks": looks, "verdict": decided(looks, summary.criteria)})
 
 
 def abstention() -> Abstention:

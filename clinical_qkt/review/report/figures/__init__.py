@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from clinical_qkt.review.report import facts
 from clinical_qkt.review.report.figures.classes import draw_confusion, draw_false_alarms, draw_recall
+from clinical_qkt.review.report.figures.looks import draw_looks
 from clinical_qkt.review.report.figures.probabilities import (
     draw_abstention,
     draw_calibration,
@@ -39,6 +40,7 @@ ALL: Mapping[str, Callable[[TransferSummary], Figure]] = {
     "calibration": draw_calibration,
     "abstention": draw_abstention,
     "thresholds": draw_thresholds,
+    "looks": draw_looks,
     "masks": draw_masks,
     "responses": draw_responses,
 }
@@ -66,6 +68,7 @@ def wanted(summary: TransferSummary) -> list[str]:
         "calibration": after.calibration.images,
         "abstention": summary.abstention and any(p.answered for p in summary.abstention.points),
         "thresholds": after.calibration.images,
+        "looks": summary.looks and any(one.distance is not None for one in summary.looks.sites),
         "masks": summary.teachers,
         "responses": any(g.told.distance is not None for g in facts.answered(summary)),
     }

@@ -1,0 +1,73 @@
+"""Whether other hospitals' images look different, and whether that speaks against a new model.
+
+A distance is in spreads between the hospital's own images of a class. Images that look different are brought
+to one look before a network sees them; what is left of the difference then shows on classes that both know.
+Test images of the queried classes show more than any of this: where they meet the rule, looks only warn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from clinical_qkt.core.terms import LookOutcome, Verdict
+from clinical_qkt.evidence.acceptance import LookLimits
+from clinical_qkt.evidence.criteria import FAILED, MET, verdict
+from clinical_qkt.evidence.evaluation import Criterion
+from clinical_qkt.evidence.parts import Looks, SiteLook
+
+ALIKE: Final = "alike"
+WITHIN: Final = "within the limits"
+BEYOND: Final = "beyond the limits"
+UNKNOWN: Final = "not known"
+WORST: tuple[LookOutcome, ...] = (BEYOND, UNKNOWN, WITHIN, ALIKE)
+"""Of several the first one counts."""
+
+
+def outcome(limits: LookLimits, one: SiteLook) -> LookOutcome:
+    """Of one site's images, by the figures that are told of them.
+
+    >>> about = {"site": "s", "gave": "model", "query": None, "used": True, "shared": [], "length": None}
+    >>> mapped = [SiteLook(**about, distance=4.0, mapped=True, left=left) for left in (0.1, 2.0, None)]
+    >>> [outcome(LookLimits(), one) for one in mapped]
+    ['within the limits', 'beyond the limits', 'beyond the limits']
+    """
+    if one.length is not None and one.length > limits.length:
+        return BEYOND
+    if one.distance is None:
+        return UNKNOWN
+    held, limit = one.distance, limits.distance_without_map
+    if one.mapped and one.left is not None:
+        held, limit = one.left, limits.residual
+    if held > limit:
+        return BEYOND
+    return WITHIN if one.mapped else ALIKE
+
+
+def judged(limits: LookLimits, sites: Sequence[SiteLook]) -> Looks:
+    """The part of the summary, of figures that nobody has judged yet."""
+    found = [one.model_copy(update={"outcome": outcome(limits, one)}) for one in sites]
+    return Looks(limits=limits.model_dump(), sites=found)
+
+
+def together(sites: Sequence[SiteLook]) -> LookOutcome:
+    """Of all that was used."""
+    found = {one.outcome for one in sites if one.used}
+    return next((worst for worst in WORST if worst in found), UNKNOWN)
+
+
+def against(looks: Looks | None, criteria: Sequence[Criterion]) -> bool:
+    """Whether looks speak against acceptance: beyond the limits, and no test image speaks for the model."""
+    shown = any(c.name == "query_recall" and c.outcome == MET for c in criteria)
+    return looks is not None and together(looks.sites) == BEYOND and not shown
+
+
+def decided(looks: Looks | None, criteria: Sequence[Criterion]) -> Verdict:
+    """The verdict of the criteria and of looks together."""
+    return verdict([*(c.outcome for c in criteria), FAILED if against(looks, criteria) else MET])
+
+
+def odd_classes(looks: Looks) -> list[tuple[str, str]]:
+    """Site and class where a shared class looks otherwise than the site's other classes do."""
+    limit = looks.limits.get("class_apart", float("inf"))
+    return [(one.site, name) for one in looks.sites for name, apart in one.apart.items() if apart > limit]
