@@ -48,6 +48,7 @@ def truth() -> torch.Tensor:
     return features("red")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [EXACT, PRIVATE])
 def test_what_a_site_with_another_look_tells_comes_near_to_what_it_would_tell_in_the_askers(
     other, tmp_path, policy
@@ -77,6 +78,7 @@ def test_an_exact_response_tells_the_looks_of_shared_classes_and_what_is_left(ot
     assert told.residual.shift.shape == found.given[0].mean.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [EXACT, PRIVATE])
 def test_where_images_look_alike_nothing_is_mapped_and_no_residual_told(same, tmp_path, policy):
     asked = query(tmp_path / "q")
@@ -87,6 +89,7 @@ def test_where_images_look_alike_nothing_is_mapped_and_no_residual_told(same, tm
     assert told.compared.alike and told.residual is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [EXACT, PRIVATE])
 @pytest.mark.parametrize("how", ["the query tells none", "the policy says no"])
 def test_without_looks_a_response_is_what_it_was(other, tmp_path, policy, how):
@@ -102,6 +105,7 @@ def test_without_looks_a_response_is_what_it_was(other, tmp_path, policy, how):
     assert told_looks(load_response(tmp_path / "a", asked), asked, COUNTS) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [EXACT, PRIVATE])
 def test_a_site_that_shares_no_class_says_that_nothing_could_be_compared(other, tmp_path, policy):
     asked = query(tmp_path / "q", classes=("blue",))
@@ -111,6 +115,7 @@ def test_a_site_that_shares_no_class_says_that_nothing_could_be_compared(other, 
     assert told == Told(None, None) or (told.compared, told.residual) == (None, None)
 
 
+@pytest.mark.slow
 def test_an_exact_response_is_compared_through_a_third_site_where_no_class_is_shared(other, tmp_path):
     asked = query(tmp_path / "q", classes=("blue",))
     blue, red = asked.card.looks.classes[0], GIVEN.look_of(shown("red", 0, 60)).mean(0).tolist()
@@ -124,12 +129,14 @@ def test_an_exact_response_is_compared_through_a_third_site_where_no_class_is_sh
     assert length(mean - truth()) < 0.5 * length(features("red", stained) - truth())
 
 
+@pytest.mark.slow
 def test_a_shared_class_of_too_few_patients_is_not_compared(tmp_path):
     few = pictures(tmp_path / "few", count=24, skip=tuple(("green", 1000 + i) for i in range(10)))
     card = answer(query(tmp_path / "q"), site(few, tmp_path, **EXACT), tmp_path / "a")
     assert card.answers[0].kind == "covariance" and card.answers[0].look.shared == []
 
 
+@pytest.mark.slow
 def test_a_class_that_could_be_several_or_is_a_part_of_one_is_not_shared(other, tmp_path):
     who = site(other, tmp_path, **EXACT)
     classes = [{"name": "red"}, {"name": "green", "merges": ["lime", "olive"]}]
@@ -141,6 +148,7 @@ def test_a_class_that_could_be_several_or_is_a_part_of_one_is_not_shared(other, 
         assert "lime" not in found.shared and "olive" not in found.shared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [EXACT, PRIVATE])
 def test_the_same_query_gets_the_same_looks_and_pays_once(other, same, tmp_path, policy):
     asked = query(tmp_path / "q")
@@ -155,6 +163,7 @@ def test_the_same_query_gets_the_same_looks_and_pays_once(other, same, tmp_path,
         assert spent == pytest.approx(20.0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_person_is_shown_how_much_leaves_with_looks(other, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "220")
     asked = query(tmp_path / "q")
@@ -166,6 +175,7 @@ def test_a_person_is_shown_how_much_leaves_with_looks(other, tmp_path, capsys, m
     assert f"green │ - │ {1 + 32 + 2 * 16 + 1 + 32}" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_a_class_that_was_compared_cannot_be_subtracted_later(other, tmp_path):
     """Its mean was told: nothing exact is told of nearly the same patients again, queried or compared."""
     answer(query(tmp_path / "q1"), site(other, tmp_path, **EXACT), tmp_path / "a1")
