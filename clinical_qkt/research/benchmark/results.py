@@ -66,7 +66,7 @@ def draw_trade(rows: list[dict[str, Any]], title: str, budget: float) -> Figure:
     """
     figure, axis = plt.subplots(figsize=(9, 5.5), layout="constrained")
     labels = list(dict.fromkeys(r["variant"] for r in rows))
-    colours = plt.get_cmap("tab20")(np.linspace(0, 1, max(2, len(labels))))
+    colours = plt.get_cmap("tab20")(np.linspace(0, 1, max(2, len(labels))))[: len(labels)]
     shown = []
     for k, (label, colour) in enumerate(zip(labels, colours, strict=True)):
         mine = [r for r in rows if r["variant"] == label]

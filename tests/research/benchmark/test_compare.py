@@ -181,6 +181,11 @@ def content():
     }  # fmt: skip
 
 
+def test_a_single_method_is_drawn_too():
+    axis = results.draw_trade([row("a"), row("b")], "one", 2.0).axes[0]
+    assert axis.get_legend_handles_labels()[1] == ["ours"]
+
+
 def test_a_curve_is_sorted_by_x_within_a_scenario(content):
     found = curves.curve_points(content, curve())
     assert [(p["scenario"], p["x"], p["variant"]) for p in found] == [
