@@ -39,6 +39,7 @@ from clinical_qkt.research.benchmark.partition import (
     site_models,
 )
 from clinical_qkt.research.benchmark.site_images import SiteImages, contract_of, prepare
+from clinical_qkt.research.benchmark.told_looks import telling
 from clinical_qkt.research.methods.case import Case, Member
 from clinical_qkt.research.partitions import Ask
 from clinical_qkt.research.shift import Look, look_of
@@ -104,10 +105,7 @@ class Federation:
         return self.raw.model_copy(update={"spatial_size": size})
 
     def view(self, images: Images, contract: InputContract) -> list[dict[str, Any]]:
-        """Images as a contract asks for them, in the look of the site whose they are.
-
-        From the raw ones and not from what another model was given.
-        """
+        """Images as a contract asks for them, in the look of the site whose they are; from the raw ones."""
         items = [images[i] for i in range(len(images))]
         seen: dict[tuple[int, int], Tensor] = {}
         for site in {int(item["site"]) for item in items}:
@@ -297,4 +295,4 @@ class Federation:
                 licence=["for this benchmark only"],
             )
             save_model(folder, network, card)
-        return load_model(folder)
+        return telling(load_model(folder), self._training(site))

@@ -18,9 +18,12 @@ from clinical_qkt.data.sources import Source
 from clinical_qkt.data.transforms import adapter, reading, show_progress
 from clinical_qkt.research.shift import Look
 
+AT_ONCE = 256
+"""Images that are brought to another look together."""
+
 
 class SiteImages:
-    """Images by site, position and contract; each is made once.
+    """Images by site, position and contract; each is made once, but for those in another site's look.
 
     Args:
         prepared: as the data have them, position -> ``{"image", "label"}``.
@@ -40,6 +43,9 @@ class SiteImages:
         look = self.looks[site]
         if look is None and wanted == self.raw:
             return [self.prepared[i]["image"] for i in positions]
+        if wanted.look:  # of one pair of sites alone: kept, those of all pairs would fill the memory
+            images = torch.stack([torch.as_tensor(image) for image in self.of(site, positions)])
+            return [image for part in images.split(AT_ONCE) for image in converted(part, self.raw, wanted)]
         made = self._made.setdefault((None if look is None else site, wanted.model_dump_json()), {})
         if missing := [i for i in dict.fromkeys(positions) if i not in made]:
             raw = self._shown(look, missing) if wanted == self.raw else self.of(site, missing)

@@ -8,6 +8,7 @@ its knowledge mask covers.
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from clinical_qkt.core.values import Strict
@@ -15,6 +16,7 @@ from clinical_qkt.qkt.targets import aligned
 from clinical_qkt.qkt.teachers import relevant_teachers
 from clinical_qkt.research.methods.case import Case, Outcome
 from clinical_qkt.research.methods.registry import method
+from clinical_qkt.research.methods.seen_by_teachers import in_their_looks
 from clinical_qkt.training.inference import Images
 
 
@@ -22,14 +24,18 @@ class Settings(Strict):
     """
     Attributes:
         masked: only relevant teachers, only for what they know.
+        harmonise: each teacher sees the student's images in its own look.
     """
 
     masked: bool = False
+    harmonise: bool = Field(default=False, exclude_if=lambda harmonise: not harmonise)
 
 
 @method("ensemble", family="ensemble")
 def run(case: Case, settings: Settings) -> Outcome:
     """Average the probabilities of the own model and the teachers', class by class."""
+    if settings.harmonise:
+        case = in_their_looks(case)
     teachers = relevant_teachers(case.teachers, case.labels, case.query) if settings.masked else case.teachers
     width = len(case.labels)
 

@@ -14,6 +14,7 @@ from clinical_qkt.qkt import method
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.research.methods import registry
 from clinical_qkt.research.methods.case import Case, CaseImages, Outcome, of_network
+from clinical_qkt.research.methods.seen_by_teachers import in_their_looks
 
 
 class Settings(TransferSettings):
@@ -30,6 +31,8 @@ class Settings(TransferSettings):
 @registry.method("qkt", family="ours")
 def run(case: Case, settings: Settings) -> Outcome:
     """What is learnt and refined. The forgetting budget is spent by the caller, for all methods alike."""
+    if settings.harmonise:
+        case = in_their_looks(case)
     if settings.redraw:
         case = replace(case, seed=case.seed + 1000 * settings.redraw)
     participants = method.participants(case.teachers, case, settings)

@@ -5,9 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_qkt.core.errors import InputError, QueryError
+from clinical_qkt.data.inputs import converted
 from clinical_qkt.data.look_augmentation import SIZES, RandLookd
+from clinical_qkt.data.look_map import LookMap
 from clinical_qkt.data.sources import open_source
 from clinical_qkt.networks.mix_style import mixes_images
+from clinical_qkt.packages.model import load_model
 from clinical_qkt.research.benchmark import federation as federations
 from clinical_qkt.research.benchmark.config import Scenario
 from clinical_qkt.research.benchmark.federation import Federation
@@ -174,6 +177,14 @@ def of_items(made, items):
     return made.raw.intensities(torch.stack([i["image"] for i in items])).round().to(torch.uint8)
 
 
+def test_a_sites_model_tells_how_its_training_images_look_and_what_is_kept_of_it_does_not(looked):
+    for site, model in enumerate(looked.models):
+        told = model.card.looks
+        names = {looked.source.classes.names[c] for c in looked.classes[site]}
+        assert {c.label.name for c in told.classes} == names and told.obstacle(model.card.input) is None
+        assert load_model(looked.folder / looked.names[site]).card.looks is None
+
+
 def test_without_a_shift_images_are_the_datas_bit_by_bit(npz, tmp_path, looked, no_folds):
     made = federation(npz, tmp_path)
     made.models, made.probed = looked.models, []
@@ -230,3 +241,15 @@ def test_images_in_files_are_read_at_the_largest_size_that_a_model_takes_or_at_t
     assert made.contract(1).spatial_size == (
         [20, 20] if asked is None else [12, 12] if asked == 12 else [16, 16]
     )
+
+
+def test_images_in_another_sites_look_are_made_anew_and_not_kept(looked):
+    numbers = torch.linspace(0.1, 0.3, 15).double()
+    mapped = looked.raw.model_copy(update={"look": LookMap.between(numbers, numbers + 0.1)})
+    positions = looked.positions[0]["training"][:3]
+    looked.images.of(0, positions)
+    kept = len(looked.images._made)
+    found = looked.images.of(0, positions, mapped)
+    one = converted(looked.images.of(0, positions)[1][None], looked.raw, mapped)[0]
+    torch.testing.assert_close(found[1], one, atol=1e-5, rtol=1e-5)
+    assert len(looked.images._made) == kept
