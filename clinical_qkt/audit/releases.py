@@ -9,7 +9,7 @@ prove a sound one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ from clinical_qkt.audit.last_bits import Proofs, audit_last_bits, float_release,
 from clinical_qkt.privacy.mechanisms import (
     COUNT_STEPS,
     Guarantee,
+    Noise,
     PatientSums,
     Release,
     private_release,
@@ -34,8 +35,13 @@ from clinical_qkt.privacy.mechanisms import (
 Releasing = Callable[[Tensor], Release]
 """From ``(patients, D)`` contributions in whole steps to what leaves."""
 
+AS_IT_IS, HALVED = "as it is", "noise halved"
+TOGETHER, UNSHARED = "looks: four in one", "looks: not shared"
+"""Releases that are audited: those that keep the promise, and those that break it."""
 COUNTS = 20_000
 """So many are released for the attack on last bits; they are quickly drawn."""
+SHARES = (0.1, 0.25, 0.25, 0.4)
+"""Of the guarantee, by release, in a response that compares looks; see ``query.private_look``."""
 FEW_PATIENTS = 6
 """With so many the attack on last bits is made: few nearly cancel with the noise often."""
 
@@ -110,24 +116,45 @@ def extreme_case(features: int, patients: int) -> tuple[Tensor, Tensor]:
 def stated_and_broken(
     guarantee: Guarantee, count: int, features: int = 8, patients: int = 50
 ) -> dict[str, Finding]:
-    """The audit of the release as it is, and of one whose noise is halved, which has to be found out."""
+    """The audit of releases as they are, and of such as break the promise, which have to be found out.
+
+    Of a response that compares looks the attacker has all four releases, and the patient is in each.
+    """
     others, target = extreme_case(features, patients)
     source = torch.Generator().manual_seed(0)
 
-    def release(share: float) -> Releasing:
-        noise = rounded_noise(lambda n: share * torch.randn(n, generator=source, dtype=torch.float64))
-        return lambda rows: private_release(rows, guarantee, noise)
+    def drawn(share: float = 1.0) -> Noise:
+        return rounded_noise(lambda n: share * torch.randn(n, generator=source, dtype=torch.float64))
 
-    shares = {"as it is": 1.0, "noise halved": 0.5}
-    return {
-        name: audit_release(release(share), others, target, count, guarantee.delta, name)
-        for name, share in shares.items()
+    made: dict[str, Releasing] = {
+        AS_IT_IS: lambda rows: private_release(rows, guarantee, drawn()),
+        HALVED: lambda rows: private_release(rows, guarantee, drawn(0.5)),
+        TOGETHER: several([guarantee.part(share) for share in SHARES], drawn()),
+        UNSHARED: several([guarantee] * len(SHARES), drawn()),
     }
+    return {
+        name: audit_release(release, others, target, count, guarantee.delta, name)
+        for name, release in made.items()
+    }
+
+
+def several(guarantees: Sequence[Guarantee], noise: Noise) -> Releasing:
+    """Releases of the same contributions, as the best attacker adds them up: by one over their variances."""
+    most = max(g.share for g in guarantees)
+    weights = [round(1000 * g.share / most) for g in guarantees]
+
+    def release(rows: Tensor) -> Release:
+        parts = [private_release(rows, g, noise) for g in guarantees]
+        totals = zip(*(part.total for part in parts), strict=True)
+        total = [sum(w * n for w, n in zip(weights, column, strict=True)) for column in totals]
+        return Release(total, sum(w * part.count for w, part in zip(weights, parts, strict=True)))
+
+    return release
 
 
 def last_bits(guarantee: Guarantee, count: int = COUNTS) -> dict[str, Proofs]:
     """The audit of last bits: of the release as it is, and of one in floating point, to be found out."""
-    made = {"as it is": integer_release(guarantee), "in floating point": float_release(guarantee)}
+    made = {AS_IT_IS: integer_release(guarantee), "in floating point": float_release(guarantee)}
     return {
         name: audit_last_bits(release, FEW_PATIENTS, guarantee.epsilon, count)
         for name, release in made.items()
@@ -151,8 +178,9 @@ def print_audit(console: Console, guarantee: Guarantee, releases: int) -> bool:
     console.print(table)
     bits = last_bits(guarantee)
     _print_bits(console, guarantee, bits)
-    held = found["as it is"].at_least <= guarantee.epsilon and bits["as it is"].delta <= guarantee.delta
-    caught = found["noise halved"].at_least > guarantee.epsilon
+    held = all(found[name].at_least <= guarantee.epsilon for name in (AS_IT_IS, TOGETHER))
+    held = held and bits[AS_IT_IS].delta <= guarantee.delta
+    caught = all(found[name].at_least > guarantee.epsilon for name in (HALVED, UNSHARED))
     caught = caught and bits["in floating point"].delta > guarantee.delta
     console.print("The promise held." if held else "[bold red]The promise is broken.[/]")
     console.print(

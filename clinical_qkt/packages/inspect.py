@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from safetensors.torch import load_file
 
+from clinical_qkt.data import look
 from clinical_qkt.packages.card import Card, PackageCard
 from clinical_qkt.packages.signing import Signed
 from clinical_qkt.packages.verify import Verified
@@ -20,6 +21,9 @@ from clinical_qkt.privacy.statement import FEWEST, MembershipFigures
 
 NONE = "–"
 """For a field that is not told."""
+LOOKS = ("numbers", "spread", "seen", "wanted")
+"""Fields of cards that hold the numbers of a look."""
+_CHANNELS = {look.numbers(channels): channels for channels in range(1, 17)}
 _WORDS = {
     "trusted": "signed with the key that this site trusts",
     "unsigned": "not signed: nobody vouches for it",
@@ -112,6 +116,8 @@ def leaves(value: Any, at: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, dict) and value:
         for key, v in value.items():
             yield from leaves(v, f"{at}.{key}" if at else key)
+    elif isinstance(value, list) and at.rpartition(".")[2] in LOOKS and len(value) in _CHANNELS:
+        yield at, look_told(value)
     elif isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
         yield at, value[0]
     elif isinstance(value, list) and value and isinstance(value[0], dict | str):
@@ -121,6 +127,16 @@ def leaves(value: Any, at: str = "") -> Iterator[tuple[str, str]]:
         few = value is None and at.startswith("training.images.")
         told = NONE if value is None or value == [] or value == {} else str(value)
         yield at, f"fewer than {FEWEST}" if few else told
+
+
+def look_told(numbers: list[float]) -> str:
+    """A look's numbers, each with its name; tones and sharpness have no unit, see ``data.look``.
+
+    >>> look_told([0.25, 0.0729, -1.0, -1.5, -2.0, -2.5, -3.0, -3.5])[:42]
+    'mean 0.25, square 0.0729, sharpness 1 -1, '
+    """
+    named = zip(look.names(_CHANNELS[len(numbers)]), numbers, strict=True)
+    return ", ".join(f"{name} {value:.3g}" for name, value in named)
 
 
 def _tensor_differences(

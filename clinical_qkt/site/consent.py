@@ -22,7 +22,7 @@ from clinical_qkt.data.formats import name_of
 from clinical_qkt.data.identifiers import Identifiers
 from clinical_qkt.data.label_space import ClassLabel
 from clinical_qkt.packages.card import Card, PackageCard
-from clinical_qkt.packages.inspect import NONE, audit_rows, leaves
+from clinical_qkt.packages.inspect import LOOKS, NONE, audit_rows, leaves
 from clinical_qkt.packages.signing import SIGNATURE, read_fingerprint
 from clinical_qkt.packages.tensor_table import read_header
 from clinical_qkt.packages.writer import CARD, package_bytes
@@ -115,7 +115,8 @@ def contents(folder: Path, card: PackageCard, to: str = "") -> Table:
     table.add_column("value", overflow="fold")
     for place, value in leaves(card.facts()):
         if value != NONE and not place.startswith("privacy."):  # told in words below
-            table.add_row(Text(place), Text(_short(value)))
+            look = place.rpartition(".")[2] in LOOKS
+            table.add_row(Text(place), Text(value if look else _short(value)))
     tensors = read_header(folder / card.TENSORS)
     numbers = sum(math.prod(shape) for shape, _ in tensors.values())
     table.add_row("tensors", f"{len(tensors)}, {numbers:,} numbers", end_section=True)

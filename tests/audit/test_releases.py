@@ -1,14 +1,29 @@
 import pytest
 
-from clinical_qkt.audit.releases import audit_release, epsilon_of, extreme_case, last_bits, stated_and_broken
+from clinical_qkt.audit import releases
+from clinical_qkt.audit.releases import (
+    TOGETHER,
+    UNSHARED,
+    audit_release,
+    epsilon_of,
+    extreme_case,
+    last_bits,
+    stated_and_broken,
+)
 from clinical_qkt.privacy.mechanisms import COUNT_STEPS, STEPS, Guarantee, Release
+from clinical_qkt.query import private_look
 
 
 def test_the_release_keeps_its_promise_and_one_with_half_the_noise_is_found_out():
     found = stated_and_broken(Guarantee(1.0, 1e-5), 2000)
     assert found["as it is"].at_least <= 1.0 < found["noise halved"].at_least
+    assert found[TOGETHER].at_least <= 1.0 < found[UNSHARED].at_least
     # the attack is a good one: it comes near to what is promised
     assert 0.5 < found["as it is"].epsilon < 1.5
+
+
+def test_the_shares_that_are_audited_are_those_of_a_response():
+    assert sorted(releases.SHARES) == sorted(private_look.SHARES.values())
 
 
 def test_an_exact_answer_is_told_apart_every_time():

@@ -32,16 +32,19 @@ from torch import Tensor
 
 from clinical_qkt.core.files import sha256
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.data.look import numbers, scale_of
 from clinical_qkt.networks.committee import CommitteeSpec, Seat
 from clinical_qkt.networks.extractor import Extractor, PoolingSpec, describe
 from clinical_qkt.networks.gaussian_classifier import GaussianSpec
 from clinical_qkt.networks.multihead import MultiHeadSpec
 from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.card import Card, KnowledgeMask
+from clinical_qkt.packages.looks import SentLooks
 from clinical_qkt.packages.model import save_model
 from clinical_qkt.packages.query import QueryCard, load_query, save_query
 from clinical_qkt.packages.response import ClassResponse, ResponseCard, save_response
 from clinical_qkt.packages.signing import SIGNATURE, Trust, new_key, sign
+from clinical_qkt.packages.told_look import LookNumbers, NoisedCounts, Shares, ToldLook
 from clinical_qkt.packages.writer import CARD, SUMS
 from clinical_qkt.privacy.mechanisms import Release
 from clinical_qkt.privacy.statement import (
@@ -135,24 +138,49 @@ def _edition(folder: Path, day: str, key: Path) -> Iterator[tuple[str, Path]]:
     asked = QueryCard(
         site=SITE, task="blood_cells", created=day, extractor=extractor.spec, input=HERE, query=CLASSES,
         welcome=["covariance", "diagonal", "private_mean"], private_axes=16, radius=5.0,
-        model_sha256="0" * 64,
+        model_sha256="0" * 64, looks=LOOKS,
     )  # fmt: skip
-    save_query(folder / "query", extractor, asked, signing_key=key)
+    save_query(folder / "query", extractor, asked, torch.randn(2, extractor.spec.features), signing_key=key)
     yield "query", folder / "query"
     query = load_query(folder / "query")
     exact = class_statistics(torch.randn(50, extractor.spec.features))
     noisy = Release(list(range(-8, 8)), 40 * 256)
     private = {"epsilon": 1.0, "delta": 1e-5, "unit": "patient"}
     answers = [
-        ClassResponse(label=CLASSES[0], kind="covariance", count=50),
-        ClassResponse(label=CLASSES[1], kind="private_mean", noised_count=noisy.count, **private),
+        ClassResponse(label=CLASSES[0], kind="covariance", count=50, look=EXACTLY),
+        ClassResponse(
+            label=CLASSES[1], kind="private_mean", noised_count=noisy.count, look=PRIVATELY, **private
+        ),
         ClassResponse(label=CLASSES[2], declined="this site has no such class"),
     ]
+    look = torch.arange(len(LOOKS.spread))
+    looks = {
+        0: LookNumbers(torch.randn(extractor.spec.features)),
+        1: LookNumbers(torch.arange(16), look, look),
+    }
     told = ResponseCard(
         site=SITE, task="blood_cells", created=day, query_sha256=query.digest, answers=answers
     )  # fmt: skip
-    save_response(folder / "answer", told, [exact, noisy, None], signing_key=key)
+    save_response(folder / "answer", told, [exact, noisy, None], looks, signing_key=key)
     yield "answer", folder / "answer"
+
+
+_NUMBERS = [0.3] * numbers(HERE.channels)
+LOOKS = SentLooks(
+    scale=scale_of(HERE.intensity, HERE.channels),
+    classes=[{"label": name, "count": 40, "numbers": _NUMBERS} for name in ("known", "known too")],
+    spread=[0.5 for _ in _NUMBERS],
+)
+"""What the query tells of looks, and what the responses to it do."""
+EXACTLY = ToldLook(
+    shared=["known"], counts=[30], mapped=True, seen=[0.8 for _ in _NUMBERS], wanted=_NUMBERS, distance=1.0
+)
+PRIVATELY = ToldLook(
+    shared=["known too"],
+    mapped=True,
+    shares=Shares(coarse=0.1, fine=0.2, residual=0.3, mean=0.4),
+    noised_counts=NoisedCounts(coarse=10_000, fine=9_000, residual=11_000),
+)
 
 
 def _extractor() -> Extractor:
@@ -1055,6 +1083,10 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("radius", 0), ("radius", -1), ("radius", 1e-320), ("private_axes", 0),
         ("private_axes", 9999), ("model_sha256", "x"), ("input.channels", 1),
         ("input.spatial_size", [7, 7]),
+        ("looks.version", "look/2"), ("looks.scale", "calibrated"), ("looks.classes", []),
+        ("looks.classes.0.numbers", [0.1] * 8), ("looks.classes.0.numbers", [101.0] * 15),
+        ("looks.classes.0.label", "Known too"), ("looks.classes.0.label", "c"), ("looks.classes.0.count", 7),
+        ("looks.spread", [0.0] * 15), ("looks.spread", [-1.0] * 15), ("looks", None),
     ],
     "answer": [
         ("query_sha256", "1" * 64), ("query_sha256", ""), ("answers", []), ("answers.0.count", 0),
@@ -1067,6 +1099,12 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("answers.0.noised_count", 3), ("answers.1.noised_count", 10**13),
         ("answers.2.label", {"name": "c", "system": "s", "code": "1"}), ("answers.1.count", 40),
         ("answers.1.noised_count", None),
+        ("answers.0.look.shared", []), ("answers.0.look.shared", ["c"]), ("answers.0.look.mapped", False),
+        ("answers.0.look.seen", None), ("answers.0.look.seen", [101.0] * 15),
+        ("answers.0.look.distance", 9.0), ("answers.0.look.counts", [7]), ("answers.1.look", None),
+        ("answers.1.look.shares", None), ("answers.1.look.shares.mean", 0.9),
+        ("answers.1.look.noised_counts.fine", 0.5), ("answers.1.look.mapped", False),
+        ("answers.2.look", {"shared": []}),
     ],
     "committee": [
         ("network.members.0.columns", [0, 99]), ("network.members.0.columns", [-1, 0]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -9,14 +10,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from rich.console import Console
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import ClassLabel
 from clinical_qkt.data.look_shared import ClassLook, looks_of, spread_of
+from clinical_qkt.networks.extractor import ExtractorSpec
+from clinical_qkt.networks.spec import preset
+from clinical_qkt.packages.inspect import leaves, print_card
 from clinical_qkt.packages.looks import FEW, SentLooks
+from clinical_qkt.packages.query import QueryCard
 
 COLOUR = InputContract(channels=3, spatial_size=[28, 28])
+EXTRACTOR = ExtractorSpec(network=preset("resnet_small", 3, [28, 28]), depths=["bn1"], pooled=32, features=32)
 GREY = InputContract(channels=1, spatial_size=[28, 28])
 LABELS = [ClassLabel(name="a"), ClassLabel(name="b", system="SCT", code="1"), ClassLabel(name="c")]
 
@@ -128,3 +135,45 @@ def test_whatever_is_sent_is_refused_or_can_be_computed_with(facts):
     assert json.loads(sent.model_dump_json()) and float(sent.spreads.min()) > 0
     for one in sent.looks.values():
         assert one.count >= FEW and torch.isfinite(one.numbers / sent.spreads).all()
+
+
+def test_people_are_shown_what_each_number_of_a_look_is():
+    out = Console(file=io.StringIO(), width=400)
+    card = QueryCard(
+        site="a", task="t", extractor=EXTRACTOR, input=COLOUR, query=["p"], welcome=["mean"], private_axes=1,
+        radius=1.0, model_sha256="0" * 64, looks=told(),
+    )  # fmt: skip
+    print_card(out, card)
+    text = out.file.getvalue()
+    first = told().classes[0].numbers[0]
+    assert f"mean red {first:.3g}, mean green" in text and "sharpness 6" in text
+    assert "looks.classes.0.numbers" in text and "looks.spread" in text
+    assert dict(leaves({"numbers": [1.0, 2.0]})) == {"numbers": "[1.0, 2.0]"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"query": ["b"]}, "same class"),
+        ({"input": GREY.model_copy(update={"intensity": "HU"})}, "are needed"),
+        ({"looks": None, "others": [told()]}, "none of the student's"),
+    ],
+)
+def test_a_query_with_looks_that_do_not_belong_to_it_is_refused(changes, why):
+    about = {"site": "a", "task": "t", "extractor": EXTRACTOR, "input": COLOUR, "query": ["p"]}
+    about |= {
+        "welcome": ["mean"],
+        "private_axes": 1,
+        "radius": 1.0,
+        "model_sha256": "0" * 64,
+        "looks": told(),
+    }
+    QueryCard(**about)
+    with pytest.raises((ValidationError, InputError), match=why):
+        QueryCard(**about | changes)
+
+
+def test_a_query_that_tells_no_looks_says_nothing_of_them():
+    about = {"site": "a", "task": "t", "extractor": EXTRACTOR, "input": COLOUR, "query": ["p"]}
+    about |= {"welcome": ["mean"], "private_axes": 1, "radius": 1.0, "model_sha256": "0" * 64}
+    assert not {"looks", "others"} & set(QueryCard(**about).facts())

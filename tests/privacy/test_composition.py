@@ -56,3 +56,9 @@ def test_what_is_counted_for_whom():
         with pytest.raises(Incomparable):
             counted_for([one], "patient", None)
     assert composed_epsilon([], 1e-5) == 0
+
+
+def test_a_response_that_compares_looks_of_several_classes_counts_for_as_many_images_of_a_patient():
+    spent = [Spent(2.0, "image", classes=3), Spent(2.0, "patient", classes=3)]
+    assert counted_for(spent, "patient", 4) == [2.0 / 12, 2.0]
+    assert counted_for(spent, "image", None) == [2.0, 2.0 * WHOLE]
