@@ -202,6 +202,20 @@ def test_batch_norms_that_saw_a_look_take_its_contrast_off(case):
     assert not torch.allclose(without, expected, atol=0.2 * float(expected.std()))
 
 
+def test_batch_norms_change_by_what_sets_two_sites_apart_and_by_nothing_else(case):
+    network = case.own.network
+    home, away = (
+        adabn.adapted(network, images, case, "adabn") for images in (case.training, brighter(case.training))
+    )
+    same = adabn.changed(network, home, home).state_dict()
+    assert all(torch.equal(v, same[k]) for k, v in network.state_dict().items())
+    found = adabn.changed(network, home, away)
+    first = found.bn1.running_var / network.bn1.running_var
+    assert torch.allclose(first, torch.full_like(first, 0.25), atol=0.01)  # contrast is halved
+    said = logits_of(found, brighter(case.training), case.device)
+    assert torch.allclose(said, case.own_logits, atol=0.02 * float(case.own_logits.std()))
+
+
 def test_the_students_own_network_stays_as_it_is(case):
     before = {k: v.clone() for k, v in case.own.network.state_dict().items()}
     moved = adabn.adapted(case.own.network, brighter(case.training), case, "adabn").state_dict()
