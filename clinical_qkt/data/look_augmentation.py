@@ -1,4 +1,4 @@
-"""A new look for every image that a network is trained on, so that it does not learn its own site's look.
+"""New looks for the images that a network is trained on, so that it does not learn its own site's look.
 
 A look is what scanner, stain and exposure make of an image: nothing of what it shows. How large the changes
 are is told in the same numbers as the differences between sites in the benchmark's scenarios with shift.
@@ -24,6 +24,9 @@ Part = Literal["stain", "tone", "gain", "sharpness", "noise"]
 
 SIDE = 28
 """Sharpness is told in so many parts of an image's shortest side, so that it is the same at any size."""
+
+CHANGED = 0.5
+"""How often a training changes an image's look: the site's own is the one that matters most to it."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,12 @@ SIZES: Mapping[LookAugmentation, Sizes] = {
 
 
 def look_augmentation(level: LookAugmentation, contract: InputContract) -> list[Any]:
-    """MONAI transforms that give an image a new look; none for ``none``.
+    """MONAI transforms that give an image a new look, every other time; none for ``none``.
 
     Args:
         contract: what the images were prepared for.
     """
-    return [] if level == "none" else [RandLookd(level, contract)]
+    return [] if level == "none" else [RandLookd(level, contract, CHANGED)]
 
 
 def parts(contract: InputContract) -> frozenset[Part]:
@@ -89,7 +92,8 @@ class Draws:
 
     Attributes:
         normal: ``(B, C² + 2 C + 1)`` for mixing, gain, offset and gamma, from the standard normal.
-        uniform: ``(B, 2)`` for sharpness and noise, from 0 to 1.
+        uniform: ``(B, 2)`` for sharpness and noise, from 0 to 1; a third for whether an image is changed at
+            all, where that is left to chance.
         noise: ``(B, C, *places)``, standard normal; None where there is none.
     """
 
@@ -104,12 +108,15 @@ class RandLookd(RandomizableTransform, MapTransform):
     Args:
         level: how large the changes are.
         contract: what the images were prepared for.
+        prob: of an image to be changed at all.
         key: of the image, ``(channels, *spatial_size)`` as a network takes it.
     """
 
-    def __init__(self, level: LookAugmentation, contract: InputContract, key: str = "image") -> None:
+    def __init__(
+        self, level: LookAugmentation, contract: InputContract, prob: float = 1.0, key: str = "image"
+    ) -> None:
         MapTransform.__init__(self, key)
-        RandomizableTransform.__init__(self, prob=1.0)
+        RandomizableTransform.__init__(self, prob)
         self.key, self.sizes, self.contract = key, SIZES[level], contract.plain
         self.parts = parts(contract)
         self.name = f"{type(self).__name__} {level}"
@@ -118,27 +125,32 @@ class RandLookd(RandomizableTransform, MapTransform):
         return {**data, self.key: self.of_batch(torch.as_tensor(data[self.key])[None])[0]}
 
     def of_batch(self, images: Tensor) -> Tensor:
-        """``(B, channels, *places)`` on any device, each image with a look of its own.
+        """``(B, channels, *places)`` on any device, each with a look of its own if it is changed at all.
 
         A GPU draws from PyTorch's generator; on a CPU the transform's own random state goes on as if it had
         been given one image after the other.
         """
         low, high = (0.0, 255.0) if self.contract.intensity == "display" else self.contract.intensity_range
         seen = (self.contract.intensities(images) - low) / (high - low)
-        seen = changed(seen, self.parts, self.sizes, self._drawn(images)).clamp(0, 1)
-        return self.contract.values(seen * (high - low) + low).to(images.dtype)
+        draws = self._drawn(images)
+        seen = changed(seen, self.parts, self.sizes, draws).clamp(0, 1)
+        looks = self.contract.values(seen * (high - low) + low).to(images.dtype)
+        if self.prob >= 1:
+            return looks
+        return torch.where(_wide(draws.uniform[:, 2:] < self.prob, images), looks, images)
 
     def _drawn(self, images: Tensor) -> Draws:
         numbers, channels = len(images), images.shape[1]
         normals, noisy = channels**2 + 2 * channels + 1, "noise" in self.parts
+        uniforms = 2 if self.prob >= 1 else 3
         if images.device.type != "cpu":
             normal = torch.randn(numbers, normals, device=images.device)
-            uniform = torch.rand(numbers, 2, device=images.device)
+            uniform = torch.rand(numbers, uniforms, device=images.device)
             return Draws(normal, uniform, torch.randn_like(images) if noisy else None)
         drawn = []
         for _ in range(numbers):
             noise = self.R.standard_normal(images.shape[1:]) if noisy else np.empty(0)
-            drawn.append((self.R.standard_normal(normals), self.R.uniform(size=2), noise))
+            drawn.append((self.R.standard_normal(normals), self.R.uniform(size=uniforms), noise))
         normal, uniform, noises = (
             torch.from_numpy(np.stack(each)).float() for each in zip(*drawn, strict=True)
         )
@@ -164,7 +176,7 @@ def changed(images: Tensor, parts: frozenset[Part], sizes: Sizes, draws: Draws) 
     if "sharpness" in parts:
         images = _sharpened(images, draws.uniform[:, :1], sizes)
     if draws.noise is not None:
-        images = images + draws.noise * _wide(sizes.noise * draws.uniform[:, 1:], images)
+        images = images + draws.noise * _wide(sizes.noise * draws.uniform[:, 1:2], images)
     return images
 
 

@@ -94,5 +94,14 @@ def test_a_network_that_takes_normalised_images_is_given_the_same_looks():
     assert torch.allclose(found, normalised.normalised(looks(COLOUR).of_batch(seen)), atol=1e-4)
 
 
+@pytest.mark.parametrize("given", KINDS.values(), ids=KINDS)
+def test_in_training_about_half_of_the_images_keep_their_look_to_the_last_bit(given):
+    seen = images(given, 200)
+    (augment,) = look_augmentation("strong", given)
+    found = augment.set_random_state(0).of_batch(seen)
+    kept = [torch.equal(a, b) for a, b in zip(found, seen, strict=True)]
+    assert 70 < sum(kept) < 130
+
+
 def test_none_changes_nothing():
     assert look_augmentation("none", COLOUR) == []
