@@ -89,7 +89,7 @@ def changed(network: nn.Module, home: nn.Module, away: nn.Module) -> nn.Module:
     here, there = home.state_dict(), away.state_dict()
     for name, own in state.items():
         if name.endswith("running_mean"):
-            state[name] = own + there[name] - here[name]
+            state[name] = own + (there[name] - here[name])
         elif name.endswith("running_var"):
             state[name] = own * (there[name].clamp_min(SILENT) / here[name].clamp_min(SILENT))
     found.load_state_dict(state)
