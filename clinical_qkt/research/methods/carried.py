@@ -6,7 +6,7 @@ are carried alone. How they are carried may depend on own images: then it is fou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -103,6 +103,11 @@ def answers_of(case: Case, sites: Mapping[str, SiteFeatures], settings: Settings
 def carried(answers: Answers, maps: Mapping[str, Affine]) -> Answers:
     """Each site's answers by the site's map."""
     return [{site: maps[site].of(part) for site, part in given.items()} for given in answers]
+
+
+def surest(answers: Answers, comparable: Container[str]) -> Answers:
+    """Of each class the answers of sites that can be compared with the student; all, if none can."""
+    return [{s: part for s, part in given.items() if s in comparable} or given for given in answers]
 
 
 def of_carried(

@@ -6,7 +6,8 @@ brought together, as the source's standardisation does. The head is that of ``st
 
 Ours, since at the source both sides have the same classes and here a site has the queried class, too, and
 others: both covariances are those of the classes that site and student share, every class counting equally.
-Where they share none, all images of both are taken, and then the classes' differences count as one of looks.
+A site that shares none is left out where another answers that does; else all images of both are taken, and
+then the classes' differences count as one of looks.
 """
 
 from __future__ import annotations
@@ -41,8 +42,11 @@ def run(case: Case, settings: Settings) -> Outcome:
 
     def carry(features: Tensor, labels: Tensor) -> carried.Answers:
         own = SiteFeatures(features, labels)
-        maps = {name: onto(own, site, case.local, settings) for name, site in sites.items()}
-        return carried.carried(answers, maps)
+        known = carried.surest(
+            answers, [n for n, site in sites.items() if site.classes(case.local, settings)]
+        )
+        heard = {name for given in known for name in given}
+        return carried.carried(known, {n: onto(own, sites[n], case.local, settings) for n in heard})
 
     return of_carried(case, question, carry, settings)
 

@@ -12,9 +12,9 @@ head of Gaussians it comes to the same, and the student's network stays as it is
 
 ``classes: shared`` is ours: the sites' Gaussians are compared class by class, on the classes that the
 student has, so that which classes a site has is not taken for a look; the queried class is carried along by
-the map of the classes that site and student share. Where they share none, by the transport of all images of
-the one to those of the other. Left out: the source's schedules of ``tau`` while a head is trained, and its
-common PCA.
+the map of the classes that site and student share. A site that shares none is left out where another
+answers that does; else all its images are carried to the student's. Left out: the source's schedules of
+``tau`` while a head is trained, and its common PCA.
 """
 
 from __future__ import annotations
@@ -73,8 +73,9 @@ def run(case: Case, settings: Settings) -> Outcome:
         else:
             mine = {c: shrunk_statistics(features[labels == c]) for c in case.local}
             maps = class_by_class(shared, mine, settings.tau)
-            maps |= {name: optimal(whole[name], own) for name in whole if name not in maps}
-        return carried.carried(answers, maps)
+        known = carried.surest(answers, maps)
+        wholes = {name: optimal(whole[name], own) for given in known for name in given if name not in maps}
+        return carried.carried(known, wholes | maps)
 
     told = list(whole.values()) if settings.classes == "all" else _flat(shared.values())
     width = question.training[0].shape[1]

@@ -145,6 +145,13 @@ def test_sites_that_share_no_class_with_the_student_are_compared_as_wholes():
     assert slot_align.class_by_class({"B": {}}, gaussians(own), 1.0) == {}
 
 
+def test_a_site_without_a_shared_class_is_heard_where_no_other_is():
+    part, way = class_statistics(looked_at(0, [ASKED]).features), Affine(torch.eye(WIDTH), torch.zeros(WIDTH))
+    answers = [{"B": part, "C": part}, {"C": part}]
+    assert [set(given) for given in carried.surest(answers, {"B": way})] == [{"B"}, {"C"}]
+    assert carried.surest(answers, {}) == answers
+
+
 # For the forgetting budget
 
 
