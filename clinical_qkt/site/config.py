@@ -157,8 +157,9 @@ class Site(SiteLabels):
     learning_rate: float = Field(default=3e-3, gt=0)
     """The highest of the training."""
     look_augmentation: LookAugmentation = "none"
-    """Whether the site's own training gives every image a new look, so that the network does not learn the
-    site's own stain, tone and sharpness: `mild`, or `strong`."""
+    """Whether the site's own training gives images new looks, so that the network does not learn the site's
+    own stain, tone and sharpness. `mild` needs a `max_epochs` of 16, and then hardly costs any recall on own
+    images; `strong` needs 24 or more, and may cost some."""
     held_out_folds: int = Field(default=3, ge=0, le=10)
     """How often a site that asks for classes trains its network once more, each time without one of so many
     parts of the training images, so that these show forgetting, too. 0: never; validation images alone do."""

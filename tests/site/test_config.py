@@ -45,7 +45,7 @@ def test_a_server_is_told_from_a_database(address, server):
         ({"forgetting_budget": -1}, "forgetting_budget: must be at least 0 (given: -1)"),
         ({"forgetting_budget": "two"}, "forgetting_budget: is no number (given: 'two')"),
         ({"architecture": "resnet_smal"}, "did you mean 'resnet_small'"),
-        ({"look_augmentation": "stong"}, "look_augmentation: must be 'none', 'mild' or 'strong' (given: 'stong')"),
+        ({"look_augmentation": "stong"}, "look_augmentation: must be 'none', 'mild' or 'strong' (given"),
         ({"look_augmentaton": "mild"}, "did you mean 'look_augmentation'"),
         ({"spatial_size": [28]}, "spatial_size"),
         ({"policy": {"epsilonn": 3}}, "policy.epsilonn"),

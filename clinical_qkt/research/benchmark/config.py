@@ -67,7 +67,7 @@ class Scenario(_Strict):
         other_site: real pictures of a second site; the first has those of the benchmark's ``data``. Both do
             with the classes that both have.
         student: the only site that asks, such as ``hospital_1``.
-        training_looks: how far the looks may be that each site's own training gives every image, see
+        training_looks: how far the looks may be that each site's own training gives its images, see
             ``data.look_augmentation``.
         mix_style: whether it also mixes styles, see ``networks.mix_style``.
     """
