@@ -25,13 +25,13 @@ class LookLimits(Strict):
     distance_without_map: float = Field(default=0.5, ge=0, le=1000)
     """How far looks may lie apart where images were not brought to one look, or where no class is shared that
     would show what is left."""
-    residual: float = Field(default=0.5, ge=0, le=1000)
+    residual: float = Field(default=1.0, ge=0, le=1000)
     """What may be left after they were: of a model between looks, of statistics between features, there in
     spreads within a class."""
-    length: float = Field(default=1.0, ge=0, le=1000)
+    length: float = Field(default=10.0, ge=0, le=1000)
     """How long the mean features of a queried class may be, in units of the length at which the query has
     private responses clipped."""
-    class_apart: float = Field(default=2.0, ge=0, le=1000)
+    class_apart: float = Field(default=0.6, ge=0, le=1000)
     """By how much a class that both know may look otherwise than their other classes do. Beyond it the report
     warns that the class may mean something else there; it decides nothing."""
 

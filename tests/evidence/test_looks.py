@@ -7,7 +7,7 @@ from clinical_qkt.evidence.acceptance import LookLimits
 from clinical_qkt.evidence.evaluation import Criterion
 from tests.review.report.evidence import looking
 
-LIMITS = LookLimits(length=1.2)
+LIMITS = LookLimits(distance_without_map=0.5, residual=0.5, length=1.2, class_apart=2)
 
 
 def criteria(recall="met", alarms="met"):
