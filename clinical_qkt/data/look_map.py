@@ -78,6 +78,8 @@ class LookMap(Sent):
         Returns:
             The same shape, 0 to 1.
         """
+        if shares.is_meta:  # a package is tried without memory: the shape stays, and there is no number
+            return shares
         if self.before:
             shares = self.before.applied(shares, scale)
         channels = shares.shape[1]

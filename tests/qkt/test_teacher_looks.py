@@ -17,7 +17,7 @@ from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.looks import SentLooks
 from clinical_qkt.packages.model import Model, load_model, save_model
 from clinical_qkt.qkt.teacher_looks import OwnLooks, in_own_looks
-from clinical_qkt.qkt.teachers import Teacher, all_classes, committee, possible_starts, starting_point
+from clinical_qkt.qkt.teachers import Teacher, committee, possible_starts, starting_point
 from clinical_qkt.query.looks import numbers_of
 
 GIVEN = InputContract(channels=3, spatial_size=[20, 20])
@@ -137,7 +137,7 @@ def test_a_network_that_starts_from_a_teacher_takes_its_look_along(tmp_path):
     assert load_model(tmp_path / "m").card.input == other.model.card.input
 
 
-def test_in_a_committee_each_member_sees_images_in_its_own_look():
+def test_in_a_committee_each_member_sees_images_in_its_own_look(tmp_path):
     own, (other,) = model("us", ["a", "b"]), seen(teacher("other", ["a", "b", "q"]))
     joined = committee(own, [other], LABELS)
     assert joined.card.input == GIVEN
@@ -148,7 +148,11 @@ def test_in_a_committee_each_member_sees_images_in_its_own_look():
     with torch.no_grad():
         joined.network(images)
     torch.testing.assert_close(heard[0], first.detach(), atol=1e-4, rtol=1e-4)
-    assert all_classes(LABELS, [other]).names == LABELS.names
+    save_model(tmp_path / "m", joined.network, joined.card.model_copy(update={"label_space": LABELS.plain}))
+    kept = load_model(tmp_path / "m")
+    assert kept.card.network.members[1].input == other.model.card.input
+    with torch.no_grad():
+        torch.testing.assert_close(kept.network(images), joined.network(images))
 
 
 def test_a_card_takes_looks_of_its_own_classes_and_images_alone():
