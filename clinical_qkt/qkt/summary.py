@@ -217,7 +217,7 @@ def _response_facts(
         row = RespondedClass(
             name=told.label.name,
             count=told.patients,
-            **told.model_dump(exclude={"label", "noised_count", "count"}),
+            **told.model_dump(exclude={"label", "noised_count", "count", "look"}),
         )
         if seen := agreement.get(told.label.name, {}).get(response.site):
             row.distance, row.limit = round(seen.distance, 4), round(seen.limit, 4)
