@@ -130,10 +130,12 @@ def _left_out(summary: Summary) -> list[str]:
 
 def _odd(summary: Summary) -> list[str]:
     assert summary.looks is not None
+    found = odd_classes(summary.looks)
+    each = {site: [name for at, name in found if at == site] for site, _ in found}
     return [
-        f"At {site} images of {name} differ in another way than its other classes: the name may mean "
-        "something else there."
-        for site, name in odd_classes(summary.looks)
+        f"At {site} images of {joined(names)} differ in another way than its other classes: "
+        f"{'the name' if len(names) == 1 else 'a name'} may mean something else there."
+        for site, names in each.items()
     ]
 
 

@@ -51,7 +51,8 @@ def test_where_test_images_show_that_the_model_works_looks_warn_and_decide_nothi
         (looking(distance=4.0, mapped=True, shared=[]), "no class is shared that would show what is left"),
         (looking(query="dog", length=22.0), "features of dog lie 22.0 times as far out"),
         (looking(query="dog", used=False), "The answer of hospital_2 for dog was left out"),
-        (looking(apart={"bee": 3.0}), "At hospital_2 images of bee differ in another way"),
+        (looking(apart={"bee": 3.0}), "images of bee differ in another way than its other classes: the name"),
+        (looking(apart={"ape": 3.0, "bee": 3.0}), "images of ape and bee differ in another way"),
     ],
 )
 def test_every_doubt_has_a_sentence(made, site, said):
