@@ -25,7 +25,9 @@ from clinical_qkt.training.inference import Images, labels_of
 
 
 class Settings(qkt.Settings):
-    """As of ``qkt``: a committee by default."""
+    """As of ``qkt``: a committee by default, whose teachers see the images as they are."""
+
+    harmonise: bool = False
 
 
 @method("adabn_committee", family="ensemble")
@@ -49,7 +51,8 @@ def at_home(case: Case, images: Images) -> Case:
         network = adapted(model.network, case.view(images, model.card.input), case, "adabn_committee")
         return replace(teacher, model=Model(network, model.card, model.folder, model.bytes))
 
-    return replace(case, teachers=[moved(t) for t in case.teachers])
+    # What others keep of a case is of teachers as they came.
+    return replace(case, teachers=[moved(t) for t in case.teachers], kept={})
 
 
 def _by_fold(case: Case, settings: Settings) -> Tensor | None:
