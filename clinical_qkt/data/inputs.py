@@ -15,6 +15,7 @@ from clinical_qkt.core.errors import PackageError
 from clinical_qkt.core.values import Sent
 from clinical_qkt.data.look import measured, numbers, scale_of
 from clinical_qkt.data.look_map import LookMap
+from clinical_qkt.data.resampling import recoloured, resampled
 
 Intensity = Literal["display", "HU", "relative"]
 """What the numbers of a raw image mean: brightness as shown on a screen, 0 to 255 (pictures; DICOM after
@@ -25,8 +26,6 @@ _MEANING = {
     "HU": "Hounsfield units",
     "relative": "intensities relative to their volume",
 }
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in grey (ITU-R BT.601)."""
 LARGEST, MOST_PLACES = 1024, 2**26
 """Along an axis, and in all: what a card asks for is made of this site's images, in its memory."""
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -89,13 +88,13 @@ class InputContract(Sent):
         if (self.spacing is None) != (given.spacing is None):
             told = [_size(c.spacing) + " mm" if c.spacing else "no spacing" for c in (self, given)]
             return f"expects {told[0]}, this site's images are prepared with {told[1]}"
-        if self.channels != given.channels:
-            both = f"expects images with {self.channels} channels, this site's have {given.channels}"
-            if {self.channels, given.channels} != {1, 3}:
-                return both
-            if self.other_channels == "refuse":
-                return f"{both}, and its card does not say 'other_channels: convert'"
-        return None
+        if self.channels == given.channels:
+            return None
+        both = f"expects images with {self.channels} channels, this site's have {given.channels}"
+        if {self.channels, given.channels} != {1, 3}:
+            return both
+        refused = self.other_channels == "refuse"
+        return f"{both}, and its card does not say 'other_channels: convert'" if refused else None
 
     def require_same_kind(self, given: InputContract, where: str, fix: str) -> None:
         """Refuse what a package expects if a site's images could not be made into it without guessing.
@@ -133,14 +132,12 @@ class InputContract(Sent):
         if self.look is None:
             return raw
         low, high = self.intensity_range
-        shares = ((raw - low) / (high - low)).clamp(0, 1)
-        return self.look.applied(shares, scale_of(self.intensity, self.channels)) * (high - low) + low
+        mapped = self.look.applied(self._shares(raw), scale_of(self.intensity, self.channels))
+        return mapped * (high - low) + low
 
     def look_of(self, images: Tensor) -> Tensor:
         """The numbers ``(B, L)`` of what the network takes; see ``look.measured``."""
-        low, high = self.intensity_range
-        shares = ((self.intensities(images) - low) / (high - low)).clamp(0, 1)
-        return measured(shares, scale_of(self.intensity, self.channels))
+        return measured(self._shares(self.intensities(images)), scale_of(self.intensity, self.channels))
 
     def normalised(self, values: Tensor) -> Tensor:
         """``(B, channels, *places)`` within ``value_range`` to what the network takes."""
@@ -166,6 +163,10 @@ class InputContract(Sent):
         """Along each axis in millimetres; in pixels without a spacing."""
         spacing = self.spacing or [1.0] * len(self.spatial_size)
         return [n * s for n, s in zip(self.spatial_size, spacing, strict=True)]
+
+    def _shares(self, raw: Tensor) -> Tensor:
+        low, high = self.intensity_range
+        return ((raw - low) / (high - low)).clamp(0, 1)
 
     def _each(self, numbers: Sequence[float], like: Tensor) -> Tensor:
         return torch.tensor(numbers, device=like.device).view(-1, *[1] * len(self.spatial_size))
@@ -232,46 +233,6 @@ def converted(image: Tensor, given: InputContract, wanted: InputContract) -> Ten
         )
     raw = _placed(given.intensities(image), given, wanted)
     return wanted.values(recoloured(raw, wanted.channels, axis=1))
-
-
-def recoloured(image: Tensor, channels: int, axis: int = 0) -> Tensor:
-    """Images with 1 or 3 channels along an axis as grey or colour.
-
-    Grey is repeated; colour is reduced to its luminance.
-    """
-    if image.shape[axis] == channels:
-        return image
-    if channels == 3:
-        return torch.cat([image] * 3, axis)
-    red, green, blue = image.split(1, axis)
-    return LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
-
-
-def resampled(
-    image: Tensor, spacing: Sequence[float], size: Sequence[int], to: Sequence[float], fill: float
-) -> Tensor:
-    """Images on a grid of another spacing around the same centre, linearly interpolated.
-
-    Args:
-        image: ``(B, C, *places)`` with ``spacing`` in millimetres along each axis.
-        size, to: places and spacing of the result.
-        fill: beyond the image's edge.
-
-    Returns:
-        ``(B, C, *size)``.
-    """
-    if list(image.shape[2:]) == list(size) and list(spacing) == list(to):
-        return image
-    axes = [
-        (torch.arange(n, device=image.device) - (n - 1) / 2) * (2 * t / (m * s))
-        for n, t, m, s in zip(size, to, image.shape[2:], spacing, strict=True)
-    ]
-    # grid_sample names the last axis first
-    grid = torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], -1).to(image)
-    grid = grid.expand(len(image), *grid.shape)
-    inside = F.grid_sample(torch.ones_like(image[:, :1]), grid, align_corners=False, padding_mode="zeros")
-    found = F.grid_sample(image, grid, align_corners=False, padding_mode="border")
-    return torch.where(inside > 0.5, found, torch.as_tensor(fill).to(found))
 
 
 def _placed(raw: Tensor, given: InputContract, wanted: InputContract) -> Tensor:

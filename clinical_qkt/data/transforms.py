@@ -26,9 +26,10 @@ from clinical_qkt.core.batches import kept
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.runtime import WORKERS
 from clinical_qkt.data.dicom import DicomReader
-from clinical_qkt.data.inputs import InputContract, Intensity, recoloured, resampled
+from clinical_qkt.data.inputs import InputContract, Intensity
 from clinical_qkt.data.loading import loader
 from clinical_qkt.data.pictures import PictureReader
+from clinical_qkt.data.resampling import recoloured, resampled
 from clinical_qkt.data.volumes import VolumeReader
 
 

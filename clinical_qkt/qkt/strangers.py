@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clinical_qkt.core.batches import FLOAT, at_once
-from clinical_qkt.data.inputs import InputContract, recoloured
+from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.phantoms import RECIPES, draw_cell
 from clinical_qkt.data.probes import COPIES, Noise, Shapes
+from clinical_qkt.data.resampling import recoloured
 from clinical_qkt.evidence.gate import Kind, Others
 from clinical_qkt.evidence.pictures import NUMBERS_BYTES, numbers_of
 from clinical_qkt.training.inference import logits_of

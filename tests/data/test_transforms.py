@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clinical_qkt.core.errors import InputError, PackageError
-from clinical_qkt.data.inputs import InputContract, converted, covering, recoloured, resampled
+from clinical_qkt.data.inputs import InputContract, converted, covering
+from clinical_qkt.data.resampling import recoloured, resampled
 from clinical_qkt.data.transforms import adapter, reading, symmetries
 from tests.conftest import square
 
