@@ -45,29 +45,56 @@ def outcome(limits: LookLimits, one: SiteLook) -> LookOutcome:
 
 
 def judged(limits: LookLimits, sites: Sequence[SiteLook]) -> Looks:
-    """The part of the summary, of figures that nobody has judged yet."""
+    """The part of the summary, of figures that nobody has judged yet.
+
+    >>> about = {"site": "s", "gave": "model", "query": None, "used": True, "shared": [], "length": None}
+    >>> looks = judged(LookLimits(), [SiteLook(**about, distance=0.1, mapped=False, left=None)])
+    >>> [one.outcome for one in looks.sites]
+    ['alike']
+    """
     found = [one.model_copy(update={"outcome": outcome(limits, one)}) for one in sites]
     return Looks(limits=limits.model_dump(), sites=found)
 
 
 def together(sites: Sequence[SiteLook]) -> LookOutcome:
-    """Of all that was used."""
+    """Of all that was used.
+
+    >>> about = {"gave": "model", "query": None, "shared": [], "length": None, "mapped": False, "left": None}
+    >>> near = SiteLook(**about, site="a", used=True, distance=0.1, outcome="alike")
+    >>> far = SiteLook(**about, site="b", used=True, distance=9.0, outcome="beyond the limits")
+    >>> together([near, far]), together([near, far.model_copy(update={"used": False})])
+    ('beyond the limits', 'alike')
+    """
     found = {one.outcome for one in sites if one.used}
     return next((worst for worst in WORST if worst in found), UNKNOWN)
 
 
 def against(looks: Looks | None, criteria: Sequence[Criterion]) -> bool:
-    """Whether looks speak against acceptance: beyond the limits, and no test image speaks for the model."""
+    """Whether looks speak against acceptance: beyond the limits, and no test image speaks for the model.
+
+    >>> against(None, [])  # nobody told of looks
+    False
+    """
     shown = any(c.name == "query_recall" and c.outcome == MET for c in criteria)
     return looks is not None and together(looks.sites) == BEYOND and not shown
 
 
 def decided(looks: Looks | None, criteria: Sequence[Criterion]) -> Verdict:
-    """The verdict of the criteria and of looks together."""
+    """The verdict of the criteria and of looks together.
+
+    >>> decided(None, [])
+    'accepted'
+    """
     return verdict([*(c.outcome for c in criteria), FAILED if against(looks, criteria) else MET])
 
 
 def odd_classes(looks: Looks) -> list[tuple[str, str]]:
-    """Site and class where a shared class looks otherwise than the site's other classes do."""
+    """Site and class where a shared class looks otherwise than the site's other classes do.
+
+    >>> about = {"gave": "model", "query": None, "used": True, "shared": ["a", "b"], "length": None}
+    >>> one = SiteLook(**about, site="s", distance=4.0, mapped=True, left=0.1, apart={"a": 0.1, "b": 2.0})
+    >>> odd_classes(judged(LookLimits(), [one]))
+    [('s', 'b')]
+    """
     limit = looks.limits.get("class_apart", float("inf"))
     return [(one.site, name) for one in looks.sites for name, apart in one.apart.items() if apart > limit]

@@ -43,7 +43,7 @@ def test_everything_that_was_promised_is_there(demo):
     assert (demo / "report.html").stat().st_size > 50_000 and (demo / "mlflow.db").is_file()
     figures = {
         *("recall", "false_alarms", "base_rates", "confusion", "calibration", "thresholds", "abstention"),
-        *("precision_recall", "decision", "masks", "promise"),
+        *("precision_recall", "decision", "masks", "promise", "looks"),
     }
     assert {p.stem for p in (demo / "figures").iterdir()} == figures
     assert (demo / "gate.json").is_file() and (demo / "local" / "failures.csv").is_file()
@@ -60,7 +60,7 @@ def test_the_summary_has_the_stable_keys_and_adds_up(demo):
         "schema", "command", "version", "seed", "device", "identity", "data", "student", "teachers",
         "responses", "method", "before", "after", "forgetting", "verdict", "criteria", "budget", "rule",
         "switch_off", "abstention", "gate", "subgroups", "net_benefit", "precision_recall", "in_use",
-        "untrusted_packages", "bytes_received", "seconds",
+        "untrusted_packages", "bytes_received", "seconds", "looks",
     }  # fmt: skip
     assert set(s["teachers"][0]) == {
         "site",
