@@ -347,7 +347,8 @@ def test_any_other_how_to(page, follow):
 
 
 @pytest.mark.parametrize(
-    "command", [pytest.param(c, marks=[pytest.mark.slow] * ("demo" in c or "audit" in c)) for c in IN_THE_TEXT]
+    "command",
+    [pytest.param(c, marks=[pytest.mark.slow] * ("demo" in c or "audit" in c)) for c in IN_THE_TEXT],
 )
 def test_a_command_in_a_sentence(command, follow):
     assert any(command in mentions((ROOT / page).read_text()) for page in PAGES)
