@@ -1,8 +1,8 @@
 """The look of images: how they appear, whatever they show, in a few numbers.
 
 Stain, exposure and window move and mix the channels' tones, optics and resampling change the sharpness. So of
-each image are taken the means of its tones over all places, the means of their products, and the logarithm of
-its power in bands of spatial frequency. The look of a set of images is the mean of these numbers.
+each image are taken the means of its tones over all places, their covariance over these, and the logarithm of
+its power in bands of spatial frequency. How a set of images looks is told by their middle.
 
 Of colour pictures tones are optical densities, in which a stain adds up (Beer and Lambert; Ruifrok and
 Johnston, 2001). Of grey pictures and of intensities relative to their volume they are the intensities, which
@@ -47,11 +47,11 @@ def names(channels: int) -> list[str]:
     """What each number is, in order.
 
     >>> names(1)[:3]
-    ['mean', 'square', 'sharpness 1']
+    ['mean', 'variance', 'sharpness 1']
     """
     which = ["red", "green", "blue"] if channels == 3 else [str(c + 1) for c in range(channels)]
     if channels == 1:
-        first = ["mean", "square"]
+        first = ["mean", "variance"]
     else:
         pairs = [(which[i], which[j]) for i in range(channels) for j in range(i, channels)]
         first = [f"mean {w}" for w in which] + [f"{a} x {b}" for a, b in pairs]
@@ -83,26 +83,26 @@ def measured(given: Tensor, scale: Scale) -> Tensor:
     """
     of_tones = tones(given.double(), scale)
     flat = of_tones.flatten(2)
-    products = flat @ flat.transpose(1, 2) / flat.shape[2]
+    around = flat - flat.mean(2, keepdim=True)
+    covariance = around @ around.transpose(1, 2) / flat.shape[2]
     upper = torch.triu_indices(flat.shape[1], flat.shape[1])
-    return torch.cat([flat.mean(2), products[:, upper[0], upper[1]], _sharpness(of_tones)], 1)
+    return torch.cat([flat.mean(2), covariance[:, upper[0], upper[1]], _sharpness(of_tones)], 1)
 
 
 def parts(look: Tensor, channels: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean tones ``(C,)``, their covariance over all places ``(C, C)`` and sharpness ``(BANDS,)``."""
+    """Mean tones ``(C,)``, their covariance over an image's places ``(C, C)`` and sharpness ``(BANDS,)``."""
     mean, products, sharpness = look.split([channels, channels * (channels + 1) // 2, BANDS])
-    full = look.new_zeros(channels, channels)
+    covariance = look.new_zeros(channels, channels)
     upper = torch.triu_indices(channels, channels)
-    full[upper[0], upper[1]] = products
-    full[upper[1], upper[0]] = products
-    return mean, full - torch.outer(mean, mean), sharpness
+    covariance[upper[0], upper[1]] = products
+    covariance[upper[1], upper[0]] = products
+    return mean, covariance, sharpness
 
 
 def joined(mean: Tensor, covariance: Tensor, sharpness: Tensor) -> Tensor:
     """The look that ``parts`` takes apart."""
     upper = torch.triu_indices(len(mean), len(mean))
-    products = (covariance + torch.outer(mean, mean))[upper[0], upper[1]]
-    return torch.cat([mean, products, sharpness])
+    return torch.cat([mean, covariance[upper[0], upper[1]], sharpness])
 
 
 def frequencies(places: torch.Size | tuple[int, ...]) -> Tensor:

@@ -32,7 +32,8 @@ MOST = 100.0
 Number = Annotated[float, Field(ge=-MOST, le=MOST, allow_inf_nan=False)]
 Look = Annotated[list[Number], Field(min_length=8, max_length=160)]
 """The numbers of a look, as ``data.look.names`` names them: the means of tones (optical densities of colour
-pictures, shares of the range of others), of their products, and half the natural logarithms of power."""
+pictures, shares of the range of others), their covariances over places, and half the natural logarithms of
+power."""
 
 
 class LookMap(Sent):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -15,10 +16,11 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.terms import KINDS, Kind
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import DistinctClasses, LabelSpace
+from clinical_qkt.data.look_shared import ClassLook
 from clinical_qkt.networks.extractor import MAX_FEATURES, Extractor, ExtractorSpec, describe
 from clinical_qkt.networks.spec import reshape_head
 from clinical_qkt.packages.card import PackageCard
-from clinical_qkt.packages.looks import SentLooks
+from clinical_qkt.packages.looks import SentLooks, under, vocabulary
 from clinical_qkt.packages.model import filled, require_modest
 from clinical_qkt.packages.reader import RESEND, Reading
 from clinical_qkt.packages.signing import Signed, Trust
@@ -62,6 +64,22 @@ class QueryCard(PackageCard):
     """The same of further sites, from their models' cards: for sites that share no class with the student."""
     licence: str = Field(default="to answer this query only", max_length=200)
     """What the receiver may do with it."""
+
+    @cached_property
+    def vocabulary(self) -> LabelSpace:
+        """The classes that it tells of: whose looks, the queried ones, and those of further sites."""
+        own = self.looks.labels if self.looks else []
+        return vocabulary([*own, *self.query], self.others)
+
+    @property
+    def others_looks(self) -> list[dict[str, ClassLook]]:
+        """Further sites' looks, in the order of ``others``, under the names of ``vocabulary``."""
+        return [under(self.vocabulary, one) for one in self.others]
+
+    @property
+    def whole_radius(self) -> float:
+        """The radius for all features: their length grows with the root of their number."""
+        return self.radius * (self.extractor.features / self.private_axes) ** 0.5
 
     @model_validator(mode="after")
     def _no_more_axes_than_features(self) -> QueryCard:

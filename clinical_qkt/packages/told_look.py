@@ -35,16 +35,18 @@ class Shares(Sent):
 
     coarse: Part
     """Of the first release of the look."""
-    fine: Part
+    middle: Part
     """Of the second, around what the first told."""
+    fine: Part
+    """Of the third, around what these told."""
     residual: Part | None = None
-    """Of what is left of the difference; null: nothing was mapped, and nothing is left."""
+    """Of what is left of the difference; null: not told, as nothing was mapped or no class is shared."""
     mean: Part
     """Of the statistics of the queried class."""
 
     @model_validator(mode="after")
     def _one_guarantee(self) -> Shares:
-        if abs(self.coarse + self.fine + (self.residual or 0) + self.mean - 1) > WHOLLY:
+        if abs(self.coarse + self.middle + self.fine + (self.residual or 0) + self.mean - 1) > WHOLLY:
             raise ValueError("shares do not add up to one")
         return self
 
@@ -54,8 +56,10 @@ class NoisedCounts(Sent):
 
     coarse: Noised
     """Of the first release of the look."""
-    fine: Noised
+    middle: Noised
     """Of the second."""
+    fine: Noised
+    """Of the third."""
     residual: Noised | None = None
     """Of what is left of the difference; null if that is not told."""
 
@@ -65,7 +69,10 @@ class ToldLook(Sent):
 
     shared: list[ClassLabel] = Field(default=[], max_length=1000)
     """The asker's classes, as in the query's ``looks``, that both know, and on which the comparison rests.
-    None, and no look either: nothing could be compared."""
+    None, and no look either: nothing could be compared. With ``through``, those that a further site knows."""
+    through: int | None = Field(default=None, ge=0, lt=20)
+    """Of a private response of a site that shares no class with the asker: the place in the query's
+    ``others`` of the site with whose looks its images were compared."""
     counts: list[Annotated[int, Field(ge=20, le=10**9)] | None] = Field(default=[], max_length=1000)
     """Of an exact response, images of each of these: rounded down to tens, null for fewer than 20."""
     mapped: bool = False
@@ -78,6 +85,9 @@ class ToldLook(Sent):
     distance: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """Of an exact response: between the two, root mean square over the numbers, in units of their spread
     between the asker's own images of a class; through further sites, of all steps together."""
+    unclipped: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Of an exact response whose features were clipped to the query's radius, since so much was left of the
+    difference: what was left before along an axis, in spreads within a class; null: they were not clipped."""
     shares: Shares | None = None
     """Of a private response about shared classes: how its releases share the guarantee."""
     noised_counts: NoisedCounts | None = None
@@ -89,15 +99,19 @@ class ToldLook(Sent):
         private = [self.shares is not None, self.noised_counts is not None]
         if len(set(exact)) > 1 or len(set(private)) > 1 or (exact[0] and private[0]):
             raise ValueError("seen, wanted and distance, or shares and noised_counts")
+        if self.unclipped is not None and not (exact[0] and self.has_residual):
+            raise ValueError("unclipped: told with what is left of an exact difference, and nowhere else")
         if len(self.counts) != (len(self.shared) if exact[0] else 0):
             raise ValueError("counts: one for each shared class of an exact response")
         if self.shared:
             LabelSpace(self.shared, where="shared")
+        if self.through is not None and not private[0]:
+            raise ValueError("through: told of private looks, and of nothing else")
         if (private[0] and not self.shared) or (self.shared and not (exact[0] or private[0])):
             raise ValueError("shared: of what is compared, and of nothing else")
         if self.shares and self.noised_counts:
-            told = {self.shares.residual is not None, self.noised_counts.residual is not None, self.mapped}
-            if len(told) > 1:
+            told = {self.shares.residual is not None, self.noised_counts.residual is not None}
+            if told != {self.has_residual}:
                 raise ValueError("a residual is told where images were mapped, and nowhere else")
         elif self.mapped and not exact[0]:
             raise ValueError("mapped: nothing was compared")
@@ -106,7 +120,7 @@ class ToldLook(Sent):
     @property
     def has_residual(self) -> bool:
         """Whether it is told what is left of the difference."""
-        return self.mapped and bool(self.shared)
+        return self.mapped and bool(self.shared) and self.through is None
 
     @property
     def share_of_mean(self) -> float:
@@ -125,11 +139,12 @@ class LookNumbers:
 
     Attributes:
         residual: ``(features,)`` of an exact response; ``(private axes,)`` int64 of a private one.
-        coarse, fine: ``(L,)`` int64.
+        coarse, middle, fine: ``(L,)`` int64.
     """
 
     residual: Tensor | None = None
     coarse: Tensor | None = None
+    middle: Tensor | None = None
     fine: Tensor | None = None
 
     def tensors(self, position: int) -> dict[str, Tensor]:
@@ -152,7 +167,7 @@ class LookNumbers:
         assert query.looks is not None
         look = torch.empty(len(query.looks.spread), dtype=torch.int64, device="meta")
         axes = torch.empty(query.private_axes, dtype=torch.int64, device="meta")
-        return cls(axes if told.has_residual else None, look, look)
+        return cls(axes if told.has_residual else None, look, look, look)
 
     def _parts(self) -> Iterator[tuple[str, Tensor | None]]:
         return ((f.name, getattr(self, f.name)) for f in fields(self))
@@ -163,7 +178,14 @@ def problem(told: ToldLook, query: Query, private: bool) -> str | None:
     asked = query.card.looks
     if asked is None:
         return "tells of looks, of which the query tells none"
-    if any(label not in asked.labels for label in told.shared):
+    if told.through is not None and told.through >= len(query.card.others):
+        return "compares looks with a site of which the query does not tell"
+    if told.through is None:
+        unknown = any(label not in asked.labels for label in told.shared)
+    else:
+        names = query.card.others_looks[told.through]
+        unknown = any(label not in query.card.vocabulary or label.name not in names for label in told.shared)
+    if unknown:
         return "compares looks of classes whose looks the query does not tell"
     if told.shared and private != (told.shares is not None):
         return "tells of looks as responses of another kind do"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from clinical_qkt.core.terms import Kind
-from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.privacy.mechanisms import Guarantee, Noise, PatientSums
 from clinical_qkt.query.looks import FEWEST
 from clinical_qkt.query.patient_batches import Meter
+from clinical_qkt.query.private_look import reference
 from clinical_qkt.query.seen_look import Numbers, SeenLook, seen_exactly, seen_privately
 from clinical_qkt.query.shared_classes import Beside
 from clinical_qkt.query.site_images import SiteImages, warn_left_out
@@ -38,47 +38,43 @@ class Comparing:
     noise: Noise | None = None
 
 
-def looks_of_site(
-    images: SiteImages, comparing: Comparing, own: LabelSpace, kinds: Mapping[int, Kind]
-) -> dict[int, SeenLook]:
+def looks_of_site(images: SiteImages, comparing: Comparing, kinds: Mapping[int, Kind]) -> dict[int, SeenLook]:
     """How images look beside the asker's, for each response.
 
     Args:
-        own: the site's classes.
         kinds: of the responses, by position in the query.
     """
     private = [i for i, kind in kinds.items() if kind == "private_mean"]
     exact = [i for i in kinds if i not in private]
     found = _private(images, comparing, private) if private else {}
-    return found | (_exact(images, comparing, own, exact) if exact else {})
+    return found | (_exact(images, comparing, exact) if exact else {})
 
 
 def _private(images: SiteImages, comparing: Comparing, positions: Sequence[int]) -> dict[int, SeenLook]:
     """Of each private response by itself: each has releases, and a guarantee, of its own."""
-    card, beside = images.query.card, comparing.beside
-    shared = sorted(beside.shared.values())
-    if not shared:
-        return {i: SeenLook(beside.asked) for i in positions}
-    numbers, found = measured(images, beside.shared, private=True), {}
+    card, known, asked = images.query.card, comparing.beside.names, comparing.beside.asked
+    beside = reference(known.values(), asked)
+    if beside is None:
+        return {i: SeenLook(asked) for i in positions}
+    names = {place: name for place, name in known.items() if name in beside.classes}
+    numbers, found = measured(images, names, private=True), {}
     for i in positions:
-        found[i] = seen_privately(numbers, beside.asked, shared, comparing.guarantee, comparing.noise)
+        found[i] = seen_privately(numbers, asked, beside, comparing.guarantee, comparing.noise)
         found[i].sums = PatientSums(card.private_axes, card.radius)
     return found
 
 
-def _exact(
-    images: SiteImages, comparing: Comparing, own: LabelSpace, positions: Sequence[int]
-) -> dict[int, SeenLook]:
-    """Of all exact responses together: by shared classes, or by the queried ones through further sites."""
-    asked, card = comparing.beside.asked, images.query.card
-    names = comparing.beside.only(comparing.exact).shared
+def _exact(images: SiteImages, comparing: Comparing, positions: Sequence[int]) -> dict[int, SeenLook]:
+    """Of all exact responses together: by shared classes, or through sites that know any of this one's."""
+    card, asked, beside = images.query.card, comparing.beside.asked, comparing.beside.only(comparing.exact)
+    further = {name for looks in asked.others for name in looks}
+    names = beside.shared or {place: name for place, name in beside.names.items() if name in further}
     if not names:
-        places = {own.find(card.query[i], parts=False): card.query[i].name for i in positions}
-        names = {place: name for place, name in places.items() if place is not None}
-    if not (asked.others or set(names.values()) & set(asked.classes)):
         return {i: SeenLook(asked) for i in positions}
     numbers = measured(images, names, private=False)
-    return dict.fromkeys(positions, seen_exactly(numbers, asked, max(comparing.fewest, FEWEST)))
+    return dict.fromkeys(
+        positions, seen_exactly(numbers, asked, max(comparing.fewest, FEWEST), card.whole_radius)
+    )
 
 
 def measured(images: SiteImages, names: Mapping[int, str], *, private: bool) -> Numbers:

@@ -7,13 +7,13 @@ it measures how images look here, and what is found is brought to the asker's lo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace
-from clinical_qkt.privacy.mechanisms import PatientSums
+from clinical_qkt.privacy.mechanisms import PatientSums, clipped
 from clinical_qkt.query.compare_looks import Comparing, looks_of_site
 from clinical_qkt.query.seen_look import SeenLook
 from clinical_qkt.query.site_images import SiteImages, warn_left_out
@@ -28,6 +28,8 @@ class Seen:
         kind: of the answer that is being prepared.
         patients: different ones, or images where the unit is the image.
         look: how images look beside the asker's; None: that is not told.
+        clipped, radius: of an exact response whose images are mapped, the same as ``moments`` of features
+            that are clipped there.
     """
 
     kind: Kind
@@ -36,6 +38,8 @@ class Seen:
     patients: set[str]
     finite: bool = True
     look: SeenLook | None = None
+    clipped: Moments | None = None
+    radius: float = float("inf")
 
     def update(self, features: torch.Tensor, patients: Sequence[str]) -> None:
         self.patients.update(patients)
@@ -45,10 +49,19 @@ class Seen:
         self.finite = self.finite and bool(torch.isfinite(features).all())
         if self.finite:
             self.moments.update(features)
+            if self.clipped is not None:
+                self.clipped.update(clipped(features, self.radius))
+
+    def statistics(self) -> ClassStatistics:
+        """Of the features as they are, or clipped where much is left of a difference in look."""
+        left = self.look.left() if self.look and self.clipped else None
+        if self.clipped is None or left is None or left.unclipped is None:
+            return self.moments.statistics()
+        return self.clipped.statistics()
 
     def exact(self) -> ClassStatistics:
         """What an exact response of its kind tells."""
-        return self.moments.statistics().reduced(self.kind)
+        return self.statistics().reduced(self.kind)
 
 
 @dataclass(frozen=True)
@@ -77,20 +90,19 @@ class OnePass(SiteImages):
         self.require_same_kind()
         self.require_patients()
         card = self.query.card
-        looks = looks_of_site(self, self.comparing, own, kinds) if self.comparing else {}
-        seen = {
-            i: Seen(
-                kind,
-                Moments(card.extractor.features),
-                PatientSums(card.private_axes, card.radius),
-                set(),
-                look=looks.get(i),
-            )
-            for i, kind in kinds.items()
-        }
+        looks = looks_of_site(self, self.comparing, kinds) if self.comparing else {}
+        seen = {i: self.nothing_seen(kind, looks.get(i)) for i, kind in kinds.items()}
         for given, alike in _by_contract(seen, card.input):
             self.look_at(own, given, alike)
         return seen
+
+    def nothing_seen(self, kind: Kind, look: SeenLook | None) -> Seen:
+        """Of one class, before its first image."""
+        card = self.query.card
+        width, sums = card.extractor.features, PatientSums(card.private_axes, card.radius)
+        clips = look is not None and look.mapped and kind != "private_mean"
+        seen = Seen(kind, Moments(width), sums, set(), look=look)
+        return replace(seen, clipped=Moments(width), radius=card.whole_radius) if clips else seen
 
     def look_at(self, own: LabelSpace, given: InputContract, seen: Mapping[int, Seen]) -> None:
         """Fill what is seen of queried classes whose images are prepared alike, and of shared ones."""

@@ -3,93 +3,155 @@
 The map of a private response is applied to all images, so that one patient would move them all: it is made of
 what was told privately, and what comes after is post-processing. Each patient of the classes that both know
 adds the numbers by which it differs from the asker's images of its class, in units of their spread, clipped:
-first coarsely, then finely around what the first told. The releases share one guarantee, see ``SHARES``.
+first coarsely, then ever more finely around what was told. The releases share one guarantee, see ``SHARES``.
+A site that shares no class with the asker compares with the published looks of one that lies between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from clinical_qkt.data.look_map import MOST
-from clinical_qkt.data.look_shared import NEGLIGIBLE, Compared
+from clinical_qkt.data.look_map import MOST, MOST_STEPS
+from clinical_qkt.data.look_shared import NEGLIGIBLE, Compared, Looks, compared
 from clinical_qkt.privacy.mechanisms import Guarantee, Noise, PatientSums, Release, private_release
 from clinical_qkt.query.looks import AskersLooks
 from clinical_qkt.statistics.class_statistics import FEWEST_PATIENTS
 
-COARSE, FINE = 20.0, 8.0
-"""Radii at which a patient's numbers are clipped, in Euclidean length."""
-SHARES = {"coarse": 0.1, "fine": 0.25, "residual": 0.25, "mean": 0.4}
+RADII = {"coarse": 30.0, "middle": 12.0, "fine": 6.0}
+"""At which a patient's numbers are clipped, in Euclidean length: release by release, around what was told."""
+SHARES = {"coarse": 0.05, "middle": 0.1, "fine": 0.25, "residual": 0.2, "mean": 0.4}
 """Of the guarantee, by releases, see ``Guarantee.share``."""
 
 
 @dataclass(frozen=True)
-class PrivateLook:
-    """What leaves of a look: whole numbers."""
+class Reference:
+    """With whose looks a private response's images are compared; no image decides it.
 
-    coarse: Release
-    fine: Release
+    Attributes:
+        looks: the asker's, or of a further site that lies between.
+        classes: that both know, as the asker calls them.
+        through: that further site's place in the query; None: the asker itself.
+    """
+
+    looks: Looks
+    classes: tuple[str, ...]
+    through: int | None = None
+
+    @classmethod
+    def named(cls, asked: AskersLooks, classes: Sequence[str], through: int | None) -> Reference:
+        """As a response names it."""
+        looks = asked.classes if through is None else asked.others[through]
+        return cls(looks, tuple(classes), through)
+
+    def onward(self, asked: AskersLooks) -> Compared | None:
+        """From the further site to the asker; None if nothing leads there."""
+        others = [looks for i, looks in enumerate(asked.others) if i != self.through]
+        found = compared(self.looks, asked.classes, asked.spread, others)
+        return None if found is None or found.steps >= MOST_STEPS else found
+
+
+def reference(names: Collection[str], asked: AskersLooks) -> Reference | None:
+    """The asker's looks if a class is shared; or those from where it is nearest, and that most images tell.
+
+    Args:
+        names: the answering site's classes, as the asker calls them: from its list, whatever images it has.
+    """
+    if shared := sorted(set(names) & set(asked.classes)):
+        return Reference(asked.classes, tuple(shared))
+    found: list[tuple[int, int, int, Reference]] = []
+    for i, looks in enumerate(asked.others):
+        one = Reference(looks, tuple(sorted(set(names) & set(looks))), i)
+        if one.classes and (onward := one.onward(asked)):
+            found.append((onward.steps, -sum(looks[c].count for c in one.classes), i, one))
+    return min(found, key=lambda way: way[:3])[3] if found else None
+
+
+@dataclass(frozen=True)
+class PrivateLook:
+    """What leaves of a look: whole numbers.
+
+    Attributes:
+        releases: by the names in ``RADII``.
+    """
+
+    releases: Mapping[str, Release]
 
     def read(self, guarantee: Guarantee, shares: Mapping[str, float] | None = None) -> tuple[Tensor, float]:
-        """By how many spreads the site's look differs from the asker's ``(L,)``, and the noise of each.
+        """By how many spreads the site's look differs from the other's ``(L,)``, and the noise of each.
 
         Args:
             shares: as they were when it was released; today's by default.
         """
-        shares = shares or SHARES
-        first, rough = _mean(self.coarse, COARSE, guarantee.part(shares["coarse"]))
-        mean, noise = _mean(self.fine, FINE, guarantee.part(shares["fine"]))
-        # With few patients the first may lie so far off that the second is clipped, whatever it finds.
-        return first + mean, noise if rough * len(first) ** 0.5 <= FINE else max(noise, rough)
+        found, noise = torch.zeros(1, dtype=torch.float64), 0.0
+        for name, radius in RADII.items():
+            step, of_step = _mean(self.releases[name], radius, guarantee.part((shares or SHARES)[name]))
+            # With few patients one may lie so far off that the next is clipped, whatever it finds.
+            noise = of_step if noise * len(step) ** 0.5 <= radius else max(noise, of_step)
+            found = found + step
+        return found, noise
 
 
-def differences(numbers: Tensor, classes: Sequence[str], asked: AskersLooks) -> Tensor:
-    """``(N, L)``: by how many spreads each image's look differs from the asker's of its class."""
+def differences(numbers: Tensor, classes: Sequence[str], looks: Looks, spread: Tensor) -> Tensor:
+    """``(N, L)``: by how many spreads each image's look differs from another site's of its class."""
     if not classes:  # nobody has any of them here, which nobody may learn
         return numbers
-    wanted = torch.stack([asked.classes[c].numbers for c in classes])
-    return (numbers - wanted) / asked.spread
+    return (numbers - torch.stack([looks[c].numbers for c in classes])) / spread
 
 
 def private_look(
     found: Tensor, patients: Sequence[str], guarantee: Guarantee, noise: Noise | None = None
 ) -> PrivateLook:
-    """Two releases of ``(N, L)`` differences; there is an answer however few patients there are."""
-    coarse = _released(found, patients, COARSE, guarantee.part(SHARES["coarse"]), noise)
-    around = _mean(coarse, COARSE, guarantee.part(SHARES["coarse"]))[0]
-    return PrivateLook(
-        coarse, _released(found - around, patients, FINE, guarantee.part(SHARES["fine"]), noise)
-    )
+    """Releases of ``(N, L)`` differences; there is an answer however few patients there are."""
+    releases: dict[str, Release] = {}
+    around = torch.zeros(found.shape[1], dtype=torch.float64)
+    for name, radius in RADII.items():
+        part = guarantee.part(SHARES[name])
+        releases[name] = _released(found - around, patients, radius, part, noise)
+        around = around + _mean(releases[name], radius, part)[0]
+    return PrivateLook(releases)
 
 
 def compared_privately(
     told: PrivateLook,
     guarantee: Guarantee,
     asked: AskersLooks,
-    shared: Sequence[str],
+    beside: Reference,
     shares: Mapping[str, float] | None = None,
-) -> Compared:
-    """The two looks, as far as the release tells them: what is no more than noise is taken for alike."""
+) -> Compared | None:
+    """How the site looks beside the asker, as far as the release tells; None: nothing leads to the asker.
+
+    What is no more than noise is taken for alike.
+    """
     found, noise = told.read(guarantee, shares)
     length = float(found.square().mean())
     share = max(0.0, 1 - noise**2 / length) if length else 0.0
-    wanted = torch.stack([asked.classes[c].numbers for c in shared]).mean(0)
+    wanted = torch.stack([beside.looks[c].numbers for c in beside.classes]).mean(0)
     apart = share**0.5 * length**0.5
     seen = (wanted + share * found * asked.spread).clamp(-MOST, MOST)
     beyond_chance = apart > NEGLIGIBLE + noise / 2
-    return Compared(seen, wanted, tuple(shared), apart if beyond_chance else min(apart, NEGLIGIBLE))
+    first = Compared(seen, wanted, beside.classes, apart if beyond_chance else min(apart, NEGLIGIBLE))
+    if beside.through is None:
+        return first
+    onward = beside.onward(asked)
+    return None if onward is None else first.then(onward)
 
 
-def shares_of(alike: bool, shared: bool) -> Mapping[str, float]:
-    """What residual and mean spend: where nothing is mapped there is no residual, and the mean has it all."""
-    if not shared:
+def shares_of(told: bool, left: bool) -> Mapping[str, float]:
+    """What residual and mean spend.
+
+    Args:
+        told: whether a look is told.
+        left: whether it is told what is left after the map; else the mean has that share, too.
+    """
+    if not told:
         return {"mean": 1.0}
-    if alike:
-        return {"mean": SHARES["mean"] + SHARES["residual"]}
-    return {"mean": SHARES["mean"], "residual": SHARES["residual"]}
+    if left:
+        return {"mean": SHARES["mean"], "residual": SHARES["residual"]}
+    return {"mean": SHARES["mean"] + SHARES["residual"]}
 
 
 def _released(

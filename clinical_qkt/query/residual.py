@@ -1,7 +1,9 @@
 """What is left of a difference in look: by how much features of classes that both sites know still lie apart.
 
 The asker takes it off an answering site's class mean, as far as it is more than chance: shrunk as James and
-Stein (1961) would, so that between sites that look alike nothing is taken off.
+Stein (1961) would, so that between sites that look alike nothing is taken off. Where very much is left, a map
+of looks has not made the images alike: features are clipped to the query's radius as in private responses,
+lest a few axes along which they lie far off rule the class.
 """
 
 from __future__ import annotations
@@ -12,10 +14,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from clinical_qkt.privacy.mechanisms import clipped
 from clinical_qkt.statistics.class_statistics import FEWEST_PATIENTS, ClassStatistics, PrivateSum
 
 CAUTION = 2.0
 """By what the expected noise is multiplied for exact responses."""
+FAR = 2.0
+"""Left along an axis, in spreads within a class; where it is more, features are clipped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +31,13 @@ class Residual:
         shift: ``(k,)`` mean over shared classes of its features, in the asker's look, less the asker's.
         noise: the variance that each number of it has by chance, and by what was added on purpose.
         private: whether something was.
+        unclipped: where features were clipped because so much was left, what had been left per axis.
     """
 
     shift: Tensor
     noise: float
     private: bool = False
+    unclipped: float | None = None
 
     @property
     def share(self) -> float:
@@ -41,28 +48,61 @@ class Residual:
 
     @property
     def per_axis(self) -> float:
-        """How far sites lie apart along an axis, in units of the spread within a class, less chance."""
+        """How far sites lie apart along an axis, in units of the spread within a class, less chance.
+
+        Of features that were not clipped, in exact responses.
+        """
+        if self.unclipped is not None:
+            return self.unclipped
         square = float(self.shift.square().mean()) - self.noise
         return max(0.0, square) ** 0.5
 
 
-def residual(
-    means: Mapping[str, Tensor],
-    counts: Mapping[str, int],
-    own: Mapping[str, Tensor],
-    own_counts: Mapping[str, int],
-) -> Residual | None:
+class Apart:
+    """How far features of one class at an answering site are from the asker's mean, in batches.
+
+    Args:
+        mean: ``(D,)`` of the asker's features of this class.
+        radius: at which differences are clipped, in Euclidean length.
+    """
+
+    def __init__(self, mean: Tensor, radius: float) -> None:
+        self.own, self.radius, self.count = mean, radius, 0
+        self._sum, self._clipped = torch.zeros_like(mean), torch.zeros_like(mean)
+
+    def update(self, features: Tensor) -> None:
+        """Add ``(N, D)``."""
+        apart = features.double() - self.own
+        self.count += len(apart)
+        self._sum = self._sum + apart.sum(0)
+        self._clipped = self._clipped + clipped(apart, self.radius).sum(0)
+
+    @property
+    def mean(self) -> Tensor:
+        """``(D,)`` on average over all images."""
+        return self._sum / self.count
+
+    @property
+    def clipped_mean(self) -> Tensor:
+        """``(D,)``, the same of clipped differences."""
+        return self._clipped / self.count
+
+
+def residual(classes: Mapping[str, Apart], own_counts: Mapping[str, int]) -> Residual | None:
     """Of the classes that both know, each counting as much; None if there are none.
 
     Args:
-        means, counts: of the answering site, by class.
-        own, own_counts: of the asker.
+        own_counts: images of each class at the asker.
     """
-    shared = sorted(set(means) & set(own))
+    shared = sorted(classes)
     if not shared:
         return None
-    shift = torch.stack([means[c] - own[c] for c in shared]).mean(0)
-    return Residual(shift, expected([counts[c] for c in shared], [own_counts[c] for c in shared]))
+    noise = expected([classes[c].count for c in shared], [own_counts[c] for c in shared])
+    found = Residual(torch.stack([classes[c].mean for c in shared]).mean(0), noise)
+    if found.per_axis <= FAR:
+        return found
+    shift = torch.stack([classes[c].clipped_mean for c in shared]).mean(0)
+    return Residual(shift, noise, unclipped=found.per_axis)
 
 
 def expected(counts: Sequence[int], own_counts: Sequence[int]) -> float:

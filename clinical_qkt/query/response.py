@@ -200,9 +200,9 @@ class Responding:
         """Own classes that are compared in an exact response, and of which images."""
         if seen.look is None or self.beside is None:
             return {}
-        places = {name: place for place, name in self.beside.shared.items()}
-        own = self.site.labels
-        return {own[places[c]].name: self.own_shown[places[c]] for c in seen.look.shared}
+        places = {name: place for place, name in self.beside.names.items()}
+        own, started = self.site.labels, seen.look.compared.first if seen.look.compared else ()
+        return {own[places[c]].name: self.own_shown[places[c]] for c in started}
 
     def asked(self, label: ClassLabel, kind: str) -> Requested:
         """How the ledger knows this answer."""

@@ -20,12 +20,13 @@ from clinical_qkt.privacy.mechanisms import Guarantee, Noise, PatientSums
 from clinical_qkt.query.looks import AskersLooks, change, in_look
 from clinical_qkt.query.private_look import (
     PrivateLook,
+    Reference,
     compared_privately,
     differences,
     private_look,
     shares_of,
 )
-from clinical_qkt.statistics.class_statistics import Moments
+from clinical_qkt.query.residual import Apart, Residual, residual
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,10 @@ class SeenLook:
     Attributes:
         compared: None: nothing could be compared.
         counts: images of each class that was measured.
-        private: what a private response tells of the look.
+        private, beside: what a private response tells of the look, and with whose it is compared.
         sums: of a private response, over patients of shared classes: features less the asker's class mean.
-        moments: of an exact response, of the features of each shared class.
+        radius: of an exact response: at which features are clipped where much is left of the difference.
+        apart: of an exact response, how far features of each shared class are from the asker's.
         finite: whether all of these could be added up.
     """
 
@@ -60,8 +62,10 @@ class SeenLook:
     compared: Compared | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     private: PrivateLook | None = None
+    beside: Reference | None = None
     sums: PatientSums | None = None
-    moments: dict[str, Moments] = field(default_factory=dict)
+    radius: float = float("inf")
+    apart: dict[str, Apart] = field(default_factory=dict)
     finite: bool = True
 
     @property
@@ -77,7 +81,7 @@ class SeenLook:
     @property
     def shares(self) -> Mapping[str, float]:
         """Of a private response's guarantee, what its residual and its mean spend."""
-        return shares_of(not self.mapped, bool(self.shared))
+        return shares_of(self.private is not None, self.mapped and bool(self.shared))
 
     def contract(self, given: InputContract) -> InputContract:
         """As which images are prepared."""
@@ -91,47 +95,47 @@ class SeenLook:
             return
         self.finite = self.finite and bool(torch.isfinite(features).all())
         if self.finite:
-            self.moments.setdefault(name, Moments(features.shape[1])).update(features)
+            self.apart.setdefault(name, Apart(self.asked.means[name], self.radius)).update(features)
 
-    def shift(self) -> Tensor | None:
-        """``(D,)`` of an exact response: how far features of shared classes are from the asker's, on average
-        over these; None where nothing was mapped.
+    def left(self) -> Residual | None:
+        """Of an exact response, what is left of the difference; None where nothing was mapped.
 
         Raises:
             OutputError: images that were there to be measured are there no more.
         """
         if not (self.mapped and self.shared and self.finite):
             return None
-        if gone := [c for c in self.shared if c not in self.moments]:
+        if gone := [c for c in self.shared if c not in self.apart]:
             raise OutputError(
                 "images of a class could be read once and not again",
                 where=f"class '{gone[0]}'",
                 fix="look after the disk that they lie on, and answer again",
             )
-        return torch.stack([self.moments[c].mean - self.asked.means[c] for c in self.shared]).mean(0)
+        return residual(self.apart, {c: told.count for c, told in self.asked.classes.items()})
 
 
-def seen_exactly(numbers: Numbers, asked: AskersLooks, fewest: int) -> SeenLook:
-    """Of images of shared classes; where there are none, of queried ones, which further sites know.
+def seen_exactly(numbers: Numbers, asked: AskersLooks, fewest: int, radius: float) -> SeenLook:
+    """Of images of shared classes; where there are none, of those that further sites know.
 
     Args:
         fewest: patients; a class of fewer is left out.
+        radius: the query's.
     """
     found = looks_of(numbers.rows, numbers.classes, numbers.patients) if len(numbers.rows) else {}
     enough = {c: told for c, told in found.items() if told.count >= fewest}
-    return SeenLook(asked, change(enough, asked), Counter(numbers.classes))
+    return SeenLook(asked, change(enough, asked), Counter(numbers.classes), radius=radius)
 
 
 def seen_privately(
-    numbers: Numbers, asked: AskersLooks, shared: Sequence[str], guarantee: Guarantee, noise: Noise | None
+    numbers: Numbers, asked: AskersLooks, beside: Reference, guarantee: Guarantee, noise: Noise | None
 ) -> SeenLook:
     """Of all images of the classes that both know, however few.
 
     Args:
-        shared: these classes; what follows is a function of this list and of the release.
+        beside: with whose looks; what follows is a function of these and of the release.
         guarantee: of the whole response.
         noise: its source; the operating system's randomness by default.
     """
-    found = differences(numbers.rows, numbers.classes, asked)
+    found = differences(numbers.rows, numbers.classes, beside.looks, asked.spread)
     told = private_look(found, numbers.patients, guarantee, noise)
-    return SeenLook(asked, compared_privately(told, guarantee, asked, shared), private=told)
+    return SeenLook(asked, compared_privately(told, guarantee, asked, beside), private=told, beside=beside)

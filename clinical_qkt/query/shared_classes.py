@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from clinical_qkt.core.errors import InputError
-from clinical_qkt.data.label_space import Alignment, ClassLabel, LabelSpace
-from clinical_qkt.data.look_shared import ClassLook
-from clinical_qkt.packages.looks import SentLooks
+from clinical_qkt.data.label_space import Alignment, LabelSpace
 from clinical_qkt.packages.query import Query
 from clinical_qkt.query.looks import AskersLooks
 
@@ -44,8 +41,7 @@ def asked_looks(query: Query) -> AskersLooks | None:
     if told is None or query.means is None:
         return None
     means = {label.name: row for label, row in zip(told.labels, query.means, strict=True)}
-    known = _vocabulary(query)
-    others = [_under(known, one) for one in query.card.others]
+    others = query.card.others_looks
     return AskersLooks(told.looks, told.spreads, means, others)
 
 
@@ -57,28 +53,6 @@ def beside(query: Query, own: LabelSpace) -> Beside | None:
     asked = asked_looks(query)
     if asked is None:
         return None
-    known = _vocabulary(query)
+    known = query.card.vocabulary
     rows = Alignment(known, own).rows
     return Beside(asked, {row.targets[0]: known[row.source].name for row in rows if row.how in SAME})
-
-
-def _vocabulary(query: Query) -> LabelSpace:
-    """The asker's classes whose looks are told, and the queried ones: their names are what others go by."""
-    assert query.card.looks is not None
-    return LabelSpace([*query.card.looks.labels, *query.card.query])
-
-
-def _under(known: LabelSpace, told: SentLooks) -> dict[str, ClassLook]:
-    """A further site's looks under the asker's names; what could be several classes is left out."""
-    looks = told.looks
-    return {known[place].name: looks[label.name] for label, place in _places(known, told.labels)}
-
-
-def _places(known: LabelSpace, labels: Iterable[ClassLabel]) -> Iterator[tuple[ClassLabel, int]]:
-    for label in labels:
-        try:
-            place = known.find(label)
-        except InputError:
-            continue
-        if place is not None:
-            yield label, place

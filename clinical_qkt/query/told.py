@@ -14,7 +14,7 @@ from clinical_qkt.packages.response import ClassResponse, Response
 from clinical_qkt.packages.told_look import LookNumbers, ToldLook
 from clinical_qkt.privacy.mechanisms import Guarantee, Release
 from clinical_qkt.query.looks import AskersLooks, sure
-from clinical_qkt.query.private_look import PrivateLook, compared_privately
+from clinical_qkt.query.private_look import RADII, PrivateLook, Reference, compared_privately
 from clinical_qkt.query.residual import Residual, expected, private_residual
 from clinical_qkt.query.shared_classes import asked_looks
 
@@ -56,7 +56,8 @@ def _exactly(told: ToldLook, shift: Tensor | None, counts: Mapping[str, int]) ->
     names = tuple(label.name for label in told.shared)
     left = None
     if shift is not None:
-        left = Residual(shift, expected(told.images, [counts[c] for c in names]))
+        noise = expected(told.images, [counts[c] for c in names])
+        left = Residual(shift, noise, unclipped=told.unclipped)
     return Told(Compared(seen, wanted, names, told.distance), left)
 
 
@@ -71,14 +72,16 @@ def _privately(
     """The same as the site computed, from the same whole numbers."""
     if told.shares is None or told.noised_counts is None:
         return Told(None, None)
-    assert answer.epsilon and answer.delta and numbers.coarse is not None and numbers.fine is not None
+    assert answer.epsilon and answer.delta
     guarantee, noised = Guarantee(answer.epsilon, answer.delta), told.noised_counts
-    names = [label.name for label in told.shared]
-    look = PrivateLook(
-        Release(numbers.coarse.tolist(), noised.coarse), Release(numbers.fine.tolist(), noised.fine)
-    )
-    shares = told.shares.model_dump()
-    compared, left = compared_privately(look, guarantee, asked, names, shares), None
+    names, shares = [label.name for label in told.shared], told.shares.model_dump()
+    releases = {}
+    for name in RADII:
+        total = getattr(numbers, name)
+        assert total is not None
+        releases[name] = Release(total.tolist(), getattr(noised, name))
+    beside = Reference.named(asked, names, told.through)
+    compared, left = compared_privately(PrivateLook(releases), guarantee, asked, beside, shares), None
     if numbers.residual is not None and noised.residual is not None:
         release = Release(numbers.residual.tolist(), noised.residual)
         sums = release.read(radius, guarantee.part(shares["residual"]))

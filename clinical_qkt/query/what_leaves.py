@@ -15,16 +15,16 @@ from clinical_qkt.packages.told_look import LookNumbers, NoisedCounts, Shares, T
 from clinical_qkt.privacy.mechanisms import Guarantee, Noise, Release, private_release
 from clinical_qkt.privacy.statement import tens
 from clinical_qkt.query.contributions import Seen
-from clinical_qkt.query.private_look import SHARES
+from clinical_qkt.query.private_look import RADII, SHARES
 from clinical_qkt.query.seen_look import SeenLook
 from clinical_qkt.site.policy import Policy
 
-_RELEASES = ("coarse", "fine", "residual")
+_RELEASES = (*RADII, "residual")
 
 
 def labels_of(card: QueryCard, names: tuple[str, ...] | list[str]) -> list[ClassLabel]:
-    """Classes whose looks a query tells, by their names, as it has them."""
-    known = {label.name: label for label in card.looks.labels} if card.looks else {}
+    """Classes that a query tells of, by their names, as it has them."""
+    known = {label.name: label for label in card.vocabulary}
     return [known[name] for name in names]
 
 
@@ -34,12 +34,12 @@ def too_little(seen: Seen, policy: Policy) -> str | None:
         return f"fewer than {policy.minimum_patients} {policy.unit}s show this class"
     if not seen.finite or (seen.look and not seen.look.finite):
         return "the extractor gives NaN or infinity on this site's images"
-    found = seen.moments.statistics()
+    found = seen.statistics()
     assert found.covariance is not None
     if float(found.covariance.diagonal().max()) < 1e-12:
         return "the extractor gives the same features for every image"
-    shift = None if seen.look is None else seen.look.shift()
-    told = [found.covariance, found.mean, *([] if shift is None else [shift])]
+    left = None if seen.look is None else seen.look.left()
+    told = [found.covariance, found.mean, *([] if left is None else [left.shift])]
     if not all(bool(torch.isfinite(numbers.float()).all()) for numbers in told):
         return "the extractor gives features that are too large"
     return None
@@ -49,20 +49,22 @@ def compared(seen: Seen) -> str:
     """What is told of looks, in words that follow a kind of answer."""
     if seen.look is None:
         return ""
-    shared = ", ".join(seen.look.shared)
-    return f", and how images look beside the asker's: {shared or 'nothing to compare'}"
+    if seen.look.compared and not seen.look.shared:
+        through = ", ".join(seen.look.compared.first)
+        return f", and how images look beside further sites', and so beside the asker's: {through}"
+    return f", and how images look beside the asker's: {', '.join(seen.look.shared) or 'nothing to compare'}"
 
 
 def most_numbers(seen: Seen, card: QueryCard) -> int:
     """How many numbers leave; of a private response, whose look decides it, at most."""
     width, axes, look = card.extractor.features, card.private_axes, seen.look
     if seen.kind == "private_mean":
-        told = 2 * (1 + len(look.asked.spread)) + 1 + axes if look and look.shared else 0
-        return 1 + axes + told
+        told = len(RADII) * (1 + len(look.asked.spread)) if look and look.private else 0
+        return 1 + axes + told + (1 + axes if look and look.shared else 0)
     numbers = {"covariance": width * (width + 3) // 2, "diagonal": 2 * width}.get(seen.kind, width)
     if look is None or look.compared is None:
         return 1 + numbers
-    residual = width if look.mapped and look.shared else 0
+    residual = width + 1 if look.mapped and look.shared else 0
     return 1 + numbers + 2 * len(look.asked.spread) + 1 + len(look.shared) + residual
 
 
@@ -70,7 +72,7 @@ def told_exactly(look: SeenLook | None, card: QueryCard) -> tuple[ToldLook | Non
     """What an exact response tells of looks; None where they are not compared."""
     if look is None:
         return None, LookNumbers()
-    found, shift = look.compared, look.shift()
+    found, left = look.compared, look.left()
     if found is None:
         return ToldLook(), LookNumbers()
     told = ToldLook(
@@ -80,8 +82,9 @@ def told_exactly(look: SeenLook | None, card: QueryCard) -> tuple[ToldLook | Non
         seen=short(found.seen),
         wanted=short(found.wanted),
         distance=round(found.distance, 4),
+        unclipped=None if left is None or left.unclipped is None else round(left.unclipped, 4),
     )
-    return told, LookNumbers(None if shift is None else shift.float())
+    return told, LookNumbers(None if left is None else left.shift.float())
 
 
 def drawn(seen: Seen, guarantee: Guarantee, noise: Noise | None = None) -> dict[str, Any]:
@@ -95,10 +98,11 @@ def drawn(seen: Seen, guarantee: Guarantee, noise: Noise | None = None) -> dict[
     made = asdict(private_release(seen.sums.contributions(), guarantee.part(shares["mean"]), noise))
     if look is None:
         return made
-    told: dict[str, Any] = {"shared": list(look.shared)}
-    if look.private:
-        told["shares"] = {**{name: SHARES[name] for name in ("coarse", "fine")}, **shares}
-        told |= {"coarse": asdict(look.private.coarse), "fine": asdict(look.private.fine)}
+    told: dict[str, Any] = {}
+    if look.private and look.beside:
+        told |= {"shared": list(look.beside.classes), "through": look.beside.through}
+        told |= {"mapped": look.mapped, "shares": {**{name: SHARES[name] for name in RADII}, **shares}}
+        told |= {name: asdict(release) for name, release in look.private.releases.items()}
     if "residual" in shares:
         assert look.sums is not None
         part = guarantee.part(shares["residual"])
@@ -116,7 +120,8 @@ def read(kept: Mapping[str, Any], card: QueryCard) -> tuple[Release, ToldLook | 
     parts = {name: told[name] for name in _RELEASES if name in told}
     look = ToldLook(
         shared=labels_of(card, told["shared"]),
-        mapped="residual" in parts,
+        through=told["through"],
+        mapped=told["mapped"],
         shares=Shares(**told["shares"]),
         noised_counts=NoisedCounts(**{name: part["count"] for name, part in parts.items()}),
     )

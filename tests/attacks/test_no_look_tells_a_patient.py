@@ -18,7 +18,7 @@ from clinical_qkt.packages.response import ClassResponse
 from clinical_qkt.privacy.composition import composed_epsilon
 from clinical_qkt.privacy.mechanisms import COUNT_STEPS, STEPS, Guarantee, Release
 from clinical_qkt.query import private_look, told, what_leaves
-from clinical_qkt.query.private_look import SHARES, shares_of
+from clinical_qkt.query.private_look import RADII, SHARES, shares_of
 from tests.query.looking import GIVEN, PRIVATE, pictures, query, seen, shown
 from tests.query.test_response import site
 
@@ -72,7 +72,7 @@ def contributions(asked, who, monkeypatch) -> dict[str, torch.Tensor]:
     found = seen(asked, who, "private_mean")
     assert found.look.mapped
     sums = {"residual": found.look.sums, "mean": found.sums}
-    return {"coarse": rows[0], "fine": rows[1]} | {k: s.contributions() for k, s in sums.items()}
+    return dict(zip(RADII, rows, strict=True)) | {k: s.contributions() for k, s in sums.items()}
 
 
 QUICK = "spreads that are next to nothing"
@@ -112,11 +112,11 @@ def test_nothing_but_what_leaves_decides_how_images_are_mapped(other, tmp_path):
                for n in part.get("total", []))  # fmt: skip
 
 
-@pytest.mark.parametrize(("alike", "shared"), [(True, True), (False, True), (True, False)])
-def test_all_releases_of_a_response_together_keep_its_guarantee(alike, shared):
+@pytest.mark.parametrize(("told", "left"), [(True, True), (True, False), (False, False)])
+def test_all_releases_of_a_response_together_keep_its_guarantee(told, left):
     guarantee = Guarantee(1.0, 1e-5)
-    before = {"coarse": SHARES["coarse"], "fine": SHARES["fine"]} if shared else {}
-    parts = [*before.values(), *shares_of(alike, shared).values()]
+    before = [SHARES[name] for name in RADII] if told else []
+    parts = [*before, *shares_of(told, left).values()]
     assert sum(parts) == pytest.approx(1)
     multipliers = [guarantee.part(share).noise_multiplier for share in parts]
     assert composed_epsilon(multipliers, 1e-5) == pytest.approx(1.0, abs=0.01)
@@ -128,7 +128,7 @@ def test_there_is_an_answer_though_nobody_has_a_shared_class(other, tmp_path):
     gone = tuple(("green", i) for i in range(1001, 1010))
     pictures(other, count=10, name="few.json", skip=gone)
     found = seen(query(tmp_path / "q"), site(other, tmp_path, data="few.json", **PATIENTS), "private_mean")
-    assert set(what_leaves.drawn(found, Guarantee(1.0, 1e-5))["look"]) >= {"coarse", "fine", "shares"}
+    assert set(what_leaves.drawn(found, Guarantee(1.0, 1e-5))["look"]) >= {*RADII, "shares"}
 
 
 @pytest.mark.slow
@@ -155,4 +155,4 @@ def test_a_site_whose_images_have_one_grey_value_answers(tmp_path):
     flat = pictures(tmp_path / "grey", look=grey, count=48)
     found = seen(query(tmp_path / "q"), site(flat, tmp_path, **PATIENTS), "mean")
     assert found.look.compared.shared == ("green",) and found.look.compared.distance > 1
-    assert torch.isfinite(found.moments.mean).all() and torch.isfinite(found.look.shift()).all()
+    assert torch.isfinite(found.moments.mean).all() and torch.isfinite(found.look.left().shift).all()

@@ -178,8 +178,8 @@ EXACTLY = ToldLook(
 PRIVATELY = ToldLook(
     shared=["known too"],
     mapped=True,
-    shares=Shares(coarse=0.1, fine=0.2, residual=0.3, mean=0.4),
-    noised_counts=NoisedCounts(coarse=10_000, fine=9_000, residual=11_000),
+    shares=Shares(coarse=0.05, middle=0.05, fine=0.2, residual=0.3, mean=0.4),
+    noised_counts=NoisedCounts(coarse=10_000, middle=9_500, fine=9_000, residual=11_000),
 )
 
 
@@ -1104,6 +1104,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("answers.0.look.distance", 9.0), ("answers.0.look.counts", [7]), ("answers.1.look", None),
         ("answers.1.look.shares", None), ("answers.1.look.shares.mean", 0.9),
         ("answers.1.look.noised_counts.fine", 0.5), ("answers.1.look.mapped", False),
+        ("answers.1.look.through", 0), ("answers.1.look.through", -1), ("answers.0.look.through", 0),
+        ("answers.0.look.unclipped", -1), ("answers.1.look.unclipped", 3.0),
         ("answers.2.look", {"shared": []}),
     ],
     "committee": [

@@ -16,7 +16,7 @@ from clinical_qkt.query.residual import Residual, taken_off
 from clinical_qkt.query.told import Told, left_out, told_looks
 from clinical_qkt.site.ledger.ledger import Ledger
 from tests.packages.test_query_and_answer import change, change_tensor
-from tests.query.looking import EXACT, GIVEN, PRIVATE, extractor, pictures, query, seen, shown, stained
+from tests.query.looking import EXACT, GIVEN, PRIVATE, extractor, looks, pictures, query, seen, shown, stained
 from tests.query.test_response import answer, site
 
 COUNTS = {"green": 60, "blue": 60}
@@ -159,16 +159,27 @@ def test_the_same_query_gets_the_same_looks_and_pays_once(other, same, tmp_path,
         assert spent == pytest.approx(20.0, abs=0.1)
 
 
+def test_where_very_much_is_left_features_are_clipped_and_the_response_says_what_was_left(other, tmp_path):
+    asked = query(tmp_path / "q", means=looks()[1] + 5)
+    card = answer(asked, site(other, tmp_path, **EXACT), tmp_path / "a")
+    told = told_looks(load_response(tmp_path / "a", asked), asked, COUNTS)[0]
+    assert card.answers[0].look.unclipped == told.residual.per_axis > 3
+    assert float(told.residual.shift.norm()) <= asked.card.radius < 3 * 32**0.5
+    change(tmp_path / "a", ResponseCard.TENSORS, answers__0__look__unclipped=-1.0)
+    with pytest.raises(PackageError):
+        load_response(tmp_path / "a", asked)
+
+
 @pytest.mark.slow
 def test_a_person_is_shown_how_much_leaves_with_looks(other, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "220")
     asked = query(tmp_path / "q")
     answer(asked, site(other, tmp_path, **EXACT), tmp_path / "a")
     told = " ".join(capsys.readouterr().err.split())
-    numbers = 1 + 32 * 35 // 2 + 2 * 15 + 1 + 1 + 32
+    numbers = 1 + 32 * 35 // 2 + 2 * 15 + 1 + 1 + 32 + 1
     assert f"how images look beside the asker's: green │ 40 │ {numbers}" in told
     answer(query(tmp_path / "q2"), site(other, tmp_path, **PRIVATE), tmp_path / "b")
-    assert f"green │ - │ {1 + 32 + 2 * 16 + 1 + 32}" in " ".join(capsys.readouterr().err.split())
+    assert f"green │ - │ {1 + 32 + 3 * 16 + 1 + 32}" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ features of shared classes: see ``query.looks``, ``query.private_look`` and ``qu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,13 +20,21 @@ from clinical_qkt.privacy.mechanisms import (
     Guarantee,
     Noise,
     PatientSums,
+    clipped,
     private_release,
     rounded_noise,
     whole,
 )
 from clinical_qkt.query.looks import AskersLooks, askers_looks, change, in_look, numbers_of, sure
-from clinical_qkt.query.private_look import compared_privately, differences, private_look, shares_of
-from clinical_qkt.query.residual import Residual, private_residual, residual, taken_off
+from clinical_qkt.query.private_look import (
+    Reference,
+    compared_privately,
+    differences,
+    private_look,
+    reference,
+    shares_of,
+)
+from clinical_qkt.query.residual import Apart, Residual, private_residual, residual, taken_off
 from clinical_qkt.research.methods.case import Case, Member
 from clinical_qkt.research.methods.requested import Requested, RequestSettings
 from clinical_qkt.statistics.class_statistics import ClassStatistics, PrivateSum, class_statistics
@@ -114,22 +121,31 @@ class Site:
         found = change(self.looks, self.asked)
         given = in_look(self.given, found) if how in ("both", "look") else self.given
         features = self.features(queried, given)[: settings.patients]
-        answer = class_statistics(features).reduced(settings.kind)
         left = None
         if how in ("both", "residual") and found is not None and not found.alike:
-            seen = {c: self.features(c, given)[:MOST_SHARED] for c in self.shared()}
-            counts = {c: self.asked.classes[c].count for c in self.asked.classes}
-            means = {c: rows.mean(0) for c, rows in seen.items()}
-            left = residual(means, {c: len(rows) for c, rows in seen.items()}, self.asked.means, counts)
+            left = self.left(given)
+        if left and left.unclipped is not None:
+            features = clipped(features, self.question.radius)
+        answer = class_statistics(features).reduced(settings.kind)
         return Told(taken_off(answer, left), found, left)
+
+    def left(self, given: InputContract) -> Residual | None:
+        """What is left of the difference in look, of images prepared so."""
+        apart = {}
+        for c in self.shared():
+            apart[c] = Apart(self.asked.means[c], self.question.radius)
+            apart[c].update(self.features(c, given)[:MOST_SHARED])
+        return residual(apart, {c: look.count for c, look in self.asked.classes.items()})
 
     def private(self, queried: str, settings: RequestSettings, how: Harmonise, noise: Noise) -> Told:
         guarantee = Guarantee(settings.epsilon, settings.delta)
-        shared, found, given = self.shared(), None, self.given
-        if how == "both" and shared:
-            found = self._compared(shared, guarantee, noise)
+        beside, found, given = reference(self.items, self.asked) if how == "both" else None, None, self.given
+        if beside is not None:
+            found = self._compared(beside, guarantee, noise)
             given = in_look(given, found)
-        shares = shares_of(found is None or found.alike, bool(shared)) if how == "both" else {"mean": 1.0}
+        shared = beside.classes if beside and beside.through is None else ()
+        mapped = found is not None and not found.alike
+        shares = shares_of(beside is not None, mapped and bool(shared))
         radius, axes = self.question.clip(settings.private_axes), settings.private_axes
         left = None
         if "residual" in shares:
@@ -145,14 +161,12 @@ class Site:
         answer = private_release(whole(features, radius, STEPS), part, noise).read(radius, part)
         return Told(taken_off(answer, left), found, left)
 
-    def _compared(self, shared: Sequence[str], guarantee: Guarantee, noise: Noise) -> Compared:
-        numbers = torch.cat([self.numbers[c] for c in shared])
-        names = [c for c in shared for _ in range(len(self.numbers[c]))]
-        found = differences(numbers, names, self.asked)
-        people = [str(i) for i in range(len(found))]
-        return compared_privately(
-            private_look(found, people, guarantee, noise), guarantee, self.asked, shared
-        )
+    def _compared(self, beside: Reference, guarantee: Guarantee, noise: Noise) -> Compared | None:
+        numbers = torch.cat([self.numbers[c] for c in beside.classes])
+        names = [c for c in beside.classes for _ in range(len(self.numbers[c]))]
+        found = differences(numbers, names, beside.looks, self.asked.spread)
+        told = private_look(found, [str(i) for i in range(len(found))], guarantee, noise)
+        return compared_privately(told, guarantee, self.asked, beside)
 
 
 def responses(
