@@ -40,7 +40,7 @@ TOGETHER, UNSHARED = "looks: five in one", "looks: not shared"
 """Releases that are audited: those that keep the promise, and those that break it."""
 COUNTS = 20_000
 """So many are released for the attack on last bits; they are quickly drawn."""
-SHARES = (0.05, 0.1, 0.25, 0.2, 0.4)
+SHARES = (0.07, 0.1, 0.23, 0.2, 0.4)
 """Of the guarantee, by release, in a response that compares looks; see ``query.private_look``."""
 FEW_PATIENTS = 6
 """With so many the attack on last bits is made: few nearly cancel with the noise often."""

@@ -45,8 +45,8 @@ class LookOfClass(Sent):
     numbers: Look
     """The mean over the middle half of these: of the mean tone of each channel (optical densities of colour
     pictures, shares of the intensities' range of others), of the tones' covariances over an image's places,
-    and of half the natural logarithm of the power in six bands of spatial frequency; see the page on looks for
-    their order."""
+    and of half the natural logarithm of the power in six bands of spatial frequency; see the page on looks
+    for their order."""
 
 
 class SentLooks(Sent):

@@ -9,6 +9,7 @@ A site that shares no class with the asker compares with the published looks of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,14 +18,20 @@ from torch import Tensor
 
 from clinical_qkt.data.look_map import MOST, MOST_STEPS
 from clinical_qkt.data.look_shared import NEGLIGIBLE, Compared, Looks, compared
-from clinical_qkt.privacy.mechanisms import Guarantee, Noise, PatientSums, Release, private_release
+from clinical_qkt.privacy.mechanisms import Guarantee, Noise, PatientSums, Release, clipped, private_release
 from clinical_qkt.query.looks import AskersLooks
 from clinical_qkt.statistics.class_statistics import FEWEST_PATIENTS
 
-RADII = {"coarse": 30.0, "middle": 12.0, "fine": 6.0}
+RADII = {"coarse": 20.0, "middle": 8.0, "fine": 5.0}
 """At which a patient's numbers are clipped, in Euclidean length: release by release, around what was told."""
-SHARES = {"coarse": 0.05, "middle": 0.1, "fine": 0.25, "residual": 0.2, "mean": 0.4}
+SHARES = {"coarse": 0.07, "middle": 0.1, "fine": 0.23, "residual": 0.2, "mean": 0.4}
 """Of the guarantee, by releases, see ``Guarantee.share``."""
+
+
+MENDED = 0.7
+"""Of its radius, how far a release takes one back whom noise had led off: patients lie around a middle, so the
+mean of what is clipped is shorter. Smaller means more caution: chosen for 95 of 100 sites that look alike to be
+found alike, with 60 to 150 patients."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +96,9 @@ class PrivateLook:
         found, noise = torch.zeros(1, dtype=torch.float64), 0.0
         for name, radius in RADII.items():
             step, of_step = _mean(self.releases[name], radius, guarantee.part((shares or SHARES)[name]))
-            # With few patients one may lie so far off that the next is clipped, whatever it finds.
-            noise = of_step if noise * len(step) ** 0.5 <= radius else max(noise, of_step)
+            # With few patients one may lie farther off than the radius of the next, which mends the rest.
+            beyond = max(0.0, noise - MENDED * radius / len(step) ** 0.5)
+            noise = math.hypot(of_step, beyond)
             found = found + step
         return found, noise
 
@@ -163,6 +171,8 @@ def _released(
 
 
 def _mean(told: Release, radius: float, guarantee: Guarantee) -> tuple[Tensor, float]:
+    """``(L,)``, and the noise of each number; no longer than a mean of clipped contributions can be."""
     part = told.read(radius, guarantee)
     patients = max(part.count, FEWEST_PATIENTS)
-    return part.total / patients, part.noise / patients
+    mean = clipped((part.total / patients)[None], radius)[0]
+    return mean, min(part.noise / patients, radius / len(mean) ** 0.5)

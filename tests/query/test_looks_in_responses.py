@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from clinical_qkt.core.errors import PackageError
+from clinical_qkt.data.label_space import ClassLabel
 from clinical_qkt.data.look_shared import Compared
 from clinical_qkt.packages.response import ResponseCard, load_response
 from clinical_qkt.packages.writer import CARD
+from clinical_qkt.privacy.mechanisms import STEPS
 from clinical_qkt.query.residual import Residual, taken_off
 from clinical_qkt.query.told import Told, left_out, told_looks
+from clinical_qkt.site.ledger.file import LOOK
 from clinical_qkt.site.ledger.ledger import Ledger
 from tests.packages.test_query_and_answer import change, change_tensor
 from tests.query.looking import EXACT, GIVEN, PRIVATE, extractor, looks, pictures, query, seen, shown, stained
@@ -111,18 +115,49 @@ def test_a_site_that_shares_no_class_says_that_nothing_could_be_compared(other, 
     assert told == Told(None, None) or (told.compared, told.residual) == (None, None)
 
 
+def through_a_third(folder, kind: str = "red", **changes):
+    """A query that tells the looks of blue, and of a further site that knows blue and another class."""
+    asked = query(folder / "q0", classes=("blue",))
+    blue, numbers = asked.card.looks.classes[0], GIVEN.look_of(shown(kind, 0, 60)).mean(0).tolist()
+    known = blue.model_copy(update={"label": ClassLabel(name=kind), "numbers": numbers})
+    third = asked.card.looks.model_copy(update={"classes": [blue, known]})
+    return query(folder / "q", classes=("blue",), others=[third], **changes)
+
+
 @pytest.mark.slow
-def test_an_exact_response_is_compared_through_a_third_site_where_no_class_is_shared(other, tmp_path):
-    asked = query(tmp_path / "q", classes=("blue",))
-    blue, red = asked.card.looks.classes[0], GIVEN.look_of(shown("red", 0, 60)).mean(0).tolist()
-    red = blue.model_copy(update={"label": asked.card.query[0], "numbers": red})
-    third = asked.card.looks.model_copy(update={"classes": [blue, red]})
-    through = query(tmp_path / "q2", classes=("blue",), others=[third])
-    answer(through, site(other, tmp_path, **EXACT), tmp_path / "a")
-    told = told_looks(load_response(tmp_path / "a", through), through, COUNTS)[0]
+@pytest.mark.parametrize(("policy", "kind"), [(EXACT, "red"), (EXACT, "green"), (PRIVATE, "red")])
+def test_a_site_that_shares_no_class_is_compared_through_a_third(other, tmp_path, policy, kind):
+    """Which knows the class that is asked for, or another one of the answering site's."""
+    asked = through_a_third(tmp_path, kind)
+    card = answer(asked, site(other, tmp_path, **policy), tmp_path / "a")
+    told = told_looks(load_response(tmp_path / "a", asked), asked, COUNTS)[0]
     assert told.compared.shared == () and told.compared.distance > 1 and told.residual is None
-    mean = load_response(tmp_path / "a", through).given[0].mean
+    assert card.answers[0].look.through == (0 if policy is PRIVATE else None)
+    found = seen(asked, site(other, tmp_path, **policy), card.answers[0].kind)
+    assert found.look.compared.first == (kind,)
+    mean = found.moments.mean if policy is EXACT else found.sums.contributions().double().mean(0) * 8 / STEPS
     assert length(mean - truth()) < 0.5 * length(features("red", stained) - truth())
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        kept = db.execute("SELECT count(*) FROM answers WHERE kind = ?", (LOOK,)).fetchone()[0]
+    assert kept == (policy is EXACT)  # the floor holds for what is only compared, too
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"through": 1}, "a site of which the query does not tell"),
+        ({"through": -1}, "through"),
+        ({"through": None, "mapped": False}, "looks the query does not tell"),
+        ({"shared": [{"name": "green"}]}, "looks the query does not tell"),
+    ],
+)
+def test_a_further_site_that_the_query_does_not_tell_of_is_refused(other, tmp_path, changes, message):
+    asked = through_a_third(tmp_path)
+    answer(asked, site(other, tmp_path, **PRIVATE), tmp_path / "a")
+    told = {f"answers__0__look__{key}": value for key, value in changes.items()}
+    change(tmp_path / "a", ResponseCard.TENSORS, **told)
+    with pytest.raises(PackageError, match=message):
+        load_response(tmp_path / "a", asked)
 
 
 @pytest.mark.slow

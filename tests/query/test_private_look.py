@@ -82,6 +82,14 @@ def test_what_is_no_more_than_noise_counts_as_alike():
     assert all(found.distance <= NEGLIGIBLE for found in few if found.alike)
 
 
+@pytest.mark.parametrize("patients", [3, 30])
+def test_of_few_patients_a_look_is_noise_yet_no_farther_off_than_contributions_can_be(patients):
+    """A count that is noised to next to nothing must not blow a mean up."""
+    for seed in range(20):
+        found = told(1.0, patients, noisy(seed))
+        assert float((found.seen - found.wanted).norm()) <= 0.1 * sum(RADII.values()) + 1e-9
+
+
 def through(*further: dict) -> AskersLooks:
     return AskersLooks(ASKED.classes, ASKED.spread, {}, further)
 
