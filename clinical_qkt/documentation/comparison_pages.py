@@ -46,6 +46,11 @@ TARGETS: dict[str, dict[Where, int]] = {
     }.items()
 }
 """Query recall at 2 points, in percent, that was wanted before anything was measured; of the first three."""
+FEDPROX: dict[Where, str] = {
+    ("blood-cells", "single_class"): "fedprox",
+    ("cifar10", "single_class"): "fedprox-cifar10",
+}
+"""Files with the rows of FedProx, which answered fewer queries."""
 HANDED_OVER = {
     "statistics": "statistics of their images of the class",
     "private": "the same, a (1, 10⁻⁵)-private mean from each",
@@ -87,21 +92,45 @@ def of_scenario(rows: Rows) -> str:
     return "\n".join([f"{tables.asked(rows)}.", *tables.of_scenario(rows)])
 
 
-def generality(found: dict[Where, Rows]) -> str:
-    """Query recall at the budget of every method on every set, and in how many queries the promise held."""
+def beside_fedprox(found: dict[Where, Rows], fedprox: dict[Where, Rows]) -> str:
+    """FedProx, and our variants on the very queries that it answered."""
+    keys = ("query_recall_at_budget", "false_alarms_at_budget", "forgetting_at_budget")
+    lines = [
+        "| data | method | query recall | false alarms | forgotten | mean kept on test |",
+        "| --- " * 6 + "|",
+    ]
+    for where, theirs in fedprox.items():
+        asked = {_query(r) for r in theirs}
+        mine = [r for r in found[where] if _query(r) in asked and r["variant"] in TARGETS]
+        for method in ("fedprox", *TARGETS):
+            if not (rows := _of([*theirs, *mine], method)):
+                continue
+            told = " | ".join(tables.mean_told(rows, key) for key in keys)
+            kept = tables.count(rows, "mean_kept_on_test", len(rows))
+            lines.append(f"| {SETS[where]} | {method} | {told} | {kept} |")
+    return "\n".join(lines)
+
+
+def generality(found: dict[Where, Rows], fedprox: dict[Where, Rows] | None = None) -> str:
+    """Query recall at the budget of every method on every set, and in how many queries the promise held.
+
+    Args:
+        fedprox: its rows on some of the queries.
+    """
+    found = {where: [*rows, *(fedprox or {}).get(where, [])] for where, rows in found.items()}
     methods = list(dict.fromkeys(r["variant"] for rows in found.values() for r in rows))
     lines = [f"| method | {' | '.join(SETS[where] for where in found)} |", "| --- " * (len(found) + 1) + "|"]
     for method in methods:
         cells = [_held(_of(rows, method)) for rows in found.values()]
         lines.append(f"| {method} | {' | '.join(cells)} |")
-    asked = "; ".join(f"{SETS[where]}: {tables.asked(rows)}" for where, rows in found.items())
+    asked = "; ".join(f"{SETS[w]}: {tables.asked(_but_fedprox(rows))}" for w, rows in found.items())
     return "\n".join([*lines, "", f"{asked}."])
 
 
 def headline(rows: Rows) -> str:
     """The README's table, of one set."""
     lines = [
-        f"{tables.asked(rows)}; a hospital may lose 2 points of recall on its own classes:",
+        f"{tables.asked(_but_fedprox(rows))}; a hospital may lose 2 points of recall on its own classes:",
         "",
         "| what the others hand over | received | of 100 images of a class never seen before, recognised "
         "| of 100 other images, falsely called so | points lost | at most 2 lost on test images |",
@@ -122,19 +151,21 @@ def headline(rows: Rows) -> str:
 def blocks(folder: Path = PLACE) -> dict[Path, dict[str, str]]:
     """By page and by name."""
     found = published(folder)
+    fedprox = {where: rows for where in FEDPROX if (rows := _fedprox(folder, where))}
     single = found["blood-cells", "single_class"]
     content = _content(folder, "blood-cells")
     parts = {f"{name}_{scenario}".replace("-", "_"): rows for (name, scenario), rows in found.items()}
     told = {name: of_scenario(rows) for name, rows in parts.items()}
     return {
-        README: {"headline": headline([*single, *_fedprox(folder)])},
+        README: {"headline": headline([*single, *fedprox.get(("blood-cells", "single_class"), [])])},
         BUDGET: {
             "foreword": tables.foreword(content),
             "targets": targets(found),
+            **({"fedprox": beside_fedprox(found, fedprox)} if fedprox else {}),
             **{name: told[name] for name in told if name.startswith(("blood", "cifar10"))},
         },
         GENERALITY: {
-            "generality": generality(found),
+            "generality": generality(found, fedprox),
             **{name: told[name] for name in told if not name.startswith(("blood", "cifar10"))},
         },
     }
@@ -146,8 +177,16 @@ def _content(folder: Path, name: str) -> dict[str, Any]:
     return content
 
 
-def _fedprox(folder: Path) -> Rows:
-    return [r for r in _content(folder, "fedprox").get("rows", []) if r["scenario"] == "single_class"]
+def _fedprox(folder: Path, where: Where) -> Rows:
+    return [r for r in _content(folder, FEDPROX[where]).get("rows", []) if r["scenario"] == where[1]]
+
+
+def _but_fedprox(rows: Rows) -> Rows:
+    return [r for r in rows if r["variant"] != "fedprox"]
+
+
+def _query(row: dict[str, Any]) -> str:
+    return json.dumps([row[key] for key in ("scenario", "seed", "student", "query")])
 
 
 def _of(rows: Rows, variant: str) -> Rows:

@@ -48,6 +48,17 @@ def test_methods_that_a_set_lacks_have_no_figure_there(folder):
     assert "| fedprox | – | 90.0 (90.0 to 90.0); 1 of 1 |" in lines
 
 
+def test_fedprox_stands_beside_what_ours_did_on_the_same_queries(folder):
+    theirs = {("blood-cells", "single_class"): [row("fedprox", "b", recall=0.4)]}
+    told = pages.beside_fedprox(pages.published(folder), theirs)
+    assert "| blood cells, one class | fedprox | 40.0" in told
+    assert "| blood cells, one class | statistics | 100.0" in told  # without the other query, of 90
+    lines = pages.generality(pages.published(folder), theirs).splitlines()
+    assert "| fedprox | 40.0 (40.0 to 40.0); 1 of 1 |" in lines and lines[-1].startswith(
+        "blood cells, one class: 2"
+    )
+
+
 def test_the_headline_tells_bytes_and_what_was_kept(folder):
     told = pages.headline(pages.published(folder)["blood-cells", "single_class"])
     assert "| 0.2 MB | 95.0 (90.0 to 100.0) | 50.0 (50.0 to 50.0) | 1.2 | 2 of 2 |" in told
