@@ -3,7 +3,8 @@
     python -m clinical_qkt.research.benchmark.gathered CONFIG RUN NAME --data FILE
 
 reads the rows under ``RUN``, the ``--out`` of ``clinical-qkt benchmark``, finished or not, and writes
-``docs/results/budget/NAME.json`` and a figure for each scenario beside it. It computes nothing anew.
+``docs/results/budget/NAME.json`` and a figure for each scenario beside it; ``--place`` and ``--no-curves``
+put it elsewhere and leave the curves out. It computes nothing anew.
 """
 
 from __future__ import annotations
@@ -77,12 +78,19 @@ def main(
     data: Annotated[Path | None, typer.Option(help="As for `clinical-qkt benchmark`.")] = None,
     seeds: Annotated[str | None, typer.Option(help="As for `clinical-qkt benchmark`.")] = None,
     methods: Annotated[str | None, typer.Option(help="As for `clinical-qkt benchmark`.")] = None,
+    place: Annotated[Path, typer.Option(help="A folder for it.")] = PLACE,
+    curves: Annotated[bool, typer.Option(help="Recall against forgetting, in rows and as figures.")] = True,
 ) -> None:
     """Gather what is there."""
     given = read_config(config, seeds=None if seeds is None else seeds.split(","))
     given = only(given, None if methods is None else methods.split(","))
     called = "blood-cell phantoms" if data is None else data.stem
-    write(gather(given, run, called, generated=data is None), name)
+    found = gather(given, run, called, generated=data is None)
+    if curves:
+        write(found, name, place)
+        return
+    rows = [{key: value for key, value in row.items() if key != "trade"} for row in found["rows"]]
+    write_text(place / f"{name}.json", text({**found, "rows": rows}))
 
 
 if __name__ == "__main__":
