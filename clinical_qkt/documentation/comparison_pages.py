@@ -129,6 +129,7 @@ def generality(found: dict[Where, Rows], fedprox: dict[Where, Rows] | None = Non
 
 def headline(rows: Rows) -> str:
     """The README's table, of one set."""
+    most = max(len(_of(rows, variant)) for variant in HANDED_OVER)
     lines = [
         f"{tables.asked(_but_fedprox(rows))}; a hospital may lose 2 points of recall on its own classes:",
         "",
@@ -144,6 +145,8 @@ def headline(rows: Rows) -> str:
             lost = f"{100 * _mean(mine, 'forgetting_at_budget'):.1f}"
             kept = tables.count(mine, "mean_kept_on_test", len(mine))
             received = _bytes(_mean(mine, "bytes_received"))
+            if len(mine) < most:
+                what = f"{what}, on {len(mine)} of these queries"
             lines.append(f"| {what} | {received} | {told[0]} | {told[1]} | {lost} | {kept} |")
     return "\n".join(lines)
 

@@ -25,6 +25,8 @@ from clinical_qkt.research.benchmark.results import draw_trade
 from clinical_qkt.research.benchmark.rows import scenarios
 
 PLACE = Path("docs/results/budget")
+DIGITS = 6
+"""After the point."""
 
 
 def gather(config: BenchmarkConfig, run: Path, data: str, *, generated: bool = False) -> dict[str, Any]:
@@ -48,8 +50,8 @@ def gather(config: BenchmarkConfig, run: Path, data: str, *, generated: bool = F
 
 
 def text(content: dict[str, Any]) -> str:
-    """JSON with a line a row, so that a file of some hundred rows can still be read."""
-    rows = ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in content["rows"])
+    """JSON with a line a row, so that a file of some hundred rows can still be read; shares to ``DIGITS``."""
+    rows = ",\n".join(json.dumps(_short(row), ensure_ascii=False, allow_nan=False) for row in content["rows"])
     head = json.dumps({**content, "rows": []}, indent=1, ensure_ascii=False, allow_nan=False)
     return head.replace('"rows": []', f'"rows": [\n{rows}\n ]', 1) + "\n"
 
@@ -62,6 +64,10 @@ def write(content: dict[str, Any], name: str, place: Path = PLACE) -> None:
         figure = draw_trade(rows, f"{name}, {scenario}", content["config"]["forgetting_budget"])
         write_whole(place / f"{name}-{scenario}.png", partial(figure.savefig, format="png", dpi=80))
         plt.close(figure)
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: round(value, DIGITS) if isinstance(value, float) else value for key, value in row.items()}
 
 
 def _rows(config: BenchmarkConfig, run: Path, scenario: Scenario, seed: int) -> list[dict[str, Any]]:
