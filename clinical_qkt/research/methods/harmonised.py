@@ -7,7 +7,7 @@ features of shared classes: see ``query.looks``, ``query.private_look`` and ``qu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -37,12 +37,14 @@ from clinical_qkt.query.private_look import (
 from clinical_qkt.query.residual import Apart, Residual, private_residual, residual, taken_off
 from clinical_qkt.research.methods.case import Case, Member
 from clinical_qkt.research.methods.requested import Requested, RequestSettings
+from clinical_qkt.research.methods.stain import STAINS, Stain, normaliser
 from clinical_qkt.statistics.class_statistics import ClassStatistics, PrivateSum, class_statistics
 from clinical_qkt.training.inference import Images, features_of
 
-Harmonise = Literal["both", "look", "residual", "none", "ceiling"]
+Harmonise = Literal["both", "look", "residual", "none", "ceiling", "macenko", "vahadane", "reinhard"]
 """``both``: images are mapped and what is left is taken off; ``ceiling``: the sites' same images in the
-asker's look, which only a simulation has."""
+asker's look, which only a simulation has; the last three are others' stain normalisation, see ``stain``: the
+asker's colours are estimated of its images of shared classes, or of all where none is shared."""
 Answer = ClassStatistics | PrivateSum
 MOST_SHARED = 400
 """Images of a shared class that a residual is computed of."""
@@ -118,6 +120,9 @@ class Site:
     def exact(self, queried: str, settings: RequestSettings, how: Harmonise) -> Told | None:
         if len(self.items[queried][: settings.patients]) < settings.minimum_patients:
             return None
+        if how in STAINS:
+            features = self.in_colours(queried, cast(Stain, how))[: settings.patients]
+            return Told(class_statistics(features).reduced(settings.kind))
         found = change(self.looks, self.asked)
         given = in_look(self.given, found) if how in ("both", "look") else self.given
         features = self.features(queried, given)[: settings.patients]
@@ -128,6 +133,20 @@ class Site:
             features = clipped(features, self.question.radius)
         answer = class_statistics(features).reduced(settings.kind)
         return Told(taken_off(answer, left), found, left)
+
+    def in_colours(self, name: str, how: Stain) -> Tensor:
+        """``(N, D)`` of a class's images in the asker's colours."""
+        case, given = self.case, self.given
+        known = {case.labels[i].name: i for i in case.local}
+        classes = self.shared() or [*self.items]
+        places = {known[c] for c in classes if c in known} or set(case.local)
+        wanted = [item for item in case.training if int(item["label"]) in places]
+        mine = torch.cat([_shown(self.view(c, given), given) for c in classes])
+        turned = normaliser(how, _shown(wanted, given), mine)
+        view = self.view(name, given)
+        images = given.values(turned(_shown(view, given)).float())
+        seen = [{**view[i], "image": images[i]} for i in range(len(view))]
+        return features_of(self.question.extractor, seen, case.device)
 
     def left(self, given: InputContract) -> Residual | None:
         """What is left of the difference in look, of images prepared so."""
@@ -169,6 +188,11 @@ class Site:
         return compared_privately(told, guarantee, self.asked, beside)
 
 
+def _shown(images: Images, given: InputContract) -> Tensor:
+    """``(N, C, *places)`` of 0 to 255, of what a network takes."""
+    return given.intensities(torch.stack([torch.as_tensor(images[i]["image"]) for i in range(len(images))]))
+
+
 def responses(
     case: Case, question: Requested, settings: RequestSettings, how: Harmonise
 ) -> list[dict[str, Told]]:
@@ -177,8 +201,12 @@ def responses(
     An answer of a site that looks different and shares no class is left out where others are surer.
 
     Raises:
-        QueryError: nobody answers for a queried class.
+        QueryError: nobody answers for a queried class; or colours are to be changed of private responses,
+            which would not be private then.
+        InputError: pictures have no stain.
     """
+    if how in STAINS and settings.kind == "private_mean":
+        raise QueryError("stain normalisation is not private", where="harmonise", fix="ask for exact answers")
     members = (case.in_own_look() if how == "ceiling" else case.federation())[1:]
     own = [item for item in case.training if int(item["label"]) in set(case.local)]
     key = ("harmonised", how == "ceiling", settings.views, *(settings.depths or ()))

@@ -75,3 +75,16 @@ def test_between_sites_that_look_alike_nothing_is_changed(case, held_out):
 def test_if_nobody_has_images_enough_it_is_said(elsewhere):
     with pytest.raises(QueryError, match="no site has enough images"):
         recall(elsewhere, [], harmonise="both", minimum_patients=10_000)
+
+
+def test_others_stain_normalisation_can_take_the_maps_place(elsewhere, held_out):
+    without, plain = recall(elsewhere, held_out, harmonise="none")
+    turned, found = recall(elsewhere, held_out, harmonise="reinhard")
+    assert turned > 0.9 > without and all(told["distance"] is None for told in found.looks)
+    _, two_stains = recall(elsewhere, held_out, harmonise="macenko")  # phantoms are not stained with two dyes
+    assert not torch.equal(two_stains.predict(held_out), plain.predict(held_out))
+
+
+def test_stain_normalisation_of_private_responses_is_refused(elsewhere, held_out):
+    with pytest.raises(QueryError, match="not private"):
+        recall(elsewhere, held_out, harmonise="macenko", kind="private_mean")
