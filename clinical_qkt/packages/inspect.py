@@ -133,7 +133,7 @@ def look_told(numbers: list[float]) -> str:
     """A look's numbers, each with its name; tones and sharpness have no unit, see ``data.look``.
 
     >>> look_told([0.25, 0.0729, -1.0, -1.5, -2.0, -2.5, -3.0, -3.5])[:42]
-    'mean 0.25, square 0.0729, sharpness 1 -1, '
+    'mean 0.25, variance 0.0729, sharpness 1 -1'
     """
     named = zip(look.names(_CHANNELS[len(numbers)]), numbers, strict=True)
     return ", ".join(f"{name} {value:.3g}" for name, value in named)
