@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from clinical_qkt.core.files import write_text
@@ -57,9 +58,9 @@ def by_level(rows: Rows, prefix: str = "") -> str:
     for title, key in FIGURES.items():
         cells = {m: [_told(_of(rows, prefix + x, m), key) for x in levels] for m in methods}
         lines += _table(title, levels, cells)
-    kept: dict[str, list[str]] = {}
-    for m in methods:
-        kept[m] = [_kept(_of(rows, prefix + level, m)) for level in levels]
+    single = {m: [_single(_of(rows, prefix + level, m)) for level in levels] for m in methods}
+    lines += _table("Query recall at the budget: the median query, and the worst", levels, single)
+    kept = {m: [_kept(_of(rows, prefix + level, m)) for level in levels] for m in methods}
     lines += _table("Kept on test images: mean, and every class, of so many queries", levels, kept)
     asked = "; ".join(
         f"{level}: {tables.asked([r for r in rows if r['scenario'] == prefix + level])}" for level in levels
@@ -172,6 +173,11 @@ def _site(look: dict[str, Any]) -> SiteLook:
 
 def _told(rows: Rows, key: str) -> str:
     return tables.mean_told(rows, key) if rows else "–"
+
+
+def _single(rows: Rows) -> str:
+    found = [100 * r["query_recall_at_budget"] for r in rows]
+    return f"{median(found):.1f}, {min(found):.1f}" if found else "–"
 
 
 def _kept(rows: Rows) -> str:
