@@ -84,12 +84,16 @@ def main(
     data: Annotated[Path | None, typer.Option(help="As for `clinical-qkt benchmark`.")] = None,
     seeds: Annotated[str | None, typer.Option(help="As for `clinical-qkt benchmark`.")] = None,
     methods: Annotated[str | None, typer.Option(help="As for `clinical-qkt benchmark`.")] = None,
+    scenarios: Annotated[str | None, typer.Option(help="Some of the config's, by name.")] = None,
     place: Annotated[Path, typer.Option(help="A folder for it.")] = PLACE,
     curves: Annotated[bool, typer.Option(help="Recall against forgetting, in rows and as figures.")] = True,
 ) -> None:
     """Gather what is there."""
     given = read_config(config, seeds=None if seeds is None else seeds.split(","))
     given = only(given, None if methods is None else methods.split(","))
+    if scenarios is not None:
+        some = [s for s in given.scenarios if s.name in scenarios.split(",")]
+        given = given.model_copy(update={"scenarios": some})
     called = "blood-cell phantoms" if data is None else data.stem
     found = gather(given, run, called, generated=data is None)
     if curves:
