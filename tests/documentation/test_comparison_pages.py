@@ -84,6 +84,10 @@ def test_queries_that_some_method_has_not_answered_yet_are_left_out(tmp_path):
             file.write_text(json.dumps(row(label, query)))
     made = gathered.gather(config, tmp_path, "d")
     assert [(r["variant"], r["query"]) for r in made["rows"]] == [("local", ["x-1"]), ("statistics", ["x-1"])]
+    gathered.main(path, tmp_path, "short", scenarios="single_class", place=tmp_path / "out", curves=False)
+    short = json.loads((tmp_path / "out/short.json").read_text())["rows"]
+    assert len(short) == 2 and all("trade" not in r for r in short)
+    assert not (tmp_path / "out/short-single_class.png").exists()
     gathered.write(made, "set", tmp_path / "out")
     assert json.loads((tmp_path / "out/set.json").read_text())["rows"] == made["rows"]
     assert (tmp_path / "out/set-single_class.png").is_file()
