@@ -30,8 +30,8 @@ SHARES = {"coarse": 0.07, "middle": 0.1, "fine": 0.23, "residual": 0.2, "mean": 
 
 MENDED = 0.6
 """Of its radius, how far a release takes one back whom noise had led off: patients lie around a middle, so
-the mean of what is clipped is shorter. Less means more caution: with 60 to 150 patients 97 of 100 sites that
-look alike are found alike."""
+the mean of what is clipped is shorter. Less means more caution: it is so small that of sites that look alike
+hardly one is found to differ."""
 
 
 @dataclass(frozen=True)
