@@ -138,7 +138,8 @@ class LookNumbers:
     """The tensors of a told look, as far as there are any.
 
     Attributes:
-        residual: ``(features,)`` of an exact response; ``(private axes,)`` int64 of a private one.
+        residual: ``(features,)`` of an exact response; ``(private axes + 1,)`` int64 of a private one, whose
+            last number tells how far features lay off before they were clipped.
         coarse, middle, fine: ``(L,)`` int64.
     """
 
@@ -166,7 +167,7 @@ class LookNumbers:
             return cls(torch.empty(query.extractor.features, device="meta") if told.has_residual else None)
         assert query.looks is not None
         look = torch.empty(len(query.looks.spread), dtype=torch.int64, device="meta")
-        axes = torch.empty(query.private_axes, dtype=torch.int64, device="meta")
+        axes = torch.empty(query.private_axes + 1, dtype=torch.int64, device="meta")
         return cls(axes if told.has_residual else None, look, look, look)
 
     def _parts(self) -> Iterator[tuple[str, Tensor | None]]:

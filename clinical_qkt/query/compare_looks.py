@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from clinical_qkt.core.terms import Kind
-from clinical_qkt.privacy.mechanisms import Guarantee, Noise, PatientSums
+from clinical_qkt.privacy.mechanisms import Guarantee, Noise
 from clinical_qkt.query.looks import FEWEST
 from clinical_qkt.query.patient_batches import Meter
 from clinical_qkt.query.private_look import reference
+from clinical_qkt.query.residual import private_sums
 from clinical_qkt.query.seen_look import Numbers, SeenLook, seen_exactly, seen_privately
 from clinical_qkt.query.shared_classes import Beside
 from clinical_qkt.query.site_images import SiteImages, warn_left_out
@@ -60,7 +61,7 @@ def _private(images: SiteImages, comparing: Comparing, positions: Sequence[int])
     numbers, found = measured(images, names, private=True), {}
     for i in positions:
         found[i] = seen_privately(numbers, asked, beside, comparing.guarantee, comparing.noise)
-        found[i].sums = PatientSums(card.private_axes, card.radius)
+        found[i].sums, found[i].radius = private_sums(card.private_axes, card.radius), card.radius
     return found
 
 

@@ -3,7 +3,9 @@
 The asker takes it off an answering site's class mean, as far as it is more than chance: shrunk as James and
 Stein (1961) would, so that between sites that look alike nothing is taken off. Where very much is left, a map
 of looks has not made the images alike: features are clipped to the query's radius as in private responses,
-lest a few axes along which they lie far off rule the class.
+lest a few axes along which they lie far off rule the class. Clipped features of laboratories that have
+nothing in common lie no farther apart than of those that nearly do: so a private response tells beside them
+how far they lay off before.
 """
 
 from __future__ import annotations
@@ -14,13 +16,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from clinical_qkt.privacy.mechanisms import clipped
+from clinical_qkt.privacy.mechanisms import Guarantee, PatientSums, Release, clipped
 from clinical_qkt.statistics.class_statistics import FEWEST_PATIENTS, ClassStatistics, PrivateSum
 
 CAUTION = 2.0
 """By what the expected noise is multiplied for exact responses."""
 FAR = 2.0
 """Left along an axis, in spreads within a class; where it is more, features are clipped."""
+REACH = 4.0
+"""Of the radius: up to which length a private response tells how far features lie off."""
+WEIGHT = 0.5
+"""Of the radius: what one who lies so far off adds to the number that tells it. It makes the noise on all
+numbers larger by an eighth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +38,8 @@ class Residual:
         shift: ``(k,)`` mean over shared classes of its features, in the asker's look, less the asker's.
         noise: the variance that each number of it has by chance, and by what was added on purpose.
         private: whether something was.
-        unclipped: where features were clipped because so much was left, what had been left per axis.
+        unclipped: where features were clipped because so much was left, or for privacy, what had been left
+            per axis as far as it is known.
     """
 
     shift: Tensor
@@ -50,7 +58,7 @@ class Residual:
     def per_axis(self) -> float:
         """How far sites lie apart along an axis, in units of the spread within a class, less chance.
 
-        Of features that were not clipped, in exact responses.
+        Of features that were not clipped.
         """
         if self.unclipped is not None:
             return self.unclipped
@@ -114,15 +122,49 @@ def expected(counts: Sequence[int], own_counts: Sequence[int]) -> float:
     return sum(1 / n + 1 / m for n, m in zip(counts, own_counts, strict=True)) / len(counts) ** 2
 
 
-def private_residual(sums: PrivateSum, own_counts: Sequence[int]) -> Residual:
-    """Of a private sum over all patients of shared classes of their features less the asker's class mean.
+def private_sums(axes: int, radius: float) -> PatientSums:
+    """For what ``with_length`` gives, no row of which is longer than these sums allow."""
+    return PatientSums(axes + 1, _reach(radius))
+
+
+def with_length(apart: Tensor, radius: float) -> Tensor:
+    """``(N, k + 1)``: clipped differences, and how much longer than the radius they were.
 
     Args:
+        apart: ``(N, k)`` features less the asker's mean of the class.
+
+    >>> with_length(torch.tensor([[0.6, 0.8], [6.0, 8.0], [60.0, 80.0]]), 5.0).round(decimals=3).tolist()
+    [[0.6, 0.8, 0.0], [3.0, 4.0, 0.833], [3.0, 4.0, 2.5]]
+    """
+    beyond = (apart.double().norm(dim=1, keepdim=True) / radius - 1).clamp(0, REACH - 1)
+    return torch.cat([clipped(apart, radius), WEIGHT * radius / (REACH - 1) * beyond], 1)
+
+
+def private_residual(
+    release: Release, guarantee: Guarantee, radius: float, length: float, own_counts: Sequence[int]
+) -> Residual:
+    """Of the release of ``private_sums`` over all patients of shared classes.
+
+    How far features lie off is told less what noise may have added.
+
+    Args:
+        guarantee: of this release.
+        radius: the query's.
+        length: of an image's features at the asker, as the query tells it.
         own_counts: images of these classes at the asker.
     """
+    sums = release.read(_reach(radius), guarantee)
     patients = max(sums.count, FEWEST_PATIENTS)
+    mean, noise = sums.total / patients, sums.noise / patients
     chance = 1 / patients + sum(1 / n for n in own_counts) / max(1, len(own_counts)) ** 2
-    return Residual(sums.total / patients, chance + (sums.noise / patients) ** 2, private=True)
+    found = Residual(mean[:-1], chance + noise**2, private=True)
+    beyond = (REACH - 1) * min(1.0, max(0.0, float(mean[-1]) - noise) / (WEIGHT * radius))
+    square = max(0.0, ((1 + beyond) * radius) ** 2 - length**2) / len(found.shift)
+    return replace(found, unclipped=max(found.per_axis, square**0.5))
+
+
+def _reach(radius: float) -> float:
+    return radius * (1 + WEIGHT**2) ** 0.5
 
 
 def taken_off(part: ClassStatistics | PrivateSum, left: Residual | None) -> ClassStatistics | PrivateSum:

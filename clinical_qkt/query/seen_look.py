@@ -26,7 +26,7 @@ from clinical_qkt.query.private_look import (
     private_look,
     shares_of,
 )
-from clinical_qkt.query.residual import Apart, Residual, residual
+from clinical_qkt.query.residual import Apart, Residual, residual, with_length
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class SeenLook:
         counts: images of each class that was measured.
         private, beside: what a private response tells of the look, and with whose it is compared.
         sums: of a private response, over patients of shared classes: features less the asker's class mean.
-        radius: of an exact response: at which features are clipped where much is left of the difference.
+        radius: at which features are clipped, in an exact response where much is left of the difference.
         apart: of an exact response, how far features of each shared class are from the asker's.
         finite: whether all of these could be added up.
     """
@@ -90,8 +90,9 @@ class SeenLook:
     def update(self, name: str, features: Tensor, patients: Sequence[str]) -> None:
         """Add ``(N, D)`` of images of a shared class, brought to the asker's look."""
         if self.sums is not None:
-            width = self.sums.features
-            self.sums.update(features[:, :width] - self.asked.means[name][:width], patients)
+            axes = self.sums.features - 1
+            apart = features[:, :axes] - self.asked.means[name][:axes]
+            self.sums.update(with_length(apart, self.radius), patients)
             return
         self.finite = self.finite and bool(torch.isfinite(features).all())
         if self.finite:

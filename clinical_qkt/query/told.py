@@ -15,6 +15,7 @@ from clinical_qkt.packages.told_look import LookNumbers, ToldLook
 from clinical_qkt.privacy.mechanisms import Guarantee, Release
 from clinical_qkt.query.looks import AskersLooks, sure
 from clinical_qkt.query.private_look import RADII, PrivateLook, Reference, compared_privately
+from clinical_qkt.query.request import CLIP
 from clinical_qkt.query.residual import Residual, expected, private_residual
 from clinical_qkt.query.shared_classes import asked_looks
 
@@ -83,9 +84,9 @@ def _privately(
     beside = Reference.named(asked, names, told.through)
     compared, left = compared_privately(PrivateLook(releases), guarantee, asked, beside, shares), None
     if numbers.residual is not None and noised.residual is not None:
-        release = Release(numbers.residual.tolist(), noised.residual)
-        sums = release.read(radius, guarantee.part(shares["residual"]))
-        left = private_residual(sums, [counts[c] for c in names])
+        release, part = Release(numbers.residual.tolist(), noised.residual), shares["residual"]
+        own = [counts[c] for c in names]
+        left = private_residual(release, guarantee.part(part), radius, radius / CLIP, own)
     return Told(compared, left)
 
 

@@ -60,7 +60,7 @@ def most_numbers(seen: Seen, card: QueryCard) -> int:
     width, axes, look = card.extractor.features, card.private_axes, seen.look
     if seen.kind == "private_mean":
         told = len(RADII) * (1 + len(look.asked.spread)) if look and look.private else 0
-        return 1 + axes + told + (1 + axes if look and look.shared else 0)
+        return 1 + axes + told + (2 + axes if look and look.shared else 0)
     numbers = {"covariance": width * (width + 3) // 2, "diagonal": 2 * width}.get(seen.kind, width)
     if look is None or look.compared is None:
         return 1 + numbers

@@ -5,9 +5,21 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clinical_qkt.query.residual import FAR, Apart, Residual, private_residual, residual, taken_off
+from clinical_qkt.privacy.mechanisms import STEPS, Guarantee, private_release, rounded_noise
+from clinical_qkt.query.residual import (
+    FAR,
+    WEIGHT,
+    Apart,
+    Residual,
+    private_residual,
+    private_sums,
+    residual,
+    taken_off,
+    with_length,
+)
 from clinical_qkt.statistics.class_statistics import ClassStatistics, PrivateSum
 
+ONE = Guarantee(1.0, 1e-5)
 WIDE = 1e6
 """A radius at which nothing is clipped."""
 
@@ -67,14 +79,62 @@ def test_without_a_shared_class_there_is_none_and_the_answer_stays():
     assert taken_off(part, None) is part
 
 
-def test_of_a_private_sum_it_is_taken_off_in_units_of_the_sum_and_its_noise_is_counted():
-    sums = PrivateSum(torch.full((4,), 100.0).double(), 100.0, noise=5.0, count_noise=1.0)
-    found = private_residual(sums, [100, 100])
-    assert found.noise == pytest.approx(1 / 100 + 2 / 100 / 4 + 0.05**2)
-    part = PrivateSum(torch.full((4,), 300.0).double(), 100.0, noise=5.0, count_noise=1.0)
+RADIUS, LENGTH = 8.0, 10.0
+"""The query's, and of the asker's features."""
+
+
+def privately(rows: torch.Tensor, noise=lambda sigma, numbers: [0] * numbers) -> Residual:
+    """Of patients with an image each, and 100 images of each of two classes at the asker."""
+    sums = private_sums(rows.shape[1], RADIUS)
+    sums.update(with_length(rows, RADIUS), [str(i) for i in range(len(rows))])
+    release = private_release(sums.contributions(), ONE, noise)
+    return private_residual(release, ONE, RADIUS, LENGTH, [100, 100])
+
+
+def around(patients: int, far: float = 1.0, seed: int = 0) -> torch.Tensor:
+    """``(patients, 64)`` on both sides of the asker's mean, each ``far`` spreads off along an axis."""
+    rows = torch.randn(patients // 2, 64, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return far * torch.cat([rows, -rows])
+
+
+def test_a_private_residual_is_taken_off_in_units_of_the_sum_and_its_noise_is_counted():
+    found = privately(torch.full((100, 64), 0.9).double())
+    part = PrivateSum(torch.full((64,), 300.0).double(), 100.0, noise=5.0, count_noise=1.0)
+    noise = ONE.sigma * RADIUS * (1 + WEIGHT**2) ** 0.5 / STEPS / 100
+    assert found.noise == pytest.approx(1 / 100 + 2 / 100 / 4 + noise**2)
     off = taken_off(part, found)
     assert isinstance(off, PrivateSum)
     torch.testing.assert_close(off.total, part.total - 100 * found.share * found.shift)
+    assert float(found.shift.mean()) == pytest.approx(0.9, abs=0.01)
+
+
+def test_laboratories_with_nothing_in_common_are_told_from_others_though_features_are_clipped():
+    near, far = privately(around(1000)), privately(around(1000, far=20.0))
+    assert float(far.shift.norm()) < 0.1 and near.per_axis == 0
+    assert far.per_axis == pytest.approx((4**2 * RADIUS**2 - LENGTH**2) ** 0.5 / 8, abs=0.2)
+
+
+def test_how_far_features_lay_off_is_told_in_spreads_along_an_axis():
+    for far in (1.5, 2.0, 3.0):
+        left = (64 * far**2 - LENGTH**2) ** 0.5 / 8
+        assert privately(around(4000, far)).per_axis == pytest.approx(left, abs=0.15)
+
+
+def test_noise_alone_seldom_tells_of_a_difference():
+    def told(seed: int) -> float:
+        generator = torch.Generator().manual_seed(seed)
+        noise = rounded_noise(lambda n: torch.randn(n, generator=generator, dtype=torch.float64))
+        return privately(around(300, seed=seed), noise).per_axis
+
+    assert sum(told(seed) > 1 for seed in range(40)) <= 2
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-300, 1e6, 1e200, float("inf"), float("nan")])
+def test_whatever_features_are_one_patient_adds_no_more_than_noise_is_made_for(value):
+    rows = torch.full((1, 64), value, dtype=torch.float64)
+    sums = private_sums(64, RADIUS)
+    sums.update(with_length(rows, RADIUS), ["one"])
+    assert int(sums.contributions().square().sum()) <= STEPS**2
 
 
 def test_of_fewer_private_axes_the_others_stay():

@@ -19,7 +19,6 @@ from clinical_qkt.privacy.mechanisms import (
     STEPS,
     Guarantee,
     Noise,
-    PatientSums,
     clipped,
     private_release,
     rounded_noise,
@@ -34,7 +33,16 @@ from clinical_qkt.query.private_look import (
     reference,
     shares_of,
 )
-from clinical_qkt.query.residual import Apart, Residual, private_residual, residual, taken_off
+from clinical_qkt.query.request import CLIP
+from clinical_qkt.query.residual import (
+    Apart,
+    Residual,
+    private_residual,
+    private_sums,
+    residual,
+    taken_off,
+    with_length,
+)
 from clinical_qkt.research.methods.case import Case, Member
 from clinical_qkt.research.methods.requested import Requested, RequestSettings
 from clinical_qkt.research.methods.stain import STAINS, Stain, normaliser
@@ -168,13 +176,13 @@ class Site:
         radius, axes = self.question.clip(settings.private_axes), settings.private_axes
         left = None
         if "residual" in shares:
-            sums = PatientSums(self.question.training[0][:, :axes].shape[1], radius)
+            sums = private_sums(self.question.training[0][:, :axes].shape[1], radius)
             for c in shared:
                 apart = self.features(c, given)[:, :axes] - self.asked.means[c][:axes]
-                sums.update(apart, [f"{c} {i}" for i in range(len(apart))])
-            part = guarantee.part(shares["residual"])
-            release = private_release(sums.contributions(), part, noise).read(radius, part)
-            left = private_residual(release, [self.asked.classes[c].count for c in shared])
+                sums.update(with_length(apart, radius), [f"{c} {i}" for i in range(len(apart))])
+            part, counts = guarantee.part(shares["residual"]), [self.asked.classes[c].count for c in shared]
+            release = private_release(sums.contributions(), part, noise)
+            left = private_residual(release, part, radius, radius / CLIP, counts)
         features = self.features(queried, given)[: settings.patients, :axes]
         part = guarantee.part(shares["mean"])
         answer = private_release(whole(features, radius, STEPS), part, noise).read(radius, part)
