@@ -31,7 +31,7 @@ from clinical_qkt.site.config import FIX, Site, check_site
 _TRACKING: Any = DEFAULT_MLFLOW_SETTINGS
 FILES = "files"
 """The key to which each of a bundle's config files adds its name."""
-NEEDED = {"transfer": ("query", "teachers or responses"), "query": ("query",)}
+NEEDED = {"transfer": ("query", "teachers or responses or published"), "query": ("query",)}
 """What a command cannot do without, of what a site may leave empty."""
 GIVEN = {
     "inference": ("images", "give --images FOLDER, with the images that are to be classified"),
@@ -251,7 +251,8 @@ def _differ(a: Any, b: Any) -> bool:
 
 def _require_needed(parser: ConfigParser, site: Site) -> None:
     command, who = parser["command"], f"site '{site.site}'"
-    for keys in NEEDED.get(command, ()):
+    asks_everybody = command == "query" and parser.get("settings::reference") in (True, "true")
+    for keys in () if asks_everybody else NEEDED.get(command, ()):
         if not any(getattr(site, key) for key in keys.split(" or ")):
             raise InputError("is empty", where=f"{who}: {keys}", fix=f"list at least one under '{keys}'")
     key, fix = GIVEN.get(command, ("", ""))

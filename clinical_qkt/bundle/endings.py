@@ -16,6 +16,7 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.shipped_bundles import bundle_folder
 from clinical_qkt.evidence import metrics
 from clinical_qkt.evidence.evaluation import Row
+from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.response import ResponseCard
 from clinical_qkt.packages.signing import read_fingerprint
 from clinical_qkt.packages.writer import package_bytes
@@ -69,7 +70,7 @@ def validated(
 def trained(launch: Launch, site: Site, rows: Mapping[str, Row]) -> None:
     """After ``train``."""
     places: dict[str, str | Path] = {MODEL: site.output_dir / MODEL, "test it": launch.next_line("evaluate")}
-    if site.teachers or site.responses:
+    if site.teachers or site.numbers:
         places["gain classes"] = launch.next_line("transfer")
     elif site.query:
         places["ask for classes"] = launch.next_line("query")
@@ -81,7 +82,7 @@ def trained(launch: Launch, site: Site, rows: Mapping[str, Row]) -> None:
 def evaluated(launch: Launch, site: Site, model: Path, result: Path) -> None:
     """After ``evaluate``, under its table."""
     at = {} if model == site.output_dir / MODEL else {"model": model}
-    again = "transfer" if site.teachers or site.responses else "query" if site.query else "share"
+    again = "transfer" if site.teachers or site.numbers else "query" if site.query else "share"
     places: dict[str, str | Path] = {
         "figures": result,
         "classify": launch.next_line("inference", **at, images="FOLDER"),
@@ -104,21 +105,30 @@ def shared(site: Site) -> None:
     shown.print_places(Console(), places)
 
 
-def asked(site: Site) -> None:
+def asked(site: Site, reference: bool) -> None:
     """After ``query``."""
-    places = _package(site.query_dir, f"a query for {', '.join(site.queried.names)}")
+    what = "a reference, to be answered once for everybody" if reference else "a query for "
+    places = _package(site.query_dir, what + ("" if reference else ", ".join(site.queried.names)))
     answer = f"clinical-qkt run answer SITE.yaml --request {site.query_dir.name}"
     places |= {"they check it": _verify(site, site.query_dir), "they answer": answer}
-    places["you"] = "keep the folder and the model: responses fit these two only; name them under 'responses'"
+    if reference:
+        places["you all"] = "keep the folder: name it as 'reference_dir', and answers to it under 'published'"
+    else:
+        places["you"] = (
+            "keep the folder and the model: responses fit these two only; name them under 'responses'"
+        )
     shown.print_places(Console(), places)
 
 
-def answered(site: Site, folder: Path, card: ResponseCard, asker: str) -> None:
+def answered(site: Site, folder: Path, card: ResponseCard, query: QueryCard) -> None:
     """After ``answer``."""
+    asker, key = query.site, "responses"
+    if query.reference:
+        asker, key = f"all who use the reference of {asker}", "published"
     places = _package(folder, f"an answer for {asker}")
     places |= {
         "they check it": f"{_verify(site, folder)} --query QUERY",
-        "they use it": USED.format("responses"),
+        "they use it": USED.format(key),
         "what is spent": f"clinical-qkt ledger {site.ledger}",
     }
     shown.print_response(Console(), asker, card.answers, places)

@@ -18,7 +18,7 @@ OF_THEIR_OWN = (
     *("settings", "input", "policy", "acceptance", "monitoring", "made_for", "_meta_", "initialize", "run"),
 )
 """Sections that a model of their own checks."""
-_NAMES = ("classes", "query", "teachers", "responses", "answers", "trusted_keys")
+_NAMES = ("classes", "query", "teachers", "responses", "answers", "published", "trusted_keys")
 """Keys with lists of names and paths, of which one may be a word such as ``no``."""
 _SWITCHES = {"yes", "no", "on", "off", "true", "false"}
 _EXPRESSION = re.compile(r"[$@%]")

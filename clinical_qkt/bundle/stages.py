@@ -147,9 +147,9 @@ def query(
     """Write the query package, once somebody agreed; see ``query.request`` and ``consent.Leaving``."""
     chosen = sections.read_settings(request.QuerySettings, settings)
     agree = _leaving(site, site.query_dir, **leaving)
-    request.write_query(site, chosen, loaded, data, read, device, agree)
+    card = request.write_query(site, chosen, loaded, data, read, device, agree)
     if not NOW.embedded:
-        endings.asked(site)
+        endings.asked(site, card.reference)
 
 
 @plain_errors
@@ -168,7 +168,7 @@ def answer(
     agreed, new = config_keys.switch("yes", yes), config_keys.switch("new_ledger", new_ledger)
     card = Responding(site, asked, data, prepared, read, device, agreed, new).run(Path(folder))
     if not NOW.embedded:
-        endings.answered(site, Path(folder), card, asked.card.site)
+        endings.answered(site, Path(folder), card, asked.card)
 
 
 @plain_errors

@@ -72,7 +72,7 @@ def next_stage(site: Site) -> str:
     """What a site can do next, by what is there already."""
     if not is_model(site.output_dir / "model"):
         return "train"
-    if site.query and (site.teachers or site.responses):
+    if site.query and (site.teachers or site.numbers):
         return "evaluate" if (site.transfer_dir / "summary.json").is_file() else "transfer"
     return "query" if site.query and not site.query_dir.exists() else "evaluate"
 

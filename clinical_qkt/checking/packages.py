@@ -13,6 +13,7 @@ from clinical_qkt.packages.model import Model, load_model
 from clinical_qkt.packages.query import load_query
 from clinical_qkt.packages.response import Response, load_response
 from clinical_qkt.packages.signing import fingerprint, require_private_key
+from clinical_qkt.query.published import read_published
 
 SIGNING = ("share", "query", "answer")
 """Commands after which something leaves."""
@@ -78,6 +79,10 @@ def _asked(stage: Stage) -> Iterator[Finding]:
     except QKTError as e:
         yield problem("query", e)
         return
+    if query.card.reference:
+        told = f"the reference of {query.card.site}: answered for all classes of this site, for everybody"
+        yield Finding("ok", "query", told)
+        return
     asked = LabelSpace(query.card.query)
     known = [c.name for c in asked if stage.site.labels.find(c) is not None]
     told = f"{query.card.site} asks for {', '.join(asked.names)}; this site has {', '.join(known) or 'none'}"
@@ -100,6 +105,7 @@ def _received(stage: Stage) -> Iterator[Finding]:
         met |= set(table.columns.values())
         yield from _aligned(model, table)
     yield from _answers(stage, met)
+    yield from _published(stage, met)
     unmet = [q.name for i, q in enumerate(stage.site.query, start=len(stage.site.classes)) if i not in met]
     if unmet:
         fix = "add a package of a site that has it, or say in 'synonyms' what it is called there"
@@ -130,6 +136,22 @@ def _aligned(model: Model, table: Alignment) -> Iterator[Finding]:
         names = ", ".join(table.source[row.source].name for row in others)
         yield Finding("warning", who, f"same name, other code: {names}", "ask them what they mean by it")
     yield Finding("ok", who, told)
+
+
+def _published(stage: Stage, met: set[int]) -> Iterator[Finding]:
+    site, model = stage.site, stage.model()
+    if site.reference_dir is None or model is None:
+        return
+    try:
+        found = read_published(site.published, site.reference_dir, model, site.queried, site.trust)
+    except QKTError as e:
+        yield problem("published", e)
+        return
+    met |= {len(site.classes) + i for i in found.responded}
+    for part in found.parts:
+        given = [a.label.name for a in part.card.answers if a.kind]
+        told = f"signature {part.signed.state}; published: {', '.join(given) or 'nothing that is queried'}"
+        yield Finding("ok" if given else "warning", f"answer of {part.site}", told)
 
 
 def _answers(stage: Stage, met: set[int]) -> Iterator[Finding]:

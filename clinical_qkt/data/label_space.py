@@ -143,7 +143,7 @@ def _problem(error: Any) -> str:
 
 
 def _distinct(classes: list[ClassLabel]) -> list[ClassLabel]:
-    return LabelSpace(classes).plain
+    return LabelSpace(classes).plain if classes else []
 
 
 DistinctClasses = Annotated[list[ClassLabel], AfterValidator(_distinct)]

@@ -1,9 +1,13 @@
-"""The query package: what a student sends to ask for statistics. Data, never code."""
+"""The query package: what a student sends to ask for statistics. Data, never code.
+
+A *reference* is a query that names no class: each site answers it for all classes that it has, once for
+whoever works with the same extractor, and so nobody has to be asked any more.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -15,7 +19,7 @@ from torch import Tensor
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.terms import KINDS, Kind
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.data.label_space import DistinctClasses, LabelSpace
+from clinical_qkt.data.label_space import ClassLabel, DistinctClasses, LabelSpace
 from clinical_qkt.data.look_shared import ClassLook
 from clinical_qkt.networks.extractor import MAX_FEATURES, Extractor, ExtractorSpec, describe
 from clinical_qkt.networks.spec import reshape_head
@@ -45,8 +49,11 @@ class QueryCard(PackageCard):
     """The network and the depths whose outputs are pooled; weights lie beside the card."""
     input: InputContract
     """What the extractor expects of an image."""
-    query: DistinctClasses = Field(min_length=1, max_length=100)
-    """The classes, with codes where there are any."""
+    query: DistinctClasses = Field(max_length=100)
+    """The classes, with codes where there are any; none in a reference."""
+    reference: bool = Field(default=False, exclude_if=lambda is_one: not is_one)
+    """Whether this is a reference: each site answers for all classes that it has, and what it answers is for
+    every site whose network gives the same features."""
     welcome: list[Kind] = Field(min_length=1, max_length=len(KINDS))
     """The kinds of answer that the student can use; the site decides which it gives."""
     private_axes: int = Field(ge=1, le=MAX_FEATURES)
@@ -80,6 +87,14 @@ class QueryCard(PackageCard):
     def whole_radius(self) -> float:
         """The radius for all features: their length grows with the root of their number."""
         return self.radius * (self.extractor.features / self.private_axes) ** 0.5
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> QueryCard:
+        if self.reference == bool(self.query):
+            raise ValueError("query: a query names classes, and a reference none")
+        if self.reference and self.looks:
+            raise ValueError("looks: a reference tells none, since those who will use answers look otherwise")
+        return self
 
     @model_validator(mode="after")
     def _no_more_axes_than_features(self) -> QueryCard:
@@ -119,6 +134,12 @@ class Query:
     bytes: int
     signed: Signed = field(default_factory=Signed)
     means: Tensor | None = None
+
+    def for_classes(self, classes: Sequence[ClassLabel]) -> Query:
+        """A reference as a query for these classes; a query as it is."""
+        if not self.card.reference:
+            return self
+        return replace(self, card=self.card.model_copy(update={"query": list(classes)}))
 
 
 def save_query(

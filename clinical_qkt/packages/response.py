@@ -11,9 +11,10 @@ import torch
 from pydantic import ConfigDict, Field, model_validator
 from torch import Tensor
 
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.terms import Unit as Unit
 from clinical_qkt.core.values import Sent
-from clinical_qkt.data.label_space import ClassLabel
+from clinical_qkt.data.label_space import ClassLabel, LabelSpace
 from clinical_qkt.packages.card import PackageCard
 from clinical_qkt.packages.query import Query, QueryCard
 from clinical_qkt.packages.reader import Reading
@@ -84,7 +85,7 @@ class ResponseCard(PackageCard):
     query_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of the card of the query that is answered."""
     answers: list[ClassResponse] = Field(min_length=1, max_length=100)
-    """One for each queried class, in its order."""
+    """One for each queried class, in its order; to a reference one for each class of the site."""
     licence: str = Field(default="all rights reserved by the sending site", max_length=200)
     """What the receiver may do with it."""
 
@@ -189,7 +190,12 @@ def _check_fit(reading: Reading[ResponseCard], card: ResponseCard, query: Query)
             "send the query package that lies in 'query_dir' now, and ask for an answer to that",
         )
         return not any(a.look for a in card.answers)
-    if [a.label for a in card.answers] != list(query.card.query):
+    if query.card.reference:
+        try:
+            query = query.for_classes(LabelSpace([a.label for a in card.answers], where="answers"))
+        except InputError as e:
+            reading.problem(CARD, f"answers for classes that cannot be told apart: {e.problem}")
+    elif [a.label for a in card.answers] != list(query.card.query):
         reading.problem(CARD, "answers for other classes than were asked for")
     for kind in sorted({a.kind for a in card.answers if a.kind and a.kind not in query.card.welcome}):
         reading.problem(CARD, f"'{kind}' was not welcome")

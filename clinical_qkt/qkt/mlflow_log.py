@@ -26,7 +26,7 @@ _NAMED = 3
 
 def decided_by(site: Site, settings: TransferSettings, own: Model) -> str:
     """A digest of all that decides a transfer's figures; another one makes another run."""
-    received = [*site.teachers, *site.responses]
+    received = [*site.teachers, *site.numbers]
     cards = [sha256(folder / CARD) for folder in received if (folder / CARD).is_file()]
     facts = settings.model_dump(), site.model_dump(mode="json"), own.card.weights_sha256
     return fingerprint(__version__, *facts, sha256(site.data), cards)

@@ -38,6 +38,7 @@ from clinical_qkt.qkt.teacher_looks import OwnLooks, in_own_looks
 from clinical_qkt.qkt.teachers import Teacher, probe, read_teachers
 from clinical_qkt.qkt.test_set import TestSet, agreements, few_images
 from clinical_qkt.query.aggregate import Responses, TakenIn, read_responses, with_responses
+from clinical_qkt.query.published import in_own_map, read_published
 from clinical_qkt.review import report
 from clinical_qkt.review.summary_schema import TransferSummary
 from clinical_qkt.review.tracking.figure_names import held_out_figures
@@ -80,7 +81,7 @@ class Transfer:
         site.require_classes(own.card.labels)
         self.task, self.tracker = task, Tracker.of(site, task)
         self.variant = " and ".join(
-            [settings.variant] * bool(site.teachers) + ["statistics"] * bool(site.responses)
+            [settings.variant] * bool(site.teachers) + ["statistics"] * bool(site.numbers)
         )
         self.tags = {
             "site": site.site,
@@ -181,10 +182,18 @@ class Transfer:
             return in_own_looks(probed, own, self.labels, self.settings.harmonise)
 
     def verified_responses(self) -> Responses | None:
-        """Responses by statistics to the site's own query, checked; None if there are none."""
+        """Responses by statistics to the site's own query, or published ones; None if there are none."""
+        site, responses = self.site, None
         with self.timed("packages"):
-            site = self.site
-            responses = read_responses(site.responses, site.query_dir, self.own, site.queried, site.trust)
+            if site.reference_dir is None:
+                responses = read_responses(site.responses, site.query_dir, self.own, site.queried, site.trust)
+            else:
+                told = site.published, site.reference_dir
+                responses = read_published(*told, self.own, site.queried, site.trust)
+        if responses and site.published:
+            training = self.images.prepared("training", self.own.card.input)
+            with self.timed("statistics"):
+                responses = in_own_map(responses, self.own, training, self.device)
         if responses and self.settings.learns:
             raise InputError(
                 "nothing is trained on responses with statistics",

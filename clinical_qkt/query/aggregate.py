@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,19 +84,29 @@ def read_responses(
             where=str(query_dir),
             fix="run `query` again and ask the sites again",
         )
+    parts = once_each(folders, lambda folder: load_response(folder, sent, trust))
+    extractor = Extractor(sent.card.extractor, own.network).double_map()
+    extractor.center, extractor.projection = sent.extractor.center, sent.extractor.projection
+    return Responses(extractor.eval(), LabelSpace(sent.card.query), parts, sent)
+
+
+def once_each(folders: Sequence[Path], load: Callable[[Path], Response]) -> list[Response]:
+    """One response of each site.
+
+    Raises:
+        PackageError: a response is refused, or two come from the same site.
+    """
     parts: dict[str, Response] = {}
     for folder in folders:
-        part = load_response(folder, sent, trust)
+        part = load(folder)
         if part.site in parts:
             raise PackageError(
                 f"a second response of the site '{part.site}'",
                 where=str(folder),
-                fix="list each site's response once under 'responses'",
+                fix="list each site's response once under 'responses' or 'published'",
             )
         parts[part.site] = part
-    extractor = Extractor(sent.card.extractor, own.network).double_map()
-    extractor.center, extractor.projection = sent.extractor.center, sent.extractor.projection
-    return Responses(extractor.eval(), LabelSpace(sent.card.query), list(parts.values()), sent)
+    return list(parts.values())
 
 
 def own_statistics(features: torch.Tensor, labels: torch.Tensor, classes: int) -> list[ClassStatistics]:

@@ -15,7 +15,7 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.values import Strict
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.transforms import cached
-from clinical_qkt.networks.extractor import Extractor, describe
+from clinical_qkt.networks.extractor import MAX_FEATURES, Extractor, describe
 from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.looks import SentLooks
 from clinical_qkt.packages.model import Model, load_model
@@ -53,6 +53,8 @@ class QuerySettings(Strict):
         tell_looks: whether the query tells how the own images look, so that sites bring theirs to that look.
         looks_of: folders of teacher packages whose senders agreed that this query passes their looks on, for
             sites that share no class with this one.
+        reference: whether a reference is written: no class is asked for by name, and no look told. It has as
+            many features as are pooled, so that exact answers can be brought into every site's own map.
     """
 
     depths: list[str] | None = None
@@ -61,6 +63,7 @@ class QuerySettings(Strict):
     private_axes: int | None = Field(default=None, ge=1)
     tell_looks: bool = True
     looks_of: list[str] = Field(default=[], max_length=20)
+    reference: bool = False
 
 
 def write_query(
@@ -84,18 +87,20 @@ def write_query(
     if site.signing_key:
         require_private_key(site.signing_key)
     site.require_classes(own.card.labels)
-    told = site.labels.plain if settings.tell_looks else ()
-    require_no_identifiers(site, task=own.card.task, label_space=told, query=site.query)
-    others = looks_of_others(settings, own, site.trust)
+    tells, asked = settings.tell_looks and not settings.reference, [] if settings.reference else site.query
+    told = site.labels.plain if tells else ()
+    require_no_identifiers(site, task=own.card.task, label_space=told, query=asked)
+    others = looks_of_others(settings, own, site.trust) if tells else []
     images = cached(data.items["training"], read, own.card.input, "training images")
     question = own_question(own, settings, images, device)
-    looks, means = own_looks(site, own, question, data, images) if settings.tell_looks else (None, None)
+    looks, means = own_looks(site, own, question, data, images) if tells else (None, None)
     card = QueryCard(
         site=site.site,
         task=own.card.task,
         extractor=question.extractor.spec,
         input=own.card.input,
-        query=[*site.query],
+        query=[*asked],
+        reference=settings.reference,
         welcome=settings.welcome,
         private_axes=question.private_axes,
         radius=question.radius,
@@ -181,8 +186,9 @@ def own_question(own: Model, settings: QuerySettings, images: Images, device: to
     mirror_axes = settings.mirror_axes
     if mirror_axes is None:
         mirror_axes = list(range(len(own.card.input.spatial_size)))
-    extractor, features = own_extractor(own, settings.depths, images, device, mirror_axes)
-    asked = min(settings.private_axes or extractor.spec.features, extractor.spec.features)
+    most = MAX_FEATURES if settings.reference else MOST_FEATURES
+    extractor, features = own_extractor(own, settings.depths, images, device, mirror_axes, most)
+    asked = min(settings.private_axes or MOST_FEATURES, extractor.spec.features)
     return Question(extractor, asked, radius_of(features[:, :asked]), features)
 
 
@@ -197,12 +203,14 @@ def own_extractor(
     images: Images,
     device: torch.device,
     mirror_axes: Sequence[int] = (),
+    most: int = MOST_FEATURES,
 ) -> tuple[Extractor, Tensor]:
     """The extractor of ``own_question``, and its features ``(N, features)`` of own training images.
 
     Args:
         depths: the network's first stages if None.
         mirror_axes: see ``ExtractorSpec``.
+        most: see ``whitening``.
     """
     if not isinstance(own.card.network, NetworkSpec):
         raise InputError(
@@ -220,7 +228,7 @@ def own_extractor(
             where=str(own.folder),
             fix="train the model again, or name other depths under 'settings'",
         )
-    _, projection = whitening(raw, labels, MOST_FEATURES)
+    _, projection = whitening(raw, labels, most)
     means = torch.stack([mine.mean(0) for mine in SINGLE_LABEL.by_class(raw, labels, labels.unique())])
     moved = axes.moves(body, images, own.card.input, device)
     projection = projection @ axes.turn(means @ projection, moved @ projection)

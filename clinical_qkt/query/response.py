@@ -40,7 +40,7 @@ class Responding:
 
     Args:
         site: who answers.
-        query: as it was verified.
+        query: as it was verified; of a reference, all of the site's classes are asked for.
         data: the site's images.
         given: how they are prepared for the site's own model.
         read: MONAI transforms from a file to a raw channel-first image.
@@ -60,7 +60,8 @@ class Responding:
         yes: bool,
         new_ledger: bool = False,
     ) -> None:
-        self.site, self.query, self.data, self.given = site, query, data, given
+        self.site, self.data, self.given = site, data, given
+        self.query = query.for_classes(site.labels.plain)
         self.read, self.device, self.yes, self.new_ledger = read, device, yes, new_ledger
         self.policy, self.ledger = site.policy, Ledger(site.ledger)
         self.data_sha256 = sha256(site.data)
@@ -88,7 +89,7 @@ class Responding:
         found = self.one_pass().run(own, kinds)
         seen = [d if isinstance(d, Declined) else found[i] for i, d in enumerate(decisions)]
         rows = [self.preview(i, one) for i, one in enumerate(seen)]
-        require_consent(self.query.card.site, rows, self.policy, spent, folder, yes=self.yes)
+        require_consent(self.asker, rows, self.policy, spent, folder, yes=self.yes)
         if self.shown:
             second_place.note(self.site.site, self.files, self.ledger.require_newest(), self.ledger.path)
         answers, given, looks = [], [], {}
@@ -108,6 +109,12 @@ class Responding:
         return save_response(
             folder, card, given, looks, query=self.query, signing_key=self.site.signing_key, agree=leaving
         )
+
+    @property
+    def asker(self) -> str:
+        """For whom the answer is, in words for whoever agrees to it."""
+        card = self.query.card
+        return f"everybody who uses the reference of {card.site}" if card.reference else card.site
 
     def one_pass(self) -> OnePass:
         """The pass over this site's images, still to be made."""

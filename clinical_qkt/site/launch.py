@@ -24,8 +24,20 @@ from clinical_qkt.core.yaml_file import read_yaml
 from clinical_qkt.data.class_names import require_plain
 
 CARRIED = (
-    *("site", "data", "classes", "query", "teachers", "responses", "mlflow", "policy", "ledger", "channels"),
-    *("output_dir", "package_dir", "query_dir", "transfer_dir", "allow_mixed_sizes"),
+    *(
+        "site",
+        "data",
+        "classes",
+        "query",
+        "teachers",
+        "responses",
+        "published",
+        "mlflow",
+        "policy",
+        "ledger",
+        "channels",
+    ),
+    *("output_dir", "package_dir", "query_dir", "reference_dir", "transfer_dir", "allow_mixed_sizes"),
     *("signing_key", "trusted_keys", "untrusted_packages"),
 )
 """Overrides that the next stage needs, too, to find what this one wrote."""

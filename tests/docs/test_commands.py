@@ -319,6 +319,15 @@ def test_ask_for_a_class(here, follow):
     assert (here / "runs/asked/transfer/report.html").is_file()
 
 
+@pytest.mark.slow
+def test_publish_statistics(here, follow, capfd):
+    assert follow("docs/how-to/publish-statistics.md") == {"clinical-qkt": 3}
+    assert "everybody who uses the reference of hospital_3" in " ".join(capfd.readouterr().err.split())
+    told = summary(here / "runs/published/transfer")
+    assert told["responses"][0]["site"] == "hospital_1" and told["method"]["variant"] == "statistics"
+    assert [c["class"] for c in told["responses"][0]["classes"]] == told["student"]["query"]
+
+
 def test_exchange_packages(here, follow, capfd):
     assert follow("docs/how-to/exchange-packages.md") == {"clinical-qkt": 9}
     seen = capfd.readouterr()
@@ -336,6 +345,7 @@ FOLLOWED = {
     "docs/how-to/classify-new-images.md": test_classify_new_images,
     "docs/how-to/gain-a-class.md": test_gain_a_class,
     "docs/how-to/ask-for-a-class.md": test_ask_for_a_class,
+    "docs/how-to/publish-statistics.md": test_publish_statistics,
     "docs/how-to/exchange-packages.md": test_exchange_packages,
 }
 """Pages whose results are looked at; all others are executed by the test below."""

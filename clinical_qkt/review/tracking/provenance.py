@@ -20,6 +20,8 @@ PATH_KEYS = frozenset(
             "data",
             "teachers",
             "responses",
+            "published",
+            "reference_dir",
             "answers",
             "output_dir",
             "package_dir",
