@@ -156,7 +156,7 @@ def _edition(folder: Path, day: str, key: Path) -> Iterator[tuple[str, Path]]:
     look = torch.arange(len(LOOKS.spread))
     looks = {
         0: LookNumbers(torch.randn(extractor.spec.features)),
-        1: LookNumbers(torch.arange(16), look, look, look),
+        1: LookNumbers(torch.arange(17), look, look, look),
     }
     told = ResponseCard(
         site=SITE, task="blood_cells", created=day, query_sha256=query.digest, answers=answers
