@@ -95,6 +95,7 @@ def write_query(
         task=own.card.task,
         extractor=question.extractor.spec,
         input=own.card.input,
+        pretrained=own.card.pretrained,
         query=[*site.query],
         welcome=settings.welcome,
         private_axes=question.private_axes,

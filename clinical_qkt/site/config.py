@@ -25,6 +25,7 @@ from clinical_qkt.packages import made_here
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.site.monitoring_limits import Monitoring
 from clinical_qkt.site.policy import Policy
+from clinical_qkt.site.start import Start
 
 S = TypeVar("S", bound=Strict)
 FIX = "the site's YAML, see docs/reference/site-yaml.md"
@@ -81,7 +82,7 @@ class SiteLabels(SiteTrust):
         return LabelSpace(self.query, where="query")
 
 
-class Site(SiteLabels):
+class Site(Start, SiteLabels):
     """One hospital: what its YAML file may say. The file is merged over a bundle's configs.
 
     Paths are absolute or relative to the folder in which the command is run.
