@@ -18,9 +18,9 @@ class Start(Strict):
     """A `.safetensors` file with weights of the network under `architecture`, from which the site's own
     training starts. They fit to the letter; only a head of another number of classes is left out."""
     trained_layers: TrainedLayers = "all"
-    """What is trained of a network with pretrained weights: `all`; what follows its early stages (`last`); its
-    `head` alone, on features that are computed once, without augmentation. What is not trained stays as the
-    file has it, statistics of batch norm included."""
+    """What is trained of a network with pretrained weights: `all`; what follows its early stages (`last`);
+    or its `head` alone, on features that are computed once, without augmentation. What is not trained stays
+    as the file has it, statistics of batch norm included."""
 
     @model_validator(mode="after")
     def _of_pretrained_weights(self) -> Start:
