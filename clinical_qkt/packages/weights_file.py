@@ -26,12 +26,13 @@ from clinical_qkt.packages import plain_json
 from clinical_qkt.packages.normalisation import Normalisation
 from clinical_qkt.packages.pretrained import PretrainedWeights, notes_of
 from clinical_qkt.packages.reader import MAX_TENSOR_BYTES, MOST_TOLD
-from clinical_qkt.packages.tensor_table import read_noted
+from clinical_qkt.packages.tensor_table import MAX_HEADER_BYTES, read_noted
 
 NORMALISATION = "normalisation"
 """The note that tells how images are to be normalised, as JSON."""
 PICKLES = (b"PK", b"\x80")
-"""How files of ``torch.save`` begin: zip archives, and pickles of old."""
+"""How files of ``torch.save`` begin: zip archives, and pickles of old. As the length of a table, with which a
+safetensors file begins, the same bytes would be far too large."""
 _TYPES = {torch.float32: "F32", torch.int64: "I64"}
 _CONVERT = "convert it with `clinical-qkt weights convert IN.pth OUT.safetensors --network NAME`"
 
@@ -124,7 +125,8 @@ def require_there(path: Path) -> Path:
 def _opened(path: Path) -> tuple[Table, dict[str, str]]:
     require_there(path)
     with path.open("rb") as f:
-        if f.read(2).startswith(PICKLES):
+        start = f.read(8)
+        if int.from_bytes(start, "little") > MAX_HEADER_BYTES and start.startswith(PICKLES):
             raise InputError(
                 "is a pickle, as torch.save writes them: opening one can run any program",
                 where=str(path),

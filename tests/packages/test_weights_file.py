@@ -132,6 +132,16 @@ def test_a_pickle_is_refused_whatever_its_name_and_never_opened(file, old):
     assert "clinical-qkt weights convert" in e.value.fix and not file.with_name("run").exists()
 
 
+def test_a_table_whose_length_begins_as_a_pickle_does_makes_a_file_none(file):
+    raw = saved(file, weights(), NOTES).read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    longer = length + (0x80 - length) % 256
+    padded = raw[8 : 8 + length] + b" " * (longer - length)
+    file.write_bytes(longer.to_bytes(8, "little") + padded + raw[8 + length :])
+    assert file.read_bytes()[:1] == b"\x80"
+    assert read_weights(file, network()).about.name == "squares"
+
+
 @pytest.mark.parametrize("left", [0, 1, 4, 100, -1])
 def test_a_file_that_was_cut_off_is_refused(file, left):
     saved(file, weights())
