@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.transforms import cached
 from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.model import Model
+from clinical_qkt.packages.weights_file import WeightsFile
 from clinical_qkt.privacy.statement import DifferentialPrivacy, PrivacyAudit
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import Images
@@ -72,14 +73,16 @@ def audit_of(
     seed: int,
     work: Path,
     mix_style: bool = False,
+    weights: WeightsFile | None = None,
 ) -> Audit:
     """The audit of a site's model: training images against validation and test images of its classes.
 
     Args:
         augment, mix_style: how the model was trained, which its card does not tell.
+        weights: from which its training started, as the site's YAML names them.
 
     Raises:
-        InputError: the model is none that the site trained itself.
+        InputError: the model is none that the site trained itself, or started from other weights.
     """
     network = model.card.network
     if not isinstance(network, NetworkSpec):
@@ -95,7 +98,17 @@ def audit_of(
             where=str(model.folder),
             fix="train it again with this version, or share it without an audit",
         )
-    recipe = Recipe(network, how.epochs, how.batch_size, how.learning_rate, augment, mix_style=mix_style)
+    _require_start(model, weights)
+    head_alone = weights is not None and weights.about.trained_layers == "head"
+    recipe = Recipe(
+        network,
+        how.epochs,
+        how.batch_size,
+        how.learning_rate,
+        [] if head_alone else augment,
+        mix_style=mix_style,
+        weights=weights,
+    )
     if model.card.privacy.training:
         recipe = with_privacy(recipe, model.card.privacy.training)
     members = data.items["training"]
@@ -136,8 +149,25 @@ def with_privacy(recipe: Recipe, promise: DifferentialPrivacy) -> Recipe:
             patients=[item["patient"] for item in items] if promise.unit == "patient" else None,
         )[0]
 
-    facts = (recipe.network, recipe.max_epochs, recipe.batch_size, recipe.learning_rate, recipe.augment)
-    return Recipe(*facts, train, f"private {promise.model_dump_json()}")
+    return replace(recipe, train=train, kind=f"private {promise.model_dump_json()}", mix_style=False)
+
+
+def _require_start(model: Model, weights: WeightsFile | None) -> None:
+    """Shadow models start from the same weights, or they would be further from the model than others' are.
+
+    Raises:
+        InputError: the site's YAML names none, or others, or other layers were trained.
+    """
+    started, named = model.card.pretrained, [weights.about] if weights else []
+    if started != named:
+        told = "; ".join(one.told for one in started) or "random weights"
+        layers = f" and 'trained_layers: {started[0].trained_layers}'" if started else ""
+        raise InputError(
+            f"its training started from {told}, which the site's YAML does not name: shadow models could not "
+            "be trained alike",
+            where=str(model.folder),
+            fix=f"name the same file under 'pretrained'{layers}, or share it without an audit",
+        )
 
 
 def _with_patients(images: Images, names: Sequence[str] | None) -> Images:

@@ -22,8 +22,10 @@ from tqdm import tqdm
 
 from clinical_qkt.audit.membership import Bools, Floats, confidences
 from clinical_qkt.core.files import drop_unfinished, fingerprint, write_whole
+from clinical_qkt.networks.frozen import train_only
 from clinical_qkt.networks.mix_style import mix_styles
 from clinical_qkt.networks.spec import NetworkSpec
+from clinical_qkt.packages.weights_file import WeightsFile
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import Each, Images, labels_of, logits_of
 from clinical_qkt.training.loop import train
@@ -69,6 +71,7 @@ class Recipe:
         mix_style: whether the network mixes styles in training, see ``networks.mix_style``.
         kind: names ``train`` and whatever it was set to, so that a shadow model that was trained otherwise
             is not taken for one of these.
+        weights: from which the attacked model's training started; None: from random ones.
     """
 
     network: NetworkSpec
@@ -79,6 +82,14 @@ class Recipe:
     train: Trainer = supervised
     kind: str = "supervised"
     mix_style: bool = False
+    weights: WeightsFile | None = None
+
+    def begun(self, classes: int) -> nn.Module:
+        """A network as the training finds it: with random weights, or with those that it started from."""
+        network = self.network.build(classes)
+        if self.weights is None:
+            return network
+        return train_only(self.weights.into(network), self.network, self.weights.about.trained_layers)
 
     def facts(self) -> dict[str, Any]:
         """Whatever decides a training, as plain data."""
@@ -90,6 +101,7 @@ class Recipe:
             "augment": [getattr(t, "name", type(t).__name__) for t in self.augment],
             "kind": self.kind,
             **({"mix_style": True} if self.mix_style else {}),
+            **({"weights": self.weights.about.model_dump()} if self.weights else {}),
         }
 
 
@@ -153,7 +165,7 @@ def shadow_networks(
         mark = fingerprint(recipe.facts(), classes, seed, k, known, np.flatnonzero(mine).tolist())
         file = work / f"shadow_{k:03d}-{mark}.safetensors"
         torch.manual_seed(seed * 1009 + k)
-        network = recipe.network.build(classes)
+        network = recipe.begun(classes)
         if file.is_file():
             network.load_state_dict(load_file(file))
             yield network.eval()

@@ -32,6 +32,10 @@ from clinical_qkt.bundle.stages import save_evaluation as save_evaluation
 from clinical_qkt.bundle.stages import save_predictions as save_predictions
 from clinical_qkt.bundle.stages import share as share
 from clinical_qkt.bundle.stages import transfer as transfer
+from clinical_qkt.bundle.start import learner as learner
+from clinical_qkt.bundle.start import pretrained as pretrained
+from clinical_qkt.bundle.start import seen as seen
+from clinical_qkt.bundle.start import started as started
 from clinical_qkt.core.errors import QKTError as QKTError
 from clinical_qkt.data.look_augmentation import look_augmentation as look_augmentation
 from clinical_qkt.data.transforms import reading as reading

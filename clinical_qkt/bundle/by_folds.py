@@ -15,12 +15,14 @@ from monai.utils import set_determinism
 from torch import Tensor
 from torch.utils.data import Subset
 
+from clinical_qkt.bundle.earlier_copies import WEIGHTS
 from clinical_qkt.core.errors import QKTError
 from clinical_qkt.core.files import drop_unfinished, fingerprint, write_json
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.transforms import adapter
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import load_model
+from clinical_qkt.packages.weights_file import WeightsFile
 from clinical_qkt.qkt import own_held_out
 from clinical_qkt.site.config import Site
 from clinical_qkt.training import own_folds
@@ -40,6 +42,7 @@ class Given:
     training: Subset[Any]
     validation: Any
     work: Path
+    weights: WeightsFile | None = None
 
 
 def note_recipe(site: Site, card: Card, checkpoints: Path) -> None:
@@ -98,9 +101,11 @@ def _said(
 ) -> Tensor:
     """Logits of a fold's images by a network that was trained on all others."""
     kept = others[:-1] if len(others) % site.batch_size == 1 else others  # one image alone has no spread
-    images, validation = (parser.get_parsed_content(f"{s}::dataset") for s in ("train", "validate"))
+    seen = "seen" if "train::seen" in parser else "dataset"
+    images, validation = (parser.get_parsed_content(f"{s}::{seen}") for s in ("train", "validate"))
     checkpoints = work / f"without_{fold}"
-    given = Given(site, data, Subset(images, kept), validation, checkpoints)
+    weights = parser.get_parsed_content(WEIGHTS) if WEIGHTS in parser else None
+    given = Given(site, data, Subset(images, kept), validation, checkpoints, weights)
     what = f"train {site.site} without fold {fold + 1} of {site.held_out_folds}"
     again = ConfigParser(_config(parser, what), globals={"_fold": given})
     set_determinism(site.seed)
@@ -116,8 +121,12 @@ def _config(parser: ConfigParser, what: str) -> dict[str, Any]:
     """The config with other images and checkpoints, and without a run in MLflow."""
     config = deepcopy(parser.get())
     config |= {"checked": "$_fold.site", "labelled": "$_fold.data", "unfinished": "$_fold.work"}
+    if WEIGHTS in config:  # read and told once
+        config[WEIGHTS] = "$_fold.weights"
     for section, name in (("train", "training"), ("validate", "validation")):
         config[section]["dataset"] = f"$_fold.{name}"
+        if "seen" in config[section]:  # features, where these are all that the training sees, are there
+            config[section]["seen"] = f"@{section}::dataset"
     handlers = [h for h in config["train"]["handlers"] if TRACKING not in _target(h)]
     for bar in (h for h in handlers if _target(h).endswith(".ProgressBar")):
         bar["desc"] = what

@@ -17,6 +17,7 @@ from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from pydantic import BaseModel, ValidationError
 
 from clinical_qkt.bundle.components import require_ours, strange_arguments
+from clinical_qkt.bundle.earlier_copies import require_known
 from clinical_qkt.bundle.literals import is_expression, misplaced, put, put_right, readers
 from clinical_qkt.bundle.origins import ANYWHERE, origin_of_config, own_files_given
 from clinical_qkt.bundle.sections import check_settings, parsed, read_contract
@@ -65,6 +66,7 @@ def check(workflow: ConfigWorkflow) -> Site:
     _check_stage(parser, own, origin)
     read = {k: parsed(parser, k, origin) for k in Site.model_fields if k in parser}
     site = check_site(read, f"site '{parser['site']}'", origin)
+    require_known(site, own, Path(workflow.config_root_path))
     _put_read(parser, site, Site)
     check_settings(parser, origin)
     read_contract(parsed(parser, "input", origin))

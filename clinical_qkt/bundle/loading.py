@@ -14,6 +14,7 @@ from clinical_qkt.bundle.running import check as check
 from clinical_qkt.bundle.running import launch as launch
 from clinical_qkt.bundle.running import plain_errors
 from clinical_qkt.bundle.running import run as run
+from clinical_qkt.bundle.start import facts_of
 from clinical_qkt.core import batches
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.errors import QKTError as QKTError
@@ -39,6 +40,9 @@ from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.handlers import FiniteLoss as FiniteLoss
 from clinical_qkt.training.handlers import Resume as Resume
 from clinical_qkt.training.handlers import SeedEachEpoch as SeedEachEpoch
+
+TRAINING = "train"
+"""The stage whose unfinished work depends on what its network starts from."""
 
 
 @plain_errors
@@ -154,9 +158,15 @@ def load_model(folder: str | Path, site: Site) -> model.Model:
     return model.load_model(folder, site.trust)
 
 
+@plain_errors
 def unfinished(site: Site, stage: str, *facts: Any) -> Path:
-    """The folder where a stage keeps what it needs to go on after a crash."""
-    return site.output_dir / "unfinished" / f"{stage}-{fingerprint(site.seed, sha256(site.data), *facts)}"
+    """The folder where a stage keeps what it needs to go on after a crash.
+
+    A training's is another one, too, where it starts from other weights or trains other layers.
+    """
+    start = facts_of(site) if stage == TRAINING else []
+    made_of = fingerprint(site.seed, sha256(site.data), *facts, *start)
+    return site.output_dir / "unfinished" / f"{stage}-{made_of}"
 
 
 @plain_errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.card import Card, KnowledgeMask, Precision
 from clinical_qkt.packages.licences import joined
 from clinical_qkt.packages.model import Model, in_precision, save_model
+from clinical_qkt.packages.pretrained import PretrainedWeights
 from clinical_qkt.packages.signing import require_private_key
 from clinical_qkt.privacy.statement import (
     DifferentialPrivacy,
@@ -46,12 +48,14 @@ def finish_training(
     read: list[Any],
     checkpoints: Path,
     guarantee: DifferentialPrivacy | None = None,
+    pretrained: Sequence[PretrainedWeights] = (),
 ) -> Card:
     """Write the trained model with its card, and from which training it comes.
 
     Args:
         read: MONAI transforms from a file to a raw channel-first image.
         guarantee: of a training with differential privacy.
+        pretrained: what it started from.
     """
     card = Card(
         site=site.site,
@@ -70,6 +74,7 @@ def finish_training(
         privacy=PrivacyStatement(training=guarantee),
         generated_data=data.generated,
         licence=[site.licence],
+        pretrained=[*pretrained],
     )
     card = save_model(site.output_dir / "model", network, card, record=site.record)
     note_recipe(site, card, checkpoints)

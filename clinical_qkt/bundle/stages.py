@@ -13,6 +13,7 @@ from torch import nn
 
 from clinical_qkt.audit.own import audit_of
 from clinical_qkt.bundle import by_folds, config_keys, endings, packaging, sections
+from clinical_qkt.bundle.earlier_copies import WEIGHTS
 from clinical_qkt.bundle.evaluation_writer import EvaluationWriter
 from clinical_qkt.bundle.loading import test_items, unfinished
 from clinical_qkt.bundle.predictions import PredictionWriter
@@ -20,6 +21,7 @@ from clinical_qkt.bundle.running import NOW, launched, plain_errors, running_wor
 from clinical_qkt.bundle.running import check as check
 from clinical_qkt.bundle.running import launch as launch
 from clinical_qkt.bundle.running import run as run
+from clinical_qkt.bundle.start import learner, note_start, read_pretrained
 from clinical_qkt.core.errors import QKTError as QKTError
 from clinical_qkt.core.files import drop_unfinished
 from clinical_qkt.data.datalist import CheckedData
@@ -30,6 +32,7 @@ from clinical_qkt.data.transforms import reading as reading
 from clinical_qkt.data.transforms import show_progress as show_progress
 from clinical_qkt.data.transforms import symmetries as symmetries
 from clinical_qkt.evidence import metrics
+from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages import model
 from clinical_qkt.packages.card import Precision
 from clinical_qkt.packages.query import Query
@@ -81,12 +84,15 @@ def finish_training(
         network, card = there.network.to(parser.get_parsed_content("device")), there.card
     else:
         read = parser.get_parsed_content("read")
-        card = packaging.finish_training(site, task, network, spec, given, data, read, checkpoints, guarantee)
+        start = note_start(site, parser.get_parsed_content(WEIGHTS) if WEIGHTS in parser else None)
+        made = (network, spec, given, data, read, checkpoints, guarantee, start)
+        card = packaging.finish_training(site, task, *made)
     by_folds.hold_out(site, card, data, parser)
     drop_unfinished(checkpoints)
     if not NOW.embedded:
         batches, device = (parser.get_parsed_content(k) for k in ("validate::dataloader", "device"))
-        rows = endings.validated(network, batches, device, site.labels.names)
+        trained = learner(network, site.trained_layers)
+        rows = endings.validated(trained, batches, device, site.labels.names)
         endings.trained(launched(), site, rows)
 
 
@@ -125,9 +131,9 @@ def share(
         second_place.note(site.site, (), agree.ledger.require_newest(), agree.ledger.path)
     audit = None
     if shadow_models is not None:
-        audit = audit_of(
-            loaded, data, augment, shadow_models, site.seed, unfinished(site, "audit"), mix_style
-        )
+        work, spec = unfinished(site, "audit"), loaded.card.network
+        start = read_pretrained(site, spec) if isinstance(spec, NetworkSpec) else None
+        audit = audit_of(loaded, data, augment, shadow_models, site.seed, work, mix_style, start)
     items = test_items(data, loaded.card.labels)
     packaging.share(site, loaded, items, read, device, agree, audit, precision)
     if not NOW.embedded:

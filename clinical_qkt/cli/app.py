@@ -17,6 +17,7 @@ from rich.console import Console
 
 from clinical_qkt.cli import packages, research, review
 from clinical_qkt.cli.monitor import monitor
+from clinical_qkt.cli.weights import weights
 from clinical_qkt.cli.worklist import worklist, worklist_result
 from clinical_qkt.core import logs
 from clinical_qkt.core.exit_codes import exit_codes
@@ -190,6 +191,7 @@ app.command(rich_help_panel=WAY)(worklist_result)
 app.command(rich_help_panel=PACKAGES)(packages.align)
 app.add_typer(packages.package, name="package", rich_help_panel=PACKAGES)
 app.add_typer(packages.keys, name="keys", rich_help_panel=PACKAGES)
+app.add_typer(weights, name="weights", rich_help_panel=PACKAGES)
 
 
 for looking_back in (

@@ -35,6 +35,10 @@ Precision = Literal["float32", "float16"]
 LookAugmentation = Literal["none", "mild", "strong"]
 """How far the looks may be from an image's own that a training gives it; see ``data.look_augmentation``."""
 
+TrainedLayers = Literal["all", "last", "head"]
+"""Which part of a network with pretrained weights is trained: all of it, what follows its early stages, or
+its head alone; see ``networks.frozen``."""
+
 
 PSEUDONYM = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$"
 """What a site may be called."""

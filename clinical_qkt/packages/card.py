@@ -19,6 +19,7 @@ from clinical_qkt.networks.multihead import MultiHeadSpec
 from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.licences import OWN, Licences
 from clinical_qkt.packages.looks import SentLooks
+from clinical_qkt.packages.pretrained import Pretrained
 from clinical_qkt.privacy.statement import PrivacyStatement, Share, TrainingSummary
 
 AnyNetwork = Annotated[
@@ -113,6 +114,9 @@ class Card(PackageCard):
     licence: Licences = Field(default=[OWN])
     """What the receiver may do with it: one text, or of a model that was made of several one for each;
     together up to 100,000 characters."""
+    pretrained: Pretrained = Field(default=[], exclude_if=lambda told: not told)
+    """The files of weights from which its training started, each with its licence; of a model that was made
+    of several, those of all. Left out: none, it started from random weights."""
     intended_use: str = Field(default="research; not a medical device", max_length=1000)
     """What it is for."""
 

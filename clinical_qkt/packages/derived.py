@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from clinical_qkt.networks.spec import find_head
+from clinical_qkt.packages import pretrained
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.licences import joined
 from clinical_qkt.packages.model import CardedNetwork
@@ -29,7 +30,7 @@ class DerivedModel(CardedNetwork):
 def derived(
     card: Card, made: nn.Module, sources: Sequence[Card | ResponseCard], **about: Any
 ) -> DerivedModel:
-    """A network made of several sources, with the licences of all of them.
+    """A network made of several sources, with the licences of all of them and of what they started from.
 
     Args:
         card: whose it is from now on; what is not in ``about`` stays as it says.
@@ -47,6 +48,7 @@ def derived(
     about |= {
         "head": find_head(made),
         "licence": joined(licences),
+        "pretrained": pretrained.joined(s.pretrained for s in sources if isinstance(s, Card)),
         "generated_data": any(source.generated_data for source in sources),
     }
     return DerivedModel(made, card.model_copy(update=about), tuple(source.site for source in sources))

@@ -26,6 +26,7 @@ from clinical_qkt.networks.spec import reshape_head
 from clinical_qkt.packages.card import PackageCard
 from clinical_qkt.packages.looks import SentLooks, under, vocabulary
 from clinical_qkt.packages.model import filled, require_modest
+from clinical_qkt.packages.pretrained import Pretrained
 from clinical_qkt.packages.reader import RESEND, Reading
 from clinical_qkt.packages.signing import Signed, Trust
 from clinical_qkt.packages.writer import CARD, write_package
@@ -69,6 +70,8 @@ class QueryCard(PackageCard):
     same look; beside the extractor lie the mean features of these classes. Null or left out: not told."""
     others: list[SentLooks] = Field(default=[], max_length=20, exclude_if=lambda told: not told)
     """The same of further sites, from their models' cards: for sites that share no class with the student."""
+    pretrained: Pretrained = Field(default=[], exclude_if=lambda told: not told)
+    """The files of weights from which the network's training started, each with its licence."""
     licence: str = Field(default="to answer this query only", max_length=200)
     """What the receiver may do with it."""
 

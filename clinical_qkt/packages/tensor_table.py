@@ -10,6 +10,8 @@ from clinical_qkt.packages import plain_json
 
 MAX_HEADER_BYTES, MAX_TENSORS = 8_000_000, 40_000
 """Of the table, and how many tensors it may name."""
+NOTES = "__metadata__"
+"""The format's name for texts about a file."""
 _ITEM_BYTES = {"F16": 2, "F32": 4, "F64": 8, "I64": 8, "BOOL": 1}
 
 
@@ -21,6 +23,24 @@ def read_header(path: Path) -> dict[str, tuple[list[int], str]]:
     Raises:
         ValueError: the table is not as it has to be, or does not fit the file.
     """
+    return _fitting(path, *_table(path))
+
+
+def read_noted(path: Path) -> tuple[dict[str, tuple[list[int], str]], dict[str, str]]:
+    """The same of a file that may have notes, the format's ``__metadata__``; and these.
+
+    Raises:
+        ValueError: as ``read_header``; or the notes are not texts by name.
+    """
+    table, length = _table(path)
+    notes = table.pop(NOTES, {})
+    if not isinstance(notes, dict) or not all(isinstance(text, str) for text in notes.values()):
+        raise ValueError("its notes are not texts by name")
+    return _fitting(path, table, length), notes
+
+
+def _table(path: Path) -> tuple[dict[str, Any], int]:
+    """The table as it stands there, and its length in bytes."""
     with path.open("rb") as f:
         length = int.from_bytes(f.read(8), "little")
         if length > MAX_HEADER_BYTES:
@@ -29,6 +49,10 @@ def read_header(path: Path) -> dict[str, tuple[list[int], str]]:
     table = plain_json.parse(raw, MAX_TENSORS * 10)
     if not isinstance(table, dict) or len(table) > MAX_TENSORS:
         raise ValueError(f"the table is none of at most {MAX_TENSORS:,} tensors")
+    return table, length
+
+
+def _fitting(path: Path, table: dict[str, Any], length: int) -> dict[str, tuple[list[int], str]]:
     end, found = 0, {}
     for name, entry in sorted(table.items(), key=lambda item: _offsets(item[1])):
         begin, stop = _offsets(entry)

@@ -18,6 +18,7 @@ from clinical_qkt.evidence.criteria import decision
 from clinical_qkt.evidence.evaluation import Agreement
 from clinical_qkt.evidence.parts import Gate, InUse
 from clinical_qkt.packages.model import Model
+from clinical_qkt.packages.pretrained import PretrainedWeights
 from clinical_qkt.packages.response import Response
 from clinical_qkt.qkt.evaluation import Evidence
 from clinical_qkt.qkt.forgetting_budget import MOST_IMAGES, BudgetFit, Promise
@@ -36,6 +37,7 @@ from clinical_qkt.review.summary_schema import (
     RespondedClass,
     ResponseFacts,
     Rule,
+    StartWeights,
     Student,
     SwitchOff,
     TeacherFacts,
@@ -57,6 +59,7 @@ class Made:
         licence: a text for each model that it was made of.
         taken_in: what came of responses with statistics; None without any.
         fit: how the forgetting budget was spent.
+        pretrained: the files of weights that the models started from of which it was made.
     """
 
     variant: str
@@ -64,6 +67,7 @@ class Made:
     licence: list[str]
     taken_in: TakenIn | None
     fit: BudgetFit
+    pretrained: Sequence[PretrainedWeights] = ()
 
 
 def summarise(
@@ -242,6 +246,7 @@ def _method_facts(settings: TransferSettings, made: Made, promise: Promise) -> M
         variant=made.variant,
         started_from=made.started_from,
         licence=made.licence,
+        pretrained=[StartWeights(**one.model_dump()) for one in made.pretrained],
         fit=fit_facts(made.fit, promise),
         **facts,
     )

@@ -146,7 +146,7 @@ class Transfer:
                 teachers,
                 participants,
                 responses,
-                Made(self.variant, start.card.site, made.licence, found, fit),
+                Made(self.variant, start.card.site, made.licence, found, fit, made.pretrained),
                 measured,
                 gate[1] if gate else None,
                 test.in_use(after, self.task, made.weights_sha256),

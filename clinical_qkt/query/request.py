@@ -101,6 +101,7 @@ def write_query(
         input=own.card.input,
         query=[*asked],
         reference=settings.reference,
+        pretrained=own.card.pretrained,
         welcome=settings.welcome,
         private_axes=question.private_axes,
         radius=question.radius,

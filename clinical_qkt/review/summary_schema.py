@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from clinical_qkt.core.terms import ACCEPTED, REFUSED, UNDECIDED, Verdict
+from clinical_qkt.core.terms import ACCEPTED, REFUSED, UNDECIDED, TrainedLayers, Verdict
 from clinical_qkt.core.values import Written
 from clinical_qkt.evidence import parts
 from clinical_qkt.evidence.evaluation import (
@@ -136,6 +136,16 @@ class ResponseFacts(Written):
     bytes: Count
 
 
+class StartWeights(Written):
+    """A file of pretrained weights that one of the models started from."""
+
+    sha256: str
+    name: str
+    source: str
+    licence: str
+    trained_layers: TrainedLayers
+
+
 class Method(Written):
     """Every choice of the method, and what came of them."""
 
@@ -145,6 +155,7 @@ class Method(Written):
     started_from: str = ""
     start_from: str = ""
     licence: list[str] = Field(default=[])
+    pretrained: list[StartWeights] = Field(default=[])
     head: str = ""
     max_epochs: int = 0
     refine_epochs: int = 0

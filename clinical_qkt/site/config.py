@@ -27,6 +27,7 @@ from clinical_qkt.site.labels import SiteLabels as SiteLabels
 from clinical_qkt.site.labels import SiteTrust as SiteTrust
 from clinical_qkt.site.monitoring_limits import Monitoring
 from clinical_qkt.site.policy import Policy
+from clinical_qkt.site.start import Start
 
 S = TypeVar("S", bound=Strict)
 FIX = "the site's YAML, see docs/reference/site-yaml.md"
@@ -38,7 +39,7 @@ def _shown(default: str) -> dict[str, Any]:
     return {SHOWN: default}
 
 
-class Site(SiteLabels):
+class Site(Start, SiteLabels):
     """One hospital: what its YAML file may say. The file is merged over a bundle's configs.
 
     Paths are absolute or relative to the folder in which the command is run.

@@ -77,6 +77,8 @@ NOT_RUN = {
     "source .venv/bin/activate": "the tests' environment is active already",
     "MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui": "is a server; a test of its own opens it",
     "pip install": "needs a package index",
+    "clinical-qkt weights lite0": "needs a package; tests/packages/test_weights_convert.py",
+    "clinical-qkt weights convert net.pth": "these are examples; tests/packages/test_weights_convert.py",
     "clinical-qkt ledger SITE.yaml --mend": "needs a lost ledger; tests/site/ledger/test_beginning.py",
     "clinical-qkt restore sites/my_hospital/site.yaml 3": "an example; tests/review/tracking/test_restore.py",
     "clinical-qkt compare 3f9a1c 77b0de": "these ids are examples",

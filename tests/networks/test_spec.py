@@ -24,8 +24,10 @@ SIZES = {
     "densenet121": [[64, 64], [32, 32, 32]],
     "efficientnet_small": [[24, 24], [32, 32], [24, 24, 24]],
     "efficientnet_b0": [[32, 32]],
+    "efficientnet_lite0": [[32, 32], [96, 70], [32, 32, 32]],
     "seresnet_small": [[20, 20], [28, 28], [24, 24, 24]],
     "vit_small": [[24, 24], [28, 28], [32, 32], [24, 24, 24]],
+    "vit_s16": [[96, 96], [32, 32, 32]],
 }
 
 
@@ -38,7 +40,13 @@ def test_each_preset_gives_a_logit_a_class_for_each_size_and_can_be_trained(name
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("densenet121", [28, 28]), ("vit_small", [30, 30]), ("vit_small", [20, 20, 20])]
+    ("name", "size"),
+    [
+        ("densenet121", [28, 28]),
+        ("vit_small", [30, 30]),
+        ("vit_small", [20, 20, 20]),
+        ("vit_s16", [100, 100]),
+    ],
 )
 def test_a_size_that_a_network_cannot_take_is_refused(name, size):
     with pytest.raises(InputError, match=f"'{name}' cannot take images of {'x'.join(map(str, size))}"):

@@ -55,7 +55,8 @@ class TrackTraining:
         run = tracker.run(self.name, tags, place=place, work=self.work)
         self.run = self._open.enter_context(run)
         digest = sha256(self.site.data)
-        tracker.params(self.run, {**self.params, "seed": self.site.seed, "data_sha256": digest})
+        facts = {"seed": self.site.seed, "data_sha256": digest, **_start(self.site)}
+        tracker.params(self.run, self.params | facts)
         tracker.dataset(self.run, self.site.site, digest, "training")
         tracker.software(self.run, self.device)
 
@@ -77,6 +78,13 @@ class TrackTraining:
             if explained(e) is None:
                 raise
         raise error
+
+
+def _start(site: Site) -> dict[str, str]:
+    """What a training starts from, where that is not random weights."""
+    if site.pretrained is None:
+        return {}
+    return {"pretrained_sha256": sha256(site.pretrained), "trained_layers": site.trained_layers}
 
 
 class LogEpochs:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clinical_qkt.core.values import Strict
-from clinical_qkt.networks import registry
+from clinical_qkt.networks import listed
 from clinical_qkt.networks.registry import ALLOWED, PRESETS
 from clinical_qkt.networks.spec import NetworkSpec, preset
 from clinical_qkt.privacy import mechanisms
@@ -74,7 +74,7 @@ def test_the_divergence_may_be_named_in_a_config_and_is_zero_for_the_teacher_its
 
 
 def test_the_network_is_built_under_its_short_name_and_bounded_as_the_others_are():
-    ALLOWED.update(eval(f"{{{code('A network')}}}", vars(registry)))
+    ALLOWED.update(eval(f"{{{code('A network')}}}", vars(listed)))
     PRESETS["seresnext_small"] = "SEResNext50"
     spec = preset("seresnext_small", 3, (64, 64))
     assert spec.name == "SEResNext50" and spec.blocks == 8
