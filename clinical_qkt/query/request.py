@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -205,6 +205,7 @@ def own_extractor(
     device: torch.device,
     mirror_axes: Sequence[int] = (),
     most: int = MOST_FEATURES,
+    known: Callable[[Extractor], Tensor] | None = None,
 ) -> tuple[Extractor, Tensor]:
     """The extractor of ``own_question``, and its features ``(N, features)`` of own training images.
 
@@ -212,6 +213,7 @@ def own_extractor(
         depths: the network's first stages if None.
         mirror_axes: see ``ExtractorSpec``.
         most: see ``whitening``.
+        known: gives what is pooled of the images, ``(N, pooled)``, where that is known beforehand.
     """
     if not isinstance(own.card.network, NetworkSpec):
         raise InputError(
@@ -222,7 +224,7 @@ def own_extractor(
     chosen = list(depths or own.card.network.early_depths)
     spec = describe(own.network, own.card.network, chosen, own.card.input)
     body = Extractor(spec.model_copy(update={"mirror_axes": list(mirror_axes)}), own.network)
-    raw, labels = pooled_of(body, images, device), labels_of(images)
+    raw, labels = known(body) if known else pooled_of(body, images, device), labels_of(images)
     if not torch.isfinite(raw).all() or float(raw.std(0).max()) == 0:
         raise InputError(
             "gives features that are not finite or all the same on its own images",

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.core.refusals import sentences
-from clinical_qkt.core.terms import LookAugmentation
+from clinical_qkt.core.terms import LookAugmentation, TrainedLayers
 from clinical_qkt.networks.registry import PRESETS
 from clinical_qkt.qkt.forgetting_budget import Promise
 from clinical_qkt.research.benchmark.rows import FIGURES
@@ -70,6 +70,8 @@ class Scenario(_Strict):
         training_looks: how far the looks may be that each site's own training gives its images, see
             ``data.look_augmentation``.
         mix_style: whether it also mixes styles, see ``networks.mix_style``.
+        pretrained: a file of weights from which all sites' models start, see ``packages.weights_file``.
+        trained_layers: what of them is trained; of ``head`` what the rest gives is computed once for all.
     """
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
@@ -90,6 +92,8 @@ class Scenario(_Strict):
     student: str | None = later(None, pattern=r"^hospital_[1-9][0-9]*$")
     training_looks: LookAugmentation = later("none")
     mix_style: bool = later(False)
+    pretrained: Path | None = later(None)
+    trained_layers: TrainedLayers = later("all")
 
     @model_validator(mode="after")
     def _known_network(self) -> Scenario:
@@ -102,6 +106,16 @@ class Scenario(_Strict):
     def _looks_of_something(self) -> Scenario:
         if self.shift == "none" and self.shift_parts != USUAL:
             raise ValueError("shift_parts: nothing differs with 'shift: none'; choose mild, medium or strong")
+        return self
+
+    @model_validator(mode="after")
+    def _a_frozen_network_sees_all_alike(self) -> Scenario:
+        if self.pretrained is None and self.trained_layers != "all":
+            raise ValueError("trained_layers: without 'pretrained' the rest would be random")
+        many = isinstance(self.architecture, list) or isinstance(self.spatial_size, list)
+        looks = self.shift != "none" or self.other_site or self.training_looks != "none" or self.mix_style
+        if self.trained_layers == "head" and (many or looks):
+            raise ValueError("trained_layers: with 'head' all sites have one network, size and look")
         return self
 
     @model_validator(mode="after")

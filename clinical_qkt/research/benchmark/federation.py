@@ -18,18 +18,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clinical_qkt.core.errors import QueryError
+from clinical_qkt.core.files import sha256
 from clinical_qkt.data.folds import folds_of
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace, align
 from clinical_qkt.data.look_augmentation import look_augmentation
 from clinical_qkt.data.sources import Source
 from clinical_qkt.data.transforms import symmetries
-from clinical_qkt.networks.mix_style import mix_styles
 from clinical_qkt.networks.spec import NetworkSpec, find_head, preset, reshape_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, is_model, load_model, save_model
 from clinical_qkt.qkt.teachers import AlignedModel, Teacher, probe
 from clinical_qkt.research.benchmark.config import Scenario, in_turn
+from clinical_qkt.research.benchmark.known_numbers import KnownNumbers
 from clinical_qkt.research.benchmark.partition import (
     as_they_come,
     askable,
@@ -39,16 +40,14 @@ from clinical_qkt.research.benchmark.partition import (
     site_models,
 )
 from clinical_qkt.research.benchmark.site_images import SiteImages, contract_of, prepare
+from clinical_qkt.research.benchmark.site_networks import fitted, said_of, started
 from clinical_qkt.research.benchmark.told_looks import telling
 from clinical_qkt.research.methods.case import Case, Member
 from clinical_qkt.research.partitions import Ask
 from clinical_qkt.research.shift import Look, look_of
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
-from clinical_qkt.training.inference import Images, logits_of
-from clinical_qkt.training.loop import train
+from clinical_qkt.training.inference import Images
 from clinical_qkt.training.own_folds import by_folds, missing_class
-
-SITE_LEARNING_RATE = 3e-3
 
 
 class Federation:
@@ -120,8 +119,19 @@ class Federation:
         return [self._model(i) for i in range(self.scenario.sites)]
 
     @cached_property
+    def frozen(self) -> KnownNumbers | None:
+        """What the network gives of all images, where its head alone is trained."""
+        if self.scenario.pretrained is None or self.scenario.trained_layers != "head":
+            return None
+        made = self._spec(0), self.network(0).eval(), self.contract(0)
+        about = f"{sha256(self.scenario.pretrained)} {self.source.name} {len(self.source.labels)}"
+        return KnownNumbers(*made, about, self.folder.parent / "known", self.prepared, self.device)
+
+    @cached_property
     def probed(self) -> list[Teacher]:
         """The models with what probes say of them."""
+        if self.frozen:
+            return self.frozen.probed(self.models, self.seed)
         return [probe(AlignedModel(model, {}), seed=self.seed, device=self.device) for model in self.models]
 
     def queries(self, count: int) -> list[Ask]:
@@ -170,6 +180,7 @@ class Federation:
             federation=lambda: self._members(ask.student),
             in_own_look=lambda: self._in_own_look(ask.student),
             own_held_out=self._held_out(ask.student, own, extra, labels),
+            known=self.frozen,
         )
 
     def test_items(self, ask: Ask) -> list[dict[str, Any]]:
@@ -243,13 +254,13 @@ class Federation:
         def said(fold: int, others: list[int], mine: list[int]) -> Tensor:
             what = f"train {name} without fold {fold + 1}"
             network = self._own_rows(student, self._trained(student, [items[i] for i in others], what))
-            return logits_of(network, [items[i] for i in mine], self.device)
+            return said_of(network, [items[i] for i in mine], self.frozen, self.device)
 
         held_out = by_folds(folds, said, self.folder / f"{name}_held_out")
         if not extra:
             return held_out
         queried = self._shown(extra, labels, student, own.card.input)
-        return torch.cat([held_out, logits_of(own.network, queried, self.device)])
+        return torch.cat([held_out, said_of(own.network, queried, self.frozen, self.device)])
 
     def _spec(self, site: int) -> NetworkSpec:
         architectures, contract = in_turn(self.scenario.architecture), self.contract(site)
@@ -257,8 +268,7 @@ class Federation:
 
     def network(self, site: int) -> nn.Module:
         """A site's network before its training."""
-        network = self._spec(site).build(len(self.lists[site]))
-        return mix_styles(network, self._spec(site)) if self.scenario.mix_style else network
+        return started(self.scenario, self._spec(site), len(self.lists[site]))
 
     def _training(self, site: int) -> list[dict[str, Any]]:
         return self._shown(self.positions[site]["training"], self.lists[site], site, self.contract(site))
@@ -266,18 +276,9 @@ class Federation:
     def _trained(self, site: int, items: list[dict[str, Any]], what: str) -> nn.Module:
         """A site's network; a row for each class of the data."""
         torch.manual_seed(self.seed)
-        return train(
-            self.network(site),
-            items,
-            [*self.augment, *look_augmentation(self.scenario.training_looks, self.contract(site))],
-            SINGLE_LABEL.loss,
-            max_epochs=self.scenario.max_epochs,
-            learning_rate=SITE_LEARNING_RATE,
-            batch_size=16,
-            seed=self.seed,
-            device=self.device,
-            what=what,
-        )
+        network, scenario = self.network(site), self.scenario
+        augment = [*self.augment, *look_augmentation(scenario.training_looks, self.contract(site))]
+        return fitted(network, items, augment, scenario, self.seed, self.device, what, self.frozen)
 
     def _model(self, site: int) -> Model:
         folder = self.folder / self.names[site]

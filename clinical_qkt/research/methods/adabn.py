@@ -47,7 +47,7 @@ def run(case: Case, settings: Settings) -> Outcome:
     Raises:
         InputError: the student's network has no batch norm.
     """
-    question = requested(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views, settings.reference)
     home = adapted(case.own.network, case.training, case, "adabn")
 
     def there(member: Member) -> Extractor:

@@ -26,7 +26,7 @@ from clinical_qkt.research.methods.requested import Requested, RequestSettings, 
 from clinical_qkt.research.methods.transport import Affine
 from clinical_qkt.statistics.class_statistics import ClassStatistics, class_statistics, pooled
 from clinical_qkt.statistics.gaussian_heads import Head
-from clinical_qkt.training.inference import Images, features_of, labels_of
+from clinical_qkt.training.inference import Images, labels_of
 
 
 class Settings(RequestSettings):
@@ -72,7 +72,7 @@ def seen_by(case: Case, member: Member, extractor: Extractor) -> SiteFeatures:
     to = align(member.model.card.labels, case.labels)
     columns = torch.tensor([to.get(int(label), -1) for label in labels_of(member.training)])
     view = case.view(member.training, case.own.card.input)
-    return SiteFeatures(features_of(extractor, view, case.device), columns)
+    return SiteFeatures(case.numbers(extractor, view)[1].double(), columns)
 
 
 def all_sites(case: Case, question: Requested, views: Views) -> dict[str, SiteFeatures]:
@@ -134,7 +134,7 @@ def of_carried(
     @torch.no_grad()
     def predict(images: Images) -> Tensor:
         view = case.view(images, case.own.card.input)
-        return network.eval().said(*question.seen(images, view, case.device)).float()
+        return network.eval().said(*question.seen(images, view)).float()
 
     def without(features: Tensor, labels: Tensor) -> Tensor | None:
         """``(N, C)`` by fold, of a head for answers that were carried to these images."""

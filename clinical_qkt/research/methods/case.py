@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.values import Strict
 from clinical_qkt.data.inputs import InputContract
+from clinical_qkt.networks.extractor import Extractor
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.student import OWN, Student
 from clinical_qkt.qkt.teachers import Teacher
-from clinical_qkt.training.inference import Images, head_inputs, logits_of
+from clinical_qkt.training.inference import Images, head_inputs, logits_of, outputs_of
 from clinical_qkt.training.loop import train
 
 
@@ -32,6 +33,22 @@ class Member:
     training: list[dict[str, Any]]
 
 
+class Known(Protocol):
+    """What is known of images beforehand, where all sites have one frozen network, but for its head.
+
+    Attributes:
+        extractors: of students that asked before, by what decides them.
+    """
+
+    extractors: dict[Any, Extractor]
+
+    def logits(self, network: nn.Module, items: Any, /) -> Tensor:
+        """``(N, classes)``, by the network's head alone."""
+
+    def pooled(self, body: Extractor, items: Any, /) -> Tensor:
+        """``(N, pooled)`` float64, before the extractor's map."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case(Student):
     """A student with all that a method may use for it.
@@ -44,6 +61,7 @@ class Case(Student):
         in_own_look: the same sites with their images in the student's look: what undoing a difference of
             looks could reach at best. Only a simulation of looks can tell.
         kept: for what several methods need of one case, so that it is computed once.
+        known: what is known of images beforehand, since all sites have one frozen network; None: nothing.
         shared: a folder for what is the same for every query of the federation (rounds of averaging).
     """
 
@@ -55,6 +73,24 @@ class Case(Student):
     federation: Callable[[], list[Member]] = field(default=list)
     in_own_look: Callable[[], list[Member]] = field(default=list)
     kept: dict[Any, Any] = field(default_factory=dict)
+    known: Known | None = None
+
+    def numbers(self, extractor: Extractor, images: Images) -> tuple[Tensor, Tensor]:
+        """Logits ``(N, own)`` and features ``(N, D)`` of images that are prepared for the own model.
+
+        In the precision of the extractor's map.
+        """
+        if self.known is None:
+            return outputs_of(extractor, images, self.device)
+        pooled = self.known.pooled(extractor, images).to(extractor.center.dtype)
+        features = (pooled - extractor.center) @ extractor.projection
+        return self.known.logits(extractor.network, images), features
+
+    def said(self, network: nn.Module, images: Images) -> Tensor:
+        """``(N, classes)``: what a network with the own model's body says of images prepared for it."""
+        if self.known is None:
+            return logits_of(network, images, self.device)
+        return self.known.logits(network, images)
 
     @cached_property
     def logits(self) -> dict[str, Tensor]:
@@ -63,7 +99,7 @@ class Case(Student):
 
     def logits_of(self, model: Model, images: Images) -> Tensor:
         """``(N, its classes)`` logits of any site's model, which sees the images as its card asks."""
-        return logits_of(model.network, self.view(images, model.card.input), self.device)
+        return self.said(model.network, self.view(images, model.card.input))
 
     def features(self, model: Model) -> Tensor:
         """``(N, its features)``: what any site's model gives its head for the student's training images."""
@@ -72,7 +108,7 @@ class Case(Student):
     @cached_property
     def own_logits(self) -> Tensor:
         """The student's own logits on its training images, ``(N, local)``."""
-        return logits_of(self.own.network, self.training, self.device)
+        return self.said(self.own.network, self.training)
 
     def train(
         self,

@@ -36,7 +36,7 @@ class Settings(carried.Settings):
 @method("coral", family="statistics")
 def run(case: Case, settings: Settings) -> Outcome:
     """Answers, whitened and coloured site by site; the head of ``statistics``."""
-    question = requested(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views, settings.reference)
     sites = all_sites(case, question, settings.views)
     answers = answers_of(case, sites, settings)
 

@@ -35,7 +35,7 @@ def of_features(
 
     @torch.no_grad()
     def predict(images: Images) -> Tensor:
-        return score(question.seen(images, images, case.device)[1].double()).float()
+        return score(question.seen(images, images)[1].double()).float()
 
     return Outcome(predict, used, received, cross_fitted=_by_fold(case, question, fit))
 

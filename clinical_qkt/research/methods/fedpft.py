@@ -66,7 +66,7 @@ class Settings(RequestSettings):
 @method("fedpft", family="statistics")
 def run(case: Case, settings: Settings) -> Outcome:
     """Mixtures of those sites that would answer, features drawn from them, a linear head."""
-    question = requested(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views, settings.reference)
     answers = question.responses(settings, case.seed)
     drawn: list[Tensor] = []
     drawn_labels: list[Tensor] = []

@@ -76,7 +76,7 @@ class Settings(RequestSettings):
 @method("gaussian_head", family="statistics")
 def run(case: Case, settings: Settings) -> Outcome:
     """The moments of all classes, and one of the heads."""
-    question = requested(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views, settings.reference)
     answers = question.responses(settings, case.seed)
     queried = [summed(list(given.values())) for given in answers]
     closed = settings.head not in ("fisher", "residual")

@@ -63,7 +63,7 @@ def run(case: Case, settings: Settings) -> Outcome:
     Raises:
         QueryError: nobody answers for a queried class.
     """
-    question = requested(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views, settings.reference)
     told: dict[int, Told] = {c: {} for c in range(len(case.labels))}
     for name, site in all_sites(case, question, settings.views).items():
         for c, features in site.classes(list(told), settings).items():

@@ -8,7 +8,7 @@ from torch import Tensor
 from clinical_qkt.core.values import Strict
 from clinical_qkt.research.methods.case import Case, Outcome
 from clinical_qkt.research.methods.registry import method
-from clinical_qkt.training.inference import Images, logits_of
+from clinical_qkt.training.inference import Images
 
 NEVER = -30.0
 """The queried classes' logit. A forgetting budget may lift it: then "queried" is said of whatever no own
@@ -24,7 +24,7 @@ def run(case: Case, settings: Settings) -> Outcome:
     """The lower bound of query recall and of forgetting."""
 
     def predict(images: Images) -> Tensor:
-        return never(logits_of(case.own.network, images, case.device))
+        return never(case.said(case.own.network, images))
 
     def never(logits: Tensor) -> Tensor:
         return torch.cat([logits, torch.full((len(logits), len(case.query)), NEVER)], 1)

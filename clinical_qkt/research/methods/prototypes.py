@@ -51,7 +51,7 @@ class Settings(RequestSettings):
 @method("prototypes", family="statistics")
 def run(case: Case, settings: Settings) -> Outcome:
     """Own means and the sites', pooled; nothing is trained."""
-    question = requested(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views, settings.reference)
     answers = question.responses(settings, case.seed)
     queried = [pooled(list(given.values())) for given in answers]
 

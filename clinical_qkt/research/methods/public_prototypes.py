@@ -43,7 +43,7 @@ class Settings(RequestSettings):
 @method("public_prototypes", family="candidates")
 def run(case: Case, settings: Settings) -> Outcome:
     """Picks, averaged; a head in closed form."""
-    question = requested(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views, settings.reference)
     generator = torch.Generator().manual_seed(case.seed)
     width = question.extractor.spec.features
     normal = torch.randn(settings.candidates, width, generator=generator, dtype=torch.float64)
@@ -80,6 +80,6 @@ def _outcome(
     @torch.no_grad()
     def predict(images: Images) -> Tensor:
         view = case.view(images, case.own.card.input)
-        return network.said(*question.seen(images, view, case.device)).float()
+        return network.said(*question.seen(images, view)).float()
 
     return Outcome(predict, used, 4 * used)

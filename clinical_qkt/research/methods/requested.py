@@ -26,7 +26,7 @@ from clinical_qkt.statistics.class_statistics import (
     PrivateSum,
     class_statistics,
 )
-from clinical_qkt.training.inference import Images, features_of, labels_of, outputs_of
+from clinical_qkt.training.inference import Images, labels_of
 
 Views = Literal["all", "one"]
 
@@ -42,6 +42,8 @@ class RequestSettings(Strict):
         epsilon, delta: of each private response. Every image counts as a patient.
         patients: images that each site has of a queried class, at most; all if None.
         minimum_patients: fewer give no exact response.
+        reference: whether map and radius are another site's, as in answers to a reference; see
+            ``query.published``.
     """
 
     kind: Kind = "covariance"
@@ -52,6 +54,7 @@ class RequestSettings(Strict):
     delta: float = Field(default=1e-5, gt=0, lt=1)
     patients: int | None = Field(default=None, ge=2)
     minimum_patients: int = Field(default=20, ge=2)
+    reference: bool = False
 
 
 @dataclass
@@ -68,6 +71,7 @@ class Requested:
     training: tuple[Tensor, Tensor]
     validation: tuple[Tensor, Tensor]
     sites: list[dict[str, Tensor]]
+    case: Case
     outputs: dict[int, tuple[Images, tuple[Tensor, Tensor]]] = field(default_factory=dict, repr=False)
 
     @property
@@ -122,7 +126,7 @@ class Requested:
         """The radius at which private responses of so many axes clip."""
         return radius_of(self.training[0][:, :private_axes])
 
-    def seen(self, images: Images, view: Images, device: torch.device) -> tuple[Tensor, Tensor]:
+    def seen(self, images: Images, view: Images) -> tuple[Tensor, Tensor]:
         """Of a list of images logits ``(N, own)`` and features ``(N, D)``, in single precision.
 
         Args:
@@ -137,20 +141,21 @@ class Requested:
                 self.extractor.center.float(),
                 self.extractor.projection.float(),
             )
-            self.outputs[key] = (images, outputs_of(single, view, device))
+            self.outputs[key] = (images, self.case.numbers(single, view))
         return self.outputs[key][1]
 
 
-def requested(case: Case, depths: Sequence[str] | None, views: Views = "all") -> Requested:
+def requested(
+    case: Case, depths: Sequence[str] | None, views: Views = "all", reference: bool = False
+) -> Requested:
     """Ask all sites for the case's query; computed once for all methods.
 
     Args:
-        views: see ``RequestSettings``.
+        views, reference: see ``RequestSettings``.
     """
-    key = ("requested", views, *(depths or ()))
+    key = ("requested", views, reference, *(depths or ()))
     if key not in case.kept:
-        mirror_axes = list(range(len(case.own.card.input.spatial_size))) if views == "all" else []
-        extractor, _ = own_extractor(case.own, depths, case.training, case.device, mirror_axes)
+        extractor = _extractor(case, depths, views, reference)
         own = [item for item in case.training if int(item["label"]) in set(case.local)]
         names = [case.labels[q].name for q in case.query]
         sites: list[dict[str, Tensor]] = [{} for _ in names]
@@ -160,14 +165,33 @@ def requested(case: Case, depths: Sequence[str] | None, views: Views = "all") ->
                 mine = [item for item in member.training if int(item["label"]) == labels.find(name)]
                 if mine:
                     seen = case.view(mine, case.own.card.input)
-                    sites[i][member.model.card.site] = features_of(extractor, seen, case.device)
+                    sites[i][member.model.card.site] = case.numbers(extractor, seen)[1].double()
         case.kept[key] = Requested(
             extractor,
-            (features_of(extractor, own, case.device), labels_of(own)),
-            (features_of(extractor, case.validation, case.device), labels_of(case.validation)),
+            (case.numbers(extractor, own)[1].double(), labels_of(own)),
+            (case.numbers(extractor, case.validation)[1].double(), labels_of(case.validation)),
             sites,
+            case,
         )
     return case.kept[key]
+
+
+def _extractor(case: Case, depths: Sequence[str] | None, views: Views, reference: bool) -> Extractor:
+    """The student's network with a map of its own images, or of the next site's."""
+    images: Images = case.training
+    if reference:
+        images = case.view(case.federation()[1].training, case.own.card.input)
+    mirror_axes = list(range(len(case.own.card.input.spatial_size))) if views == "all" else []
+    known = case.known
+    if known is None:
+        return own_extractor(case.own, depths, images, case.device, mirror_axes)[0]
+    key = case.own.card.site, case.seed, reference, tuple(depths or ()), views, len(images)
+    if key not in known.extractors:
+        known.extractors[key] = own_extractor(
+            *(case.own, depths, images, case.device, mirror_axes),
+            known=lambda body: known.pooled(body, images),
+        )[0]
+    return known.extractors[key]
 
 
 def response_bytes(answers: Sequence[Mapping[str, ClassStatistics | PrivateSum]]) -> int:

@@ -57,7 +57,7 @@ class Settings(carried.Settings):
 @method("slot_align", family="statistics")
 def run(case: Case, settings: Settings) -> Outcome:
     """Answers, carried site by site; the head of ``statistics``."""
-    question = requested(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views, settings.reference)
     sites = all_sites(case, question, settings.views)
     answers = answers_of(case, sites, settings)
     whole = {name: shrunk_statistics(site.features) for name, site in sites.items()}

@@ -42,12 +42,12 @@ class Settings(RequestSettings):
 def run(case: Case, settings: Settings) -> Outcome:
     """Answers, pooled; a head in closed form. The forgetting budget is spent by the caller."""
     network, answers, by_fold, looks = student(case, settings)
-    question = requested(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views, settings.reference)
 
     @torch.no_grad()
     def predict(images: Images) -> Tensor:
         view = case.view(images, case.own.card.input)
-        return network.eval().said(*question.seen(images, view, case.device)).float()
+        return network.eval().said(*question.seen(images, view)).float()
 
     used = {site for given in answers for site in given}
     received = response_bytes(answers) + sum(told["bytes"] for told in looks)
@@ -58,7 +58,7 @@ def student(
     case: Case, settings: Settings
 ) -> tuple[GaussianClassifier, list[dict[str, ClassStatistics | PrivateSum]], Tensor | None, Looked]:
     """The new model, for each queried class the sites' answers that it was made of, it by fold, and looks."""
-    question = requested(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views, settings.reference)
     found = responses(case, question, settings, settings.harmonise)
     answers = [{site: told.answer for site, told in given.items()} for given in found]
     looks = [{**told.row(), "bytes": told.bytes} for given in found for told in given.values()]

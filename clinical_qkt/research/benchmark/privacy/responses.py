@@ -63,7 +63,7 @@ def attack_student_of_responses(
     """
     case = federation.case(ask)
     settings = comparison.settings(transfer)[1]
-    question = requested(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views, settings.reference)
     those = candidates(federation, ask, case, question, settings)
     images = [item for known in those for item in known.images]
     labels = labels_of(images).numpy()
@@ -71,7 +71,7 @@ def attack_student_of_responses(
         student = statistics.student(case, settings)[0].eval()
     except QueryError:  # too few images for an answer
         return []
-    stages = question.seen(images, images, case.device)  # those of all students alike
+    stages = question.seen(images, images)  # those of all students alike
 
     def seen(network: GaussianClassifier) -> Floats:
         return membership.confidences(network.said(*stages).numpy(), labels)
@@ -101,7 +101,7 @@ def attack_responses(
     """
     case = federation.case(ask)
     settings = comparison.settings(method)[1]
-    question = requested(case, settings.depths, settings.views)
+    question = requested(case, settings.depths, settings.views, settings.reference)
     records = []
     for known in candidates(federation, ask, case, question, settings):
         about = {

@@ -21,8 +21,9 @@ from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, is_model, load_model, save_model
 from clinical_qkt.privacy.statement import DifferentialPrivacy, PrivacyStatement
 from clinical_qkt.research.benchmark.config import in_turn
-from clinical_qkt.research.benchmark.federation import SITE_LEARNING_RATE, Federation
+from clinical_qkt.research.benchmark.federation import Federation
 from clinical_qkt.research.benchmark.privacy.config import AttackedScenario, PrivateTrainingSettings
+from clinical_qkt.research.benchmark.site_networks import SITE_LEARNING_RATE
 from clinical_qkt.research.methods.case import Case
 from clinical_qkt.research.partitions import Ask
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
