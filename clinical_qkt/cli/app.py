@@ -188,6 +188,7 @@ app.command(rich_help_panel=WAY)(monitor)
 app.command(rich_help_panel=WAY)(worklist)
 app.command(rich_help_panel=WAY)(worklist_result)
 app.command(rich_help_panel=PACKAGES)(packages.align)
+app.command(rich_help_panel=PACKAGES)(packages.export)
 app.add_typer(packages.package, name="package", rich_help_panel=PACKAGES)
 app.add_typer(packages.keys, name="keys", rich_help_panel=PACKAGES)
 

@@ -301,6 +301,30 @@ def test_classify_new_images(here, follow):
     assert first.startswith("file,class,none_of_these,probability of ") and "probability of basophil" in first
 
 
+def test_export(here, follow, monkeypatch):
+    lines = lines_of("docs/how-to/export.md")
+    ours = [c for c in lines if "monai.bundle" not in c and "--format onnx" not in c]
+    assert follow("docs/how-to/export.md", ours) == {"clinical-qkt": 2}
+    bundle, images = here / "OUT" / "bundle", here / "runs" / "demo" / "data" / "images"
+    (bundle / "FOLDER").mkdir()
+    for image in sorted(images.iterdir())[:3]:
+        (bundle / "FOLDER" / image.name).symlink_to(image)
+    assert execute([c for c in lines if "monai.bundle" in c], monkeypatch, bundle, {}) == {"monai": 2}
+    found = (bundle / "RESULTS" / "predictions.csv").read_text().splitlines()
+    assert len(found) == 3 and len(found[0].split(",")) == 1 + len(
+        load_model(here / "runs/demo/model").card.label_space
+    )
+
+
+def test_export_as_onnx(here, follow):
+    lines = lines_of("docs/how-to/export.md")
+    pytest.importorskip(
+        "onnxruntime", reason="onnxruntime is not installed: pip install 'clinical-qkt[export]'"
+    )
+    wanted = [c for c in lines if c.startswith("SITE=") or "--format onnx" in c]
+    assert follow("docs/how-to/export.md", wanted) == {"clinical-qkt": 1}
+
+
 def test_gain_a_class(here, follow):
     assert follow("docs/how-to/gain-a-class.md") == {"clinical-qkt": 5}
     variants = {name: summary(here / "runs" / name) for name in ("gained", "gained_light", "gained_distil")}
@@ -334,6 +358,7 @@ FOLLOWED = {
     "docs/how-to/train.md": test_train,
     "docs/how-to/evaluate.md": test_evaluate,
     "docs/how-to/classify-new-images.md": test_classify_new_images,
+    "docs/how-to/export.md": test_export,
     "docs/how-to/gain-a-class.md": test_gain_a_class,
     "docs/how-to/ask-for-a-class.md": test_ask_for_a_class,
     "docs/how-to/exchange-packages.md": test_exchange_packages,
