@@ -81,7 +81,10 @@ def finish_training(
         network, card = there.network.to(parser.get_parsed_content("device")), there.card
     else:
         read = parser.get_parsed_content("read")
-        card = packaging.finish_training(site, task, network, spec, given, data, read, checkpoints, guarantee)
+        best = parser.get_parsed_content("train::best") if "train::best" in parser else None
+        card = packaging.finish_training(
+            site, task, network, spec, given, data, read, checkpoints, guarantee, best
+        )
     by_folds.hold_out(site, card, data, parser)
     drop_unfinished(checkpoints)
     if not NOW.embedded:

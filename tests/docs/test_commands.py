@@ -273,9 +273,10 @@ def test_the_readme(here, follow):
 
 
 def test_train(here, follow):
-    assert follow("docs/how-to/train.md") == {"clinical-qkt": 3}
+    assert follow("docs/how-to/train.md") == {"clinical-qkt": 4}
     assert files(here / "runs/trained") >= {"model/card.json", "model/model.safetensors", "model/SHA256SUMS"}
     assert not (here / "runs/trained/unfinished").exists() or not files(here / "runs/trained/unfinished")
+    assert "best_epoch" in json.loads((here / "runs/trained_best/trained.json").read_text())
     assert load_model(here / "runs/trained_densenet/model").card.network.name == "DenseNet121"
 
 
