@@ -90,7 +90,7 @@ $(READY): pyproject.toml constraints.txt
 
 # Other decoders and real files, which the slow tests compare ours with.
 $(DECODERS): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,codecs,decoders]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,codecs,decoders,export]"
 	@touch $@
 
 clean:

@@ -20,7 +20,7 @@ FLOORS = (
     ("data", "statistics"),
     ("networks", "privacy", "prepare", "evidence"),
     ("packages", "training"),
-    ("site", "audit"),
+    ("site", "audit", "export"),
     ("review", "query"),
     ("qkt",),
     ("bundle",),

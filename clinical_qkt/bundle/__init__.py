@@ -36,6 +36,10 @@ from clinical_qkt.bundle.start import learner as learner
 from clinical_qkt.bundle.start import pretrained as pretrained
 from clinical_qkt.bundle.start import seen as seen
 from clinical_qkt.bundle.start import started as started
+from clinical_qkt.bundle.training_options import class_weights as class_weights
+from clinical_qkt.bundle.training_options import require_default_training as require_default_training
+from clinical_qkt.bundle.training_options import tell_class_weights as tell_class_weights
+from clinical_qkt.bundle.training_options import training_options as training_options
 from clinical_qkt.core.errors import QKTError as QKTError
 from clinical_qkt.data.look_augmentation import look_augmentation as look_augmentation
 from clinical_qkt.data.transforms import reading as reading
@@ -43,6 +47,7 @@ from clinical_qkt.data.transforms import show_progress as show_progress
 from clinical_qkt.data.transforms import symmetries as symmetries
 from clinical_qkt.networks.mix_style import mix_styles as mix_styles
 from clinical_qkt.review.tracking.handlers import TrackTraining as TrackTraining
+from clinical_qkt.training.best import Best as Best
 from clinical_qkt.training.handlers import FiniteLoss as FiniteLoss
 from clinical_qkt.training.handlers import Resume as Resume
 from clinical_qkt.training.handlers import SeedEachEpoch as SeedEachEpoch

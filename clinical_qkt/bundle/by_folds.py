@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,14 +46,15 @@ class Given:
     weights: WeightsFile | None = None
 
 
-def note_recipe(site: Site, card: Card, checkpoints: Path) -> None:
+def note_recipe(site: Site, card: Card, checkpoints: Path, best: Mapping[str, float] | None = None) -> None:
     """Write down from which training the site's model comes.
 
     Args:
         checkpoints: the folder that is named after all that decides the weights.
+        best: which epoch's weights were kept, see ``training.best``.
     """
     made = {"weights_sha256": card.weights_sha256, "recipe": checkpoints.name}
-    write_json(site.output_dir / RECIPE, made)
+    write_json(site.output_dir / RECIPE, {**made, **(best or {})})
 
 
 def alone(site: Site, checkpoints: Path) -> bool:
@@ -62,7 +64,8 @@ def alone(site: Site, checkpoints: Path) -> bool:
         card = load_model(site.output_dir / "model", site.trust).card
     except (OSError, ValueError, QKTError):
         return False
-    if noted != {"weights_sha256": card.weights_sha256, "recipe": checkpoints.name}:
+    made = {"weights_sha256": card.weights_sha256, "recipe": checkpoints.name}
+    if not isinstance(noted, dict) or {key: noted.get(key) for key in made} != made:
         return False
     found = own_folds.made_of(site.output_dir / own_folds.FILE)
     there = found and (found.weights_sha256, found.folds) == (card.weights_sha256, str(site.held_out_folds))
@@ -130,6 +133,8 @@ def _config(parser: ConfigParser, what: str) -> dict[str, Any]:
     handlers = [h for h in config["train"]["handlers"] if TRACKING not in _target(h)]
     for bar in (h for h in handlers if _target(h).endswith(".ProgressBar")):
         bar["desc"] = what
+    if "best" in config["train"]:  # a bundle that was copied before has none
+        config["train"]["best"]["what"] = what
     config["train"]["handlers"] = handlers
     return config
 

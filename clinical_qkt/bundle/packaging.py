@@ -35,6 +35,7 @@ from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, require_no_identifiers
 from clinical_qkt.site.ledger.ledger import Ledger
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
+from clinical_qkt.training.best import Best
 from clinical_qkt.training.inference import labels_of, logits_of
 
 
@@ -49,6 +50,7 @@ def finish_training(
     checkpoints: Path,
     guarantee: DifferentialPrivacy | None = None,
     pretrained: Sequence[PretrainedWeights] = (),
+    best: Best | None = None,
 ) -> Card:
     """Write the trained model with its card, and from which training it comes.
 
@@ -56,6 +58,7 @@ def finish_training(
         read: MONAI transforms from a file to a raw channel-first image.
         guarantee: of a training with differential privacy.
         pretrained: what it started from.
+        best: which epoch's weights the network has; None: the last's.
     """
     card = Card(
         site=site.site,
@@ -66,7 +69,7 @@ def finish_training(
         input=given,
         training=TrainingSummary(
             images={name: coarse(n) for name, n in data.counts("training").items()},
-            epochs=site.max_epochs,
+            epochs=(best.epoch if best else 0) or site.max_epochs,
             batch_size=site.batch_size,
             learning_rate=site.learning_rate,
         ),
@@ -77,7 +80,7 @@ def finish_training(
         pretrained=[*pretrained],
     )
     card = save_model(site.output_dir / "model", network, card, record=site.record)
-    note_recipe(site, card, checkpoints)
+    note_recipe(site, card, checkpoints, best.told() if best else None)
     return card
 
 

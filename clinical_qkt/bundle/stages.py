@@ -85,7 +85,8 @@ def finish_training(
     else:
         read = parser.get_parsed_content("read")
         start = note_start(site, parser.get_parsed_content(WEIGHTS) if WEIGHTS in parser else None)
-        made = (network, spec, given, data, read, checkpoints, guarantee, start)
+        best = parser.get_parsed_content("train::best") if "train::best" in parser else None
+        made = (network, spec, given, data, read, checkpoints, guarantee, start, best)
         card = packaging.finish_training(site, task, *made)
     by_folds.hold_out(site, card, data, parser)
     drop_unfinished(checkpoints)

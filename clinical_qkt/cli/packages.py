@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from clinical_qkt.cli.paths import require_packages
+from clinical_qkt.cli.paths import require_new_folder, require_packages
 from clinical_qkt.core.errors import InputError
+
+if TYPE_CHECKING:
+    from clinical_qkt.packages.signing import Trust
 
 package = typer.Typer(no_args_is_help=True, help="Look at, check, sign and compare packages.")
 keys = typer.Typer(no_args_is_help=True, help="Keys that packages are signed with.")
@@ -38,6 +41,36 @@ def align(
     run_align(site, packages, console)
 
 
+def export(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="PACKAGE_OR_RUN", help="A package's folder, or a transfer's or training's."),
+    ],
+    out: Annotated[Path, typer.Argument(help="New folder for the model and its contract.")],
+    made_as: Annotated[
+        Literal["torchscript", "onnx", "bundle"],
+        typer.Option("--format", help="One file with its contract, or a bundle for MONAI's own launcher."),
+    ],
+    site: SiteFile = None,
+    key: Annotated[Path | None, typer.Option(help="The sender's public key, instead of --site.")] = None,
+    unsigned: Annotated[
+        bool, typer.Option("--unsigned", help="Check all but the signature: proves no sender.")
+    ] = False,
+) -> None:
+    """Write a model for other programs, with its input contract inside and beside it.
+
+    It is compared with the original first: nothing is written that would say something else.
+    """
+    _require_one(site, key, unsigned)
+    _require_there(source)
+    require_new_folder(out)
+    from clinical_qkt.cli.export import run_export
+    from clinical_qkt.export.export import package_of
+
+    folder = package_of(source)
+    run_export(folder, out, made_as, _trust(site, key, unsigned, folder), console)
+
+
 @package.command()
 def verify(
     folder: Folder,
@@ -49,24 +82,12 @@ def verify(
     ] = False,
 ) -> None:
     """Check a package: files, digests, signature, card, tensors. Exit code 3 if it is refused."""
-    from clinical_qkt.packages.signing import Trust
-    from clinical_qkt.site.places import trust_of
-
-    if [site is not None, key is not None, unsigned].count(True) != 1:
-        raise InputError(
-            "whose signature should it be?",
-            where="--site, --key, --unsigned",
-            fix="give one of them: the site's YAML with its 'trusted_keys', the sender's public key, or "
-            "--unsigned to check all but the signature",
-        )
-    trust = trust_of(site) if site else None
+    _require_one(site, key, unsigned)
     _require_there(folder, query)
+    trust = _trust(site, key, unsigned, folder)
     from clinical_qkt.packages.inspect import print_verified
-    from clinical_qkt.packages.verify import claimed_site
     from clinical_qkt.packages.verify import verify as checked
 
-    if key:
-        trust = Trust({claimed_site(folder): key})
     print_verified(console, checked(folder, trust, query))
 
 
@@ -121,6 +142,27 @@ def diff(first: Folder, second: Folder, query: Query = None) -> None:
     cards = checked(first, None, query).card, checked(second, None, query).card
     if print_diff(console, first, second, cards):
         raise SystemExit(1)
+
+
+def _require_one(site: Path | None, key: Path | None, unsigned: bool) -> None:
+    if [site is not None, key is not None, unsigned].count(True) != 1:
+        raise InputError(
+            "whose signature should it be?",
+            where="--site, --key, --unsigned",
+            fix="give one of them: the site's YAML with its 'trusted_keys', the sender's public key, or "
+            "--unsigned to check all but the signature",
+        )
+
+
+def _trust(site: Path | None, key: Path | None, unsigned: bool, folder: Path) -> Trust | None:
+    """Whose signature counts; None: it is not looked at."""
+    from clinical_qkt.packages.signing import Trust
+    from clinical_qkt.packages.verify import claimed_site
+    from clinical_qkt.site.places import trust_of
+
+    if site:
+        return trust_of(site)
+    return Trust({claimed_site(folder): key}) if key else None
 
 
 def _require_there(*folders: Path | None) -> None:

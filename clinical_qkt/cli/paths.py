@@ -48,6 +48,16 @@ def require_packages(folders: Iterable[Path]) -> None:
             raise PackageError(told, where=str(folder), fix="unpack an archive first")
 
 
+def require_new_folder(out: Path) -> None:
+    """Where a command writes a folder, there is none yet, or an empty one.
+
+    Raises:
+        OutputError: it holds something.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError("is not an empty folder", where=str(out), fix="name a new folder")
+
+
 def require_runs(names: Sequence[str], *, stored: bool) -> None:
     """Transfers to be compared: two at least, and each is there unless it may be in MLflow.
 

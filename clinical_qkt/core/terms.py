@@ -32,6 +32,10 @@ LookOutcome = Literal["alike", "within the limits", "beyond the limits", "not kn
 """Whether another site's images look like the own ones, or are kept within limits."""
 Precision = Literal["float32", "float16"]
 """Of the weights of a package."""
+Keep = Literal["last", "best"]
+"""Which epoch's weights a training keeps; see ``training.best``."""
+ClassWeights = Literal["none", "balanced"]
+"""What a class weighs in a training's loss."""
 LookAugmentation = Literal["none", "mild", "strong"]
 """How far the looks may be from an image's own that a training gives it; see ``data.look_augmentation``."""
 

@@ -7,6 +7,7 @@ so that no map makes one colour or mere noise of an image: looks come from other
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated
 
 import torch
@@ -83,20 +84,38 @@ class LookMap(Sent):
             return shares
         if self.before:
             shares = self.before.applied(shares, scale)
-        channels = shares.shape[1]
-        seen, wanted = (torch.tensor(numbers, dtype=torch.float64) for numbers in (self.seen, self.wanted))
-        (mean, spread, sharpness), (to, to_spread, to_sharpness) = (
-            look.parts(numbers, channels) for numbers in (seen, wanted)
-        )
+        mixed, mean, to, gains = _numbers(tuple(self.seen), tuple(self.wanted), shares.shape[1])
         tones = look.tones(shares, scale)
         if scale != "calibrated":
-            mixed = stretch(spread, to_spread).to(tones)
-            moved = tones.flatten(2) - mean.to(tones)[:, None]
-            tones = (mixed @ moved + to.to(tones)[:, None]).view_as(tones)
+            stretched, middle, goal = (_like(numbers, tones) for numbers in (mixed, mean, to))
+            moved = tones.flatten(2) - middle[:, None]
+            tones = (stretched @ moved + goal[:, None]).view_as(tones)
         if scale == "optical density":
             tones = tones.clamp_min(0)
-        gains = gains_of(sharpness, to_sharpness)
         return look.shares(_filtered(tones, gains), scale).to(shares.dtype)
+
+
+Numbers = tuple[float, ...]
+
+
+@lru_cache(maxsize=256)
+def _numbers(
+    seen: Numbers, wanted: Numbers, channels: int
+) -> tuple[tuple[Numbers, ...], Numbers, Numbers, Numbers]:
+    """Of two looks: how tones are mixed, their means before and after, the gains of bands.
+
+    As plain numbers: where a network is exported they are constants, and nothing has to compute them again.
+    """
+    (mean, spread, sharpness), (to, to_spread, to_sharpness) = (
+        look.parts(torch.tensor(numbers, dtype=torch.float64), channels) for numbers in (seen, wanted)
+    )
+    mixed = tuple(map(tuple, stretch(spread, to_spread).tolist()))
+    gains = gains_of(sharpness, to_sharpness)
+    return mixed, tuple(mean.tolist()), tuple(to.tolist()), tuple(gains.tolist())
+
+
+def _like(numbers: object, tones: Tensor) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.float64).to(tones)
 
 
 def stretch(seen: Tensor, wanted: Tensor) -> Tensor:
@@ -114,15 +133,15 @@ def gains_of(seen: Tensor, wanted: Tensor) -> Tensor:
     return (change - change[0]).exp().clamp(1 / MOST_GAIN, MOST_GAIN)
 
 
-def _filtered(tones: Tensor, gains: Tensor) -> Tensor:
+def _filtered(tones: Tensor, gains: Numbers) -> Tensor:
     """Each frequency times the gain of its band, linear between the middles of bands."""
-    if torch.equal(gains, torch.ones_like(gains)):
+    if all(gain == 1 for gain in gains):
         return tones
     places = tuple(range(2, tones.ndim))
     at = (look.frequencies(tones.shape[2:]) * look.BANDS - 0.5).clamp(0, look.BANDS - 1)
     below = at.floor().long().clamp_max(look.BANDS - 2)
-    share = at - below
-    gain = (1 - share) * gains[below] + share * gains[below + 1]
+    share, each = at - below, torch.tensor(gains, dtype=torch.float64)
+    gain = (1 - share) * each[below] + share * each[below + 1]
     mean = tones.mean(places, keepdim=True)
     spectrum = torch.fft.rfftn(tones - mean, dim=places) * gain.to(tones)
     return torch.fft.irfftn(spectrum, s=tones.shape[2:], dim=places) + mean

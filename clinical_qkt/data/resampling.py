@@ -46,7 +46,7 @@ def resampled(
     ]
     # grid_sample names the last axis first
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], -1).to(image)
-    grid = grid.expand(len(image), *grid.shape)
+    grid = grid.expand(image.shape[0], *grid.shape)
     inside = F.grid_sample(torch.ones_like(image[:, :1]), grid, align_corners=False, padding_mode="zeros")
     found = F.grid_sample(image, grid, align_corners=False, padding_mode="border")
     return torch.where(inside > 0.5, found, torch.as_tensor(fill).to(found))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from clinical_qkt.core.values import Sent
 from clinical_qkt.data.inputs import InputContract, converted
 from clinical_qkt.networks.gaussian_classifier import SingleNetwork
-from clinical_qkt.networks.joint_opinion import joint_opinion, merged
+from clinical_qkt.networks.joint_opinion import JointOpinion, merged
 
 
 class Committee(nn.Module):
@@ -32,6 +32,7 @@ class Committee(nn.Module):
     def __init__(self, spec: CommitteeSpec, members: Sequence[nn.Module], classes: int) -> None:
         super().__init__()
         self.spec, self.members = spec, nn.ModuleList(members)
+        self.join = JointOpinion([[*dict.fromkeys(seat.columns)] for seat in spec.members], spec.width)
         self.head = nn.Linear(spec.width, classes)
         with torch.no_grad():
             self.head.weight.copy_(torch.eye(classes, spec.width))
@@ -39,12 +40,11 @@ class Committee(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """``(B, channels, *spatial_size)``, as ``spec.input`` says, to ``(B, classes)`` logits."""
-        said, columns = [], []
-        for member, seat in zip(self.members, self.spec.members, strict=True):
-            logits, places = merged(member(converted(image, self.spec.input, seat.input)), seat.columns)
-            said.append(logits)
-            columns.append(places)
-        return self.head(joint_opinion(said, columns, self.spec.width))
+        said = [
+            merged(member(converted(image, self.spec.input, seat.input)), seat.columns)[0]
+            for member, seat in zip(self.members, self.spec.members, strict=True)
+        ]
+        return self.head(self.join(said))
 
 
 MAX_MEMBERS, MAX_CLASSES = 128, 512

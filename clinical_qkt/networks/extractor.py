@@ -47,8 +47,9 @@ class Pooling(nn.Module):
         """The same numbers alone: the network's later stages are not run.
 
         Unless one of these writes over what is pooled, as a rectifier in place does: that is found out once.
+        Nor while the network is exported: what is recorded has to run to its end.
         """
-        return self._pass(image, stop=self._written_over is False)[1]
+        return self._pass(image, stop=self._written_over is False and not torch.compiler.is_compiling())[1]
 
     def _pass(self, image: Tensor, *, stop: bool) -> tuple[Tensor | None, Tensor]:
         caught: dict[str, Tensor] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 STEPS = 25
 """Newton steps: enough for gradients below 1e-3, see tests/networks/test_joint_opinion.py."""
@@ -66,13 +66,30 @@ def joint_opinion(logits: Sequence[Tensor], columns: Sequence[Sequence[int]], wi
     """
     said = [given.softmax(1) for given in logits]
     places = [torch.tensor(list(c), device=said[0].device) for c in columns]
-    z = said[0].new_zeros(len(said[0]), width)
+    z = said[0].new_zeros(said[0].shape[0], width)
     for _ in range(STEPS):
         gradient, curvature = _derivatives(z, said, places)
         # Where all are certain the curvature vanishes: steps are damped and held small.
         damped = curvature + 0.01 * torch.eye(width, device=z.device)
         z = z - torch.linalg.solve(damped, gradient).clamp(-2, 2)
     return z
+
+
+class JointOpinion(nn.Module):
+    """``joint_opinion`` of given models as a module without weights, so that an export can have it in another
+    form.
+
+    Args:
+        columns, width: as ``joint_opinion`` has them.
+    """
+
+    def __init__(self, columns: Sequence[Sequence[int]], width: int) -> None:
+        super().__init__()
+        self.columns, self.width = columns, width
+
+    def forward(self, logits: Sequence[Tensor]) -> Tensor:
+        """``(B, len(columns[m]))`` of each model to ``(B, width)``."""
+        return joint_opinion(logits, self.columns, self.width)
 
 
 def opinion_bytes(images: int, width: int) -> int:
@@ -88,7 +105,7 @@ def _derivatives(z: Tensor, said: Sequence[Tensor], places: Sequence[Tensor]) ->
     """Gradient ``(B, width)`` and Hessian ``(B, width, width)`` of the sum of divergences."""
     width = z.shape[1]
     gradient = RIDGE * z
-    curvature = (RIDGE * torch.eye(width, device=z.device)).repeat(len(z), 1, 1)
+    curvature = (RIDGE * torch.eye(width, device=z.device)).repeat(z.shape[0], 1, 1)
     for p, place in zip(said, places, strict=True):
         s = z[:, place].softmax(1)
         gradient[:, place] += s - p

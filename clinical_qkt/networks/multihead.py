@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from clinical_qkt.core.values import Sent
 from clinical_qkt.networks.extractor import Pooling, PoolingSpec
-from clinical_qkt.networks.joint_opinion import joint_opinion
+from clinical_qkt.networks.joint_opinion import JointOpinion
 
 MAX_HEADS, MAX_COLUMNS, MOST_ROWS = 128, 512, 8192
 """Heads, classes, and rows of all heads. The joint opinion needs memory for the square of the classes, for
@@ -39,6 +39,7 @@ class MultiHead(nn.Module):
         super().__init__()
         self.spec, self.body = spec, body
         self.heads = nn.Linear(spec.body.pooled, sum(map(len, spec.heads)))
+        self.join = JointOpinion(spec.opinions, spec.width)
         self.head = nn.Linear(spec.width, classes)
         with torch.no_grad():
             self.head.weight.copy_(torch.eye(classes, spec.width))
@@ -57,7 +58,7 @@ class MultiHead(nn.Module):
             imitated: ``(B, rows of all further heads)``.
         """
         said = [spoken, *imitated.split([len(columns) for columns in self.spec.heads], 1)]
-        together = joint_opinion(said, self.spec.opinions, self.spec.width)
+        together = self.join(said)
         own = said[self.spec.own]
         local = own.shape[1]
         known = together[:, :local].logsumexp(1, keepdim=True) + own.log_softmax(1)

@@ -16,7 +16,7 @@ from clinical_qkt.core.files import write_text
 from clinical_qkt.core.refusals import Origin, refused
 from clinical_qkt.core.renamed import CONFIG
 from clinical_qkt.core.schema import SHOWN
-from clinical_qkt.core.terms import PSEUDONYM, LookAugmentation
+from clinical_qkt.core.terms import PSEUDONYM, ClassWeights, Keep, LookAugmentation
 from clinical_qkt.core.values import Number, Strict
 from clinical_qkt.core.yaml_file import read_yaml
 from clinical_qkt.data.label_space import LabelSpace
@@ -123,6 +123,15 @@ class Site(Start, SiteLabels):
     """Whether the site's own training gives images new looks, so that the network does not learn the site's
     own stain, tone and sharpness. `mild` needs a `max_epochs` of 16, and then hardly costs any recall on own
     images; `strong` needs 24 or more, and may cost some."""
+    keep: Keep = "last"
+    """Which epoch's weights the site's own training keeps: the last's, or `best`, those with the highest mean
+    recall on the validation images. The latter are then not quite as new to the model as they were."""
+    early_stopping: int | None = Field(default=None, ge=1, json_schema_extra=_shown("never"))
+    """After how many looks at the validation images (one an epoch) without a higher recall the training ends.
+    Only with `keep: best`."""
+    class_weights: ClassWeights = "none"
+    """`balanced`: in the loss an image of a class with few training images counts more, by
+    images / (classes * images of its class)."""
     held_out_folds: int = Field(default=3, ge=0, le=10)
     """How often a site that asks for classes trains its network once more, each time without one of so many
     parts of the training images, so that these show forgetting, too. 0: never; validation images alone do."""
@@ -168,6 +177,11 @@ class Site(Start, SiteLabels):
         if self.architecture not in PRESETS:
             known = one_of(self.architecture, list(PRESETS))
             raise ValueError(f"architecture: '{self.architecture}' is not on the list; {known}")
+        if self.early_stopping is not None and self.keep != "best":
+            raise ValueError(
+                "early_stopping: the last weights of a training that stopped are not its best; "
+                "say 'keep: best', too"
+            )
         if self.held_out_folds == 1:
             raise ValueError("held_out_folds: without the only part nothing is left; say 2 or more, or 0")
         if self.tracking_server and "@" in urlsplit(self.mlflow).netloc:

@@ -102,7 +102,8 @@ class Resume:
 
     Args:
         folder: for the checkpoint, named after what is trained on what, see ``files.fingerprint``.
-        objects: with ``state_dict`` and ``load_state_dict``: network, optimizer, scheduler.
+        objects: with ``state_dict`` and ``load_state_dict``: network, optimizer, scheduler; a ``best.Best``
+            that keeps the last weights is left out.
         device: where the tensors are loaded to.
     """
 
@@ -110,7 +111,8 @@ class Resume:
         self.folder, self.objects, self.device = Path(folder), objects, device
 
     def attach(self, engine: Engine) -> None:
-        everything = {**self.objects, "trainer": engine}
+        objects = {name: o for name, o in self.objects.items() if getattr(o, "wanted", True)}
+        everything = {**objects, "trainer": engine}
         earlier = sorted(self.folder.glob("*.pt"), key=lambda p: p.stat().st_mtime)
         if earlier:
             onto: Any = self.device  # torch.load takes a device, MONAI's annotation a mapping

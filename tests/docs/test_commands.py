@@ -275,9 +275,10 @@ def test_the_readme(here, follow):
 
 
 def test_train(here, follow):
-    assert follow("docs/how-to/train.md") == {"clinical-qkt": 3}
+    assert follow("docs/how-to/train.md") == {"clinical-qkt": 4}
     assert files(here / "runs/trained") >= {"model/card.json", "model/model.safetensors", "model/SHA256SUMS"}
     assert not (here / "runs/trained/unfinished").exists() or not files(here / "runs/trained/unfinished")
+    assert "best_epoch" in json.loads((here / "runs/trained_best/trained.json").read_text())
     assert load_model(here / "runs/trained_densenet/model").card.network.name == "DenseNet121"
 
 
@@ -301,6 +302,30 @@ def test_classify_new_images(here, follow):
     assert follow("docs/how-to/classify-new-images.md") == {"clinical-qkt": 1}
     first = (here / "runs/classified/predictions.csv").read_text().splitlines()[0]
     assert first.startswith("file,class,none_of_these,probability of ") and "probability of basophil" in first
+
+
+def test_export(here, follow, monkeypatch):
+    lines = lines_of("docs/how-to/export.md")
+    ours = [c for c in lines if "monai.bundle" not in c and "--format onnx" not in c]
+    assert follow("docs/how-to/export.md", ours) == {"clinical-qkt": 2}
+    bundle, images = here / "OUT" / "bundle", here / "runs" / "demo" / "data" / "images"
+    (bundle / "FOLDER").mkdir()
+    for image in sorted(images.iterdir())[:3]:
+        (bundle / "FOLDER" / image.name).symlink_to(image)
+    assert execute([c for c in lines if "monai.bundle" in c], monkeypatch, bundle, {}) == {"monai": 2}
+    found = (bundle / "RESULTS" / "predictions.csv").read_text().splitlines()
+    assert len(found) == 3 and len(found[0].split(",")) == 1 + len(
+        load_model(here / "runs/demo/model").card.label_space
+    )
+
+
+def test_export_as_onnx(here, follow):
+    lines = lines_of("docs/how-to/export.md")
+    pytest.importorskip(
+        "onnxruntime", reason="onnxruntime is not installed: pip install 'clinical-qkt[export]'"
+    )
+    wanted = [c for c in lines if c.startswith("SITE=") or "--format onnx" in c]
+    assert follow("docs/how-to/export.md", wanted) == {"clinical-qkt": 1}
 
 
 def test_gain_a_class(here, follow):
@@ -345,6 +370,7 @@ FOLLOWED = {
     "docs/how-to/train.md": test_train,
     "docs/how-to/evaluate.md": test_evaluate,
     "docs/how-to/classify-new-images.md": test_classify_new_images,
+    "docs/how-to/export.md": test_export,
     "docs/how-to/gain-a-class.md": test_gain_a_class,
     "docs/how-to/ask-for-a-class.md": test_ask_for_a_class,
     "docs/how-to/publish-statistics.md": test_publish_statistics,
