@@ -1,0 +1,93 @@
+"""Sites that train the head alone of one network: what it gives of an image is computed once for all."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save_file
+
+from clinical_qkt.networks.spec import find_head, preset
+from clinical_qkt.qkt.teachers import AlignedModel, probe
+from clinical_qkt.research.benchmark import known_numbers
+from clinical_qkt.research.benchmark.config import Scenario
+from clinical_qkt.research.methods.registry import METHODS
+from clinical_qkt.research.methods.requested import requested
+from clinical_qkt.training import inference
+from clinical_qkt.training.inference import logits_of, outputs_of
+from tests.research.benchmark.test_federation import CPU, federation, no_folds  # noqa: F401
+
+
+@pytest.fixture
+def made(npz, tmp_path, no_folds, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(known_numbers, "PROBES", 32)
+    torch.manual_seed(3)
+    file = tmp_path / "weights.safetensors"
+    save_file(preset("resnet_small", 3, [28, 28]).build(7).state_dict(), file)
+    return federation(npz, tmp_path, pretrained=file, trained_layers="head", max_epochs=3)
+
+
+def test_all_sites_have_the_files_network_but_for_their_heads(made):
+    states = [model.network.state_dict() for model in made.models]
+    head = find_head(made.models[0].network)
+    for name, value in states[0].items():
+        same = all(torch.equal(value, other[name]) for other in states[1:])
+        assert same is not name.startswith(f"{head}.")
+
+
+def test_what_is_known_is_what_the_networks_say(made):
+    ask = made.queries(1)[0]
+    case, test = made.case(ask), made.test_items(ask)
+    own = case.own.network
+    torch.testing.assert_close(case.said(own, test), logits_of(own, test, CPU), rtol=1e-4, atol=1e-5)
+    extractor = requested(case, None).extractor
+    found, told = case.numbers(extractor, test), outputs_of(extractor, test, CPU)
+    for mine, theirs in zip(found, told, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4, check_dtype=False)
+    scores = probe(AlignedModel(made.models[0], {}), seed=made.seed, device=CPU, count=32).scores
+    torch.testing.assert_close(made.probed[0].scores, scores, rtol=1e-3, atol=1e-4)
+
+
+def test_a_second_query_and_a_second_start_look_at_no_image_again(made, npz, tmp_path, monkeypatch):
+    first, second = made.queries(2)
+    method = METHODS["statistics"]
+    told = method.settings(harmonise="none")
+    method.run(made.case(first), told)
+    kept = {"pretrained", "trained_layers", "max_epochs"}
+    again = federation(npz, tmp_path, **made.scenario.model_dump(include=kept))
+
+    def no_more(*_, **__):
+        raise AssertionError("an image was looked at")
+
+    requested(again.case(second), None)  # maps are made of variations of some images
+    monkeypatch.setattr(inference, "_batches", no_more)
+    case = again.case(second)
+    outcome = method.run(case, told)
+    assert outcome.predict(again.test_items(second)).shape[1] == len(case.labels)
+
+
+def test_in_anothers_map_private_answers_are_those_to_a_reference(made):
+    case = made.case(made.queries(1)[0])
+    mine, theirs = requested(case, None), requested(case, None, reference=True)
+    assert not torch.equal(mine.extractor.projection, theirs.extractor.projection)
+    assert theirs.training[0].shape[0] == mine.training[0].shape[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trained_layers": "head"}, "the rest would be random"),
+        ({"trained_layers": "head", "pretrained": "w", "shift": "mild"}, "one network, size and look"),
+        (
+            {"trained_layers": "head", "pretrained": "w", "spatial_size": [28, 32]},
+            "one network, size and look",
+        ),
+    ],
+)
+def test_a_frozen_network_sees_all_images_alike(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        Scenario(name="x", **changes)
+
+
+def test_earlier_scenarios_keep_their_names():
+    assert not {"pretrained", "trained_layers"} & set(Scenario(name="x").model_dump())
