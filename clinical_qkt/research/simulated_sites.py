@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -16,6 +17,7 @@ from clinical_qkt.data.images import raw_image
 from clinical_qkt.data.made_for import ImageFacts, fitting
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
+from clinical_qkt.packages import backbones
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.prepare import fit
 from clinical_qkt.research.partitions import Ask, choose_query
@@ -23,6 +25,8 @@ from clinical_qkt.research.shift import Shift
 from clinical_qkt.research.simulated_looks import looks_of, require_pictures, write_looked, write_sheet
 from clinical_qkt.site.config import write_site
 
+SEEN, HEAD_EPOCHS = 96, 60
+"""With a backbone: pixels along each side at least, and epochs, which take no time."""
 BUNDLE = "blood_cell_classification"
 USUAL = 28
 """Pixels along each side of what the shipped bundles for pictures take unless told otherwise."""
@@ -49,6 +53,7 @@ class DemoSettings:
         gained_from: what the other sites give: their models, exact statistics, or private means.
         bundle: that all sites run; empty for the shipped one that is made for the images.
         shift: how much the sites' pictures differ in look.
+        backbone: whether all sites train the head alone of a network with ImageNet's weights.
     """
 
     data: Path | None = None
@@ -63,11 +68,13 @@ class DemoSettings:
     gained_from: Literal["models", "statistics", "private"] = "models"
     bundle: str = ""
     shift: Shift = "none"
+    backbone: bool = False
 
     @property
     def facts(self) -> dict[str, Any]:
-        """All of them but a shift that is none, so that a demo goes on that was begun when there was none."""
-        return {k: v for k, v in asdict(self).items() if (k, v) != ("shift", "none")}
+        """All of them but what came later and is not used, so that a demo goes on that was begun before."""
+        unused = {"shift": "none", "backbone": False}
+        return {k: v for k, v in asdict(self).items() if k not in unused or v != unused[k]}
 
 
 def read(settings: DemoSettings) -> Source:
@@ -77,8 +84,10 @@ def read(settings: DemoSettings) -> Source:
         InputError: they cannot be read.
     """
     if settings.data is None:
-        drawn = phantom_source(seed=settings.seed)
-        return replace(drawn, notes=[*drawn.notes, f"phantoms are shrunk to {USUAL}x{USUAL}, to be quick"])
+        drawn, side = phantom_source(seed=settings.seed), SEEN if settings.backbone else USUAL
+        how = "enlarged" if settings.backbone else "shrunk"
+        told = f"phantoms are {how} to {side}x{side}, to be {'seen' if settings.backbone else 'quick'}"
+        return replace(drawn, notes=[*drawn.notes, told])
     source = open_source(settings.data, settings.seed, allow_mixed_sizes=settings.allow_mixed_sizes)
     require_pictures(source, settings.shift)
     return source.limited(settings.max_per_class, settings.seed)
@@ -133,11 +142,14 @@ def write_federation(
     if looks:
         write_sheet(source, sites, looks, out / LOOKS)
     of_images = _image_keys(source)
+    if settings.backbone:
+        of_images |= _with_backbone(of_images, root)
     for i, (site, share) in enumerate(zip(sites, _shares(source, dealt, ask, settings.seed), strict=True)):
         if looks:
             files = write_looked(source, sorted(chain(*share.values())), looks[i], pictures / site)
         write_datalist(root / "data" / f"{site}.json", source, files, share)
-        epochs = settings.max_epochs or fit.epochs_for(len(share["training"]))
+        usual = HEAD_EPOCHS if settings.backbone else fit.epochs_for(len(share["training"]))
+        epochs = settings.max_epochs or usual
         own = {**of_images, "max_epochs": epochs}
         values = _of_site(root, sites, i, [source.classes.names[c] for c in dealt[i]], own, settings)
         if i == ask.student:
@@ -226,3 +238,23 @@ def _image_keys(source: Source) -> dict[str, Any]:
         network = fit.network(size, len(source.splits["training"]) // 2)
         keys |= {"spatial_size": size, network.key: network.value}
     return keys
+
+
+def _with_backbone(keys: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """What the sites' YAML says where all train the head alone of a network with ImageNet's weights.
+
+    Raises:
+        InputError: the weights are not installed; or the pictures have no colours.
+    """
+    if keys["channels"] != 3:
+        raise InputError(
+            "has pictures without colours, of which ImageNet's weights know nothing",
+            where="--backbone",
+            fix="leave it out, or give colour pictures with --data",
+        )
+    file = root / "lite0.safetensors"
+    if not file.is_file():
+        backbones.lite0(file)
+    size = [max(side, SEEN) for side in keys.get("spatial_size", [USUAL, USUAL])]
+    network = {"architecture": backbones.LITE0.network, "pretrained": str(file), "trained_layers": "head"}
+    return {"spatial_size": size, **network}
