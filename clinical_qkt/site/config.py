@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
@@ -19,11 +19,13 @@ from clinical_qkt.core.schema import SHOWN
 from clinical_qkt.core.terms import PSEUDONYM, ClassWeights, Keep, LookAugmentation
 from clinical_qkt.core.values import Number, Strict
 from clinical_qkt.core.yaml_file import read_yaml
-from clinical_qkt.data.label_space import LabelSpace, SiteClass
+from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence.acceptance import Acceptance, TestImages
 from clinical_qkt.packages import made_here
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.site.monitoring_limits import Monitoring
+from clinical_qkt.site.parts import SiteLabels as SiteLabels
+from clinical_qkt.site.parts import SiteTrust as SiteTrust
 from clinical_qkt.site.policy import Policy
 
 S = TypeVar("S", bound=Strict)
@@ -34,51 +36,6 @@ _SERVERS = ("http://", "https://", "databricks")
 def _shown(default: str) -> dict[str, Any]:
     """What the reference gives as a key's default: the bundle's configs set it, or it needs other words."""
     return {SHOWN: default}
-
-
-class SiteTrust(Strict):
-    """Whose packages a site takes: the part of its YAML file that checking a package needs."""
-
-    trusted_keys: dict[Annotated[str, Field(pattern=PSEUDONYM)], Path] = Field(default={})
-    """Files with the public keys of other sites, by their pseudonyms. Packages of all others are refused."""
-    untrusted_packages: Literal["refuse", "accept"] = "refuse"
-    """`accept`: take packages that nobody vouches for, too; summary, report and MLflow then name them."""
-
-    @property
-    def trust(self) -> Trust:
-        return Trust(self.trusted_keys, self.untrusted_packages == "accept")
-
-
-class SiteLabels(SiteTrust):
-    """A site's classes, and those that it asks for: the part of its YAML file that alignment needs."""
-
-    classes: list[SiteClass] = Field(min_length=1, json_schema_extra=_shown("the bundle's"))
-    """The label space, in the order of the model's rows: names, or mappings with codes and synonyms."""
-    query: list[SiteClass] = Field(default=[])
-    """The classes that the site asks for, in the same form."""
-
-    @model_validator(mode="after")
-    def _distinct(self) -> SiteLabels:
-        try:
-            own = self.labels
-            already = [q.name for q in self.query if own.find(q, parts=False) is not None]
-            if self.query and not already:
-                own.extended(self.query)
-        except InputError as e:
-            raise ValueError(f"{e.where}: {e.problem}") from None
-        if already:
-            raise ValueError(
-                f"query: the site knows '{already[0]}' already; ask for classes that are not in 'classes'"
-            )
-        return self
-
-    @property
-    def labels(self) -> LabelSpace:
-        return LabelSpace(self.classes, where="classes")
-
-    @property
-    def queried(self) -> LabelSpace:
-        return LabelSpace(self.query, where="query")
 
 
 class Site(SiteLabels):
