@@ -22,6 +22,7 @@ from clinical_qkt.bundle.running import check as check
 from clinical_qkt.bundle.running import launch as launch
 from clinical_qkt.bundle.running import run as run
 from clinical_qkt.bundle.start import learner, note_start, read_pretrained
+from clinical_qkt.bundle.training_options import tell_other_shadows
 from clinical_qkt.core.errors import QKTError as QKTError
 from clinical_qkt.core.files import drop_unfinished
 from clinical_qkt.data.datalist import CheckedData
@@ -132,6 +133,7 @@ def share(
         second_place.note(site.site, (), agree.ledger.require_newest(), agree.ledger.path)
     audit = None
     if shadow_models is not None:
+        tell_other_shadows(site.keep, site.class_weights)
         work, spec = unfinished(site, "audit"), loaded.card.network
         start = read_pretrained(site, spec) if isinstance(spec, NetworkSpec) else None
         audit = audit_of(loaded, data, augment, shadow_models, site.seed, work, mix_style, start)

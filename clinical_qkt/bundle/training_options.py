@@ -54,6 +54,16 @@ def tell_class_weights(weights: Tensor | None, names: list[str]) -> None:
         print(f"class weights in the loss: {told}", file=sys.stderr)
 
 
+def tell_other_shadows(keep: str, weights: str) -> None:
+    """Say that an audit's shadow models are trained in another way than the model, where they are."""
+    if (keep, weights) != ("last", "none"):
+        print(
+            "note: the audit's shadow models keep their last weights and weigh no class, unlike the model: "
+            "its figures may be too low",
+            file=sys.stderr,
+        )
+
+
 @plain_errors
 def require_default_training(options: list[str]) -> None:
     """Refuse with differential privacy what uses more of patients than the promise counts.

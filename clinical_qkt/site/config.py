@@ -23,9 +23,9 @@ from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence.acceptance import Acceptance, TestImages
 from clinical_qkt.packages import made_here
 from clinical_qkt.packages.signing import Trust
-from clinical_qkt.site.labels import SiteLabels as SiteLabels
-from clinical_qkt.site.labels import SiteTrust as SiteTrust
 from clinical_qkt.site.monitoring_limits import Monitoring
+from clinical_qkt.site.parts import SiteLabels as SiteLabels
+from clinical_qkt.site.parts import SiteTrust as SiteTrust
 from clinical_qkt.site.policy import Policy
 from clinical_qkt.site.start import Start
 

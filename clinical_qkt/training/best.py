@@ -95,7 +95,7 @@ class Best:
         """Give the network the best weights, and say which they are."""
         if self.checkpoint is None or not self.epoch:  # no epoch was looked at
             return
-        file = self.folder / str(self.checkpoint.last_checkpoint)
+        file = Path(str(self.checkpoint.last_checkpoint))
         device = next(self.network.parameters()).device
         self.network.load_state_dict(torch.load(file, map_location=device, weights_only=True))
         ended = f", ended after {self.epochs} epochs" if self.stopping else f" of {self.epochs}"

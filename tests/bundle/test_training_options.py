@@ -15,7 +15,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from clinical_qkt import bundle
 from clinical_qkt.bundle import by_folds
-from clinical_qkt.bundle.training_options import class_weights, tell_class_weights
+from clinical_qkt.bundle.training_options import class_weights, tell_class_weights, tell_other_shadows
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.packages.model import load_model
 from tests.bundle.test_looks_in_training import FACTS, site, stage  # noqa: F401
@@ -99,3 +99,11 @@ def test_a_site_trains_so_with_its_folds_and_its_records_tell(demo, tmp_path, ca
     assert f"train {name}: kept the weights of epoch" in told and "class weights in the loss" in told
     assert f"train {name} without fold 1 of 2: kept the weights of epoch" in told
     assert not (tmp_path / "unfinished").exists()
+
+
+def test_an_audit_says_that_its_shadow_models_are_trained_in_another_way(capsys):
+    tell_other_shadows("last", "none")
+    assert capsys.readouterr().err == ""
+    for chosen in (("best", "none"), ("last", "balanced")):
+        tell_other_shadows(*chosen)
+        assert "shadow models" in capsys.readouterr().err

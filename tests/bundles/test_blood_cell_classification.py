@@ -203,8 +203,12 @@ def test_another_network_or_size_is_one_value_away(site, architecture, size):
     assert network.eval()(item["image"][None].to(made.device)).shape == (1, 3)
 
 
-def test_training_that_was_cut_off_goes_on_and_ends_with_the_same_weights(site, tmp_path):
-    few = {"max_epochs": 3, "batch_size": 16}
+BEST = {"keep": "best", "early_stopping": 2, "class_weights": "balanced"}
+
+
+@pytest.mark.parametrize("chosen", [{}, BEST], ids=["last", "best"])
+def test_training_that_was_cut_off_goes_on_and_ends_with_the_same_weights(site, tmp_path, chosen):
+    few = {"max_epochs": 3, "batch_size": 16, **chosen}
     workflow(site, output_dir=str(tmp_path / "whole"), **few).run()
 
     first = workflow(site, output_dir=str(tmp_path / "cut"), **few)
@@ -216,7 +220,8 @@ def test_training_that_was_cut_off_goes_on_and_ends_with_the_same_weights(site, 
     first.trainer.add_event_handler(Events.ITERATION_COMPLETED, cut)
     with pytest.raises(KeyboardInterrupt):
         first.run()
-    assert [p.name for p in (tmp_path / "cut" / "unfinished").rglob("*.pt")] == ["checkpoint_1.pt"]
+    assert [p.name for p in (tmp_path / "cut" / "unfinished").glob("*/*.pt")] == ["checkpoint_1.pt"]
+    assert len([*(tmp_path / "cut" / "unfinished").glob("*/best/*.pt")]) == len(chosen) // 3
     assert statuses(tmp_path) == {"FAILED", "FINISHED"}
     torch.manual_seed(12345)  # another process has another state
     workflow(site, output_dir=str(tmp_path / "cut"), **few).run()

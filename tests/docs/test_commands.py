@@ -304,6 +304,7 @@ def test_classify_new_images(here, follow):
     assert first.startswith("file,class,none_of_these,probability of ") and "probability of basophil" in first
 
 
+@pytest.mark.slow  # tests/export/test_export.py runs its parts
 def test_export(here, follow, monkeypatch):
     lines = lines_of("docs/how-to/export.md")
     ours = [c for c in lines if "monai.bundle" not in c and "--format onnx" not in c]
@@ -319,6 +320,7 @@ def test_export(here, follow, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_export_as_onnx(here, follow):
     lines = lines_of("docs/how-to/export.md")
     pytest.importorskip(

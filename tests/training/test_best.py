@@ -60,6 +60,11 @@ def test_the_weights_of_the_best_epoch_are_kept_the_latest_of_equal_ones(tmp_pat
     assert f"kept the weights of epoch {epoch} of {len(recalls)}" in capsys.readouterr().err
 
 
+def test_a_folder_may_be_named_from_where_the_training_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(Path("w"), [0.5, 0.9, 0.7])[0] == 2
+
+
 def test_the_last_weights_are_kept_by_default_and_nothing_more_is_written(tmp_path, capsys):
     weight, best, _ = run(tmp_path / "w", [0.9, 0.5], keep="last")
     assert weight == 2 and best.told() == {} and not (tmp_path / "w" / "best").exists()

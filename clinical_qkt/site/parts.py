@@ -1,4 +1,4 @@
-"""The parts of a site's description that are needed by themselves: whom it trusts, and its label space."""
+"""Parts of a site's YAML file that are of use alone: whose packages it takes, and its classes."""
 
 from __future__ import annotations
 
