@@ -73,7 +73,6 @@ NOT_RUN = {
     "make benchmark-worklist": "trains federations; tests/research/benchmark/test_worklist.py runs its parts",
     "make benchmark-monitor": "trains federations; tests/research/benchmark/test_monitoring.py has its parts",
     "python -m clinical_qkt.research.own_recall": "trains for long; tests/research/test_own_recall.py",
-    "python -m clinical_qkt.research.benchmark.network_cost": "for minutes; …benchmark/test_network_cost.py",
     "make figures": "draws the pictures of README and docs from a whole demo",
     "source .venv/bin/activate": "the tests' environment is active already",
     "MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui": "is a server; a test of its own opens it",
