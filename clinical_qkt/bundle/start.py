@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import nn
 
@@ -23,13 +25,17 @@ REPORT = "pretrained.json"
 
 
 @plain_errors
-def pretrained(site: Site, spec: NetworkSpec, given: InputContract) -> WeightsFile | None:
-    """The weights that the site's training starts from; what is taken of them is told.
+def pretrained(
+    path: str | Path | None, layers: TrainedLayers, spec: NetworkSpec, given: InputContract, classes: int
+) -> WeightsFile | None:
+    """The weights that a site's training starts from; what is taken of them is told.
+
+    A site's words stand here one by one: MONAI's own tools ask for the network where no stage is run.
 
     Raises:
         InputError: they are refused, see ``weights_file.read_weights``.
     """
-    found = read_pretrained(site, spec)
+    found = _read(path, layers, spec, classes)
     if found:
         print("\n".join(found.told(given)))
     return found
@@ -41,11 +47,17 @@ def read_pretrained(site: Site, spec: NetworkSpec) -> WeightsFile | None:
     Raises:
         InputError: they are refused.
     """
-    if site.pretrained is None:
+    return _read(site.pretrained, site.trained_layers, spec, len(site.classes))
+
+
+def _read(
+    path: str | Path | None, layers: TrainedLayers, spec: NetworkSpec, classes: int
+) -> WeightsFile | None:
+    if path is None:
         return None
     with torch.device("meta"):
-        network = spec.build(len(site.classes))
-    return read_weights(site.pretrained, network, site.trained_layers)
+        network = spec.build(classes)
+    return read_weights(Path(path), network, layers)
 
 
 @plain_errors

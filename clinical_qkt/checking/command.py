@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clinical_qkt.bundle.stage import Stage
-from clinical_qkt.checking import data, machine, packages, privacy_budget, promise
+from clinical_qkt.checking import data, machine, packages, privacy_budget, promise, start
 from clinical_qkt.checking.finding import Finding, problem
 from clinical_qkt.core.errors import explained
 from clinical_qkt.packages.model import is_model
@@ -21,6 +21,7 @@ from clinical_qkt.site.launch import Launch
 
 LOOKS: dict[str, Callable[[Stage], Iterator[Finding]]] = {
     "datalist": data.findings,
+    "pretrained": start.findings,
     "output": machine.places,
     "packages": packages.findings,
     "promise": promise.findings,

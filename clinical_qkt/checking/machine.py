@@ -122,6 +122,12 @@ def _load(stage: Stage) -> Load | None:
     held = batches.kept(training + number["validation"], shape)
     if stage.command == "train":
         model, folds = _trainings(stage)
+        if (
+            site.trained_layers == "head"
+        ):  # each image is looked at once, and what is trained is nothing beside
+            looks = training * (1 + bool(folds)) + number["validation"]
+            at_once = _at_once(spec, shape, stage.value("device"))
+            return Load(cost, channels, size, held, looks, 0, at_once)
         trained = training * (model + max(0, folds - 1)) * site.max_epochs
         looks = number["validation"] * (model + folds) * site.max_epochs + training * bool(folds)
         return Load(cost, channels, size, held, trained + looks, trained, site.batch_size)

@@ -26,6 +26,8 @@ class Allowed:
             of a transformer, and one with squeeze and excitation, counts twice.
         presets: short names for the usual ones, with their arguments.
         fixed: arguments that nobody may change.
+        small: those of its short names that are made for small pictures, of up to some 64 pixels: their first
+            layer gives as many places as there are pixels.
         refused: what else is wrong with arguments; None if nothing.
         of_size: of a preset the arguments that follow from the images' size and from its own.
         tokens: its stages give ``(B, places, channels)`` and not ``(B, channels, *places)``.
@@ -41,5 +43,6 @@ class Allowed:
     presets: Mapping[str, dict[str, Literal]]
     fixed: dict[str, Any] = field(default_factory=dict)
     tokens: bool = False
+    small: frozenset[str] = frozenset()
     refused: Callable[[Args], str | None] = lambda _: None
     of_size: Callable[[Sequence[int], Args], dict[str, Literal]] = lambda *_: {}

@@ -97,6 +97,7 @@ def _without_batches(preset: str, norm: tuple[str, dict[str, Any]], depths: tupl
         blocks=_total("layers", 0),
         presets={preset: _SMALL},
         fixed={"norm": norm},
+        small=frozenset({preset}),
     )
 
 
@@ -125,6 +126,7 @@ ALLOWED: dict[str, Allowed] = {
             "resnet18_standard": {**_STANDARD, "block": "basic", "layers": [2, 2, 2, 2]},
             "resnet50_standard": {**_STANDARD, "block": "bottleneck", "layers": [3, 4, 6, 3]},
         },
+        small=frozenset({"resnet_small", "resnet18"}),
     ),
     # Nothing of other images is in an image's features, neither of its batch nor of those trained on
     "GroupNormResNet": _without_batches(
@@ -235,5 +237,6 @@ ALLOWED: dict[str, Allowed] = {
         of_size=_patches,
         fixed={"classification": True, "post_activation": ""},
         tokens=True,
+        small=frozenset({"vit_small"}),  # of patches of four pixels
     ),
 }

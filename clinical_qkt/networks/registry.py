@@ -20,6 +20,11 @@ MOST_BLOCKS = 112
 PRESETS: dict[str, str] = {short: name for name, allowed in ALLOWED.items() for short in allowed.presets}
 """Short names of networks, each with the network that it stands for."""
 
+FOR_SMALL: frozenset[str] = frozenset().union(*(allowed.small for allowed in ALLOWED.values()))
+"""Short names of networks for small pictures."""
+LARGE = 96
+"""Pixels above which a picture is not small."""
+
 
 def preset_args(name: str, spatial_size: Sequence[int]) -> tuple[str, dict[str, Literal]]:
     """A preset's network and arguments; a transformer's depend on the images' size."""

@@ -19,8 +19,11 @@ LARGEST, LARGEST_3D, LEAST = 224, 64, 8
 use and a machine without a GPU can train. No side is below the last."""
 SMALL = 64
 """Pixels up to which a small network looks at every one of them."""
+LARGE = 96
+"""Pixels above which networks whose first layer looks at every pixel cost too much and see too little."""
 MANY = 2000
-"""Training images that a network of seven million weights needs, as a rule."""
+"""Training images that a network of some million weights needs, as a rule."""
+START = "docs/how-to/train.md, 'Starting from pretrained weights'"
 EPOCHS, SEEN = (8, 25), 9000
 """At least, at most; and images that a training sees in all, between these."""
 
@@ -82,8 +85,13 @@ def _volume(images: Sequence[Found], usual: tuple[int, ...]) -> list[Chosen]:
     ]
 
 
-def network(size: Sequence[int], training_images: int) -> Chosen:
-    """``architecture``: as much as the size of the images asks for and their number allows."""
+def network(size: Sequence[int], training_images: int, gpu: bool = False) -> Chosen:
+    """``architecture``: as much as the size of the images asks for, and their number and the device allow.
+
+    Args:
+        size: of the images, in pixels or voxels.
+        gpu: whether the training has one.
+    """
     key = "architecture"
     if len(size) == 3:
         return Chosen(key, "resnet_small_stride2", "0.9 million weights, first step of two voxels: fast")
@@ -94,12 +102,34 @@ def network(size: Sequence[int], training_images: int) -> Chosen:
             key,
             "resnet_small_stride2",
             f"0.3 million weights: {training_images} training images are few for more; first step of two",
+            _few(training_images) if max(size) > LARGE else "",
         )
+    if max(size) > LARGE:
+        return _large(training_images, gpu)
     return Chosen(
         key,
         "densenet121",
         f"7 million weights, since there are {training_images} training images; without a GPU "
         "resnet_small_stride2 is ten times as fast",
+    )
+
+
+def _few(training_images: int) -> str:
+    return (
+        f"{training_images} training images of over {LARGE} pixels teach a network little: with "
+        f"'architecture: efficientnet_lite0' it can start from pretrained weights, see {START}"
+    )
+
+
+def _large(training_images: int, gpu: bool) -> Chosen:
+    """For many large pictures: what a GPU computes fastest, or what costs a CPU least."""
+    name, weights = ("resnet18_standard", "11") if gpu else ("efficientnet_lite0", "3.4")
+    device = "a GPU" if gpu else "no GPU"
+    return Chosen(
+        "architecture",
+        name,
+        f"{weights} million weights, since there are {training_images} training images and {device}; not "
+        f"resnet_small or resnet18, whose first layer is for pictures of up to {SMALL} pixels",
     )
 
 

@@ -132,7 +132,7 @@ class SiteFile:
             Chosen("channels", self.images[0].shape[0], "1 grey, 3 colour"),
             *sizes,
             *self._intensity(),
-            fit.network(size, images),
+            fit.network(size, images, gpu=_gpu()),
             fit.batch(size, images),
             fit.epochs(images),
             Chosen("allow_mixed_sizes", self.allow_mixed_sizes, "whether images may differ in size"),
@@ -168,3 +168,9 @@ def _yaml(key: str, value: Any) -> str:
 
 def _key(key: str) -> str:
     return yaml.safe_dump(key, width=1000).splitlines()[0]
+
+
+def _gpu() -> bool:
+    import torch  # takes its time, and only this asks for it
+
+    return torch.cuda.is_available()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from clinical_qkt.networks.registry import FOR_SMALL, LARGE
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.prepare import fit
 from clinical_qkt.prepare.findings import Found
@@ -56,9 +57,23 @@ def test_volumes_that_are_too_large_are_shrunk_and_nothing_of_them_is_cut_off():
     "size", [[8, 8], [28, 28], [96, 30], [96, 96], [224, 224], [24, 24, 24], [64, 64, 64]]
 )
 def test_the_network_that_is_chosen_takes_images_of_that_size(size, count):
-    name = fit.network(size, count).value
-    assert preset(name, 1, size).build(3) is not None
-    assert (name == "densenet121") == (count == 5000 and len(size) == 2 and min(size) >= 96)
+    many = count == 5000 and len(size) == 2 and min(size) >= 96
+    for gpu, large in ((False, "efficientnet_lite0"), (True, "resnet18_standard")):
+        name = fit.network(size, count, gpu).value
+        assert preset(name, 1, size).build(3) is not None
+        assert (name == "densenet121") == (many and max(size) == 96)
+        assert (name == large) == (many and max(size) > 96)
+
+
+@pytest.mark.parametrize("count", [12, 500, 5000])
+@pytest.mark.parametrize("size", [[97, 97], [224, 149], [512, 512]])
+def test_large_pictures_never_get_a_network_for_small_ones_and_it_is_said_why(size, count):
+    for gpu in (False, True):
+        chosen = fit.network(size, count, gpu)
+        assert chosen.value not in FOR_SMALL
+        assert count >= fit.MANY or "can start from pretrained weights" in chosen.note
+        assert count < fit.MANY or "not resnet_small or resnet18" in chosen.why
+    assert fit.LARGE == LARGE
 
 
 @pytest.mark.parametrize("count", [*range(2, 70), 129, 1025, 4801])

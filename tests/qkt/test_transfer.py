@@ -14,6 +14,7 @@ import yaml
 from clinical_qkt import bundle
 from clinical_qkt.networks.spec import NetworkSpec, find_head, preset
 from clinical_qkt.packages.model import load_model, save_model
+from clinical_qkt.packages.pretrained import PretrainedWeights
 from clinical_qkt.packages.signing import new_key
 from tests.conftest import COLOURS, CONFIGS, DEMO, run
 from tests.launcher import bundle_words, start
@@ -69,7 +70,8 @@ def test_a_teacher_with_another_network_and_input_size_can_teach(demo, tmp_path)
 def test_the_new_model_keeps_every_licence_and_tells_whose_network_bears_the_heads(demo, tmp_path):
     file, values = student_of(demo)
     teacher = load_model(Path(values["teachers"][0]))
-    card = teacher.card.model_copy(update={"licence": ["CC BY-NC 4.0"]})
+    weights = PretrainedWeights(sha256="a" * 64, name="lite0", licence="Apache-2.0")
+    card = teacher.card.model_copy(update={"licence": ["CC BY-NC 4.0"], "pretrained": [weights]})
     key = demo / "keys" / f"{card.site}.key"
     save_model(tmp_path / "p", teacher.network, card, signing_key=key)
     where = {"transfer_dir": str(tmp_path / "t"), "mlflow": f"sqlite:///{tmp_path}/m.db"}
@@ -80,6 +82,7 @@ def test_the_new_model_keeps_every_licence_and_tells_whose_network_bears_the_hea
     card = load_model(tmp_path / "t" / "model").card
     own = load_model(Path(values["output_dir"]) / "model").card
     assert card.licence == [*own.licence, "CC BY-NC 4.0"] and card.site == values["site"]
+    assert card.pretrained == [weights] and summary["method"]["pretrained"] == [weights.model_dump()]
     assert card.network.own == 1 and card.network.body.network == teacher.card.network
 
 

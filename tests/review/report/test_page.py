@@ -7,7 +7,7 @@ import pytest
 from clinical_qkt.review import report
 from clinical_qkt.review.report import figures
 from clinical_qkt.review.report import page as page_module
-from clinical_qkt.review.summary_schema import TransferSummary
+from clinical_qkt.review.summary_schema import StartWeights, TransferSummary
 
 VOID = {"meta", "link", "img", "br"}
 CARD = [
@@ -65,6 +65,18 @@ def test_the_card_tells_every_licence_and_cuts_no_long_one_without_saying_so(mad
     page = html(summary)
     assert "<li>CC BY 4.0</li>" in page and "the whole text stands on the model&#39;s card" in page
     assert page.count("x x x") < 400
+
+
+def test_the_card_tells_of_pretrained_weights_and_of_a_licence_that_nobody_knows(made):
+    summary = made()
+    assert "Pretrained weights" not in written(summary).text
+    known = {"sha256": "a" * 64, "name": "lite0 <b>", "source": "ImageNet", "licence": "Apache-2.0"}
+    unknown = {"sha256": "b" * 64, "name": "mine", "source": "here", "licence": "unknown"}
+    summary.method.pretrained = [StartWeights(**w, trained_layers="head") for w in (known, unknown)]
+    told = " ".join(written(summary).text.split())
+    assert "lite0 <b>, source ImageNet, licence Apache-2.0 (SHA-256 aaaaaaaaaaaa…)" in told
+    assert "licence unknown (SHA-256 bbbbbbbbbbbb…): what is unknown has to be asked for" in told
+    assert told.count("has to be asked for") == 1
 
 
 @pytest.mark.parametrize(
