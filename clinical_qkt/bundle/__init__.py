@@ -8,6 +8,7 @@ from clinical_qkt.bundle.loading import claim as claim
 from clinical_qkt.bundle.loading import contract as contract
 from clinical_qkt.bundle.loading import image_items as image_items
 from clinical_qkt.bundle.loading import kept as kept
+from clinical_qkt.bundle.loading import kept_images as kept_images
 from clinical_qkt.bundle.loading import ledger_of as ledger_of
 from clinical_qkt.bundle.loading import load_data as load_data
 from clinical_qkt.bundle.loading import load_model as load_model

@@ -34,6 +34,8 @@ Precision = Literal["float32", "float16"]
 """Of the weights of a package."""
 LookAugmentation = Literal["none", "mild", "strong"]
 """How far the looks may be from an image's own that a training gives it; see ``data.look_augmentation``."""
+ImageCache = Literal["auto", "memory", "disk", "kept", "none"]
+"""Where prepared images are kept; see ``data.image_cache``."""
 
 
 PSEUDONYM = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$"
