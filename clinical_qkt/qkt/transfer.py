@@ -26,6 +26,7 @@ from clinical_qkt.evidence.evaluation import Agreement
 from clinical_qkt.packages.model import CardedNetwork, Model
 from clinical_qkt.qkt import method, mlflow_log, own_held_out
 from clinical_qkt.qkt.at_site import AtSite
+from clinical_qkt.qkt.committee_limits import require_room
 from clinical_qkt.qkt.evaluation import Evaluating
 from clinical_qkt.qkt.forgetting_budget import BudgetFit, Promise, spend_budget
 from clinical_qkt.qkt.identity import identity, judged
@@ -35,7 +36,7 @@ from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.student import OWN, Student
 from clinical_qkt.qkt.summary import Made, fit_facts, summarise
 from clinical_qkt.qkt.teacher_looks import OwnLooks, in_own_looks
-from clinical_qkt.qkt.teachers import Teacher, probe, read_teachers
+from clinical_qkt.qkt.teachers import Teacher, probe, read_teachers, seated
 from clinical_qkt.qkt.test_set import TestSet, agreements, few_images
 from clinical_qkt.query.aggregate import Responses, TakenIn, read_responses, with_responses
 from clinical_qkt.review import report
@@ -164,6 +165,9 @@ class Transfer:
         """Packages checked, label spaces aligned, knowledge probed with noise, looks compared."""
         with self.timed("packages"):
             aligned = read_teachers(self.site.teachers, self.labels, self.site.trust)
+            if aligned and self.settings.seats_all:
+                models, known = [m.model for m in aligned], len(self.own.card.labels)
+                require_room(self.own, models, known + len(models), len(self.labels))
         with self.timed("masks"):
             probed = [
                 probe(
@@ -194,9 +198,12 @@ class Transfer:
         return responses
 
     def participants(self, teachers: Sequence[Teacher], responses: Responses | None) -> list[Teacher]:
-        """The teachers that take part; nobody who knows a queried class ends the transfer."""
+        """The teachers that take part; nobody who knows a queried class, or too many, end it."""
         responded = [len(self.local) + i for i in responses.responded] if responses else []
-        return method.participants(teachers, self.student, self.settings, responded)
+        chosen = method.participants(teachers, self.student, self.settings, responded)
+        if chosen and self.settings.begins_with == "committee":
+            seated(self.own, chosen, self.labels)
+        return chosen
 
     def with_statistics(self, responses: Responses | None) -> tuple[method.Base, TakenIn | None]:
         """The own model with the classes that were responded for, in closed form; and what was found."""
