@@ -21,6 +21,7 @@ from clinical_qkt.packages.model import CardedNetwork, Model, load_model
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.qkt import knowledge_masks
 from clinical_qkt.qkt.committee_limits import require_room
+from clinical_qkt.qkt.kept_scores import kept_scores
 
 if TYPE_CHECKING:
     from clinical_qkt.qkt.teacher_looks import TeacherLook
@@ -133,21 +134,31 @@ def probe(
     threshold: float = knowledge_masks.THRESHOLD,
     statistic: knowledge_masks.Statistic = "peak",
     count: int = 2048,
+    kept: Path | None = None,
 ) -> Teacher:
-    """Find out with ``count`` probes which classes a model knows, see ``knowledge_masks``."""
+    """Find out with ``count`` probes which classes a model knows, see ``knowledge_masks``.
+
+    Args:
+        kept: a folder of scores from earlier runs, see ``kept_scores``.
+    """
     expects = aligned.model.card.input
-    scores = knowledge_masks.knowledge_scores(
-        aligned.model.network,
-        expects.channels,
-        expects.spatial_size,
-        *expects.value_range,
-        normalise=expects.normalised,
-        statistic=statistic,
-        count=count,
-        seed=seed,
-        device=device,
-        where=f"package of {aligned.site}",
-    )
+
+    def scored() -> Tensor:
+        return knowledge_masks.knowledge_scores(
+            aligned.model.network,
+            expects.channels,
+            expects.spatial_size,
+            *expects.value_range,
+            normalise=expects.normalised,
+            statistic=statistic,
+            count=count,
+            seed=seed,
+            device=device,
+            where=f"package of {aligned.site}",
+        )
+
+    how = statistic, count, seed, device.type
+    scores = kept_scores(kept, aligned.model, how, scored) if kept else scored()
     known = knowledge_masks.knowledge_mask(scores, threshold).tolist()
     return Teacher(aligned.model, aligned.columns, scores, known)
 

@@ -20,6 +20,7 @@ from torch import nn
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import drop_unfinished, fingerprint, sha256, write_json
+from clinical_qkt.core.state_folder import state_folder
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.evidence.evaluation import Agreement
@@ -31,6 +32,7 @@ from clinical_qkt.qkt.evaluation import Evaluating
 from clinical_qkt.qkt.forgetting_budget import BudgetFit, Promise, spend_budget
 from clinical_qkt.qkt.identity import identity, judged
 from clinical_qkt.qkt.images import OwnImages
+from clinical_qkt.qkt.kept_scores import PROBES
 from clinical_qkt.qkt.new_model import finish_transfer, require_card
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.student import OWN, Student
@@ -44,6 +46,7 @@ from clinical_qkt.review.summary_schema import TransferSummary
 from clinical_qkt.review.tracking.figure_names import held_out_figures
 from clinical_qkt.review.tracking.tracker import Tracker
 from clinical_qkt.site.config import Site
+from clinical_qkt.training.kept_outputs import FOLDER, KeptOutputs
 
 
 class Transfer:
@@ -89,7 +92,8 @@ class Transfer:
             "method": f"qkt {self.variant}",
         }
         self.seconds: dict[str, float] = {}
-        self.images = OwnImages(data, read, own, device, self.timed)
+        self.outputs = KeptOutputs(site.output_dir / FOLDER)
+        self.images = OwnImages(data, read, own, device, self.timed, self.outputs)
         self.student = Student(
             own=own,
             labels=self.labels,
@@ -177,6 +181,7 @@ class Transfer:
                     threshold=self.settings.mask_threshold,
                     statistic=self.settings.mask_statistic,
                     count=self.settings.probes,
+                    kept=state_folder() / PROBES,
                 )
                 for model in aligned
             ]
@@ -220,6 +225,7 @@ class Transfer:
                 self.settings.shrinkage,
                 self.site.seed,
                 self.device,
+                self.outputs,
             )
         for name, sites in found.agreement.items():
             for site, doubt in ((s, seen.doubt) for s, seen in sites.items() if seen.doubt):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.label_space import LabelSpace
@@ -33,6 +34,7 @@ from clinical_qkt.statistics.class_statistics import (
 from clinical_qkt.statistics.gaussian_heads import Gaussians, Head
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import Images, features_of, labels_of
+from clinical_qkt.training.kept_outputs import KeptOutputs
 
 
 @dataclass
@@ -246,15 +248,27 @@ def with_responses(
     shrinkage: float | None,
     seed: int,
     device: torch.device,
+    outputs: KeptOutputs | None = None,
 ) -> tuple[DerivedModel, TakenIn]:
     """The student's model, extended by the classes that were answered for.
+
+    Args:
+        outputs: what networks said of the images in earlier runs.
 
     Returns:
         The model, its card's label space extended; and what was chosen and found.
     """
+    outputs, extractor, given = outputs or KeptOutputs(), responses.extractor, own.card.input
+
+    def features(images: Images) -> Tensor:
+        def ask() -> Tensor:
+            return features_of(extractor, images, device)
+
+        return outputs.of(extractor, extractor.spec, images, given, device, "features", ask)
+
     seen = {
-        "training": (features_of(responses.extractor, training, device), labels_of(training)),
-        "validation": (features_of(responses.extractor, validation, device), labels_of(validation)),
+        "training": (features(training), labels_of(training)),
+        "validation": (features(validation), labels_of(validation)),
     }
     classes = len(own.card.label_space)
     kept = seen["training"][1] < classes  # a few queried images may be there
