@@ -34,6 +34,7 @@ from clinical_qkt.bundle.stages import save_predictions as save_predictions
 from clinical_qkt.bundle.stages import share as share
 from clinical_qkt.bundle.stages import transfer as transfer
 from clinical_qkt.core.errors import QKTError as QKTError
+from clinical_qkt.core.progress import TRAINING_BAR as TRAINING_BAR
 from clinical_qkt.data.look_augmentation import look_augmentation as look_augmentation
 from clinical_qkt.data.transforms import reading as reading
 from clinical_qkt.data.transforms import show_progress as show_progress

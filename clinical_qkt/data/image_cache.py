@@ -32,6 +32,7 @@ from typing import Any
 import torch
 from monai.data import CacheDataset, Dataset
 from monai.transforms import Compose
+from torch import Tensor
 
 from clinical_qkt.core import memory
 from clinical_qkt.core.batches import FLOAT, KEPT, PASSING, kept
@@ -65,6 +66,7 @@ class Place:
     folder: Path | None = None
 
 
+Shape = tuple[int, ...]
 _USUAL = Place()
 _NOW: ContextVar[Place] = ContextVar("place", default=_USUAL)
 
@@ -111,11 +113,11 @@ def kept_images(
         return Dataset(items, transform)
     room, plain = _room(place, own), FLOAT * math.prod(shape) * len(items)
     if plain <= room and place.how in ("auto", "memory"):
-        return _in_memory(items, transform, len(items), what)
+        return _in_memory(items, transform, len(items), what, torch.float32, shape)
     smaller = compact(transform)
     each = _bytes_each(items, smaller)
     if each * len(items) <= room and place.how in ("auto", "memory"):
-        return _in_memory(items, smaller, len(items), what)
+        return _in_memory(items, smaller, len(items), what, torch.uint8, shape)
     if place.folder is not None and place.how != "memory" and _fits(place.folder, each * len(items)):
         if show_progress():
             print(f"{len(items)} {what} are prepared once and kept on disk", file=sys.stderr)
@@ -124,7 +126,7 @@ def kept_images(
     if fit < len(items):
         told = f"{len(items) - fit} of {len(items)} {what} do not fit into memory and are read as often as"
         print(f"note: {told} they are needed", file=sys.stderr)
-    return _in_memory(items, smaller, min(fit, len(items)), what)
+    return _in_memory(items, smaller, min(fit, len(items)), what, torch.uint8, shape)
 
 
 def in_memory(images: int, shape: Sequence[int]) -> int:
@@ -159,13 +161,42 @@ def _fits(folder: Path, needed: float) -> bool:
     return True
 
 
-def _in_memory(items: Sequence[dict[str, Any]], transform: Compose, keep: int, what: str) -> CacheDataset:
+class _InOneBlock(CacheDataset):
+    """MONAI's, with all images of a kind in one block of memory.
+
+    One by one they would lie between what their making took and freed, which left holes that nothing fits
+    into: twice to three times as much memory, measured at 512 pixels.
+
+    Args:
+        block: ``(images kept, channels, *places)``; images of another type or size lie by themselves.
+    """
+
+    def __init__(self, block: Tensor, *given: Any, **how: Any) -> None:
+        self.block = block
+        super().__init__(*given, **{**how, "cache_num": len(block)})
+
+    def _load_cache_item(self, index: int) -> Any:
+        item = super()._load_cache_item(index)
+        image, place = item["image"], self.block[index]
+        if image.dtype != place.dtype or image.shape != place.shape:
+            return item
+        return {**item, "image": place.copy_(image)}
+
+
+def _in_memory(
+    items: Sequence[dict[str, Any]],
+    transform: Compose,
+    keep: int,
+    what: str,
+    block: torch.dtype,
+    shape: Shape,
+) -> CacheDataset:
     if keep and show_progress():
         print(f"reading {keep} {what}", file=sys.stderr)
-    return CacheDataset(
+    return _InOneBlock(
+        torch.empty(keep, *shape, dtype=block),
         items,
         transform,
-        cache_num=keep,
         num_workers=WORKERS,
         copy_cache=False,
         progress=show_progress(),

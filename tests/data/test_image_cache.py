@@ -178,7 +178,7 @@ def test_without_room_on_the_disk_as_many_as_memory_holds_are_kept(
 @pytest.mark.parametrize(("how", "kind"), [("memory", CacheDataset), ("disk", OnDisk), ("kept", OnDisk)])
 def test_a_site_may_choose(items, transform, tmp_path, how, kind, reads):
     with images_in(tmp_path / "cache", how):
-        assert type(kept_images(items, transform, CONTRACT)) is kind
+        assert isinstance(kept_images(items, transform, CONTRACT), kind)
     with images_in(tmp_path / "cache", "none"):
         images = kept_images(items, transform, CONTRACT)
         reads.clear()
