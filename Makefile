@@ -7,7 +7,7 @@ DECODERS := $(VENV)/.decoders
 # The networks here are tiny: one thread each is faster than two that wait for one another.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-unit test-slow lint format benchmark benchmark-methods benchmark-speed benchmark-gpu benchmark-responses benchmark-verify benchmark-worklist benchmark-monitor bundles docs figures clean
+.PHONY: demo test test-unit test-slow lint format benchmark benchmark-methods benchmark-speed benchmark-gpu benchmark-responses benchmark-verify benchmark-worklist benchmark-monitor benchmark-scale bundles docs figures clean
 
 demo: $(READY)
 	$(BIN)/clinical-qkt demo --overwrite $(ARGS)
@@ -56,6 +56,10 @@ benchmark-responses: $(READY)
 # What checking and loading a package costs beside reading its files.
 benchmark-verify: $(READY)
 	$(BIN)/python -m clinical_qkt.research.benchmark.verify $(ARGS)
+
+# Peak memory and images a second of each stage, with so many generated images and with twice as many.
+benchmark-scale: $(READY)
+	$(BIN)/python -m clinical_qkt.research.benchmark.scale $(ARGS)
 
 # Drifted weeks that `monitor` finds, and quiet ones in which it alarms. DATA=file.npz, OTHER=another laboratory.
 benchmark-monitor: $(READY)

@@ -8,6 +8,7 @@ from clinical_qkt.bundle.loading import claim as claim
 from clinical_qkt.bundle.loading import contract as contract
 from clinical_qkt.bundle.loading import image_items as image_items
 from clinical_qkt.bundle.loading import kept as kept
+from clinical_qkt.bundle.loading import kept_images as kept_images
 from clinical_qkt.bundle.loading import ledger_of as ledger_of
 from clinical_qkt.bundle.loading import load_data as load_data
 from clinical_qkt.bundle.loading import load_model as load_model
@@ -41,6 +42,7 @@ from clinical_qkt.bundle.training_options import require_default_training as req
 from clinical_qkt.bundle.training_options import tell_class_weights as tell_class_weights
 from clinical_qkt.bundle.training_options import training_options as training_options
 from clinical_qkt.core.errors import QKTError as QKTError
+from clinical_qkt.core.progress import TRAINING_BAR as TRAINING_BAR
 from clinical_qkt.data.look_augmentation import look_augmentation as look_augmentation
 from clinical_qkt.data.transforms import reading as reading
 from clinical_qkt.data.transforms import show_progress as show_progress

@@ -20,6 +20,7 @@ from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.core.errors import QKTError as QKTError
 from clinical_qkt.core.files import fingerprint, require_writable, sha256
 from clinical_qkt.core.state_folder import ledger_of as place_of_ledger
+from clinical_qkt.data import image_cache
 from clinical_qkt.data.datalist import CheckedData, load_datalist
 from clinical_qkt.data.formats import entries, missed
 from clinical_qkt.data.images import check_images, warn_skipped
@@ -141,8 +142,11 @@ def trainable(batch_size: int, network: nn.Module, given: InputContract, device:
     return batch_size
 
 
+kept_images = plain_errors(image_cache.kept_images)
+
+
 def kept(items: Sequence[Any], given: InputContract) -> int:
-    """How many of a section's images stay in memory once they are prepared; see ``batches``."""
+    """How many of a section's images stay in memory once they are prepared; earlier versions' configs ask."""
     return batches.kept(len(items), (given.channels, *given.spatial_size))
 
 

@@ -33,7 +33,7 @@ def measured(site: Site, data: CheckedData, read: list[Any], given: InputContrac
         given: how images are prepared for the model.
     """
     items = [item for item in data.items["training"] if item["label"] < len(site.classes)]
-    numbers = numbers_of(cached(items, read, given, "training images", own=True), given)
+    numbers = numbers_of(cached(items, read, given, "training images", once=True), given)
     classes = [site.classes[item["label"]].name for item in items]
     whose = data.whose_are(items)
     people = None if whose is None else [str(patient) for patient in whose.tolist()]

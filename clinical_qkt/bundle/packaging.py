@@ -119,7 +119,7 @@ def share(
     model = in_precision(model, precision)
     if site.signing_key:
         require_private_key(site.signing_key)
-    images = cached(items, read, model.card.input, "test images")
+    images = cached(items, read, model.card.input, "test images", once=True)
     probabilities = SINGLE_LABEL.probabilities(logits_of(model.network, images, device)).numpy()
     rows = metrics.per_class(probabilities, labels_of(images).numpy(), model.card.labels.names)
     recall = {n: round(r.recall, 2) for n, r in rows.items() if r.recall is not None}

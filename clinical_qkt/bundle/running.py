@@ -21,6 +21,7 @@ from clinical_qkt.bundle import config_keys, endings
 from clinical_qkt.core import logs, stopping
 from clinical_qkt.core.errors import InputError, explained
 from clinical_qkt.core.runtime import mixed
+from clinical_qkt.data.image_cache import images_in
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.launch import Launch
 
@@ -113,7 +114,7 @@ def check() -> Site:
     workflow = running_workflow()
     site = config_keys.check(workflow)
     command = workflow.parser["command"]
-    vars(workflow)["run"] = in_precision(workflow)
+    vars(workflow)["run"] = in_its_way(workflow, site)
     logs.open_log(site.output_dir, command)
     if not NOW.embedded:
         private = "guarded" in workflow.parser
@@ -123,12 +124,12 @@ def check() -> Site:
     return site
 
 
-def in_precision(workflow: ConfigWorkflow) -> Callable[[], Any]:
-    """How a workflow is run, so that each of its trainings obeys the key ``amp``, those of an audit, too."""
-    run = workflow.run
+def in_its_way(workflow: ConfigWorkflow, site: Site) -> Callable[[], Any]:
+    """How a workflow is run, so that all of it obeys the keys ``amp`` and ``image_cache``."""
+    run, folder = workflow.run, site.output_dir / "unfinished" / "images"
 
     def running() -> Any:
-        with mixed(bool(workflow.parser.get_parsed_content("amp"))):
+        with mixed(bool(workflow.parser.get_parsed_content("amp"))), images_in(folder, site.image_cache):
             return run()
 
     return running

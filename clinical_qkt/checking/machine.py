@@ -23,6 +23,7 @@ from clinical_qkt.checking.finding import Finding
 from clinical_qkt.core import batches, memory
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.memory import bytes_told
+from clinical_qkt.data.image_cache import in_memory
 from clinical_qkt.networks.spec import NetworkSpec, preset
 from clinical_qkt.packages.writer import package_bytes
 
@@ -119,7 +120,7 @@ def _load(stage: Stage) -> Load | None:
     number, site = counts(stage.site), stage.site
     cost, shape = cost_of(spec, len(site.classes), channels, size), (channels, *size)
     training = number["training"]
-    held = batches.kept(training + number["validation"], shape)
+    held = in_memory(training + number["validation"], shape)
     if stage.command == "train":
         model, folds = _trainings(stage)
         if (
@@ -137,7 +138,7 @@ def _load(stage: Stage) -> Load | None:
         epochs = int(stage.value("settings").get("max_epochs") or 0)
         models = 1 + len(site.teachers)
         passes = models * (2 * everything + int(stage.value("settings")["probes"])) + epochs * training
-        held = batches.kept(everything, shape)
+        held = in_memory(everything, shape)
         return Load(cost, channels, size, held, passes, epochs * training, at_once)
     return Load(cost, channels, size, 0, number["test"], 0, at_once)
 

@@ -38,6 +38,8 @@ ClassWeights = Literal["none", "balanced"]
 """What a class weighs in a training's loss."""
 LookAugmentation = Literal["none", "mild", "strong"]
 """How far the looks may be from an image's own that a training gives it; see ``data.look_augmentation``."""
+ImageCache = Literal["auto", "memory", "disk", "kept", "none"]
+"""Where prepared images are kept; see ``data.image_cache``."""
 
 TrainedLayers = Literal["all", "last", "head"]
 """Which part of a network with pretrained weights is trained: all of it, what follows its early stages, or

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.progress import UNIT
 from clinical_qkt.data.dicom import opened, pixels
 from clinical_qkt.data.formats import ImageRefused, Kind, kind_of, name_of
 from clinical_qkt.data.headers import quiet, text
@@ -154,7 +155,7 @@ def check_images(
     example: dict[tuple[int, ...], str] = {}
     intensity = contract.intensity if contract else None
     quiet = None if len(paths) > 2000 else True
-    for k, path in enumerate(tqdm(paths, desc="opening images", leave=False, disable=quiet)):
+    for k, path in enumerate(tqdm(paths, desc="opening images", unit=UNIT, leave=False, disable=quiet)):
         called = places[k] if places else name_of(path)
         try:
             found = raw_image(path, intensity)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from monai.data import CacheDataset
+from monai.data import Dataset
 from monai.transforms import (
     Compose,
     EnsureChannelFirstd,
@@ -22,15 +21,16 @@ from monai.transforms import (
     ScaleIntensityRanged,
 )
 
-from clinical_qkt.core.batches import kept
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.core.runtime import WORKERS
 from clinical_qkt.data.dicom import DicomReader
+from clinical_qkt.data.image_cache import kept_images
+from clinical_qkt.data.image_cache import show_progress as show_progress
 from clinical_qkt.data.inputs import InputContract, Intensity
 from clinical_qkt.data.loading import loader
 from clinical_qkt.data.pictures import PictureReader
 from clinical_qkt.data.resampling import recoloured, resampled
 from clinical_qkt.data.volumes import VolumeReader
+from clinical_qkt.data.whole_steps import Scaling
 
 
 def reading(intensity: Intensity, key: str = "image") -> list[Any]:
@@ -67,12 +67,13 @@ def contract_transforms(contract: InputContract, key: str = "image") -> list[Any
         steps.append(Lambdad(key, lambda image: around_centre(image, contract)))
     if contract.look:
         steps.append(Lambdad(key, lambda image: contract.in_look(torch.as_tensor(image).float()[None])[0]))
-    steps.append(ScaleIntensityRanged(key, low, high, *contract.value_range, clip=True))
+    scaling: list[Any] = [ScaleIntensityRanged(key, low, high, *contract.value_range, clip=True)]
     if contract.mean:
         each = contract.channels // len(contract.mean)
         mean, std = np.array(contract.mean * each), np.array(contract.std * each)
-        steps.append(NormalizeIntensityd(key, subtrahend=mean, divisor=std, channel_wise=True))
-    return [*steps, EnsureTyped(key, dtype=torch.float32, track_meta=False)]
+        scaling.append(NormalizeIntensityd(key, subtrahend=mean, divisor=std, channel_wise=True))
+    scaling.append(EnsureTyped(key, dtype=torch.float32, track_meta=False))
+    return [*steps, Scaling(key, scaling)]
 
 
 def around_centre(image: Any, contract: InputContract) -> Any:
@@ -121,25 +122,12 @@ def adapter(read: list[Any], contract: InputContract) -> Compose:
 
 
 def cached(
-    items: list[dict[str, Any]], read: list[Any], contract: InputContract, what: str, own: bool = True
-) -> CacheDataset:
-    """Images read once and prepared for a network, in memory as far as they fit; see ``batches.kept``."""
-    keep = kept(len(items), (contract.channels, *contract.spatial_size), own)
-    if keep < len(items):
-        told = f"{len(items) - keep} of {len(items)} {what} do not fit into memory and are read as often as"
-        print(f"note: {told} they are needed", file=sys.stderr)
-    if keep and show_progress():
-        print(f"reading {keep} {what}", file=sys.stderr)
-    return CacheDataset(
-        items,
-        adapter(read, contract),
-        cache_num=keep,
-        num_workers=WORKERS,
-        copy_cache=False,
-        progress=show_progress(),
-    )
-
-
-def show_progress() -> bool:
-    """Whether somebody is watching: progress bars would only clutter a log file."""
-    return sys.stderr.isatty()
+    items: list[dict[str, Any]],
+    read: list[Any],
+    contract: InputContract,
+    what: str,
+    own: bool = True,
+    once: bool = False,
+) -> Dataset:
+    """Images read once and prepared for a network, kept where they fit; see ``image_cache.kept_images``."""
+    return kept_images(items, adapter(read, contract), contract, what=what, own=own, once=once)

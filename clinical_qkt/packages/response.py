@@ -11,7 +11,7 @@ import torch
 from pydantic import ConfigDict, Field, model_validator
 from torch import Tensor
 
-from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.core.terms import Unit as Unit
 from clinical_qkt.core.values import Sent
 from clinical_qkt.data.label_space import ClassLabel, LabelSpace
@@ -179,6 +179,25 @@ def load_response(folder: str | Path, query: Query, trust: Trust | None = None) 
             given[i] = ClassStatistics(told.count or FEW, tensors[f"{i}.mean"].double(), spread)
     reading.refuse_if_wrong()
     return Response(reading.card, given, reading.bytes, reading.signed, looks)
+
+
+def once_each(folders: Sequence[Path], load: Callable[[Path], Response]) -> list[Response]:
+    """One response of each site.
+
+    Raises:
+        PackageError: a response is refused, or two come from the same site.
+    """
+    parts: dict[str, Response] = {}
+    for folder in folders:
+        part = load(folder)
+        if part.site in parts:
+            raise PackageError(
+                f"a second response of the site '{part.site}'",
+                where=str(folder),
+                fix="list each site's response once under 'responses' or 'published'",
+            )
+        parts[part.site] = part
+    return list(parts.values())
 
 
 def _check_fit(reading: Reading[ResponseCard], card: ResponseCard, query: Query) -> bool:

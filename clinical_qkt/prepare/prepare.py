@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from clinical_qkt.core.errors import InputError, QKTError
 from clinical_qkt.core.files import copy_private, private_folder, write_json
+from clinical_qkt.core.progress import UNIT
 from clinical_qkt.data.class_names import require_plain
 from clinical_qkt.data.datalist import SECTIONS, Section
 from clinical_qkt.data.formats import suffix_of
@@ -121,7 +122,7 @@ class Prepare:
 
     def open_all(self, source: SourceFiles, look: Look, salt: Salt) -> None:
         """Facts of every file, one file at a time: pixels are not kept."""
-        for path, file, kind in tqdm(source.files, "opening files", leave=False, disable=None):
+        for path, file, kind in tqdm(source.files, "opening files", unit=UNIT, leave=False, disable=None):
             if kind != source.kind:
                 reason = f"is another kind of file than most, which are {summary.KINDS[source.kind]}"
                 name = salt.name("file", file.as_posix())

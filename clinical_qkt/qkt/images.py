@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from clinical_qkt.data.datalist import CheckedData, Section
 from clinical_qkt.data.inputs import InputContract
@@ -17,6 +17,7 @@ from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.student import OWN
 from clinical_qkt.qkt.teachers import Teacher, require_same_kind
 from clinical_qkt.training.inference import Images, head_inputs, logits_of
+from clinical_qkt.training.kept_outputs import KeptOutputs
 
 
 class OwnImages:
@@ -28,6 +29,7 @@ class OwnImages:
         own: the site's own model.
         device: where networks run.
         timed: measures what is done within it.
+        outputs: what networks said of these images in earlier runs.
     """
 
     def __init__(
@@ -37,7 +39,9 @@ class OwnImages:
         own: Model,
         device: torch.device,
         timed: Callable[[str], AbstractContextManager[None]],
+        outputs: KeptOutputs | None = None,
     ) -> None:
+        self.outputs = outputs or KeptOutputs()
         self.data, self.read, self.own, self.device, self.timed = data, read, own, device, timed
         self.kept: dict[tuple[Section, str], Images] = {}
 
@@ -66,13 +70,22 @@ class OwnImages:
 
     def logits(self, teachers: Sequence[Teacher]) -> dict[str, Tensor]:
         """Each teacher's logits on the training images by site, and the own model's as ``OWN``."""
-        said = {
-            t.site: logits_of(t.model.network, self.seen_by(t), self.device, what=f"logits of {t.site}")
-            for t in teachers
-        }
-        own = logits_of(self.own.network, self.prepared("training", self.own.card.input), self.device)
+        said = {t.site: self._said(t.model, self.seen_by(t), f"logits of {t.site}") for t in teachers}
+        own = self._said(self.own, self.prepared("training", self.own.card.input), "logits")
         return {**said, OWN: own}
+
+    def _said(self, model: Model, shown: Images, told: str) -> Tensor:
+        return self._kept(model, shown, "logits", lambda n: logits_of(n, shown, self.device, what=told))
 
     def features(self, teachers: Sequence[Teacher]) -> dict[str, Tensor]:
         """What arrives at each teacher's head for the training images, by site, ``(N, its features)``."""
-        return {t.site: head_inputs(t.model.network, self.seen_by(t), self.device) for t in teachers}
+        return {t.site: self._head_inputs(t.model, self.seen_by(t)) for t in teachers}
+
+    def _head_inputs(self, model: Model, shown: Images) -> Tensor:
+        return self._kept(model, shown, "head inputs", lambda n: head_inputs(n, shown, self.device))
+
+    def _kept(self, model: Model, shown: Images, what: str, ask: Callable[[nn.Module], Tensor]) -> Tensor:
+        network, card = model.network, model.card
+        return self.outputs.of(
+            network, card.network, shown, card.input, self.device, what, lambda: ask(network)
+        )

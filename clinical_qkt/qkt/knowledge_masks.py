@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from clinical_qkt.core.batches import images_at_once
+from clinical_qkt.core.progress import bar
 from clinical_qkt.data.probes import COPIES, probes
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
@@ -77,8 +78,12 @@ def knowledge_scores(
     size = batch_size or images_at_once(network, shape, device, **how)
     normalise = normalise or (lambda values: values)
     made = probes(count, channels, spatial_size, low, high, seed=seed, at_once=size)
-    states = (SINGLE_LABEL.probabilities(network(normalise(batch).to(device))) for batch in made)
-    said = torch.cat([part.cpu() for part in states]).float()
+    parts: list[Tensor] = []
+    with bar(count, f"probes of {where}" if where else "probes") as told:
+        for batch in made:
+            parts.append(SINGLE_LABEL.probabilities(network(normalise(batch).to(device))).cpu())
+            told.update(len(batch))
+    said = torch.cat(parts).float()
     return said.amax(0) if statistic == "peak" else said.mean(0)
 
 

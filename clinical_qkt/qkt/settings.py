@@ -159,6 +159,11 @@ class TransferSettings(Strict):
         return "own" if self.heads == "each" else self.start_from
 
     @property
+    def seats_all(self) -> bool:
+        """Whether all teachers are to sit in a committee, whatever the probes say of them."""
+        return self.begins_with == "committee" and self.participants == "all"
+
+    @property
     def learns(self) -> bool:
         """Whether anything is learnt from the teachers' soft targets on training images."""
         return self.trains or self.heads == "each"

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from clinical_qkt.core.errors import InputError, PackageError, QueryError
+from clinical_qkt.core.errors import PackageError, QueryError
 from clinical_qkt.data.inputs import InputContract, covering
 from clinical_qkt.data.label_space import Alignment, LabelSpace, align
-from clinical_qkt.networks.committee import MAX_CLASSES, MAX_MEMBERS, Committee, CommitteeSpec, Seat
+from clinical_qkt.networks.committee import Committee, CommitteeSpec, Seat
 from clinical_qkt.networks.spec import NetworkSpec, reshape_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.derived import DerivedModel, derived
 from clinical_qkt.packages.model import CardedNetwork, Model, load_model
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.qkt import knowledge_masks
+from clinical_qkt.qkt.committee_limits import require_room
+from clinical_qkt.qkt.kept_scores import kept_scores
 
 if TYPE_CHECKING:
     from clinical_qkt.qkt.teacher_looks import TeacherLook
@@ -132,21 +134,31 @@ def probe(
     threshold: float = knowledge_masks.THRESHOLD,
     statistic: knowledge_masks.Statistic = "peak",
     count: int = 2048,
+    kept: Path | None = None,
 ) -> Teacher:
-    """Find out with ``count`` probes which classes a model knows, see ``knowledge_masks``."""
+    """Find out with ``count`` probes which classes a model knows, see ``knowledge_masks``.
+
+    Args:
+        kept: a folder of scores from earlier runs, see ``kept_scores``.
+    """
     expects = aligned.model.card.input
-    scores = knowledge_masks.knowledge_scores(
-        aligned.model.network,
-        expects.channels,
-        expects.spatial_size,
-        *expects.value_range,
-        normalise=expects.normalised,
-        statistic=statistic,
-        count=count,
-        seed=seed,
-        device=device,
-        where=f"package of {aligned.site}",
-    )
+
+    def scored() -> Tensor:
+        return knowledge_masks.knowledge_scores(
+            aligned.model.network,
+            expects.channels,
+            expects.spatial_size,
+            *expects.value_range,
+            normalise=expects.normalised,
+            statistic=statistic,
+            count=count,
+            seed=seed,
+            device=device,
+            where=f"package of {aligned.site}",
+        )
+
+    how = statistic, count, seed, device.type
+    scores = kept_scores(kept, aligned.model, how, scored) if kept else scored()
     known = knowledge_masks.knowledge_mask(scores, threshold).tolist()
     return Teacher(aligned.model, aligned.columns, scores, known)
 
@@ -241,6 +253,14 @@ def all_classes(labels: LabelSpace, teachers: Sequence[Teacher]) -> LabelSpace:
     return labels
 
 
+def seated(own: CardedNetwork, teachers: Sequence[Teacher], labels: LabelSpace) -> LabelSpace:
+    """``all_classes`` of a committee, if it has room for all of them; see ``committee_limits``."""
+    everyone = all_classes(labels, teachers)
+    spoken = sum(len(t.known_rows(everyone)) for t in teachers)
+    require_room(own, [t.model for t in teachers], len(own.card.labels) + spoken, len(everyone))
+    return everyone
+
+
 def committee(own: CardedNetwork, teachers: Sequence[Teacher], labels: LabelSpace) -> DerivedModel:
     """The student's model and its teachers' as one network; see ``networks.committee``.
 
@@ -257,24 +277,13 @@ def committee(own: CardedNetwork, teachers: Sequence[Teacher], labels: LabelSpac
         PackageError: a model cannot sit in a committee.
         InputError: there are too many models or classes for one.
     """
-    everyone = all_classes(labels, teachers)
-    if len(teachers) >= MAX_MEMBERS or len(everyone) > MAX_CLASSES:
-        raise InputError(
-            f"a committee of {1 + len(teachers)} models over {len(everyone)} classes is too large",
-            where="teachers",
-            fix=f"list fewer than {MAX_MEMBERS} with at most {MAX_CLASSES} classes, or ask only the relevant",
-        )
+    everyone = seated(own, teachers, labels)
     seats, networks, cards = [], [], []
     mine = align(own.card.labels, labels)
     for model, columns in [(own, mine), *((t.model, t.known_rows(everyone)) for t in teachers)]:
         card = model.card
         require_same_kind(card, own.card.input)
-        if isinstance(card.network, CommitteeSpec):
-            raise PackageError(
-                "is itself a committee",
-                where=f"package of {card.site}",
-                fix="take it out of 'teachers', or ask for the model that the site trained itself",
-            )
+        assert not isinstance(card.network, CommitteeSpec)
         if columns:
             seats.append(Seat(network=card.network, input=card.input, columns=list(columns.values())))
             rows = dict(enumerate(columns))  # iterating the mapping gives the member's rows

@@ -20,22 +20,25 @@ from torch import nn
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import drop_unfinished, fingerprint, sha256, write_json
+from clinical_qkt.core.state_folder import state_folder
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.evidence.evaluation import Agreement
 from clinical_qkt.packages.model import CardedNetwork, Model
 from clinical_qkt.qkt import method, mlflow_log, own_held_out
 from clinical_qkt.qkt.at_site import AtSite
+from clinical_qkt.qkt.committee_limits import require_room
 from clinical_qkt.qkt.evaluation import Evaluating
 from clinical_qkt.qkt.forgetting_budget import BudgetFit, Promise, spend_budget
 from clinical_qkt.qkt.identity import identity, judged
 from clinical_qkt.qkt.images import OwnImages
+from clinical_qkt.qkt.kept_scores import PROBES
 from clinical_qkt.qkt.new_model import finish_transfer, require_card
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.student import OWN, Student
 from clinical_qkt.qkt.summary import Made, fit_facts, summarise
 from clinical_qkt.qkt.teacher_looks import OwnLooks, in_own_looks
-from clinical_qkt.qkt.teachers import Teacher, probe, read_teachers
+from clinical_qkt.qkt.teachers import Teacher, probe, read_teachers, seated
 from clinical_qkt.qkt.test_set import TestSet, agreements, few_images
 from clinical_qkt.query.aggregate import Responses, TakenIn, read_responses, with_responses
 from clinical_qkt.query.published import in_own_map, read_published
@@ -44,6 +47,7 @@ from clinical_qkt.review.summary_schema import TransferSummary
 from clinical_qkt.review.tracking.figure_names import held_out_figures
 from clinical_qkt.review.tracking.tracker import Tracker
 from clinical_qkt.site.config import Site
+from clinical_qkt.training.kept_outputs import FOLDER, KeptOutputs
 
 
 class Transfer:
@@ -89,7 +93,8 @@ class Transfer:
             "method": f"qkt {self.variant}",
         }
         self.seconds: dict[str, float] = {}
-        self.images = OwnImages(data, read, own, device, self.timed)
+        self.outputs = KeptOutputs(site.output_dir / FOLDER)
+        self.images = OwnImages(data, read, own, device, self.timed, self.outputs)
         self.student = Student(
             own=own,
             labels=self.labels,
@@ -165,6 +170,9 @@ class Transfer:
         """Packages checked, label spaces aligned, knowledge probed with noise, looks compared."""
         with self.timed("packages"):
             aligned = read_teachers(self.site.teachers, self.labels, self.site.trust)
+            if aligned and self.settings.seats_all:
+                models, known = [m.model for m in aligned], len(self.own.card.labels)
+                require_room(self.own, models, known + len(models), len(self.labels))
         with self.timed("masks"):
             probed = [
                 probe(
@@ -174,6 +182,7 @@ class Transfer:
                     threshold=self.settings.mask_threshold,
                     statistic=self.settings.mask_statistic,
                     count=self.settings.probes,
+                    kept=state_folder() / PROBES,
                 )
                 for model in aligned
             ]
@@ -203,9 +212,12 @@ class Transfer:
         return responses
 
     def participants(self, teachers: Sequence[Teacher], responses: Responses | None) -> list[Teacher]:
-        """The teachers that take part; nobody who knows a queried class ends the transfer."""
+        """The teachers that take part; nobody who knows a queried class, or too many, end it."""
         responded = [len(self.local) + i for i in responses.responded] if responses else []
-        return method.participants(teachers, self.student, self.settings, responded)
+        chosen = method.participants(teachers, self.student, self.settings, responded)
+        if chosen and self.settings.begins_with == "committee":
+            seated(self.own, chosen, self.labels)
+        return chosen
 
     def with_statistics(self, responses: Responses | None) -> tuple[method.Base, TakenIn | None]:
         """The own model with the classes that were responded for, in closed form; and what was found."""
@@ -222,6 +234,7 @@ class Transfer:
                 self.settings.shrinkage,
                 self.site.seed,
                 self.device,
+                self.outputs,
             )
         for name, sites in found.agreement.items():
             for site, doubt in ((s, seen.doubt) for s, seen in sites.items() if seen.doubt):

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from clinical_qkt.core.errors import InputError, PackageError
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.networks.extractor import Extractor
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier, GaussianSpec
 from clinical_qkt.packages.derived import DerivedModel, derived
 from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.query import Query, load_query
-from clinical_qkt.packages.response import Response, load_response
+from clinical_qkt.packages.response import Response, load_response, once_each
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.query.looks import sure
 from clinical_qkt.query.residual import taken_off
@@ -33,6 +34,7 @@ from clinical_qkt.statistics.class_statistics import (
 from clinical_qkt.statistics.gaussian_heads import Gaussians, Head
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import Images, features_of, labels_of
+from clinical_qkt.training.kept_outputs import KeptOutputs
 
 
 @dataclass
@@ -88,25 +90,6 @@ def read_responses(
     extractor = Extractor(sent.card.extractor, own.network).double_map()
     extractor.center, extractor.projection = sent.extractor.center, sent.extractor.projection
     return Responses(extractor.eval(), LabelSpace(sent.card.query), parts, sent)
-
-
-def once_each(folders: Sequence[Path], load: Callable[[Path], Response]) -> list[Response]:
-    """One response of each site.
-
-    Raises:
-        PackageError: a response is refused, or two come from the same site.
-    """
-    parts: dict[str, Response] = {}
-    for folder in folders:
-        part = load(folder)
-        if part.site in parts:
-            raise PackageError(
-                f"a second response of the site '{part.site}'",
-                where=str(folder),
-                fix="list each site's response once under 'responses' or 'published'",
-            )
-        parts[part.site] = part
-    return list(parts.values())
 
 
 def own_statistics(features: torch.Tensor, labels: torch.Tensor, classes: int) -> list[ClassStatistics]:
@@ -256,15 +239,27 @@ def with_responses(
     shrinkage: float | None,
     seed: int,
     device: torch.device,
+    outputs: KeptOutputs | None = None,
 ) -> tuple[DerivedModel, TakenIn]:
     """The student's model, extended by the classes that were answered for.
+
+    Args:
+        outputs: what networks said of the images in earlier runs.
 
     Returns:
         The model, its card's label space extended; and what was chosen and found.
     """
+    outputs, extractor, given = outputs or KeptOutputs(), responses.extractor, own.card.input
+
+    def features(images: Images) -> Tensor:
+        def ask() -> Tensor:
+            return features_of(extractor, images, device)
+
+        return outputs.of(extractor, extractor.spec, images, given, device, "features", ask)
+
     seen = {
-        "training": (features_of(responses.extractor, training, device), labels_of(training)),
-        "validation": (features_of(responses.extractor, validation, device), labels_of(validation)),
+        "training": (features(training), labels_of(training)),
+        "validation": (features(validation), labels_of(validation)),
     }
     classes = len(own.card.label_space)
     kept = seen["training"][1] < classes  # a few queried images may be there

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from clinical_qkt.core.batches import at_once
+from clinical_qkt.core.progress import bar
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.look_shared import ClassLook, Compared, Looks, compared, looks_of, spread_of
 from clinical_qkt.training.inference import Images, labels_of
@@ -47,7 +48,12 @@ def numbers_of(images: Images, given: InputContract) -> Tensor:
     batch = at_once(lambda n: BYTES * places * n)
     starts = range(0, len(images), batch)
     shown = ([images[i]["image"] for i in range(a, min(a + batch, len(images)))] for a in starts)
-    return torch.cat([given.look_of(torch.stack([*map(torch.as_tensor, part)])) for part in shown])
+    found: list[Tensor] = []
+    with bar(len(images), "looks") as told:
+        for part in shown:
+            found.append(given.look_of(torch.stack([*map(torch.as_tensor, part)])))
+            told.update(len(part))
+    return torch.cat(found)
 
 
 def askers_looks(

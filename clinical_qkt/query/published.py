@@ -21,9 +21,9 @@ from clinical_qkt.data.probes import probes
 from clinical_qkt.networks.extractor import Extractor
 from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.query import Query, load_query
-from clinical_qkt.packages.response import ClassResponse, Response, load_response
+from clinical_qkt.packages.response import ClassResponse, Response, load_response, once_each
 from clinical_qkt.packages.signing import Trust
-from clinical_qkt.query.aggregate import Responses, once_each
+from clinical_qkt.query.aggregate import Responses
 from clinical_qkt.query.request import QuerySettings, own_question
 from clinical_qkt.statistics.class_statistics import ClassStatistics, PrivateSum
 from clinical_qkt.training.inference import Images

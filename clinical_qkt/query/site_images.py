@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.progress import bar
 from clinical_qkt.core.terms import Unit
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
@@ -93,7 +93,7 @@ class SiteImages:
         """Each batch with what is seen of it; a bar if somebody watches."""
         count = sum(len(batch.files) for batch in batches)
         looks = looked_at(batches, looking, given, adapter(self.read, given), device, self.processes)
-        with tqdm(total=count, desc=what, leave=False, disable=_quiet(count)) as told:
+        with bar(count, what) as told:
             for batch, found in zip(batches, looks, strict=True):
                 yield batch, found
                 told.update(len(batch.files))
@@ -134,11 +134,6 @@ class SiteImages:
         """
         where = f"query of {self.query.card.site}: input"
         self.query.card.input.require_same_kind(self.given, where, "tell the asking site; nothing was sent")
-
-
-def _quiet(images: int) -> bool | None:
-    """No progress bar for what takes a moment; else one if somebody is watching."""
-    return True if images < 500 else None
 
 
 def warn_left_out(count: int, whose: str = "the queried classes") -> None:

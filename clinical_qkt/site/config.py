@@ -16,7 +16,7 @@ from clinical_qkt.core.files import write_text
 from clinical_qkt.core.refusals import Origin, refused
 from clinical_qkt.core.renamed import CONFIG
 from clinical_qkt.core.schema import SHOWN
-from clinical_qkt.core.terms import PSEUDONYM, ClassWeights, Keep, LookAugmentation
+from clinical_qkt.core.terms import PSEUDONYM, ClassWeights, ImageCache, Keep, LookAugmentation
 from clinical_qkt.core.values import Number, Strict
 from clinical_qkt.core.yaml_file import read_yaml
 from clinical_qkt.data.label_space import LabelSpace
@@ -95,6 +95,9 @@ class Site(Start, SiteLabels):
     """The site's private key, from `clinical-qkt keys new`: every package that leaves is signed with it."""
     licence: str = Field(default="all rights reserved by the sending site", max_length=200)
     """Under which the site shares its model."""
+    image_cache: ImageCache = "auto"
+    """Where prepared images are kept while a stage runs: `auto`, by size; `memory`; `disk`, in
+    `<output_dir>/unfinished/images`, until the stage ends; `kept`: there, and for the next stage; `none`."""
     publish_mask: bool = False
     """Whether the card tells which classes the noise probes found."""
     mask_epsilon: float | None = Field(default=None, gt=0, le=100, json_schema_extra=_shown("as found"))

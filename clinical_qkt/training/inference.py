@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import torch
 from monai.data import Dataset
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from clinical_qkt.core.batches import for_images
+from clinical_qkt.core.progress import bar
 from clinical_qkt.core.runtime import laid_out, loader, not_too_far_ahead, stacked
 from clinical_qkt.networks.extractor import Extractor, Pooling
 from clinical_qkt.networks.hooks import watching
@@ -67,9 +67,10 @@ def _batches(images: Images, size: int, device: torch.device, what: str) -> Iter
         batch_size=size,
         collate_fn=lambda items: stacked([torch.as_tensor(item["image"]) for item in items], device),
     )
-    quiet = True if len(images) < 1000 else None
-    for batch in not_too_far_ahead(tqdm(batches, what, leave=False, disable=quiet), device):
-        yield laid_out(batch)
+    with bar(len(images), what) as told:
+        for batch in not_too_far_ahead(batches, device):
+            yield laid_out(batch)
+            told.update(len(batch))
 
 
 def features_of(extractor: Extractor, images: Images, device: torch.device) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from clinical_qkt.core.batches import require_trainable
+from clinical_qkt.core.progress import TRAINING_BAR, UNIT
 from clinical_qkt.core.runtime import loader, mixed_precision
 from clinical_qkt.training.augmented import Augmented, whole
 from clinical_qkt.training.handlers import FiniteLoss, Resume, SeedEachEpoch
@@ -77,6 +78,8 @@ def train(
         optimizer, learning_rate, total_steps=max_epochs * len(batches)
     )
     state = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
+    told: dict[str, Any] = {"desc": what, "disable": None, "bar_format": TRAINING_BAR}
+    told |= {"unit": UNIT, "unit_scale": batch_size}
     with plain_tensors(), channels_last(network, gpu and items[0]["image"].ndim == 3):
         trainer = SupervisedTrainer(
             device=device,
@@ -97,7 +100,7 @@ def train(
                 LrScheduleHandler(scheduler, print_lr=False, epoch_level=False),  # type: ignore[arg-type]
                 *handlers,
                 *([Resume(work, state, device)] if work else []),
-                ProgressBar(desc=what, persist=False, disable=None),
+                ProgressBar(persist=False, **told),
             ],
         )
         if multiplied is torch.bfloat16:  # has the range of single precision: no gradient has to be scaled

@@ -23,7 +23,7 @@ from tests.conftest import CONFIGS
 STAGES = sorted(p.stem for p in CONFIGS.glob("*.yaml"))
 KNOWN = {
     *("yes", "overwrite", "audit", "amp", "publish_mask", "register_model", "allow_mixed_sizes"),
-    *("train::trainer::decollate", "train::dataloader::shuffle", "validate::dataset::progress"),
+    *("train::trainer::decollate", "train::dataloader::shuffle"),
 }
 NO_SWITCH = ("no", "0", "off", "maybe", "", 0, 1, None, [True])
 

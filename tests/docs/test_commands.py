@@ -69,6 +69,7 @@ NOT_RUN = {
     "make benchmark-methods": "runs `clinical-qkt benchmark`, which tests/benchmark runs on squares",
     "make benchmark-speed": "measures times for minutes",
     "make benchmark-responses": "measures times for minutes",
+    "make benchmark-scale": "runs every stage for minutes; test_scale.py has its parts",
     "make benchmark-verify": "measures times for minutes",
     "make benchmark-worklist": "trains federations; tests/research/benchmark/test_worklist.py runs its parts",
     "make benchmark-monitor": "trains federations; tests/research/benchmark/test_monitoring.py has its parts",

@@ -1,0 +1,31 @@
+"""What one more image takes follows from so many and twice as many; the pictures are two sites'."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from clinical_qkt.core.errors import OutputError
+from clinical_qkt.research.benchmark import scale
+
+
+def test_the_table_extends_what_one_more_image_takes_to_twenty_thousand():
+    at = {100: {"peak_mb": 600.0, "seconds": 10.0}, 200: {"peak_mb": 610.0, "seconds": 20.0}}
+    still = {100: {"peak_mb": 600.0, "seconds": 10.0}, 200: {"peak_mb": 590.0, "seconds": 10.0}}
+    rows = scale.table({"images": 100, "stages": {"train": at, "answer": still}}).splitlines()
+    assert rows[2] == "| train | 600 | 610 | 0.100 | 2.6 | 10.0 |"
+    assert rows[3] == "| answer | 600 | 590 | 0.000 | 0.6 | no more time |"
+
+
+def test_each_site_has_half_of_its_pictures_of_each_of_its_classes(tmp_path):
+    scale.draw(tmp_path, 6, 32)
+    found = {str(p.relative_to(tmp_path)): len(list(p.iterdir())) for p in tmp_path.glob("*/*")}
+    assert found == {"drawn_1/a": 3, "drawn_1/b": 3, "drawn_2/b": 3, "drawn_2/c": 3}
+    assert Image.open(next(tmp_path.glob("drawn_1/a/*"))).size == (32, 32)
+
+
+def test_a_folder_of_somebody_else_is_not_emptied(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(OutputError, match="not this benchmark's"):
+        scale.main(out=tmp_path)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
