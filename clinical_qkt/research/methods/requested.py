@@ -54,7 +54,7 @@ class RequestSettings(Strict):
     delta: float = Field(default=1e-5, gt=0, lt=1)
     patients: int | None = Field(default=None, ge=2)
     minimum_patients: int = Field(default=20, ge=2)
-    reference: bool = False
+    reference: bool = Field(default=False, exclude_if=lambda it_is: not it_is)  # rows keep their names
 
 
 @dataclass
