@@ -16,7 +16,7 @@ from clinical_qkt.core.files import write_text
 from clinical_qkt.data.look_shared import NEGLIGIBLE
 from clinical_qkt.documentation.schema_tables import between_marks
 from clinical_qkt.evidence.acceptance import LookLimits
-from clinical_qkt.evidence.looks import BEYOND, UNKNOWN, outcome
+from clinical_qkt.evidence.looks import BEYOND, UNKNOWN, judged, together
 from clinical_qkt.evidence.parts import SiteLook
 from clinical_qkt.research.benchmark import tables
 
@@ -127,7 +127,8 @@ def warned(row: dict[str, Any]) -> bool:
     >>> warned({"looks": [look]}), warned({"looks": [look, {**look, "distance": 3.0, "residual": 2.0}]})
     (False, True)
     """
-    return any(outcome(LookLimits(), _site(look)) in (BEYOND, UNKNOWN) for look in row["looks"])
+    sites = judged(LookLimits(), [_site(look, i) for i, look in enumerate(row["looks"])]).sites
+    return together(sites) in (BEYOND, UNKNOWN)
 
 
 def blocks(folder: Path = PLACE) -> dict[str, str]:
@@ -156,12 +157,12 @@ def _good(rows: Rows) -> str:
     return f"{sum(r['query_recall_at_budget'] > GOOD for r in rows)} of {len(rows)}"
 
 
-def _site(look: dict[str, Any]) -> SiteLook:
+def _site(look: dict[str, Any], place: int) -> SiteLook:
     mapped = look["distance"] is not None and look["distance"] > NEGLIGIBLE
     return SiteLook(
-        site="s",
+        site=str(place),
         gave="statistics",
-        query=None,
+        query="c",
         used=True,
         shared=["c"] * look["shared"],
         distance=look["distance"],

@@ -25,9 +25,9 @@ class LookLimits(Strict):
     distance_without_map: float = Field(default=0.5, ge=0, le=1000)
     """How far looks may lie apart where images were not brought to one look, or where no class is shared that
     would show what is left."""
-    residual: float = Field(default=1.0, ge=0, le=1000)
+    residual: float = Field(default=1.5, ge=0, le=1000)
     """What may be left after they were: of a model between looks, of statistics between features, there in
-    spreads within a class."""
+    spreads within a class. Of private statistics it is told where looks pass for alike, too."""
     length: float = Field(default=10.0, ge=0, le=1000)
     """How long the mean features of a queried class may be, in units of the length at which the query has
     private responses clipped."""

@@ -31,15 +31,16 @@ def outcome(limits: LookLimits, one: SiteLook) -> LookOutcome:
     >>> mapped = [SiteLook(**about, distance=4.0, mapped=True, left=left) for left in (0.1, 2.0, None)]
     >>> [outcome(LookLimits(), one) for one in mapped]
     ['within the limits', 'beyond the limits', 'beyond the limits']
+    >>> outcome(LookLimits(), SiteLook(**about, distance=0.1, mapped=False, left=2.0))  # noise hid it
+    'beyond the limits'
     """
     if one.length is not None and one.length > limits.length:
         return BEYOND
     if one.distance is None:
         return UNKNOWN
-    held, limit = one.distance, limits.distance_without_map
-    if one.mapped and one.left is not None:
-        held, limit = one.left, limits.residual
-    if held > limit:
+    if one.left is not None and one.left > limits.residual:
+        return BEYOND
+    if one.distance > limits.distance_without_map and not (one.mapped and one.left is not None):
         return BEYOND
     return WITHIN if one.mapped else ALIKE
 
@@ -57,7 +58,7 @@ def judged(limits: LookLimits, sites: Sequence[SiteLook]) -> Looks:
 
 
 def together(sites: Sequence[SiteLook]) -> LookOutcome:
-    """Of all that was used.
+    """Of all that was used; what ``outweighed`` names does not count.
 
     >>> about = {"gave": "model", "query": None, "shared": [], "length": None, "mapped": False, "left": None}
     >>> near = SiteLook(**about, site="a", used=True, distance=0.1, outcome="alike")
@@ -65,8 +66,29 @@ def together(sites: Sequence[SiteLook]) -> LookOutcome:
     >>> together([near, far]), together([near, far.model_copy(update={"used": False})])
     ('beyond the limits', 'alike')
     """
-    found = {one.outcome for one in sites if one.used}
+    out = outweighed(sites)
+    found = {one.outcome for one in sites if one.used and one not in out}
     return next((worst for worst in WORST if worst in found), UNKNOWN)
+
+
+def outweighed(sites: Sequence[SiteLook]) -> list[SiteLook]:
+    """Statistics of a class that were compared through further sites, so that nothing shows what is left, where
+    at least as many other answers for that class are used and none of these lies beyond the limits.
+
+    >>> about = {"gave": "statistics", "query": "c", "used": True, "length": None, "mapped": True}
+    >>> known = SiteLook(**about, site="a", shared=["x"], distance=2.0, left=0.2, outcome="within the limits")
+    >>> through = SiteLook(**about, site="b", shared=[], distance=2.0, left=None, outcome="beyond the limits")
+    >>> [one.site for one in outweighed([known, through])], outweighed([through]), together([known, through])
+    (['b'], [], 'within the limits')
+    """
+    found: list[SiteLook] = []
+    for query in {one.query for one in sites if one.query is not None}:
+        used = [one for one in sites if one.used and one.query == query]
+        through = [one for one in used if one.mapped and not one.shared and one.left is None]
+        others = [one for one in used if one not in through]
+        if len(others) >= len(through) and all(one.outcome in (WITHIN, ALIKE) for one in others):
+            found += [one for one in through if one.outcome == BEYOND]
+    return found
 
 
 def against(looks: Looks | None, criteria: Sequence[Criterion]) -> bool:

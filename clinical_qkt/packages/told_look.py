@@ -40,7 +40,7 @@ class Shares(Sent):
     fine: Part
     """Of the third, around what these told."""
     residual: Part | None = None
-    """Of what is left of the difference; null: not told, as nothing was mapped or no class is shared."""
+    """Of what is left of the difference; null: not told, as no class is shared."""
     mean: Part
     """Of the statistics of the queried class."""
 
@@ -112,15 +112,16 @@ class ToldLook(Sent):
         if self.shares and self.noised_counts:
             told = {self.shares.residual is not None, self.noised_counts.residual is not None}
             if told != {self.has_residual}:
-                raise ValueError("a residual is told where images were mapped, and nowhere else")
+                raise ValueError("a residual is told of classes that both know, and of no others")
         elif self.mapped and not exact[0]:
             raise ValueError("mapped: nothing was compared")
         return self
 
     @property
     def has_residual(self) -> bool:
-        """Whether it is told what is left of the difference."""
-        return self.mapped and bool(self.shared) and self.through is None
+        """Whether it is told what is left of the difference; privately of images taken for alike, too."""
+        private = self.shares is not None
+        return (self.mapped or private) and bool(self.shared) and self.through is None
 
     @property
     def share_of_mean(self) -> float:
@@ -139,7 +140,8 @@ class LookNumbers:
 
     Attributes:
         residual: ``(features,)`` of an exact response; ``(private axes + 1,)`` int64 of a private one, whose
-            last number tells how far features lay off before they were clipped.
+            last number tells how far features lay off before they were clipped; of images that were not
+            mapped that number alone, ``(1,)``.
         coarse, middle, fine: ``(L,)`` int64.
     """
 
@@ -167,7 +169,7 @@ class LookNumbers:
             return cls(torch.empty(query.extractor.features, device="meta") if told.has_residual else None)
         assert query.looks is not None
         look = torch.empty(len(query.looks.spread), dtype=torch.int64, device="meta")
-        axes = torch.empty(query.private_axes + 1, dtype=torch.int64, device="meta")
+        axes = torch.empty(1 + (query.private_axes if told.mapped else 0), dtype=torch.int64, device="meta")
         return cls(axes if told.has_residual else None, look, look, look)
 
     def _parts(self) -> Iterator[tuple[str, Tensor | None]]:

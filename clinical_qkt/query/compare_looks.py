@@ -61,7 +61,8 @@ def _private(images: SiteImages, comparing: Comparing, positions: Sequence[int])
     numbers, found = measured(images, names, private=True), {}
     for i in positions:
         found[i] = seen_privately(numbers, asked, beside, comparing.guarantee, comparing.noise)
-        found[i].sums, found[i].radius = private_sums(card.private_axes, card.radius), card.radius
+        sums = private_sums(card.private_axes, card.radius, found[i].mapped)
+        found[i].sums, found[i].axes, found[i].radius = sums, card.private_axes, card.radius
     return found
 
 

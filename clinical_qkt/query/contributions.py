@@ -108,7 +108,7 @@ class OnePass(SiteImages):
         """Fill what is seen of queried classes whose images are prepared alike, and of shared ones."""
         asked = self.query.card.query
         places = {c: i for i in seen if (c := own.find(asked[i], parts=False)) is not None}
-        looks = _different(one.look for one in seen.values() if one.look and one.look.mapped)
+        looks = _different(one.look for one in seen.values() if one.look and one.look.tells_left)
         names = {}
         if looks and self.comparing:
             shared = {name: place for place, name in self.comparing.beside.shared.items()}

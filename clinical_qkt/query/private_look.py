@@ -26,6 +26,9 @@ RADII = {"coarse": 20.0, "middle": 8.0, "fine": 5.0}
 """At which a patient's numbers are clipped, in Euclidean length: release by release, around what was told."""
 SHARES = {"coarse": 0.07, "middle": 0.1, "fine": 0.23, "residual": 0.2, "mean": 0.4}
 """Of the guarantee, by releases, see ``Guarantee.share``."""
+LENGTH = 0.05
+"""The share of how far features lie off, where images are taken for alike and nothing else is told of what is
+left: a difference that noise hid in the look shows there."""
 
 
 MENDED = 0.6
@@ -148,18 +151,21 @@ def compared_privately(
     return None if onward is None else first.then(onward)
 
 
-def shares_of(told: bool, left: bool) -> Mapping[str, float]:
-    """What residual and mean spend.
+def shares_of(told: bool, shared: bool, mapped: bool) -> Mapping[str, float]:
+    """What residual and mean spend; the mean has whatever the residual leaves.
 
     Args:
         told: whether a look is told.
-        left: whether it is told what is left after the map; else the mean has that share, too.
+        shared: whether it is told what is left: of classes that both know.
+        mapped: whether images are brought to the asker's look; else it is told alone how far features lie off.
     """
     if not told:
         return {"mean": 1.0}
-    if left:
-        return {"mean": SHARES["mean"], "residual": SHARES["residual"]}
-    return {"mean": SHARES["mean"] + SHARES["residual"]}
+    both = SHARES["mean"] + SHARES["residual"]
+    if not shared:
+        return {"mean": both}
+    residual = SHARES["residual"] if mapped else LENGTH
+    return {"mean": round(both - residual, 6), "residual": residual}
 
 
 def _released(

@@ -62,7 +62,7 @@ class Residual:
         """
         if self.unclipped is not None:
             return self.unclipped
-        square = float(self.shift.square().mean()) - self.noise
+        square = (float(self.shift.square().mean()) if len(self.shift) else 0.0) - self.noise
         return max(0.0, square) ** 0.5
 
 
@@ -122,9 +122,15 @@ def expected(counts: Sequence[int], own_counts: Sequence[int]) -> float:
     return sum(1 / n + 1 / m for n, m in zip(counts, own_counts, strict=True)) / len(counts) ** 2
 
 
-def private_sums(axes: int, radius: float) -> PatientSums:
-    """For what ``with_length`` gives, no row of which is longer than these sums allow."""
-    return PatientSums(axes + 1, _reach(radius))
+def private_sums(axes: int, radius: float, mapped: bool) -> PatientSums:
+    """For what ``told_of`` gives, no row of which is longer than these sums allow."""
+    return PatientSums(axes + 1 if mapped else 1, _reach(radius, mapped))
+
+
+def told_of(apart: Tensor, radius: float, mapped: bool) -> Tensor:
+    """What is added up of differences: ``with_length``; where nothing was mapped the length alone."""
+    found = with_length(apart, radius)
+    return found if mapped else found[:, -1:]
 
 
 def with_length(apart: Tensor, radius: float) -> Tensor:
@@ -141,7 +147,13 @@ def with_length(apart: Tensor, radius: float) -> Tensor:
 
 
 def private_residual(
-    release: Release, guarantee: Guarantee, radius: float, length: float, own_counts: Sequence[int]
+    release: Release,
+    guarantee: Guarantee,
+    axes: int,
+    radius: float,
+    length: float,
+    own_counts: Sequence[int],
+    mapped: bool,
 ) -> Residual:
     """Of the release of ``private_sums`` over all patients of shared classes.
 
@@ -149,22 +161,23 @@ def private_residual(
 
     Args:
         guarantee: of this release.
-        radius: the query's.
+        axes, radius: the query's.
         length: of an image's features at the asker, as the query tells it.
         own_counts: images of these classes at the asker.
+        mapped: see ``told_of``; of images that were not, nothing is taken off.
     """
-    sums = release.read(_reach(radius), guarantee)
+    sums = release.read(_reach(radius, mapped), guarantee)
     patients = max(sums.count, FEWEST_PATIENTS)
     mean, noise = sums.total / patients, sums.noise / patients
     chance = 1 / patients + sum(1 / n for n in own_counts) / max(1, len(own_counts)) ** 2
     found = Residual(mean[:-1], chance + noise**2, private=True)
     beyond = (REACH - 1) * min(1.0, max(0.0, float(mean[-1]) - noise) / (WEIGHT * radius))
-    square = max(0.0, ((1 + beyond) * radius) ** 2 - length**2) / len(found.shift)
+    square = max(0.0, ((1 + beyond) * radius) ** 2 - length**2) / axes
     return replace(found, unclipped=max(found.per_axis, square**0.5))
 
 
-def _reach(radius: float) -> float:
-    return radius * (1 + WEIGHT**2) ** 0.5
+def _reach(radius: float, mapped: bool) -> float:
+    return radius * ((1 if mapped else 0) + WEIGHT**2) ** 0.5
 
 
 def taken_off(part: ClassStatistics | PrivateSum, left: Residual | None) -> ClassStatistics | PrivateSum:

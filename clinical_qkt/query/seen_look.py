@@ -26,7 +26,7 @@ from clinical_qkt.query.private_look import (
     private_look,
     shares_of,
 )
-from clinical_qkt.query.residual import Apart, Residual, residual, with_length
+from clinical_qkt.query.residual import Apart, Residual, residual, told_of
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class SeenLook:
         counts: images of each class that was measured.
         private, beside: what a private response tells of the look, and with whose it is compared.
         sums: of a private response, over patients of shared classes: features less the asker's class mean.
+        axes: of a private response.
         radius: at which features are clipped, in an exact response where much is left of the difference.
         apart: of an exact response, how far features of each shared class are from the asker's.
         finite: whether all of these could be added up.
@@ -64,6 +65,7 @@ class SeenLook:
     private: PrivateLook | None = None
     beside: Reference | None = None
     sums: PatientSums | None = None
+    axes: int = 0
     radius: float = float("inf")
     apart: dict[str, Apart] = field(default_factory=dict)
     finite: bool = True
@@ -81,7 +83,12 @@ class SeenLook:
     @property
     def shares(self) -> Mapping[str, float]:
         """Of a private response's guarantee, what its residual and its mean spend."""
-        return shares_of(self.private is not None, self.mapped and bool(self.shared))
+        return shares_of(self.private is not None, bool(self.shared), self.mapped)
+
+    @property
+    def tells_left(self) -> bool:
+        """Whether features of shared classes are looked at: how far they lie off, or what a map left."""
+        return bool(self.shared) and (self.mapped or self.private is not None)
 
     def contract(self, given: InputContract) -> InputContract:
         """As which images are prepared."""
@@ -90,9 +97,8 @@ class SeenLook:
     def update(self, name: str, features: Tensor, patients: Sequence[str]) -> None:
         """Add ``(N, D)`` of images of a shared class, brought to the asker's look."""
         if self.sums is not None:
-            axes = self.sums.features - 1
-            apart = features[:, :axes] - self.asked.means[name][:axes]
-            self.sums.update(with_length(apart, self.radius), patients)
+            apart = features[:, : self.axes] - self.asked.means[name][: self.axes]
+            self.sums.update(told_of(apart, self.radius, self.mapped), patients)
             return
         self.finite = self.finite and bool(torch.isfinite(features).all())
         if self.finite:

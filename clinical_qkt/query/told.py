@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from clinical_qkt.data.look_shared import Compared
-from clinical_qkt.packages.query import Query
+from clinical_qkt.packages.query import Query, QueryCard
 from clinical_qkt.packages.response import ClassResponse, Response
 from clinical_qkt.packages.told_look import LookNumbers, ToldLook
 from clinical_qkt.privacy.mechanisms import Guarantee, Release
@@ -44,7 +44,7 @@ def told_looks(response: Response, query: Query, counts: Mapping[str, int]) -> d
         told = response.card.answers[position]
         assert asked and told.look
         if told.kind == "private_mean":
-            found[position] = _privately(told, told.look, numbers, asked, counts, query.card.radius)
+            found[position] = _privately(told, told.look, numbers, asked, counts, query.card)
         else:
             found[position] = _exactly(told.look, numbers.residual, counts)
     return found
@@ -68,7 +68,7 @@ def _privately(
     numbers: LookNumbers,
     asked: AskersLooks,
     counts: Mapping[str, int],
-    radius: float,
+    card: QueryCard,
 ) -> Told:
     """The same as the site computed, from the same whole numbers."""
     if told.shares is None or told.noised_counts is None:
@@ -86,7 +86,8 @@ def _privately(
     if numbers.residual is not None and noised.residual is not None:
         release, part = Release(numbers.residual.tolist(), noised.residual), shares["residual"]
         own = [counts[c] for c in names]
-        left = private_residual(release, guarantee.part(part), radius, radius / CLIP, own)
+        asks = card.private_axes, card.radius, card.radius / CLIP
+        left = private_residual(release, guarantee.part(part), *asks, own, told.mapped)
     return Told(compared, left)
 
 

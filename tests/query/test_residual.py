@@ -15,7 +15,7 @@ from clinical_qkt.query.residual import (
     private_sums,
     residual,
     taken_off,
-    with_length,
+    told_of,
 )
 from clinical_qkt.statistics.class_statistics import ClassStatistics, PrivateSum
 
@@ -83,12 +83,12 @@ RADIUS, LENGTH = 8.0, 10.0
 """The query's, and of the asker's features."""
 
 
-def privately(rows: torch.Tensor, noise=lambda sigma, numbers: [0] * numbers) -> Residual:
+def privately(rows: torch.Tensor, noise=lambda sigma, numbers: [0] * numbers, mapped=True) -> Residual:
     """Of patients with an image each, and 100 images of each of two classes at the asker."""
-    sums = private_sums(rows.shape[1], RADIUS)
-    sums.update(with_length(rows, RADIUS), [str(i) for i in range(len(rows))])
+    sums = private_sums(rows.shape[1], RADIUS, mapped)
+    sums.update(told_of(rows, RADIUS, mapped), [str(i) for i in range(len(rows))])
     release = private_release(sums.contributions(), ONE, noise)
-    return private_residual(release, ONE, RADIUS, LENGTH, [100, 100])
+    return private_residual(release, ONE, rows.shape[1], RADIUS, LENGTH, [100, 100], mapped)
 
 
 def around(patients: int, far: float = 1.0, seed: int = 0) -> torch.Tensor:
@@ -114,10 +114,18 @@ def test_laboratories_with_nothing_in_common_are_told_from_others_though_feature
     assert far.per_axis == pytest.approx((4**2 * RADIUS**2 - LENGTH**2) ** 0.5 / 8, abs=0.2)
 
 
-def test_how_far_features_lay_off_is_told_in_spreads_along_an_axis():
+@pytest.mark.parametrize("mapped", [True, False])
+def test_how_far_features_lay_off_is_told_in_spreads_along_an_axis(mapped):
     for far in (1.5, 2.0, 3.0):
         left = (64 * far**2 - LENGTH**2) ** 0.5 / 8
-        assert privately(around(4000, far)).per_axis == pytest.approx(left, abs=0.15)
+        assert privately(around(4000, far), mapped=mapped).per_axis == pytest.approx(left, abs=0.15)
+
+
+def test_of_images_that_were_not_mapped_one_number_is_told_and_nothing_taken_off():
+    found = privately(torch.full((100, 64), 9.0).double(), mapped=False)
+    assert found.shift.shape == (0,) and found.share == 0 and found.per_axis > 3
+    part = PrivateSum(torch.ones(64).double(), 100.0, noise=5.0, count_noise=1.0)
+    assert torch.equal(taken_off(part, found).total, part.total)
 
 
 def test_noise_alone_seldom_tells_of_a_difference():
@@ -129,11 +137,12 @@ def test_noise_alone_seldom_tells_of_a_difference():
     assert sum(told(seed) > 1 for seed in range(40)) <= 2
 
 
+@pytest.mark.parametrize("mapped", [True, False])
 @pytest.mark.parametrize("value", [0.0, 1e-300, 1e6, 1e200, float("inf"), float("nan")])
-def test_whatever_features_are_one_patient_adds_no_more_than_noise_is_made_for(value):
+def test_whatever_features_are_one_patient_adds_no_more_than_noise_is_made_for(value, mapped):
     rows = torch.full((1, 64), value, dtype=torch.float64)
-    sums = private_sums(64, RADIUS)
-    sums.update(with_length(rows, RADIUS), ["one"])
+    sums = private_sums(64, RADIUS, mapped)
+    sums.update(told_of(rows, RADIUS, mapped), ["one"])
     assert int(sums.contributions().square().sum()) <= STEPS**2
 
 

@@ -41,7 +41,7 @@ from clinical_qkt.query.residual import (
     private_sums,
     residual,
     taken_off,
-    with_length,
+    told_of,
 )
 from clinical_qkt.research.methods.case import Case, Member
 from clinical_qkt.research.methods.requested import Requested, RequestSettings
@@ -176,17 +176,18 @@ class Site:
             given = in_look(given, found)
         shared = beside.classes if beside and beside.through is None else ()
         mapped = found is not None and not found.alike
-        shares = shares_of(beside is not None, mapped and bool(shared))
+        shares = shares_of(beside is not None, bool(shared and found), mapped)
         radius, axes = self.question.clip(settings.private_axes), settings.private_axes
         left = None
         if "residual" in shares:
-            sums = private_sums(self.question.training[0][:, :axes].shape[1], radius)
+            width = self.question.training[0][:, :axes].shape[1]
+            sums = private_sums(width, radius, mapped)
             for c in shared:
                 apart = self.features(c, given)[:, :axes] - self.asked.means[c][:axes]
-                sums.update(with_length(apart, radius), [f"{c} {i}" for i in range(len(apart))])
+                sums.update(told_of(apart, radius, mapped), [f"{c} {i}" for i in range(len(apart))])
             part, counts = guarantee.part(shares["residual"]), [self.asked.classes[c].count for c in shared]
             release = private_release(sums.contributions(), part, noise)
-            left = private_residual(release, part, radius, radius / CLIP, counts)
+            left = private_residual(release, part, width, radius, radius / CLIP, counts, mapped)
         features = self.features(queried, given)[: settings.patients, :axes]
         part = guarantee.part(shares["mean"])
         answer = private_release(whole(features, radius, STEPS), part, noise).read(radius, part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from clinical_qkt.evidence.looks import ALIKE, BEYOND, UNKNOWN, WITHIN, against, odd_classes
+from clinical_qkt.evidence.looks import ALIKE, BEYOND, UNKNOWN, WITHIN, against, odd_classes, together
 from clinical_qkt.evidence.parts import SiteLook
 from clinical_qkt.review.report.facts import Summary
 from clinical_qkt.review.report.spelled import joined
@@ -95,20 +95,21 @@ def _beyond(summary: Summary, used: Sequence[SiteLook]) -> list[str]:
         return []
     limits = summary.looks.limits
     each = "; ".join(dict.fromkeys(f"{one.site}: {_why(one, limits)}" for one in found))
-    meaning = (
-        "This speaks against the model: test images do not show that it works here all the same."
-        if against(summary.looks, summary.criteria)
-        else "Test images of the queried classes show that it works here all the same."
-    )
+    meaning = "Test images of the queried classes show that it works here all the same."
+    if together(summary.looks.sites) != BEYOND:
+        meaning = "As many other answers, of which it is known what is left, outweigh that."
+    elif against(summary.looks, summary.criteria):
+        meaning = "This speaks against the model: test images do not show that it works here all the same."
     return [f"The images of {joined(_sites(found))} look different, beyond the limits ({each}). {meaning}"]
 
 
 def _why(one: SiteLook, limits: dict[str, float]) -> str:
     if one.length is not None and one.length > limits["length"]:
         return f"its features of {one.query} lie {one.length:.1f} times as far out as the query asks for"
-    if one.mapped and one.left is not None:
+    if one.left is not None and one.left > limits["residual"]:
         limit = f"{limits['residual']:g}"
-        return f"{one.left:.1f} spreads are left after they were brought to one look, {limit} are allowed"
+        what = "are left after they were brought to one look" if one.mapped else "lie between their features"
+        return f"{one.left:.1f} spreads {what}, {limit} are allowed"
     done = "they were brought to one look, but no class is shared that would show what is left"
     return f"{_distance(one.distance)} spreads apart, {done if one.mapped else 'nothing was done about it'}"
 
