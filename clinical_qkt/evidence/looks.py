@@ -72,7 +72,7 @@ def together(sites: Sequence[SiteLook]) -> LookOutcome:
 
 
 def outweighed(sites: Sequence[SiteLook]) -> list[SiteLook]:
-    """Statistics of a class that were compared through further sites, so that nothing shows what is left, where
+    """Statistics of a class that were compared through further sites, so that nothing shows what is left, if
     at least as many other answers for that class are used and none of these lies beyond the limits.
 
     >>> about = {"gave": "statistics", "query": "c", "used": True, "length": None, "mapped": True}

@@ -157,7 +157,7 @@ def shares_of(told: bool, shared: bool, mapped: bool) -> Mapping[str, float]:
     Args:
         told: whether a look is told.
         shared: whether it is told what is left: of classes that both know.
-        mapped: whether images are brought to the asker's look; else it is told alone how far features lie off.
+        mapped: whether images are brought to the asker's look; else only the length of features is told.
     """
     if not told:
         return {"mean": 1.0}

@@ -112,11 +112,14 @@ def test_nothing_but_what_leaves_decides_how_images_are_mapped(other, tmp_path):
                for n in part.get("total", []))  # fmt: skip
 
 
-@pytest.mark.parametrize(("told", "left"), [(True, True), (True, False), (False, False)])
-def test_all_releases_of_a_response_together_keep_its_guarantee(told, left):
+@pytest.mark.parametrize(
+    ("told", "shared", "mapped"),
+    [(True, True, True), (True, True, False), (True, False, True), (False, False, False)],
+)
+def test_all_releases_of_a_response_together_keep_its_guarantee(told, shared, mapped):
     guarantee = Guarantee(1.0, 1e-5)
     before = [SHARES[name] for name in RADII] if told else []
-    parts = [*before, *shares_of(told, left).values()]
+    parts = [*before, *shares_of(told, shared, mapped).values()]
     assert sum(parts) == pytest.approx(1)
     multipliers = [guarantee.part(share).noise_multiplier for share in parts]
     assert composed_epsilon(multipliers, 1e-5) == pytest.approx(1.0, abs=0.01)

@@ -6,7 +6,7 @@ looks at it: only heads and maps differ. At 224 pixels looking is nearly all tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from clinical_qkt.core.files import fingerprint
 from clinical_qkt.core.tensor_cache import cached
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.probes import probes
-from clinical_qkt.networks.extractor import Extractor
+from clinical_qkt.networks.extractor import Extractor, ExtractorSpec
 from clinical_qkt.networks.spec import NetworkSpec, linear_head
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.knowledge_masks import knowledge_mask
@@ -50,7 +50,6 @@ class KnownNumbers(Known):
     folder: Path
     images: dict[int, dict[str, Any]]
     device: torch.device
-    extractors: dict[Any, Extractor] = field(default_factory=dict, repr=False)
     _tables: dict[str, dict[int, Tensor]] = field(default_factory=dict, repr=False)
 
     def head_inputs(self, items: Sequence[dict[str, Any]]) -> Tensor:
@@ -70,6 +69,31 @@ class KnownNumbers(Known):
         bare = Extractor(spec, self.network)
         table = self._table(name, lambda images: pooled_of(bare, images, self.device))
         return torch.stack([table[int(item["position"])] for item in items]).double()
+
+    def mapped(
+        self,
+        made: Callable[[], Extractor],
+        network: nn.Module,
+        how: Any,
+        items: Sequence[dict[str, Any]],
+    ) -> Extractor:
+        """An extractor of a site's network, whose map was made of these images before, or is made now.
+
+        Args:
+            how: what else decides it.
+        """
+        images = [(int(item["position"]), int(item["label"])) for item in items]
+
+        def parts() -> dict[str, Tensor]:
+            extractor = made()
+            spec = torch.frombuffer(bytearray(extractor.spec.model_dump_json().encode()), dtype=torch.uint8)
+            return {"center": extractor.center, "projection": extractor.projection, "spec": spec}
+
+        found = cached(self._file(f"map {how} {images}"), parts)
+        spec = ExtractorSpec.model_validate_json(bytes(found["spec"].tolist()))
+        extractor = Extractor(spec, network).eval()
+        extractor.center, extractor.projection = found["center"], found["projection"]
+        return extractor
 
     def probed(self, models: Sequence[Model], seed: int) -> list[Teacher]:
         """Such models with what probes say of them, as ``teachers.probe`` finds it."""

@@ -34,19 +34,16 @@ class Member:
 
 
 class Known(Protocol):
-    """What is known of images beforehand, where all sites have one frozen network, but for its head.
-
-    Attributes:
-        extractors: of students that asked before, by what decides them.
-    """
-
-    extractors: dict[Any, Extractor]
+    """What is known of images beforehand, where all sites have one frozen network, but for its head."""
 
     def logits(self, network: nn.Module, items: Any, /) -> Tensor:
         """``(N, classes)``, by the network's head alone."""
 
-    def pooled(self, body: Extractor, items: Any, /) -> Tensor:
+    def pooled(self, body: Extractor, items: Any) -> Tensor:
         """``(N, pooled)`` float64, before the extractor's map."""
+
+    def mapped(self, made: Callable[[], Extractor], network: nn.Module, how: Any, items: Any, /) -> Extractor:
+        """An extractor of a site's network, whose map was made of these images before, or is made now."""
 
 
 @dataclass(frozen=True, kw_only=True)

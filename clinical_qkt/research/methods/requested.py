@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
@@ -185,13 +186,12 @@ def _extractor(case: Case, depths: Sequence[str] | None, views: Views, reference
     known = case.known
     if known is None:
         return own_extractor(case.own, depths, images, case.device, mirror_axes)[0]
-    key = case.own.card.site, case.seed, reference, tuple(depths or ()), views, len(images)
-    if key not in known.extractors:
-        known.extractors[key] = own_extractor(
-            *(case.own, depths, images, case.device, mirror_axes),
-            known=lambda body: known.pooled(body, images),
-        )[0]
-    return known.extractors[key]
+
+    def made() -> Extractor:
+        pooled = partial(known.pooled, items=images)
+        return own_extractor(case.own, depths, images, case.device, mirror_axes, known=pooled)[0]
+
+    return known.mapped(made, case.own.network, (depths, mirror_axes), images)
 
 
 def response_bytes(answers: Sequence[Mapping[str, ClassStatistics | PrivateSum]]) -> int:
