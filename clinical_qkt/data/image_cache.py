@@ -164,8 +164,8 @@ def _fits(folder: Path, needed: float) -> bool:
 class _InOneBlock(CacheDataset):
     """MONAI's, with all images of a kind in one block of memory.
 
-    One by one they would lie between what their making took and freed, which left holes that nothing fits
-    into: twice to three times as much memory, measured at 512 pixels.
+    One by one they would lie between what their making took and freed, which leaves holes that nothing fits
+    into.
 
     Args:
         block: ``(images kept, channels, *places)``; images of another type or size lie by themselves.
