@@ -1,0 +1,31 @@
+"""The page of full-size pictures: its figures are those of the rows beside it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from clinical_qkt.documentation import full_size_pages as pages
+from clinical_qkt.documentation.schema_tables import between_marks
+from tests.conftest import ROOT
+from tests.documentation.test_comparison_pages import row
+
+
+def test_what_was_reached_stands_beside_what_was_wanted():
+    rows = [
+        row("statistics", recall=0.99, scenario="one_class"),
+        row("private", 0.5, scenario="three_classes"),
+    ]
+    told = pages.targets(rows)
+    assert "| one_class | statistics | 98.5 | 99.0 (99.0 to 99.0) | reached |" in told
+    assert "| three_classes | private | 87 | 50.0 (50.0 to 50.0) | 37.0 |" in told
+
+
+@pytest.mark.skipif(not (ROOT / pages.PLACE / pages.FILE).is_file(), reason="nothing is published yet")
+def test_the_page_is_made_of_what_is_published():
+    page = (ROOT / pages.PAGE).read_text()
+    for name, block in pages.blocks(ROOT / pages.PLACE).items():
+        assert between_marks(page, pages.BY, name, block) == page, "run " + pages.BY
+    text = (ROOT / pages.PLACE / pages.FILE).read_text()
+    assert all("trade" not in r for r in json.loads(text)["rows"]) and "/tmp" not in text
