@@ -15,7 +15,7 @@ from tests.documentation.test_comparison_pages import row
 def test_what_was_reached_stands_beside_what_was_wanted():
     rows = [
         row("statistics", recall=0.99, scenario="one_class"),
-        row("private", 0.5, scenario="three_classes"),
+        row("private", recall=0.5, scenario="three_classes"),
     ]
     told = pages.targets(rows)
     assert "| one_class | statistics | 98.5 | 99.0 (99.0 to 99.0) | reached |" in told
