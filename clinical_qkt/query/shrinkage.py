@@ -45,7 +45,10 @@ def told(parts: Sequence[ClassStatistics | PrivateSum], own: Sequence[ClassStati
         kept = variance / (variance + CAUTION * doubt)
         # What is not known of an axis: all of the prior where nothing was asked, nothing without noise.
         left = torch.where(doubt.isinf(), variance, variance * doubt / (variance + doubt))
-        return ClassStatistics(count, PUSH * kept * mean, noise=_noise(private), doubt=left)
+        # The middle of the own classes is zero in the own map, and elsewhere in another site's.
+        middle = means.mean(0)
+        shrunk = middle + PUSH * kept * (mean - middle)
+        return ClassStatistics(count, shrunk, noise=_noise(private), doubt=left)
     known = pooled(exact)
     mine, theirs = 1 / doubt, 1 / (1 / known.count + known.noise**2)
     both = (mine * mean + theirs * known.mean) / (mine + theirs)

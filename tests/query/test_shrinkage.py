@@ -16,8 +16,9 @@ PRIOR = axes.prior(4 * torch.eye(WIDTH, dtype=torch.float64)[:3])
 
 
 def own(width: int = WIDTH) -> list[ClassStatistics]:
-    """Three own classes, none of them near another."""
-    return [ClassStatistics(50, 4 * row) for row in torch.eye(width, dtype=torch.float64)[:3]]
+    """Three own classes, none of them near another, around zero as in the own map."""
+    means = 4 * torch.eye(width, dtype=torch.float64)[:3]
+    return [ClassStatistics(50, row) for row in means - means.mean(0)]
 
 
 def private(count: float, mean: float = 1.0, noise: float = 0.0, asked: int = WIDTH) -> PrivateSum:
@@ -44,6 +45,17 @@ def test_the_more_noise_the_more_is_shrunk_and_later_axes_more_than_earlier_ones
     assert (loud.mean < calm.mean).all() and (calm.mean <= PUSH).all() and (loud.mean > 0).all()
     assert (loud.mean[1:] < loud.mean[:-1]).all() and (loud.doubt > calm.doubt).all()
     assert (loud.doubt < PRIOR).all()
+
+
+def test_along_another_sites_axes_a_mean_is_shrunk_towards_the_middle_of_the_own_classes():
+    """Where that is plays no part: moved together, all is moved."""
+    off = torch.arange(WIDTH, dtype=torch.float64)
+    moved = [ClassStatistics(50, one.mean + off) for one in own()]
+    part = private(20, noise=100.0)
+    there = PrivateSum(part.total + 20 * off, 20, part.noise, part.count_noise)
+    found, plain = told([there], moved), told([part], own())
+    torch.testing.assert_close(found.mean, plain.mean + off)
+    torch.testing.assert_close(found.doubt, plain.doubt)
 
 
 def test_axes_that_were_not_asked_for_stay_in_the_middle_and_in_doubt():
