@@ -250,7 +250,7 @@ def transfer(site: Path) -> None:
     [
         ({"query": ["orange"], "data": "without queried images"}, 4, "no teacher knows 'orange'"),
         ({"query": []}, 2, "query: is empty"),
-        ({"teachers": []}, 2, "teachers or responses: is empty"),
+        ({"teachers": []}, 2, "teachers or responses or published: is empty"),
         ({"teachers": ["/nowhere/package"]}, 3, "/nowhere/package: there is no such folder"),
         ({"channels": 1}, 2, "images have 3 channels, the site's model takes 1"),
         ({"data": "/nowhere/list.json"}, 2, "/nowhere/list.json: the datalist cannot be read"),
