@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 from tests.documentation.test_comparison_pages import row as any_row
 
 ALIKE = {"distance": 0.1, "shared": 1, "residual": None}
-FAR = {"distance": 5.0, "shared": 1, "residual": 1.5}
+FAR = {"distance": 5.0, "shared": 1, "residual": 2.5}
 NEAR = {"distance": 5.0, "shared": 1, "residual": 0.5}
 THROUGH = {"distance": 5.0, "shared": 0, "residual": None}
 NOTHING = {"distance": None, "shared": 0, "residual": None}

@@ -39,7 +39,7 @@ def test_another_limit_is_another_rule_and_another_date_is_not():
 
 def test_limits_of_looks_make_another_rule_only_where_somebody_changed_them():
     before = "4d267eadabe7bd1f1eadeaead2a917d4c290fc2e6b0c49ec7346d19f4062f79a"
-    assert Acceptance().digest(2.0) == Acceptance(looks={"residual": 1}).digest(2.0) == before
+    assert Acceptance().digest(2.0) == Acceptance(looks={"residual": 1.5}).digest(2.0) == before
     assert Acceptance(looks={"residual": 0.4}).digest(2.0) != Acceptance().digest(2.0)
     with pytest.raises(ValidationError):
         Acceptance(looks={"residal": 0.4})
