@@ -47,7 +47,7 @@ def test_where_test_images_show_that_the_model_works_looks_warn_and_decide_nothi
     ("site", "said"),
     [
         (looking(distance=None), "Whether the images of hospital_2 look different is not known."),
-        (looking(distance=4.0, mapped=True, left=1.25), "1.2 spreads are left after they were brought"),
+        (looking(distance=4.0, mapped=True, left=1.75), "1.8 spreads are left after they were brought"),
         (looking(distance=4.0, mapped=True, shared=[]), "no class is shared that would show what is left"),
         (looking(query="dog", length=22.0), "features of dog lie 22.0 times as far out"),
         (looking(query="dog", used=False), "The answer of hospital_2 for dog was left out"),
