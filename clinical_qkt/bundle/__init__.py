@@ -37,6 +37,7 @@ from clinical_qkt.bundle.start import learner as learner
 from clinical_qkt.bundle.start import pretrained as pretrained
 from clinical_qkt.bundle.start import seen as seen
 from clinical_qkt.bundle.start import started as started
+from clinical_qkt.bundle.training_options import as_handler as as_handler
 from clinical_qkt.bundle.training_options import class_weights as class_weights
 from clinical_qkt.bundle.training_options import require_default_training as require_default_training
 from clinical_qkt.bundle.training_options import tell_class_weights as tell_class_weights

@@ -72,7 +72,7 @@ class Requested:
     training: tuple[Tensor, Tensor]
     validation: tuple[Tensor, Tensor]
     sites: list[dict[str, Tensor]]
-    case: Case
+    case: Case | None = field(default=None, repr=False)
     outputs: dict[int, tuple[Images, tuple[Tensor, Tensor]]] = field(default_factory=dict, repr=False)
 
     @property
@@ -142,6 +142,7 @@ class Requested:
                 self.extractor.center.float(),
                 self.extractor.projection.float(),
             )
+            assert self.case
             self.outputs[key] = (images, self.case.numbers(single, view))
         return self.outputs[key][1]
 

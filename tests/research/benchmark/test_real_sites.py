@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from clinical_qkt.core.errors import InputError, QueryError
-from clinical_qkt.research.benchmark import federation as federations
+from clinical_qkt.research.benchmark import site_networks
 from clinical_qkt.research.benchmark.cell_sizes import diameter, median_diameter
 from clinical_qkt.research.benchmark.compare import compare
 from clinical_qkt.research.benchmark.config import OtherSite, Scenario, read_config
@@ -84,7 +84,7 @@ def test_a_slides_pictures_stay_together(both):
 
 def test_a_site_trains_and_is_tested_on_pictures_of_its_own_laboratory(both, tmp_path, monkeypatch):
     source, of_site = both
-    monkeypatch.setattr(federations, "train", lambda network, *_, **__: network)
+    monkeypatch.setattr(site_networks, "train", lambda network, *_, **__: network)
     monkeypatch.setattr(Federation, "_held_out", lambda *_: None)
     scenario = Scenario(
         name="s", sites=2, classes_per_site=[2], other_site=SECOND, student="hospital_2", max_epochs=1
