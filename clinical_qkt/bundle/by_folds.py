@@ -105,7 +105,7 @@ def _said(
     """Logits of a fold's images by a network that was trained on all others."""
     kept = others[:-1] if len(others) % site.batch_size == 1 else others  # one image alone has no spread
     seen = "seen" if "train::seen" in parser else "dataset"
-    images, validation = (parser.get_parsed_content(f"{s}::{seen}") for s in ("train", "validate"))
+    images, validation = (parser.get_parsed_content(k) for k in (f"train::{seen}", "validate::dataset"))
     checkpoints = work / f"without_{fold}"
     weights = parser.get_parsed_content(WEIGHTS) if WEIGHTS in parser else None
     given = Given(site, data, Subset(images, kept), validation, checkpoints, weights)

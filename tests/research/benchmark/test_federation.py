@@ -11,7 +11,7 @@ from clinical_qkt.data.look_map import LookMap
 from clinical_qkt.data.sources import open_source
 from clinical_qkt.networks.mix_style import mixes_images
 from clinical_qkt.packages.model import load_model
-from clinical_qkt.research.benchmark import federation as federations
+from clinical_qkt.research.benchmark import site_networks
 from clinical_qkt.research.benchmark.config import Scenario
 from clinical_qkt.research.benchmark.federation import Federation
 from clinical_qkt.research.benchmark.partition import dirichlet_shares, label_lists
@@ -79,7 +79,7 @@ def test_sites_train_with_looks_and_styles_where_the_scenario_says_so(npz, tmp_p
         seen.update(augment=augment, network=network)
         return network
 
-    monkeypatch.setattr(federations, "train", instead)
+    monkeypatch.setattr(site_networks, "train", instead)
     made = federation(npz, tmp_path)
     assert made._trained(0, [], "plain") is seen["network"] and seen["augment"] == made.augment
     assert not mixes_images(seen["network"])
@@ -144,7 +144,7 @@ def test_a_students_images_are_told_of_by_networks_by_folds_which_are_trained_on
     ask = made.queries(1)[0]
     case = made.case(ask)
     again = federation(npz, tmp_path, queried_images=2)
-    monkeypatch.setattr(federations, "train", None)  # whoever trained now would fail
+    monkeypatch.setattr(site_networks, "train", None)  # whoever trained now would fail
 
     assert case.own_held_out is not None
     assert case.own_held_out.shape == (len(case.training), len(case.local))
@@ -160,7 +160,7 @@ def test_a_students_images_are_told_of_by_networks_by_folds_which_are_trained_on
 def looked(npz, tmp_path_factory):
     """Sites with looks of their own; their models, which are not looked at, are untrained."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(federations, "train", lambda network, *_, **__: network)
+        patch.setattr(site_networks, "train", lambda network, *_, **__: network)
         made = federation(npz, tmp_path_factory.mktemp("looked"), shift="strong")
         made.probed = []
         assert len(made.models) == 3
