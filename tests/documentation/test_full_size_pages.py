@@ -14,12 +14,12 @@ from tests.documentation.test_comparison_pages import row
 
 def test_what_was_reached_stands_beside_what_was_wanted():
     rows = [
-        row("statistics", recall=0.99, scenario="one_class"),
-        row("private", recall=0.5, scenario="three_classes"),
+        row("statistics", recall=0.99, scenario="one_class_224"),
+        row("private", recall=0.5, scenario="three_classes_224"),
     ]
     told = pages.targets(rows)
-    assert "| one_class | statistics | 98.5 | 99.0 (99.0 to 99.0) | reached |" in told
-    assert "| three_classes | private | 87 | 50.0 (50.0 to 50.0) | 37.0 |" in told
+    assert "| one_class_224 | statistics | 98.5 | 99.0 (99.0 to 99.0) | reached |" in told
+    assert "| three_classes_224 | private | 87 | 50.0 (50.0 to 50.0) | 37.0 |" in told
 
 
 @pytest.mark.skipif(not (ROOT / pages.PLACE / pages.FILE).is_file(), reason="nothing is published yet")

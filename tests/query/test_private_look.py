@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -50,9 +52,9 @@ def noisy(seed: int):
 
 def test_the_shares_of_a_response_add_up_to_its_guarantee_whichever_way_it_goes():
     look = sum(SHARES[name] for name in RADII)
-    for left in (True, False):
-        assert look + sum(shares_of(told=True, left=left).values()) == pytest.approx(1.0)
-    assert shares_of(told=False, left=False) == {"mean": 1.0}
+    for shared, mapped in itertools.product((True, False), repeat=2):
+        assert look + sum(shares_of(True, shared, mapped).values()) == pytest.approx(1.0)
+        assert shares_of(False, shared, mapped) == {"mean": 1.0}
     parts = [GUARANTEE.part(s) for s in SHARES.values()]
     spent = sum(1 / p.noise_multiplier**2 for p in parts)
     assert spent == pytest.approx(1 / GUARANTEE.noise_multiplier**2)
