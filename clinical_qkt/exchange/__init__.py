@@ -1,0 +1,1 @@
+"""How packages go between hospitals: sealed parcels, a desk for the people, carriers."""

@@ -1,0 +1,1 @@
+"""What carries parcels: a folder that all reach, or NVIDIA FLARE."""
