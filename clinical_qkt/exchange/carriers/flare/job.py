@@ -1,4 +1,4 @@
-"""A sweep as a FLARE job: classes of the installed package by name; no code, path or name of a parcel in it."""
+"""A sweep as a FLARE job: classes of the installed package by name, and no code, path or parcel in it."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def relay_resources(store: str, sites: int) -> dict[str, Any]:
             {
                 "admin_storage": "transfer",
                 "max_num_clients": max(100, 2 * sites),
-                "heart_beat_timeout": 600,
+                "heart_beat_timeout": 60,  # so long FLARE waits for a site that died; sites beat every 10 s
                 "download_job_url": "http://download.server.com/",  # FLARE wants one, and uses none
                 "admin_timeout": 10.0,
             }

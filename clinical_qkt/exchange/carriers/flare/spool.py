@@ -1,5 +1,7 @@
 """A site's spool: ``out/RECEIVER/NAME.parcel`` waits to be carried, ``in/NAME.parcel`` has come.
 
+A parcel's name is its digest: nobody can bring another one under its name, and whatever was changed is refused.
+
 The desk puts parcels into ``out`` whole, under another name first, and takes them from ``in``. A sweep does
 the rest, and everything it does can be done again. Nothing here needs FLARE or reads what is sealed.
 """
@@ -15,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from clinical_qkt.core.errors import PackageError
-from clinical_qkt.core.files import private_folder
+from clinical_qkt.core.files import private_folder, sha256
 from clinical_qkt.core.terms import PSEUDONYM
 from clinical_qkt.exchange.carriers.flare.messages import (
     MOST,
@@ -122,7 +124,7 @@ class Spool:
 
     def _finish(self, part: Path, whole: Path, piece: Piece) -> bool:
         self._coming.pop(part, None)
-        if not self._says(part, piece.sender, self.site):
+        if sha256(part) != piece.name or not self._says(part, piece.sender, self.site):
             part.unlink()
             return False
         part.replace(whole)
