@@ -158,7 +158,9 @@ def _head(f: BinaryIO, path: Path) -> tuple[_Sealed, bytes]:
         raise PackageError(
             "is a parcel of another version" if other else "is no parcel",
             where=path.name,
-            fix="bring both sites to the same version of clinical-qkt" if other else "take it out of the mailbox",
+            fix="bring both sites to the same version of clinical-qkt"
+            if other
+            else "take it out of the mailbox",
         )
     line = f.readline(_ENVELOPE_BYTES)
     try:
