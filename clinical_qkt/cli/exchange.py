@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import getpass
 import json
 from pathlib import Path
@@ -22,6 +21,7 @@ Identity = Annotated[str, typer.Argument(metavar="ID", help="The request's id, o
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 By = Annotated[str | None, typer.Option(help="Who decides; your login by default. It stays at this site.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
+Deadline = Annotated[str | None, typer.Option(help="A day, e.g. 2026-12-24: until when an answer is of use.")]
 To = Annotated[list[str], typer.Option("--to", help="A site's pseudonym, again for more; or all.")]
 
 
@@ -50,7 +50,7 @@ def inbox(
     if row.state in deciding.OPEN:
         for verb in ("approve", "decline"):
             more = " --reason …" if verb == "decline" else ""
-            console.print(f"clinical-qkt {verb} {site} {row.short}{more}", markup=False)
+            console.print(f"clinical-qkt {verb} {site} {row.short}{more}", markup=False, soft_wrap=True)
 
 
 def approve(
@@ -75,7 +75,9 @@ def approve(
     if not yes and not Confirm.ask(f"Let it leave for {row.peer}?", console=console, default=False):
         raise InputError("was not agreed to; nothing leaves", where=f"request {row.short}", fix="answer y")
     deciding.approve(desk, row, by or getpass.getuser(), shown, new_ledger=new_ledger)
-    console.print(f"approved; it is answered by: clinical-qkt exchange sweep {site}", markup=False)
+    console.print(
+        f"approved; it is answered by: clinical-qkt exchange sweep {site}", markup=False, soft_wrap=True
+    )
 
 
 def decline(
@@ -91,7 +93,9 @@ def decline(
     desk = at_desk(site)
     row = deciding.request(desk, identity)
     deciding.decline(desk, row, by or getpass.getuser(), reason)
-    console.print(f"declined; {row.peer} is told by: clinical-qkt exchange sweep {site}", markup=False)
+    console.print(
+        f"declined; {row.peer} is told by: clinical-qkt exchange sweep {site}", markup=False, soft_wrap=True
+    )
 
 
 def outbox(site: SiteFile) -> None:
@@ -137,22 +141,20 @@ def ask(
     wants: Annotated[
         Literal["statistics", "model"], typer.Option(help="Numbers of images, or teacher packages.")
     ] = "statistics",
-    deadline: Annotated[
-        datetime.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Until when an answer is of use.")
-    ] = None,
+    deadline: Deadline = None,
 ) -> None:
     """Ask other sites for the classes of your query; `clinical-qkt run query` has made it, and asked you."""
     from clinical_qkt.exchange import asking
     from clinical_qkt.exchange.at_desk import at_desk
 
     desk = at_desk(site)
-    until = asking.deadline_of(deadline.date() if deadline else None, desk.settings.deadline_days)
+    until = asking.deadline_of(deadline, desk.settings.deadline_days)
     package = desk.query_dir if wants == "statistics" else None
     named = asking.receivers(desk, to)
     again = asking.ask(desk, named, wants, package, until)
     for one in named:
         console.print(f"{one}: {'was asked already' if one in again else 'is asked'}", markup=False)
-    console.print(f"They leave with: clinical-qkt exchange sweep {site}", markup=False)
+    console.print(f"They leave with: clinical-qkt exchange sweep {site}", markup=False, soft_wrap=True)
 
 
 @exchange.command()
@@ -160,21 +162,19 @@ def assess(
     site: SiteFile,
     to: To,
     model: Annotated[Path, typer.Option(help="The teacher package that `share` wrote of the new model.")],
-    deadline: Annotated[
-        datetime.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Until when it is of use.")
-    ] = None,
+    deadline: Deadline = None,
 ) -> None:
     """Ask sites that have images of your new classes how well your new model does on them."""
     from clinical_qkt.exchange import asking
     from clinical_qkt.exchange.at_desk import at_desk
 
     desk = at_desk(site)
-    until = asking.deadline_of(deadline.date() if deadline else None, desk.settings.deadline_days)
+    until = asking.deadline_of(deadline, desk.settings.deadline_days)
     named = asking.receivers(desk, to)
     again = asking.ask(desk, named, "assessment", model, until)
     for one in named:
         console.print(f"{one}: {'was asked already' if one in again else 'is asked'}", markup=False)
-    console.print(f"They leave with: clinical-qkt exchange sweep {site}", markup=False)
+    console.print(f"They leave with: clinical-qkt exchange sweep {site}", markup=False, soft_wrap=True)
 
 
 @exchange.command()

@@ -110,7 +110,7 @@ def _worked(desk: AtDesk, row: Row, decided: Any, lock: IO[Any]) -> Path:
     package, code = work.answer(desk, row, decision, lock, new_ledger=_new(desk, decided))
     if code:
         why = _ENDED.get(code, f"the stage ended with exit code {code}")
-        raise PackageError(f"{why}; it is tried again, see {work.log_of(desk)}")
+        raise PackageError(f"{why}; it is tried again")
     return package
 
 

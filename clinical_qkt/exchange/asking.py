@@ -42,14 +42,18 @@ def receivers(desk: AtDesk, named: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def deadline_of(day: datetime.date | None, days: int) -> datetime.datetime:
+def deadline_of(named: str | None, days: int) -> datetime.datetime:
     """The end of a day; of none named, so many days from now.
 
     Raises:
-        InputError: it is past, or more than a year ahead.
+        InputError: it is no day, is past, or more than a year ahead.
     """
-    if day is None:
+    if named is None:
         return now() + datetime.timedelta(days=days)
+    try:
+        day = datetime.date.fromisoformat(named)
+    except ValueError:
+        raise InputError(f"'{named}' is no day", where="--deadline", fix="write it as 2026-12-24") from None
     end = datetime.datetime.combine(day, datetime.time(23, 59, 59), datetime.UTC)
     if not now() < end < now() + datetime.timedelta(days=366):
         raise InputError(

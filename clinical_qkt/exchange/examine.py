@@ -142,7 +142,7 @@ def main() -> None:
     """See the module."""
     yaml, jobs, found = (Path(word) for word in sys.argv[1:4])
     try:
-        site = Stage(plan("answer", yaml, [])).site
+        site = Stage(plan("train", yaml, [])).site
     except QKTError as e:
         print(f"error: {e}", file=sys.stderr)
         raise SystemExit(2) from None

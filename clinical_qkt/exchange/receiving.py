@@ -19,13 +19,15 @@ from clinical_qkt.exchange.store import Row, State
 
 CLOCKS = datetime.timedelta(hours=1)
 """So far ahead of this site's clock may a letter have been written."""
+DIGITS = 16
+"""Of a letter's id, in the name of its folder."""
 WAITS: tuple[State, ...] = ("ready", "sent", "taken")
 """States of an ask that still waits for a reply."""
 
 
 def package_of(desk: AtDesk, letter: Row | str) -> Path:
     """The folder of the package that a letter brought."""
-    return desk.folder / "in" / (letter if isinstance(letter, str) else letter.id) / "package"
+    return desk.folder / "in" / (letter if isinstance(letter, str) else letter.id)[:DIGITS] / "package"
 
 
 def receive(desk: AtDesk, parcel: Path) -> str:
@@ -72,7 +74,7 @@ def _kept(desk: AtDesk, letter: Ask | Reply, text: str, lying: Path) -> str:
         )
     state, reason = _asked(desk, letter) if isinstance(letter, Ask) else _answered(desk, letter)
     if state == "received" and letter.files:
-        to = desk.place("in") / letter_id(text)
+        to = package_of(desk, letter_id(text)).parent
         shutil.rmtree(to, ignore_errors=True)  # of a process that ended between this line and the next
         lying.rename(to)
     store.add(letter, text, "in", state, reason=reason, deadline=_deadline(desk, letter))

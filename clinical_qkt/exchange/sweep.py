@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +22,7 @@ from clinical_qkt.exchange.carriers.folder import Folder, Waiting
 from clinical_qkt.exchange.letters import UnknownSender, now
 from clinical_qkt.exchange.sending import due, send
 from clinical_qkt.exchange.store import Row
+from clinical_qkt.site.ledger.ledger import Ledger
 
 TRIES = 3
 """After so many that ended otherwise than they should, a person is asked."""
@@ -52,11 +54,13 @@ class Sweep:
             self._reached(lambda: self.fetch(carrier))
             self.close()
             self.expire()
-            self.look(lock)
-            self.by_policy()
-            self.work(lock)
-            for row in due(self.desk):
-                self._reached(lambda row=row: self.send(row, carrier))  # type: ignore[misc]
+            try:
+                self.look(lock)
+                self.by_policy()
+                self.work(lock)
+            finally:  # what is ready goes, whatever is wrong with the rest
+                for row in due(self.desk):
+                    self._reached(partial(self.send, row, carrier))
         return not self.unreached
 
     def fetch(self, carrier: Folder) -> None:
@@ -128,9 +132,13 @@ class Sweep:
             why = policy.needs_person(
                 self.desk.settings.automatic, row, row.preview, policy.history(self.store)
             )
+            if why is None and not Ledger(self.desk.ledger).is_begun():
+                why = "this site has no ledger yet, and a person has to begin it"
             if why is None:
                 self.store.decide(row, "approved", policy.BY_POLICY, row.preview)
                 self.note(f"request of {row.peer}: approved by policy")
+            elif row.reason != why:
+                self.store.move(row, "waiting", of=["waiting"], reason=why)
 
     def work(self, lock: IO[Any]) -> None:
         """Requests that were decided on."""
@@ -138,7 +146,7 @@ class Sweep:
             answering.decline(self.desk, row)
         for row in self.store.of("in", "ask", "approved", "working"):
             if row.tries >= TRIES:
-                why = f"three attempts failed; see {work.log_of(self.desk)}"
+                why = f"three attempts failed ({row.reason}); see the desk's log/work.log"
                 self.store.move(row, "failed", of=["approved", "working"], reason=why)
                 self.note(f"request of {row.peer}: failed, {why}")
                 continue

@@ -36,7 +36,7 @@ def show_inbox(desk: AtDesk, console: Console) -> None:
     for heading in ("id", "who", "asks for", "since", "until", "state"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        state = f"{STATES.get(row.state, row.state)}{f': {row.reason}' if row.reason else ''}"
+        state = STATES.get(row.state, row.state)
         style = "bold yellow" if row.state in ("waiting", "failed") else ""
         cells = (row.short, row.peer, what_of(row), _day(row.since), _day(row.deadline), state)
         table.add_row(*map(Text, cells), style=style)
@@ -58,7 +58,8 @@ def what_of(row: Row) -> str:
 def show_request(desk: AtDesk, row: Row, shown: Mapping[str, Any], console: Console) -> None:
     """What would leave to one request, and what was answered to the same site before."""
     console.print(f"{row.peer} asks for {what_of(row)}; {STATES.get(row.state, row.state)}.", markup=False)
-    for text in (f"id {row.id}", f"what it came with: {package_of(desk, row)}"):
+    why = [f"state: {row.reason}"] if row.reason else []
+    for text in (*why, f"id: {row.id}", f"what it came with: {package_of(desk, row)}"):
         console.print(text, markup=False, soft_wrap=True)
     table = Table(title="This would leave:", title_justify="left")
     for heading in ("class", "answer", "own patients", "numbers, at most", "guarantee"):

@@ -48,7 +48,7 @@ def examine(
             raise InputError(
                 "letters cannot be looked at with this site's YAML",
                 where=str(desk.yaml),
-                fix=f"see what `clinical-qkt check {desk.yaml} answer` says, and {log_of(desk)}",
+                fix=f"see what `clinical-qkt check {desk.yaml} train` says, and {log_of(desk)}",
             )
         told |= json.loads(found.read_text(encoding="utf-8")) if found.exists() else {}
         left = [job for job in todo if job["id"] not in told]

@@ -5,7 +5,7 @@ What leaves is shown first, and written down in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from clinical_qkt.query.contributions import OnePass, Seen
 from clinical_qkt.query.shared_classes import beside
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, Preview, require_consent, require_no_identifiers
-from clinical_qkt.site.decision import read_decision
+from clinical_qkt.site.decision import agreed_to
 from clinical_qkt.site.ledger import second_place
 from clinical_qkt.site.ledger.beginning import require_begun
 from clinical_qkt.site.ledger.exact_floor import Shown, require_at_most
@@ -93,7 +93,8 @@ class Responding:
         found = self.one_pass().run(own, kinds)
         seen = [d if isinstance(d, Declined) else found[i] for i, d in enumerate(decisions)]
         rows = [self.preview(i, one) for i, one in enumerate(seen)]
-        agreed = self.yes or self.decided(rows)
+        kinds = {row.label: row.kind for row in rows if row.kind}
+        agreed = self.yes or agreed_to(self.decision, "answer", self.query.digest, kinds)
         require_consent(self.asker, rows, self.policy, spent, folder, yes=agreed)
         if self.shown:
             second_place.note(self.site.site, self.files, self.ledger.require_newest(), self.ledger.path)
@@ -114,18 +115,6 @@ class Responding:
         return save_response(
             folder, card, given, looks, query=self.query, signing_key=self.site.signing_key, agree=leaving
         )
-
-    def decided(self, rows: Sequence[Preview]) -> bool:
-        """Whether somebody at the desk agreed to just this.
-
-        Raises:
-            InputError: to something else.
-        """
-        if self.decision is None:
-            return False
-        kinds = {row.label: row.kind for row in rows if row.kind}
-        read_decision(self.decision).require("answer", self.query.digest, kinds, self.decision)
-        return True
 
     @property
     def asker(self) -> str:

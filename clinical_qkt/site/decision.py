@@ -34,14 +34,7 @@ class Decision(Written):
     """When."""
 
     def require(self, stage: str, about: str, kinds: Mapping[str, str], where: Path) -> None:
-        """Refuse what was not shown to whoever agreed.
-
-        Args:
-            kinds: by class, of all that would leave.
-
-        Raises:
-            InputError: it is of another stage or package; or a class would be answered otherwise.
-        """
+        """Refuse what was not shown to whoever agreed, see ``agreed_to``."""
         if (self.stage, self.about) != (stage, about):
             raise InputError("is of another request", where=f"decision: {where}", fix=FIX)
         other = next((name for name, kind in kinds.items() if self.kinds.get(name) != kind), None)
@@ -51,6 +44,22 @@ class Decision(Written):
                 where=f"decision: {where}",
                 fix=FIX,
             )
+
+
+def agreed_to(path: Path | None, stage: str, about: str, kinds: Mapping[str, str]) -> bool:
+    """Whether somebody at the desk agreed to just this; False without a decision's file.
+
+    Args:
+        about: the digest of the card that came.
+        kinds: of all that would leave, the kind of response by class.
+
+    Raises:
+        InputError: it is of another stage or package, or a class would be answered otherwise.
+    """
+    if path is None:
+        return False
+    read_decision(path).require(stage, about, kinds, path)
+    return True
 
 
 def read_decision(path: Path) -> Decision:
