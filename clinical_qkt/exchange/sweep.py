@@ -11,14 +11,14 @@ import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import IO, Any
 
 from clinical_qkt.core.errors import OutputError, PackageError, QKTError
-from clinical_qkt.core.files import private_file, sha256
+from clinical_qkt.core.files import private_file
 from clinical_qkt.exchange import answering, policy, receiving, work
 from clinical_qkt.exchange.at_desk import AtDesk
 from clinical_qkt.exchange.carriers.folder import Folder, Waiting
+from clinical_qkt.exchange.collected import is_query
 from clinical_qkt.exchange.letters import UnknownSender, now
 from clinical_qkt.exchange.sending import due, send
 from clinical_qkt.exchange.store import Row
@@ -90,7 +90,7 @@ class Sweep:
     def close(self) -> None:
         """Exchanges about a query that this site has replaced since: nobody can use the answers any more."""
         for row in self.store.of("out", "ask", *receiving.WAITS):
-            if row.ask.wants == "statistics" and not _is(self.desk.query_dir, row.ask.about):
+            if row.ask.wants == "statistics" and not is_query(self.desk, row.ask.about):
                 self.store.move(row, "closed", of=receiving.WAITS, reason="the query was replaced")
                 self.say(f"{row.peer}: closed, the query was replaced")
 
@@ -197,9 +197,3 @@ def held(desk: AtDesk) -> Iterator[IO[Any] | None]:
             yield None
             return
         yield lock
-
-
-def _is(folder: Path, about: str) -> bool:
-    """Whether the query that lies there is the one that was asked with."""
-    card = folder / "card.json"
-    return card.is_file() and sha256(card) == about

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from clinical_qkt.core.terms import EXACT, guarantee
 from clinical_qkt.exchange.at_desk import AtDesk
+from clinical_qkt.exchange.collected import STAGES, collected
 from clinical_qkt.exchange.policy import Earlier, history
 from clinical_qkt.exchange.receiving import package_of
 from clinical_qkt.exchange.store import Row
@@ -150,17 +151,10 @@ def show_status(desk: AtDesk, console: Console) -> None:
 
 def next_lines(desk: AtDesk) -> list[str]:
     """What to do with packages that came and are in order."""
-    keys = {"statistics": "responses", "model": "teachers", "assessment": "assessments"}
-    found: dict[str, list[str]] = {}
-    for row in desk.store.of("in", "reply", "verified"):
-        asked = desk.store.belonging(row, "out", "ask")
-        if asked:
-            found.setdefault(keys[asked[0].ask.wants], []).append(str(package_of(desk, row)))
     lines = []
-    for key, folders in found.items():
-        listed = "[" + ", ".join(f"'{f}'" for f in folders) + "]"
-        stage = "judge" if key == "assessments" else "transfer"
-        lines.append(f'Use them: clinical-qkt run {stage} {desk.yaml} --{key} "{listed}"')
+    for key, folders in collected(desk).items():
+        listed = "[" + ",".join(f"'{f}'" for f in folders) + "]"
+        lines.append(f'Use them: clinical-qkt run {STAGES[key]} {desk.yaml} --{key} "{listed}"')
     return lines
 
 
