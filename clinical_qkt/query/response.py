@@ -93,8 +93,8 @@ class Responding:
         found = self.one_pass().run(own, kinds)
         seen = [d if isinstance(d, Declined) else found[i] for i, d in enumerate(decisions)]
         rows = [self.preview(i, one) for i, one in enumerate(seen)]
-        kinds = {row.label: row.kind for row in rows if row.kind}
-        agreed = self.yes or agreed_to(self.decision, "answer", self.query.digest, kinds)
+        would = {row.label: row.kind for row in rows if row.kind}
+        agreed = self.yes or agreed_to(self.decision, "answer", self.query.digest, would)
         require_consent(self.asker, rows, self.policy, spent, folder, yes=agreed)
         if self.shown:
             second_place.note(self.site.site, self.files, self.ledger.require_newest(), self.ledger.path)
