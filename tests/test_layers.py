@@ -24,7 +24,7 @@ FLOORS = (
     ("review", "query"),
     ("qkt",),
     ("bundle",),
-    ("checking", "monitoring", "worklist"),
+    ("checking", "monitoring", "worklist", "exchange"),
     ("research",),
     ("cli",),
     ("documentation",),

@@ -172,10 +172,12 @@ def answer(
     device: torch.device,
     yes: bool,
     new_ledger: bool = False,
+    decision: str | Path | None = None,
 ) -> None:
     """Answer a query with statistics, by the site's policy; see ``query.response``."""
     agreed, new = config_keys.switch("yes", yes), config_keys.switch("new_ledger", new_ledger)
-    card = Responding(site, asked, data, prepared, read, device, agreed, new).run(Path(folder))
+    decided = Path(decision) if decision else None
+    card = Responding(site, asked, data, prepared, read, device, agreed, new, decided).run(Path(folder))
     if not NOW.embedded:
         endings.answered(site, Path(folder), card, asked.card)
 

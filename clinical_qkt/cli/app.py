@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from clinical_qkt.cli import packages, research, review
+from clinical_qkt.cli import exchange, packages, research, review
 from clinical_qkt.cli.monitor import monitor
 from clinical_qkt.cli.weights import weights
 from clinical_qkt.cli.worklist import worklist, worklist_result
@@ -28,7 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A hospital gains the classes it lacks from other hospitals' models. No image leaves a hospital.",
 )
-WAY, PACKAGES, REVIEW, RESEARCH = "A hospital's way", "Packages and keys", "Review", "Research"
+WAY, DESK, PACKAGES, REVIEW, RESEARCH = (
+    *("A hospital's way", "Exchange with other hospitals", "Packages and keys", "Review", "Research"),
+)
 """Groups of commands, in the order of ``--help``."""
 MORE_KEYS = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Of commands that take ``--key value`` for any key."""
@@ -188,6 +190,9 @@ def run(
 app.command(rich_help_panel=WAY)(monitor)
 app.command(rich_help_panel=WAY)(worklist)
 app.command(rich_help_panel=WAY)(worklist_result)
+for at_the_desk in (exchange.inbox, exchange.approve, exchange.decline, exchange.outbox):
+    app.command(rich_help_panel=DESK)(at_the_desk)
+app.add_typer(exchange.exchange, name="exchange", rich_help_panel=DESK)
 app.command(rich_help_panel=PACKAGES)(packages.align)
 app.command(rich_help_panel=PACKAGES)(packages.export)
 app.add_typer(packages.package, name="package", rich_help_panel=PACKAGES)

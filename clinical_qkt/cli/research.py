@@ -59,6 +59,10 @@ def demo(
             "--backbone", help="Start from ImageNet's weights, at 96 pixels; the extra `backbones` has them."
         ),
     ] = False,
+    exchange: Annotated[
+        Literal["folder", "flare"] | None,
+        typer.Option(help="Hospitals write letters over this carrier, each in processes of its own."),
+    ] = None,
 ) -> None:
     """Simulate hospitals; one gains a class that it has never seen."""
     require_exists(data, where=str(data), fix="check the path given to --data")
@@ -81,6 +85,7 @@ def demo(
         bundle=bundle or "",
         shift=shift,
         backbone=backbone,
+        exchange=exchange,
     )
     run_demo(settings, out, overwrite=overwrite, console=console)
 

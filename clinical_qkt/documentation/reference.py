@@ -35,6 +35,8 @@ _PARTS = {
     "LookLimits": "what-can-acceptancelooks-say",
     "TestImages": "what-can-test_data-say",
     "Monitoring": "what-can-monitoring-say",
+    "Exchange": "what-can-exchange-say",
+    "Automatic": "what-can-exchangeautomatic-say",
 }
 """Under which heading of the page each part of a site's YAML is told."""
 _KINDS = {"path": "path", "int": "whole number", "float": "number", "str": "text", "bool": "switch"}
@@ -46,7 +48,7 @@ def files(root: Path) -> dict[Path, str]:
     blocks = {"site": table(described)} | {k: table(described["$defs"][k]) for k in _PARTS}
     blocks = {name: _linked(block) for name, block in blocks.items()}
     site = (root / SITE_PAGE).read_text(encoding="utf-8")
-    for name in ("site", "SiteClass", "Policy", "Acceptance", "LookLimits", "TestImages", "Monitoring"):
+    for name in ("site", *(part for part in _PARTS if part != "ClassLabel")):
         site = between_marks(site, BY, name, blocks[name])
     commands = (root / COMMANDS_PAGE).read_text(encoding="utf-8")
     for name, block in (("commands", "\n\n".join(_commands())), ("exit codes", exit_codes())):

@@ -26,6 +26,7 @@ from clinical_qkt.query.contributions import OnePass, Seen
 from clinical_qkt.query.shared_classes import beside
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, Preview, require_consent, require_no_identifiers
+from clinical_qkt.site.decision import agreed_to
 from clinical_qkt.site.ledger import second_place
 from clinical_qkt.site.ledger.beginning import require_begun
 from clinical_qkt.site.ledger.exact_floor import Shown, require_at_most
@@ -47,6 +48,7 @@ class Responding:
         device: where the extractor runs.
         yes: send without asking.
         new_ledger: begin the site's ledger, see ``ledger.beginning``.
+        decision: the file of a decision at the desk, instead of ``yes``.
     """
 
     def __init__(
@@ -59,10 +61,12 @@ class Responding:
         device: torch.device,
         yes: bool,
         new_ledger: bool = False,
+        decision: Path | None = None,
     ) -> None:
         self.site, self.data, self.given = site, data, given
         self.query = query.for_classes(site.labels.plain)
         self.read, self.device, self.yes, self.new_ledger = read, device, yes, new_ledger
+        self.decision = decision
         self.policy, self.ledger = site.policy, Ledger(site.ledger)
         self.data_sha256 = sha256(site.data)
         self.shown: dict[int, Shown] = {}
@@ -89,7 +93,9 @@ class Responding:
         found = self.one_pass().run(own, kinds)
         seen = [d if isinstance(d, Declined) else found[i] for i, d in enumerate(decisions)]
         rows = [self.preview(i, one) for i, one in enumerate(seen)]
-        require_consent(self.asker, rows, self.policy, spent, folder, yes=self.yes)
+        would = {row.label: row.kind for row in rows if row.kind}
+        agreed = self.yes or agreed_to(self.decision, "answer", self.query.digest, would)
+        require_consent(self.asker, rows, self.policy, spent, folder, yes=agreed)
         if self.shown:
             second_place.note(self.site.site, self.files, self.ledger.require_newest(), self.ledger.path)
         answers, given, looks = [], [], {}
@@ -259,12 +265,12 @@ class Responding:
         beside = what_leaves.compared(seen)
         if seen.kind == "private_mean":  # a yes shall not depend on how many there are
             numbers = what_leaves.most_numbers(seen, card)
-            return Preview(name, f"private mean{beside}", None, numbers, private=True)
+            return Preview(name, f"private mean{beside}", None, numbers, private=True, kind=seen.kind)
         if no := self.no_exact(position, seen):
             return Preview(name, f"declined: {no.reason}", len(seen.patients), 0, private=False)
         what = f"{seen.kind}, as told before" if self.told_before(position, seen) else f"{seen.kind}{beside}"
         numbers = what_leaves.most_numbers(seen, card)
-        return Preview(name, what, len(seen.patients), numbers, private=False)
+        return Preview(name, what, len(seen.patients), numbers, private=False, kind=seen.kind)
 
     def private(self, label: ClassLabel, seen: Seen) -> tuple[ClassResponse, Release | None, LookNumbers]:
         """Noised whole numbers, drawn and paid for in one transaction, or the same as before for nothing."""

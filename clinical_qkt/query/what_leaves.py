@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from clinical_qkt.core.terms import Kind
 from clinical_qkt.data.label_space import ClassLabel
 from clinical_qkt.packages.looks import short
 from clinical_qkt.packages.query import QueryCard
@@ -57,15 +58,38 @@ def compared(seen: Seen) -> str:
 
 def most_numbers(seen: Seen, card: QueryCard) -> int:
     """How many numbers leave; of a private response, whose look decides it, at most."""
-    width, axes, look = card.extractor.features, card.private_axes, seen.look
-    if seen.kind == "private_mean":
-        told = len(RADII) * (1 + len(look.asked.spread)) if look and look.private else 0
-        return 1 + axes + told + (2 + axes if look and look.shared else 0)
-    numbers = {"covariance": width * (width + 3) // 2, "diagonal": 2 * width}.get(seen.kind, width)
-    if look is None or look.compared is None:
+    look = seen.look
+    if seen.kind != "private_mean":
+        return _exact_numbers(seen.kind, card, None if look is None or look.compared is None else _told(look))
+    told = len(RADII) * (1 + len(look.asked.spread)) if look and look.private else 0
+    return 1 + card.private_axes + told + (2 + card.private_axes if look and look.shared else 0)
+
+
+def most_told(kind: Kind, card: QueryCard, looks: bool) -> int:
+    """How many numbers would leave at most, before any image is looked at.
+
+    Args:
+        looks: whether the site tells how its images look, to those who tell it of theirs.
+    """
+    spread = len(card.looks.spread) if looks and card.looks else 0
+    if kind != "private_mean":
+        return _exact_numbers(kind, card, (spread, len(card.vocabulary), True) if spread else None)
+    axes = card.private_axes
+    return 1 + axes + (len(RADII) * (1 + spread) + 2 + axes if spread else 0)
+
+
+def _told(look: SeenLook) -> tuple[int, int, bool]:
+    """Numbers of a look, classes that are compared, and whether it is told what is left."""
+    return len(look.asked.spread), len(look.shared), bool(look.mapped and look.shared)
+
+
+def _exact_numbers(kind: str, card: QueryCard, told: tuple[int, int, bool] | None) -> int:
+    width = card.extractor.features
+    numbers = {"covariance": width * (width + 3) // 2, "diagonal": 2 * width}.get(kind, width)
+    if told is None:
         return 1 + numbers
-    residual = width + 1 if look.mapped and look.shared else 0
-    return 1 + numbers + 2 * len(look.asked.spread) + 1 + len(look.shared) + residual
+    spread, shared, left = told
+    return 1 + numbers + 2 * spread + 1 + shared + (width + 1 if left else 0)
 
 
 def told_exactly(look: SeenLook | None, card: QueryCard) -> tuple[ToldLook | None, LookNumbers]:

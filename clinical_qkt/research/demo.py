@@ -26,11 +26,12 @@ from clinical_qkt.core.shipped_bundles import bundle_folder
 from clinical_qkt.core.state_folder import state_in
 from clinical_qkt.data.images import warn_skipped
 from clinical_qkt.data.sources import Source
+from clinical_qkt.exchange.letters import Wants
 from clinical_qkt.packages.model import is_model
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.response import ResponseCard
 from clinical_qkt.packages.writer import is_package
-from clinical_qkt.research import simulated_sites
+from clinical_qkt.research import demo_exchange, simulated_sites
 from clinical_qkt.research.partitions import pathological
 from clinical_qkt.research.simulated_sites import LOOKS, DemoSettings
 from clinical_qkt.review import report
@@ -80,11 +81,12 @@ def run_demo(
         )
     for what, done, run in _exchange(out, sites, student, settings):
         _stage(console, what, done, run)
+    came = demo_exchange.packages(out / "sites" / f"{student}.yaml") if settings.exchange else {}
     _stage(
         console,
         f"transfer to {student}",
         (out / "summary.json").is_file(),
-        lambda: _run(out, settings.bundle, "transfer", student),
+        lambda: _run(out, settings.bundle, "transfer", student, **came),
     )
     write_json(out / MARK, {"mark": mark, "finished": True})
     summary = TransferSummary.model_validate_json((out / "summary.json").read_bytes())
@@ -155,17 +157,19 @@ def _exchange(
 ) -> Iterator[tuple[str, bool, Callable[[], None]]]:
     """What is handed over: models, or a query and the responses to it."""
     packages, run = out / "packages", partial(_run, out, settings.bundle)
-    if settings.gained_from == "models":
+    models, request = settings.gained_from == "models", packages / "query"
+    if models:
         for site in sites:
             yield (
                 f"share {site}",
                 is_model(packages / site),
                 partial(run, "share", site, to=student, yes=True),
             )
-        return
-    request = packages / "query"
-    yield f"query of {student}", is_package(request, QueryCard), partial(run, "query", student, yes=True)
-    for site in sites:
+    if settings.exchange or not models:
+        yield f"query of {student}", is_package(request, QueryCard), partial(run, "query", student, yes=True)
+    if settings.exchange:
+        yield "letters", (out / "summary.json").is_file(), partial(_letters, out, sites, student, settings)
+    for site in [] if settings.exchange or models else sites:
         if site != student:
             extra = {
                 "request": str(request),
@@ -175,6 +179,17 @@ def _exchange(
             }
             done = is_package(packages / site, ResponseCard)
             yield f"response of {site}", done, partial(run, "answer", site, **extra)
+
+
+def _letters(out: Path, sites: list[str], student: str, settings: DemoSettings) -> None:
+    """The student asks, and each hospital answers at its own desk."""
+    yamls = [out / "sites" / f"{site}.yaml" for site in sites]
+    mine, models = out / "sites" / f"{student}.yaml", settings.gained_from == "models"
+    with state_in(out / "state"):
+        others = [site for site in sites if site != student]
+        wants: Wants = "model" if models else "statistics"
+        demo_exchange.ask(mine, others, wants, None if models else out / "packages" / "query")
+        demo_exchange.round_trip(yamls, mine, Console())
 
 
 def _run(out: Path, name: str, command: str, site: str, **overrides: Any) -> None:

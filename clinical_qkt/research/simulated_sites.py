@@ -17,9 +17,11 @@ from clinical_qkt.data.images import raw_image
 from clinical_qkt.data.made_for import ImageFacts, fitting
 from clinical_qkt.data.phantoms import phantom_source
 from clinical_qkt.data.sources import Source, open_source
+from clinical_qkt.exchange.sealing_keys import new_sealing_key
 from clinical_qkt.packages import backbones
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.prepare import fit
+from clinical_qkt.research.demo_exchange import section as at_desk
 from clinical_qkt.research.partitions import Ask, choose_query
 from clinical_qkt.research.shift import Shift
 from clinical_qkt.research.simulated_looks import looks_of, require_pictures, write_looked, write_sheet
@@ -54,6 +56,8 @@ class DemoSettings:
         bundle: that all sites run; empty for the shipped one that is made for the images.
         shift: how much the sites' pictures differ in look.
         backbone: whether all sites train the head alone of a network with ImageNet's weights.
+        exchange: what carries packages between the sites; without one they are handed over in the demo's own
+            process. With one, the student has no test images of the queried classes.
     """
 
     data: Path | None = None
@@ -69,11 +73,12 @@ class DemoSettings:
     bundle: str = ""
     shift: Shift = "none"
     backbone: bool = False
+    exchange: Literal["folder", "flare"] | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
         """All of them but what came later and is not used, so that a demo goes on that was begun before."""
-        unused = {"shift": "none", "backbone": False}
+        unused = {"shift": "none", "backbone": False, "exchange": None}
         return {k: v for k, v in asdict(self).items() if k not in unused or v != unused[k]}
 
 
@@ -144,7 +149,7 @@ def write_federation(
     of_images = _image_keys(source)
     if settings.backbone:
         of_images |= _with_backbone(of_images, root)
-    for i, (site, share) in enumerate(zip(sites, _shares(source, dealt, ask, settings.seed), strict=True)):
+    for i, (site, share) in enumerate(zip(sites, _shares(source, dealt, ask, settings), strict=True)):
         if looks:
             files = write_looked(source, sorted(chain(*share.values())), looks[i], pictures / site)
         write_datalist(root / "data" / f"{site}.json", source, files, share)
@@ -158,12 +163,17 @@ def write_federation(
         if not (root / "keys" / f"{site}.pub").is_file():
             (root / "keys" / f"{site}.key").unlink(missing_ok=True)  # of a demo that was cut off just here
             new_key(site, root / "keys")
+        if not (root / "keys" / f"{site}.sealing.pub").is_file():
+            (root / "keys" / f"{site}.sealing").unlink(missing_ok=True)
+            new_sealing_key(site, root / "keys" / f"{site}.sealing", root / "keys" / f"{site}.key")
     return sites
 
 
-def _shares(source: Source, dealt: list[list[int]], ask: Ask, seed: int) -> list[dict[Section, list[int]]]:
+def _shares(
+    source: Source, dealt: list[list[int]], ask: Ask, settings: DemoSettings
+) -> list[dict[Section, list[int]]]:
     """Which images each site gets, by section."""
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng([settings.seed, 1])
     shares: list[dict[Section, list[int]]] = [{"training": [], "validation": [], "test": []} for _ in dealt]
     for c in range(len(source.classes)):
         holders = [i for i, mine in enumerate(dealt) if c in mine]
@@ -171,7 +181,8 @@ def _shares(source: Source, dealt: list[list[int]], ask: Ask, seed: int) -> list
             of_class = positions[source.labels[positions] == c]
             if section == "test":
                 for i, mine in enumerate(dealt):
-                    if c in mine or (i == ask.student and c in ask.classes):
+                    queried = i == ask.student and c in ask.classes and settings.exchange is None
+                    if c in mine or queried:
                         shares[i][section] += of_class.tolist()
             else:
                 for i, part in zip(
@@ -205,6 +216,7 @@ def _of_site(
         "allow_mixed_sizes": settings.allow_mixed_sizes,
         "seed": settings.seed,
         "signing_key": str(root / "keys" / f"{site}.key"),
+        "exchange": at_desk(root, sites, i),
         "trusted_keys": {other: str(root / "keys" / f"{other}.pub") for other in sites if other != site},
     }
 

@@ -23,6 +23,7 @@ from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence.acceptance import Acceptance, TestImages
 from clinical_qkt.packages import made_here
 from clinical_qkt.packages.signing import Trust
+from clinical_qkt.site.exchange_settings import Exchange
 from clinical_qkt.site.monitoring_limits import Monitoring
 from clinical_qkt.site.parts import SiteLabels as SiteLabels
 from clinical_qkt.site.parts import SiteTrust as SiteTrust
@@ -88,6 +89,8 @@ class Site(Start, SiteLabels):
     """Where `transfer` writes."""
     policy: Policy = Field(default=Policy(), json_schema_extra=_shown("private means alone"))
     """Which answers the site gives to others' queries."""
+    exchange: Exchange = Field(default=Exchange(), json_schema_extra=_shown("by hand"))
+    """How packages come and go, where they are not handed over by hand."""
     ledger: Path = Field(json_schema_extra=_shown("one of the pseudonym's own, in the user's state folder"))
     """The file that keeps which packages left, what was answered, and the privacy budget. It belongs to the
     patients, not to a results folder: name it only where several people or computers share it."""

@@ -46,6 +46,7 @@ class Preview:
             that depends on it would tell the asker what the noise hides.
         numbers: how many would leave.
         private: whether they are noised.
+        kind: of the response; empty if there is none.
     """
 
     label: str
@@ -53,6 +54,7 @@ class Preview:
     patients: int | None
     numbers: int
     private: bool
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,7 @@ def require_consent(
 
     Args:
         spent: the epsilon of all earlier answers together.
+        yes: it was, at the command line or by a decision at the desk.
 
     Raises:
         InputError: nobody said yes.

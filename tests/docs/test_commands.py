@@ -41,6 +41,7 @@ CELLS_BUNDLE = bundle_folder("blood_cell_classification")
 CELLS = dict(zip(COLOURS, ["basophil", "eosinophil", "lymphocyte", "monocyte", "neutrophil"], strict=True))
 
 EXECUTED_BY = {
+    "docs/how-to/exchange-by-desk.md": "tests/exchange/test_how_to.py::test_the_how_to_runs_as_it_stands",
     "docs/how-to/find-images-to-label.md": (
         "tests/worklist/test_command.py::test_the_how_to_runs_as_it_stands"
     ),

@@ -1,0 +1,100 @@
+"""The demo's hospitals at their desks: each sweeps in a process of its own, and one waits for a person."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from clinical_qkt.core.errors import OutputError
+from clinical_qkt.exchange import asking, deciding
+from clinical_qkt.exchange.at_desk import AtDesk, at_desk
+from clinical_qkt.exchange.collected import collected
+from clinical_qkt.exchange.letters import Wants
+from clinical_qkt.exchange.receiving import WAITS
+from clinical_qkt.site.ledger.ledger import Ledger
+
+ROUNDS = 6
+"""Sweeps of all sites after which every letter has come; a request that waits for a person takes four."""
+PERSON = "the demo's person"
+
+
+def section(root: Path, sites: Sequence[str], i: int) -> dict[str, object]:
+    """What a site's YAML says under `exchange`: all but the second answer the others by themselves."""
+    keys, site = root / "keys", sites[i]
+    others = [other for other in sites if other != site]
+    return {
+        "folder": str(root / "mailbox"),
+        "sealing_key": str(keys / f"{site}.sealing"),
+        "sealing_keys": {other: str(keys / f"{other}.sealing.pub") for other in others},
+        "automatic": {"askers": [] if i == 1 else others},
+    }
+
+
+def ask(yaml: Path, others: Sequence[str], wants: Wants, package: Path | None) -> None:
+    """The student's letters, unless they were written before; the others begin their ledgers."""
+    desk = at_desk(yaml)
+    for other in others:
+        ledger = Ledger(at_desk(yaml.with_name(f"{other}.yaml")).ledger)
+        if not ledger.is_begun():
+            ledger.begin()
+    if not any(row.ask.wants == wants for row in desk.store.of("out", "ask")):
+        asking.ask(desk, others, wants, package, asking.deadline_of(None, desk.settings.deadline_days))
+
+
+def round_trip(yamls: Sequence[Path], student: Path, console: Console) -> None:
+    """Sweeps of all sites, side by side, until each has answered; a person approves where one has to.
+
+    Raises:
+        OutputError: a sweep failed, or letters are still on their way after many rounds.
+    """
+    for _ in range(ROUNDS):
+        _sweep([student, *(y for y in yamls if y != student)], console)
+        for yaml in yamls:
+            _person(at_desk(yaml), console)
+        if not at_desk(student).store.of("out", "ask", *WAITS):
+            return
+    raise OutputError(
+        "letters are still on their way",
+        where=str(student),
+        fix=f"see `clinical-qkt exchange status {student}`",
+    )
+
+
+def packages(yaml: Path) -> dict[str, list[str]]:
+    """What came and is in order, by the site's key."""
+    return {key: [str(f) for f in folders] for key, folders in collected(at_desk(yaml)).items()}
+
+
+def _sweep(yamls: Sequence[Path], console: Console) -> None:
+    command = [sys.executable, "-m", "clinical_qkt", "exchange", "sweep"]
+    running = [
+        (yaml.stem, subprocess.Popen([*command, str(yaml)], stdout=subprocess.PIPE, text=True))
+        for yaml in yamls
+    ]
+    for site, process in running:
+        said, _ = process.communicate()
+        for line in _told(said):
+            console.print(f"  {site}: {line}", markup=False, style="dim")
+        if process.returncode:
+            raise OutputError("a sweep failed", where=site, fix="see what it said above")
+
+
+def _told(said: str) -> Iterator[str]:
+    """What is worth telling: not that receipts came."""
+    return (line for line in said.splitlines() if line and not line.startswith("receipt"))
+
+
+def _person(desk: AtDesk, console: Console) -> None:
+    """Somebody looks into the inbox, and agrees to what would be answered."""
+    for row in desk.store.of("in", "ask", "waiting"):
+        shown = deciding.shown(desk, row)
+        if any(one["kind"] for one in shown["classes"]):  # type: ignore[attr-defined]
+            deciding.approve(desk, row, PERSON, shown, new_ledger=False)
+            console.print(f"  {desk.site}: a person approves the request of {row.peer}", markup=False)
+        else:
+            deciding.decline(desk, row, PERSON, "we do not have these classes")
+            console.print(f"  {desk.site}: a person declines the request of {row.peer}", markup=False)
