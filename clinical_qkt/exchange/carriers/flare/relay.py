@@ -15,10 +15,9 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
 from clinical_qkt.exchange.carriers.flare.messages import CONTENT, TASK, Order, Report, read, written
+from clinical_qkt.exchange.carriers.flare.outcome import MISSED, REACHED
 from clinical_qkt.exchange.carriers.flare.rounds import Sweep
 
-REACHED, SILENT = "sweep reached: ", "sweep did not reach: "
-"""How the lines of the server's log begin that name the sites."""
 _CHECK, _TENSORS = 0.05, "nvflare.app_opt.pt.tensor_downloader"
 
 
@@ -44,7 +43,7 @@ class Relay(Controller):
         """Say whom the sweep reached, also where it was aborted."""
         reached = self._sweep.reached - self._sweep.silent
         self.log_info(fl_ctx, REACHED + ", ".join(sorted(reached)))
-        self.log_info(fl_ctx, SILENT + ", ".join(sorted(set(self._sweep.sites) - reached)))
+        self.log_info(fl_ctx, MISSED + ", ".join(sorted(set(self._sweep.sites) - reached)))
         # FLARE's clean-up would now import torch for tensors that no sweep has: 180 MB and seconds
         sys.modules.setdefault(_TENSORS, None)  # type: ignore[arg-type]
 

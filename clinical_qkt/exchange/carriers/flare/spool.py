@@ -1,6 +1,6 @@
 """A site's spool: ``out/RECEIVER/NAME.parcel`` waits to be carried, ``in/NAME.parcel`` has come.
 
-A parcel's name is its digest: nobody can bring another one under its name, and whatever was changed is refused.
+A parcel's name is its digest: nobody can bring another one under its name; what was changed is refused.
 
 The desk puts parcels into ``out`` whole, under another name first, and takes them from ``in``. A sweep does
 the rest, and everything it does can be done again. Nothing here needs FLARE or reads what is sealed.

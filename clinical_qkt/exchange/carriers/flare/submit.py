@@ -7,7 +7,6 @@ import json
 import tempfile
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +14,11 @@ from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 
 from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.exchange.carriers.flare.job import NAME, sweep_job
-from clinical_qkt.exchange.carriers.flare.relay import REACHED
+from clinical_qkt.exchange.carriers.flare.outcome import Swept, swept
 
 _STARTS, _POLL = 120, 1.0
 """Seconds that FLARE may take to start and end a job, and between two looks at it."""
 _DONE = "FINISHED"
-
-
-@dataclass(frozen=True)
-class Swept:
-    """What came of a sweep. FLARE's own status of the job tells nothing of parcels, and is not looked at."""
-
-    reached: tuple[str, ...]
-    """Sites that answered to the end."""
-    missed: tuple[str, ...]
-    """Connected sites that did not, or only in part: the next sweep serves them."""
-    absent: tuple[str, ...]
-    """Sites that were asked for and are not connected."""
 
 
 def relay(
@@ -58,35 +45,31 @@ def relay(
     with _session(kit) as session:
         there = {client.name for client in session.get_connected_client_list()}
         asked = sorted(({*sites} or there) & there - {*leave_out})
-        absent = tuple(sorted({*sites} - there - {*leave_out}))
-        if not asked:
-            return Swept((), (), absent)
-        log = _run(session, asked, seconds, whole)
-    reached = _named(log, REACHED)
-    return Swept(tuple(s for s in asked if s in reached), tuple(s for s in asked if s not in reached), absent)
+        return _run(session, asked, {*sites} - there - {*leave_out}, seconds, whole)
 
 
-def _run(session: Session, sites: list[str], seconds: int, whole: int) -> str:
-    """Submit a sweep, wait for its end, and give the relay's log of it."""
+def _run(session: Session, sites: list[str], absent: set[str], seconds: int, whole: int) -> Swept:
+    """Submit a sweep, wait for its end, and read the relay's log of it."""
+    if not sites:
+        return swept("", sites, absent)
     with tempfile.TemporaryDirectory() as folder:
         sweep_job(sites, seconds=seconds, whole=whole).export_job(folder)
         job = session.submit_job(str(Path(folder) / NAME))
-    ends = time.monotonic() + whole + 2 * seconds + _STARTS
+    _wait(session, job, whole + 2 * seconds + _STARTS)
+    outcome = swept(str(session.get_job_logs(job)["logs"].get("server", "")), sites, absent)
+    if not outcome.missed:  # else its logs are left for people
+        with contextlib.suppress(Exception):  # whoever runs the relay may not allow it
+            session.delete_job(job)
+    return outcome
+
+
+def _wait(session: Session, job: str, most: float) -> None:
+    ends = time.monotonic() + most
     while not str(session.get_job_meta(job).get("status")).startswith(_DONE):
         if time.monotonic() > ends:
             session.abort_job(job)
             raise OutputError("the sweep did not end", where="relay", fix="look into the relay's log")
         time.sleep(_POLL)
-    log = str(session.get_job_logs(job)["logs"].get("server", ""))
-    if {*sites} <= _named(log, REACHED):  # else its logs are left for people
-        with contextlib.suppress(Exception):  # whoever runs the relay may not allow it
-            session.delete_job(job)
-    return log
-
-
-def _named(log: str, begin: str) -> set[str]:
-    lines = [line.partition(begin)[2] for line in log.splitlines() if begin in line]
-    return {name.strip() for name in lines[-1].split(",")} if lines else set()
 
 
 @contextlib.contextmanager

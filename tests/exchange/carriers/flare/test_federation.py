@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("nvflare", reason='NVIDIA FLARE is not installed: pip install "clinical-qkt[federation]"')
 
 from clinical_qkt.exchange.carriers.flare.job import sweep_job
+from clinical_qkt.exchange.kit_check import careless as carelessly
 from tests.exchange.carriers.flare.federation import RELAY, SITES, STRANGER, SWEEPER, Federation, holding
 from tests.exchange.carriers.flare.parcels import SECRET, A, B, C, bytes_of, come, put, waiting
 
@@ -106,6 +107,15 @@ def test_a_killed_sender_costs_one_sweep(running):
     ends(running, name)
 
 
+def test_a_sender_killed_just_when_its_parcel_lay_at_the_receivers_loses_and_doubles_nothing(running):
+    name = put(running.spools[A], A, B, 5_000_000)
+    sweeping = running.in_the_background()
+    running.until(lambda: come(running.spools[B]))
+    running.kill(A, job=True)
+    sweeping.join()
+    ends(running, name, size=5_000_000)
+
+
 def test_a_killed_relay_costs_one_sweep_and_sites_come_back_by_themselves(running):
     name = put(running.spools[A], A, B, LARGE)
     sweeping = running.in_the_background()
@@ -191,3 +201,9 @@ def submit_with_code(federation, folder) -> str:
         config.write_text(config.read_text().replace(_EXECUTOR, "evil.Evil"))
     done = federation.python("-c", _SUBMIT, SWEEPER, federation.kits / SWEEPER, job)
     return done.stdout + done.stderr
+
+
+def test_the_kits_are_careful_but_for_the_temporary_folders_of_a_test(federation):
+    for name in (RELAY, SWEEPER, *SITES):
+        told = carelessly(federation.kits / name)
+        assert all("temporary" in problem for _, problem in told) and bool(told) == (name != SWEEPER)

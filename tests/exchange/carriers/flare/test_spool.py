@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from clinical_qkt.exchange.carriers.flare import spool as module
@@ -10,12 +12,12 @@ from clinical_qkt.exchange.carriers.flare.spool import carry_out
 from tests.exchange.carriers.flare.parcels import A, B, C, bytes_of, come, put, spool, waiting
 
 WHOLE = bytes_of(A, B, 5_000)
-NAME = "a" * 64
+NAME = hashlib.sha256(WHOLE).hexdigest()
+OTHER = bytes_of(A, B, 5_000, seed=1)
 
 
-def piece(
-    begin: int = 0, end: int | None = None, whole: bytes = WHOLE, sender: str = A, name: str = NAME
-) -> Piece:
+def piece(begin: int = 0, end: int | None = None, whole: bytes = WHOLE, sender: str = A) -> Piece:
+    name = hashlib.sha256(whole).hexdigest()
     return Piece(sender=sender, receiver=B, name=name, size=len(whole), offset=begin, data=whole[begin:end])
 
 
@@ -64,7 +66,7 @@ def test_what_came_again_changes_nothing(there, tmp_path):
         there.take(part)
     assert come(tmp_path) == {NAME: WHOLE}
     assert there.take(piece()) is True
-    assert there.take(piece(whole=bytes_of(C, B, 5_000), sender=C)) is False  # another's under that name
+    assert there.take(piece().model_copy(update={"sender": C})) is False  # who did not seal it
     assert come(tmp_path) == {NAME: WHOLE}
 
 
@@ -78,6 +80,9 @@ def test_a_piece_that_does_not_go_on_where_the_last_one_ended_is_refused(there, 
 def test_a_parcel_for_somebody_else_or_of_somebody_else_or_none_at_all_is_not_kept(there, tmp_path):
     for wrong in (bytes_of(A, C), bytes_of(C, B), b"no parcel" * 100):
         assert there.take(piece(whole=wrong)) is False
+    flipped = piece().model_copy(update={"data": WHOLE[:-1] + bytes([WHOLE[-1] ^ 1])})
+    assert there.take(flipped) is False
+    assert there.take(piece(whole=OTHER).model_copy(update={"name": NAME})) is False  # under another's name
     assert not list((tmp_path / "in").iterdir())
 
 
@@ -86,10 +91,12 @@ def test_too_large_a_parcel_and_one_beyond_the_quota_are_refused_before_anything
     assert small.take(piece(0, 1_000)) is False
     full = spool(tmp_path, B, quota=9_000)
     assert full.take(piece()) is True
-    assert full.take(piece(0, 1_000, name="b" * 64)) is False
+    assert full.take(piece(0, 1_000, OTHER)) is False
     (tmp_path / "in" / f"{NAME}.parcel").unlink()  # the desk took it
-    assert full.take(piece(0, 1_000, name="b" * 64)) is None
-    assert full.take(piece(0, 1_000, name="c" * 64)) is False  # room was promised to the first
+    assert full.take(piece(0, 1_000, OTHER)) is None
+    assert (
+        full.take(piece(0, 1_000, bytes_of(A, B, 5_000, seed=2))) is False
+    )  # room was promised to the first
     assert not come(tmp_path)
 
 
@@ -102,9 +109,11 @@ def test_a_full_disk_refuses_one_parcel_and_takes_the_next(there, tmp_path, monk
         write(part, given)
 
     monkeypatch.setattr(module, "_write", full)
-    report = carry_out(Order(tell=False, take=[piece(), piece(whole=other, sender=C, name="b" * 64)]), there)
-    assert [r.name for r in report.refused] == [NAME] and [k.name for k in report.kept] == ["b" * 64]
-    assert come(tmp_path) == {"b" * 64: other}
+    report = carry_out(Order(tell=False, take=[piece(), piece(whole=other, sender=C)]), there)
+    assert [r.name for r in report.refused] == [NAME] and [k.name for k in report.kept] == [
+        came := piece(whole=other).name
+    ]
+    assert come(tmp_path) == {came: other}
 
 
 def test_what_arrived_leaves_and_what_was_never_here_harms_nothing(tmp_path):
@@ -133,7 +142,7 @@ def test_what_a_sweep_left_half_written_goes(there, tmp_path):
 
 def test_an_aborted_round_says_what_was_done(there):
     answers = iter([False, True])
-    order = Order(tell=False, take=[piece(), piece(name="b" * 64)])
+    order = Order(tell=False, take=[piece(), piece(whole=OTHER)])
     assert [k.name for k in carry_out(order, there, lambda: next(answers)).kept] == [NAME]
 
 
