@@ -26,9 +26,9 @@ class SiteSettings(Strict):
     """Whose people may start a sweep here, as their certificates say."""
     relay_roles: list[Role] = Field(default=["lead"], min_length=1)
     """In which of FLARE's roles they may."""
-    largest_parcel: int = Field(default=1 << 30, ge=1 << 10, le=1 << 36)
+    largest_parcel: int = Field(default=500_000_000, ge=1_000, le=1 << 36)
     """In bytes; a larger one is neither taken nor given."""
-    quota: int = Field(default=20 << 30, ge=1 << 20)
+    quota: int = Field(default=5_000_000_000, ge=1_000_000)
     """Bytes that may lie here and wait for the desk."""
 
     @field_validator("spool")
