@@ -24,7 +24,9 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 By = Annotated[str | None, typer.Option(help="Who decides; your login by default. It stays at this site.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
 Deadline = Annotated[str | None, typer.Option(help="A day, e.g. 2026-12-24: until when an answer is of use.")]
-To = Annotated[list[str], typer.Option("--to", help="A site's pseudonym, again for more; or all.")]
+To = Annotated[
+    list[str], typer.Option("--to", help="A site, again for more; all; or offering, by the directory.")
+]
 
 
 def inbox(
@@ -177,6 +179,36 @@ def assess(
     for one in named:
         console.print(f"{one}: {'was asked already' if one in again else 'is asked'}", markup=False)
     console.print(f"They leave with: clinical-qkt exchange sweep {site}", markup=False, soft_wrap=True)
+
+
+@exchange.command()
+def offer(site: SiteFile, yes: Yes = False) -> None:
+    """Put the names and codes of your classes into the directory, for everybody who reads it."""
+    from clinical_qkt.core.errors import InputError
+    from clinical_qkt.exchange import directory
+    from clinical_qkt.exchange.at_desk import at_desk
+    from clinical_qkt.site.config import SiteLabels, read_part
+
+    desk, own = at_desk(site), read_part(site, SiteLabels).labels
+    console.print(f"This would be known to all: {desk.site} has {', '.join(own.names)}", markup=False)
+    if not yes and not Confirm.ask("Publish it?", console=console, default=False):
+        raise InputError("was not agreed to; nothing is published", where=str(site), fix="answer y")
+    directory.publish(desk.carrier(), desk.site, own, desk.signing_key)
+
+
+@exchange.command("directory")
+def show_directory(site: SiteFile) -> None:
+    """Show what the sites offer whose keys you hold."""
+    from clinical_qkt.exchange import directory
+    from clinical_qkt.exchange.at_desk import at_desk
+
+    desk = at_desk(site)
+    found, doubts = directory.offers(desk.carrier(), desk.trusted_keys)
+    for name, one in found.items():
+        classes = ", ".join(c.name for c in one.classes)
+        console.print(f"{name}, {one.since:%Y-%m-%d}: {classes}", markup=False)
+    for doubt in doubts:
+        console.print(f"warning: {doubt}", markup=False)
 
 
 @exchange.command()

@@ -11,13 +11,15 @@ from typing import Any
 from clinical_qkt.core.errors import InputError, QueryError, one_of
 from clinical_qkt.core.files import sha256
 from clinical_qkt.data.label_space import ClassLabel, LabelSpace
+from clinical_qkt.exchange import directory
 from clinical_qkt.exchange.at_desk import AtDesk
 from clinical_qkt.exchange.letters import Ask, Wants, about_classes, now, sent_files
 from clinical_qkt.exchange.receiving import WAITS
 from clinical_qkt.exchange.sending import outgoing
 from clinical_qkt.packages import plain_json
 
-ALL = "all"
+ALL, OFFERING = "all", "offering"
+"""Everybody whose sealing key is held; and of them those who offer a class, see ``directory``."""
 
 
 def receivers(desk: AtDesk, named: Sequence[str]) -> list[str]:
@@ -29,17 +31,28 @@ def receivers(desk: AtDesk, named: Sequence[str]) -> list[str]:
     known = sorted(site for site in desk.settings.sealing_keys if site != desk.site)
     if list(named) == [ALL]:
         named = known
+    elif list(named) == [OFFERING]:
+        named = [site for site in _who_offer(desk) if site in known]
     for site in named:
         if site not in known:
-            raise InputError(f"'{site}' is not known here", where="--to", fix=one_of(site, [ALL, *known]))
+            raise InputError(
+                f"'{site}' is not known here", where="--to", fix=one_of(site, [ALL, OFFERING, *known])
+            )
         desk.sealed_for(site)
     if not named:
         raise InputError(
             "there is nobody to ask",
             where=f"{desk.yaml}: exchange: sealing_keys",
-            fix="name the other sites' public sealing keys there",
+            fix="name the other sites' public sealing keys there; and if you asked for those who offer the "
+            "classes, ask by name: nobody whom you know does",
         )
     return list(dict.fromkeys(named))
+
+
+def _who_offer(desk: AtDesk) -> list[str]:
+    """By the directory, of this site's own query."""
+    found, _ = directory.offers(desk.carrier(), desk.trusted_keys)
+    return directory.offering(found, _classes(_card(desk.query_dir, desk, "query"), "query"))
 
 
 def deadline_of(named: str | None, days: int) -> datetime.datetime:

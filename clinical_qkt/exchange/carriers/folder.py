@@ -23,8 +23,12 @@ from fsspec.core import url_to_fs
 
 from clinical_qkt.core.errors import InputError, OutputError, QKTError
 from clinical_qkt.core.files import sha256, write_whole
+from clinical_qkt.core.terms import PSEUDONYM
 from clinical_qkt.exchange.parcel import SUFFIX
 
+DIRECTORY = ".directory"
+"""No site can be called so."""
+_OFFER = re.compile(PSEUDONYM.removesuffix("$") + r"\.json$")
 _NAME = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}")
 _FIX = "check 'exchange: folder' in the site's YAML, the network and the rights there; nothing was lost"
 
@@ -121,6 +125,30 @@ class Folder:
         """Take a parcel out."""
         with self._reaching(), contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(f"{self.own}/{parcel.name}")
+
+    def write_offer(self, site: str, content: bytes) -> None:
+        """Put a site's file into the directory beside the mailboxes."""
+        with self._reaching():
+            self.fs.makedirs(f"{self.out}/{DIRECTORY}", exist_ok=True)
+            part = f"{self.out}/{DIRECTORY}/.{secrets.token_hex(8)}"
+            self.fs.pipe_file(part, content)
+            self.fs.mv(part, f"{self.out}/{DIRECTORY}/{site}.json")
+
+    def offer_names(self) -> list[str]:
+        """Of which sites there is a file in the directory."""
+        with self._reaching():
+            self.fs.invalidate_cache()
+            try:
+                found = self.fs.ls(f"{self.out}/{DIRECTORY}", detail=False)
+            except FileNotFoundError:
+                return []
+        names = (str(one).rsplit("/", 1)[-1] for one in found)
+        return sorted(name.removesuffix(".json") for name in names if _OFFER.fullmatch(name))
+
+    def read_offer(self, site: str, most: int) -> bytes:
+        """A site's file, or its beginning if it is longer than it may be."""
+        with self._reaching(), self.fs.open(f"{self.out}/{DIRECTORY}/{site}.json", "rb") as f:
+            return bytes(f.read(most))
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
