@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 REACHED, MISSED = "sweep reached: ", "sweep did not reach: "
 """How the two lines begin."""
+CUT_OFF = "sweep was cut off"
+"""A third one, where FLARE ended it: one site's process that ends abnormally ends the job for all."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class Swept:
     """Connected sites that did not, or only in part: the next sweep serves them."""
     absent: tuple[str, ...] = ()
     """Sites that were asked for and are not connected."""
+    cut_off: bool = False
+    """FLARE ended it before its end, so that also sites that were reached may have more to give or get."""
 
 
 def swept(log: str, asked: Iterable[str], absent: Iterable[str] = ()) -> Swept:
@@ -29,10 +33,10 @@ def swept(log: str, asked: Iterable[str], absent: Iterable[str] = ()) -> Swept:
         absent: those that it was not, though somebody named them.
 
     >>> swept("… - sweep reached: hospital_a", ["hospital_b", "hospital_a"])
-    Swept(reached=('hospital_a',), missed=('hospital_b',), absent=())
+    Swept(reached=('hospital_a',), missed=('hospital_b',), absent=(), cut_off=False)
     """
     lines = [line.partition(REACHED)[2] for line in log.splitlines() if REACHED in line]
     reached = {name.strip() for name in lines[-1].split(",")} if lines else set[str]()
     asked = sorted(asked)
     here, gone = [s for s in asked if s in reached], [s for s in asked if s not in reached]
-    return Swept(tuple(here), tuple(gone), tuple(sorted(absent)))
+    return Swept(tuple(here), tuple(gone), tuple(sorted(absent)), CUT_OFF in log)

@@ -15,7 +15,7 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
 from clinical_qkt.exchange.carriers.flare.messages import CONTENT, TASK, Order, Report, read, written
-from clinical_qkt.exchange.carriers.flare.outcome import MISSED, REACHED
+from clinical_qkt.exchange.carriers.flare.outcome import CUT_OFF, MISSED, REACHED
 from clinical_qkt.exchange.carriers.flare.rounds import Sweep
 
 _CHECK, _TENSORS = 0.05, "nvflare.app_opt.pt.tensor_downloader"
@@ -34,6 +34,7 @@ class Relay(Controller):
         self.seconds, self.whole = int(seconds), int(whole)
         self._sweep = Sweep([])
         self._reports: dict[str, Report | None] = {}
+        self._ended = False
 
     def start_controller(self, fl_ctx: FLContext) -> None:
         """Take note of the sites of this job."""
@@ -44,6 +45,8 @@ class Relay(Controller):
         reached = self._sweep.reached - self._sweep.silent
         self.log_info(fl_ctx, REACHED + ", ".join(sorted(reached)))
         self.log_info(fl_ctx, MISSED + ", ".join(sorted(set(self._sweep.sites) - reached)))
+        if not self._ended:
+            self.log_info(fl_ctx, CUT_OFF)
         # FLARE's clean-up would now import torch for tensors that no sweep has: 180 MB and seconds
         sys.modules.setdefault(_TENSORS, None)  # type: ignore[arg-type]
 
@@ -54,6 +57,7 @@ class Relay(Controller):
             self._sweep.heard(self._round(orders, abort_signal, fl_ctx))
             if time.monotonic() > ends:
                 self._sweep.close()
+        self._ended = not abort_signal.triggered
 
     def _round(
         self, orders: Mapping[str, Order], abort_signal: Signal, fl_ctx: FLContext

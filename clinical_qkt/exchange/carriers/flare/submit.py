@@ -7,6 +7,7 @@ import json
 import tempfile
 import time
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,12 @@ def relay(
     seconds: int = 60,
     whole: int = 900,
 ) -> Swept:
-    """Run one sweep.
+    """Run one sweep; and another without the sites that it missed, if one of these has ended it for all.
 
     Args:
         kit: the sweeper's startup kit.
         sites: which ones; none: all that are connected.
-        leave_out: sites that are not asked. One whose FLARE ends abnormally ends a sweep for all.
+        leave_out: sites that are not asked.
         seconds: how long a round waits for a site.
         whole: seconds after which nothing new is begun.
 
@@ -45,7 +46,11 @@ def relay(
     with _session(kit) as session:
         there = {client.name for client in session.get_connected_client_list()}
         asked = sorted(({*sites} or there) & there - {*leave_out})
-        return _run(session, asked, {*sites} - there - {*leave_out}, seconds, whole)
+        first = _run(session, asked, {*sites} - there - {*leave_out}, seconds, whole)
+        if not (first.cut_off and first.missed):
+            return first
+        again = _run(session, [*first.reached], set(), seconds, whole)
+        return replace(again, missed=(*first.missed, *again.missed), absent=first.absent)
 
 
 def _run(session: Session, sites: list[str], absent: set[str], seconds: int, whole: int) -> Swept:
