@@ -92,9 +92,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
-# Other decoders and real files, which the slow tests compare ours with.
+# Other decoders and real files, which the slow tests compare ours with, and NVIDIA FLARE, whose processes they start.
 $(DECODERS): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,codecs,decoders,export]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,codecs,decoders,export,federation]"
 	@touch $@
 
 clean:

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.prompt import Confirm
 
+from clinical_qkt.cli import exchange_flare
+
 exchange = typer.Typer(
     no_args_is_help=True, help="Exchange packages with other sites, sealed, over a carrier."
 )
@@ -230,3 +232,7 @@ def clear(site: SiteFile) -> None:
     from clinical_qkt.exchange.clearing import clear as cleared
 
     console.print(f"{cleared(at_desk(site)):,} bytes were cleared", markup=False)
+
+
+for of_a_relay in (exchange_flare.provision, exchange_flare.check, exchange_flare.relay):
+    exchange.command()(of_a_relay)

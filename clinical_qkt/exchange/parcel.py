@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -80,6 +81,15 @@ def read_envelope(path: Path) -> Envelope:
     """
     with path.open("rb") as f:
         return _head(f, path)[0].plain
+
+
+def envelope_in(start: bytes) -> Envelope:
+    """What stands on a parcel, of which only the beginning is at hand; proven by nothing.
+
+    Raises:
+        PackageError: it is no parcel's.
+    """
+    return _head(BytesIO(start), Path("parcel"))[0].plain
 
 
 def seal(path: Path, envelope: Envelope, content: Path, receiver: X25519PublicKey) -> None:

@@ -42,6 +42,9 @@ CELLS = dict(zip(COLOURS, ["basophil", "eosinophil", "lymphocyte", "monocyte", "
 
 EXECUTED_BY = {
     "docs/how-to/exchange-by-desk.md": "tests/exchange/test_how_to.py::test_the_how_to_runs_as_it_stands",
+    "docs/how-to/set-up-a-consortium.md": (
+        "tests/exchange/test_set_up.py::test_the_commands_run_as_they_stand"
+    ),
     "docs/how-to/find-images-to-label.md": (
         "tests/worklist/test_command.py::test_the_how_to_runs_as_it_stands"
     ),
@@ -85,6 +88,8 @@ NOT_RUN = {
     "clinical-qkt restore sites/my_hospital/site.yaml 3": "an example; tests/review/tracking/test_restore.py",
     "clinical-qkt compare 3f9a1c 77b0de": "these ids are examples",
     "clinical-qkt package verify FOLDER": "FOLDER is an example; the how-to executes it on packages",
+    "clinical-qkt exchange relay": "needs a relay; tests/exchange/carriers/flare/test_federation.py has one",
+    "clinical-qkt exchange sweep SITE.yaml": "SITE.yaml is an example; another how-to executes it",
     "clinical-qkt demo --data pbc_blood_28.npz": "needs real images; getting started runs it on squares",
 }
 """What is not executed, by how it begins, and why. Checked all the same: targets, subcommands, options."""
