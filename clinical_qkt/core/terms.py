@@ -13,6 +13,11 @@ KINDS: tuple[Kind, ...] = (*EXACT, "private_mean")
 Unit = Literal["patient", "image"]
 """Whom a private response protects."""
 
+Onward = Literal["student_only", "assessment"]
+"""Where a model may go that was made of a response: to nobody but the asker, or to other hospitals, too,
+which measure it on their images."""
+KEPT: Final = "student_only"
+
 
 def guarantee(epsilon: float, delta: float, unit: str) -> str:
     """What a private response promises, and for whom: the noise hides what one of these units could change.
