@@ -49,9 +49,7 @@ def derived(
         "head": find_head(made),
         "licence": joined(licences),
         "pretrained": pretrained.joined(s.pretrained for s in sources if isinstance(s, Card)),
-        "made_of": made_of.joined(
-            s.made_of if isinstance(s, Card) else made_of.taken_in(s) for s in sources
-        ),
+        "made_of": made_of.joined(s.made_of if isinstance(s, Card) else made_of.taken_in(s) for s in sources),
         "generated_data": any(source.generated_data for source in sources),
     }
     return DerivedModel(made, card.model_copy(update=about), tuple(source.site for source in sources))
