@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clinical_qkt.packages.assessment import OtherImages
 from clinical_qkt.site.assess import Assess
 
 Array = NDArray[Any]
@@ -96,8 +95,7 @@ def figures(found: Measured, row: int, rule: Assess) -> dict[str, Any]:
     one = found.classes[row]
     told: dict[str, Any] = {"rounding": rule.rounding, "others": None}
     if found.others.units >= rule.minimum_images:
-        others = OtherImages(**_rounded(found.others, rule))
-        told |= {"others": others.model_dump(), "called": rule.rounded(one.called)}
+        told |= {"others": _rounded(found.others, rule), "called": rule.rounded(one.called)}
     if one.tested.units < rule.minimum_images:
         return told | {"declined": f"fewer than {rule.minimum_images} {one.tested.unit} to test it on"}
     return told | _rounded(one.tested, rule) | {"recall": round(100 * one.right / one.tested.images)}

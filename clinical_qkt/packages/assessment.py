@@ -1,8 +1,8 @@
 """The assessment package: what a site measured of another site's new model, on its own test images.
 
-All that is told stands on the card, where whoever agrees to it reads it. The tensors' file, which every package
-has, holds no tensor: numbers that lay there as well would have to be held against the card's, and a package
-without the file would need a writer, a reader and digests of its own.
+All that is told stands on the card, where whoever agrees to it reads it. The tensors' file, which every
+package has, holds no tensor: numbers that lay there as well would have to be held against the card's, and a
+package without the file would need a writer, a reader and digests of its own.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ClassAssessment(Sent):
     recall: int | None = Field(default=None, ge=0, le=100)
     """Of 100 of these images, how many are recognised, to a whole number; null where it is not told."""
     called: Counted | None = None
-    """Of the images under `others`, how many are called this class, rounded down; null where it is not told."""
+    """Of the images under `others`, how many are called this class, rounded down; null: not told."""
 
     @model_validator(mode="after")
     def _whole(self) -> ClassAssessment:

@@ -1,8 +1,8 @@
 """Of whose responses a model was made, and so where it may go: a model made of exact numbers holds them.
 
-The Gaussian of a queried class has the pooled mean of all exact responses. Whoever sent one of them, and knows
-the others, computes the last one from it. So a model says on its card of whose responses it was made, and
-leaves the student only for sites that learn nothing new of it, or with leave of those who responded.
+The Gaussian of a queried class has the pooled mean of all exact responses. Whoever sent one of them, and
+knows the others, computes the last one from it. So a model says on its card of whose responses it was made,
+and leaves the student only for sites that learn nothing new of it, or with leave of those who responded.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 MOST = 500
 """Entries on a card."""
+ASK = (
+    "ask them for private means, or for a response to a new query with 'onward: assessment' under 'policy'; a "
+    "site whose exact numbers alone are in it may have the model: --to SITE"
+)
 AGAIN = "run `transfer` again with this version, whose models say of whose responses they were made"
 
 
@@ -77,8 +81,8 @@ def obstacle(card: Card, to: str) -> str | None:
     if kept := sorted({one.site for one in card.made_of if one.keeps_from(to)}):
         whose = " and ".join(f"'{site}'" for site in kept)
         return (
-            f"the model holds exact numbers of {whose}, whose response allows it to nobody but the asker: from "
-            "its Gaussians others could compute them"
+            f"the model holds exact numbers of {whose}, whose response allows it to nobody but the asker: "
+            "from its Gaussians others could compute them"
         )
     if not card.made_of and holds_gaussians(card):
         return "the model's head is made of statistics, and its card does not say of whose"
@@ -95,10 +99,7 @@ def require_may_travel(card: Card, to: str) -> None:
         raise InputError(
             told,
             where=f"model of '{card.site}' for '{to}'" if to else f"model of '{card.site}' for anybody",
-            fix="ask them to respond with private means, or to write 'onward: assessment' under 'policy' and to "
-            "respond to a new query; a response's own site may have the model: --to SITE"
-            if named
-            else AGAIN,
+            fix=ASK if named else AGAIN,
         )
 
 

@@ -11,7 +11,8 @@ class Assess(Strict):
     """How much the site tells of another site's new model, measured on its own test images."""
 
     minimum_images: int = Field(default=20, ge=2, le=100_000)
-    """A figure is told only of so many test images; where the datalist names patients, of so many patients."""
+    """A figure is told of so many test images at least; where the datalist names patients, of so many of
+    these."""
     assessments_per_query: int = Field(default=2, ge=1, le=100)
     """So many models of the same asker are measured for a class; the same model again gets the same figures.
     Each further one tells a little more of the same images."""
