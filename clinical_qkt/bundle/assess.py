@@ -1,4 +1,4 @@
-"""What the config of ``assess`` calls: another site's new model, measured on this site's test images."""
+"""What the configs of ``assess`` and ``judge`` call: new models, measured on test images of several sites."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch
 from ignite.engine import Engine
 from ignite.metrics import EpochMetric
 
+from clinical_qkt.assessment import judging
 from clinical_qkt.assessment.assessing import Assessing, require_assessable
 from clinical_qkt.bundle import config_keys, endings
-from clinical_qkt.bundle.running import NOW, plain_errors
+from clinical_qkt.bundle.running import NOW, launched, plain_errors
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.inputs import InputContract
@@ -52,6 +53,14 @@ def assess(site: Site, made: Assessing, evaluator: Engine, folder: str | Path) -
     card = made.tell(evaluator.state.metrics["named"], Path(folder))
     if not NOW.embedded:
         endings.assessed(site, Path(folder), card, made.card.site)
+
+
+@plain_errors
+def judge(site: Site, task: str) -> None:
+    """Judge the new model again, by what other hospitals measured; see ``assessment.judging``."""
+    summary = judging.judge(site, task)
+    if not NOW.embedded:
+        endings.transferred(launched(), site, summary)
 
 
 def named_metric() -> EpochMetric:

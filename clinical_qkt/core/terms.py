@@ -28,6 +28,8 @@ def guarantee(epsilon: float, delta: float, unit: str) -> str:
     return f"({epsilon:g}, {delta:g})-private for one {unit}"
 
 
+EvidenceFrom = Literal["own", "others", "both"]
+"""Whose test images a rule goes by: the own, those of other hospitals that measured the model, or all."""
 Verdict = Literal["accepted", "not accepted", "cannot be decided"]
 ACCEPTED: Final = "accepted"
 REFUSED: Final = "not accepted"

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 MOST = 500
 """Entries on a card."""
 ASK = (
-    "ask them for private means, or for a response to a new query with 'onward: assessment' under 'policy'; a "
-    "site whose exact numbers alone are in it may have the model: --to SITE"
+    "ask them for private means, or for a response to a new query with 'onward: assessment' under 'policy'; "
+    "a site whose exact numbers alone are in it may have the model: --to SITE"
 )
 AGAIN = "run `transfer` again with this version, whose models say of whose responses they were made"
 
