@@ -11,12 +11,14 @@ import pytest
 from clinical_qkt.assessment.judging import judge
 from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.core.files import write_json
+from clinical_qkt.evidence.looks import decided
 from clinical_qkt.packages.assessment import AssessmentCard, ClassAssessment, OtherImages, save_assessment
 from clinical_qkt.review.comparison.reading import read_summary
 from clinical_qkt.review.report.page import page
 from clinical_qkt.review.summary_schema import TransferSummary
 from clinical_qkt.site.config import Site, check_site
 from tests.review.report.conftest import RULE, made
+from tests.review.report.evidence import looking, with_looks
 
 BUDGET = 20
 
@@ -24,7 +26,8 @@ BUDGET = 20
 def student(folder: Path, *assessments: Path, evidence: str = "others", **changes: Any) -> Site:
     """The student's site, whose transfer has ended without a test image of the queried class."""
     values: dict[str, Any] = {
-        "site": "hospital_1", "data": str(folder / "d.json"), "classes": ["ape", "bee", "cat"], "query": ["dog"],
+        "site": "hospital_1", "data": str(folder / "d.json"), "classes": ["ape", "bee", "cat"],
+        "query": ["dog"],
         "acceptance": {**RULE, "evidence": evidence}, "forgetting_budget": BUDGET, "output_dir": str(folder),
         "package_dir": "p", "query_dir": "q", "transfer_dir": str(folder / "transfer"),
         "ledger": str(folder / "ledger.db"), "untrusted_packages": "accept",
@@ -66,7 +69,9 @@ def test_a_student_without_any_test_image_of_the_class_is_accepted_by_what_other
 def test_own_evidence_decides_alone_unless_the_rule_says_otherwise(tmp_path):
     before = transferred(tmp_path, evidence="own")
     after = judge(student(tmp_path, assessment(tmp_path, before, "b"), evidence="own"), "t")
-    assert after.verdict == before.verdict == "cannot be decided" and after.others.classes["dog"].recall == 0.97
+    assert (
+        after.verdict == before.verdict == "cannot be decided" and after.others.classes["dog"].recall == 0.97
+    )
 
 
 def test_what_rounding_hides_counts_against_the_model(tmp_path):
@@ -120,10 +125,7 @@ def test_a_summary_whose_pooled_figures_do_not_follow_from_the_hospitals_is_refu
 
 
 def test_looks_that_differ_are_not_outweighed_by_images_of_other_hospitals():
-    from clinical_qkt.evidence.looks import decided
-    from tests.review.report.evidence import looked
-
-    summary = looked(made(images=400, queried_images=300), 9.0)
+    summary = with_looks(made(images=400, queried_images=300), looking(distance=9.0))
     assert decided(summary.looks, summary.criteria, "own") == "accepted"
     assert decided(summary.looks, summary.criteria, "others") == "not accepted"
 
