@@ -31,6 +31,7 @@ _PARTS = {
     "SiteClass": "what-can-classes-and-query-say-of-a-class",
     "ClassLabel": "what-can-classes-and-query-say-of-a-class",
     "Policy": "what-can-policy-say",
+    "Assess": "what-can-assess-say",
     "Acceptance": "what-can-acceptance-say",
     "LookLimits": "what-can-acceptancelooks-say",
     "TestImages": "what-can-test_data-say",
@@ -46,7 +47,7 @@ def files(root: Path) -> dict[Path, str]:
     blocks = {"site": table(described)} | {k: table(described["$defs"][k]) for k in _PARTS}
     blocks = {name: _linked(block) for name, block in blocks.items()}
     site = (root / SITE_PAGE).read_text(encoding="utf-8")
-    for name in ("site", "SiteClass", "Policy", "Acceptance", "LookLimits", "TestImages", "Monitoring"):
+    for name in ("site", *(part for part in _PARTS if part != "ClassLabel")):
         site = between_marks(site, BY, name, blocks[name])
     commands = (root / COMMANDS_PAGE).read_text(encoding="utf-8")
     for name, block in (("commands", "\n\n".join(_commands())), ("exit codes", exit_codes())):
