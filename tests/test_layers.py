@@ -22,7 +22,7 @@ FLOORS = (
     ("packages", "training"),
     ("site", "audit", "export"),
     ("review", "query"),
-    ("qkt",),
+    ("qkt", "assessment"),
     ("bundle",),
     ("checking", "monitoring", "worklist", "exchange"),
     ("research",),

@@ -3,6 +3,12 @@
 These names stay where they are, whatever moves behind them: hospitals keep copies of bundles.
 """
 
+from clinical_qkt.bundle.assess import admitted as admitted
+from clinical_qkt.bundle.assess import assess as assess
+from clinical_qkt.bundle.assess import assessing as assessing
+from clinical_qkt.bundle.assess import judge as judge
+from clinical_qkt.bundle.assess import load_assessed as load_assessed
+from clinical_qkt.bundle.assess import named_metric as named_metric
 from clinical_qkt.bundle.loading import at_once as at_once
 from clinical_qkt.bundle.loading import claim as claim
 from clinical_qkt.bundle.loading import contract as contract

@@ -32,11 +32,16 @@ from clinical_qkt.site.config import FIX, Site, check_site
 _TRACKING: Any = DEFAULT_MLFLOW_SETTINGS
 FILES = "files"
 """The key to which each of a bundle's config files adds its name."""
-NEEDED = {"transfer": ("query", "teachers or responses or published"), "query": ("query",)}
+NEEDED = {
+    "transfer": ("query", "teachers or responses or published"),
+    "query": ("query",),
+    "judge": ("query", "assessments"),
+}
 """What a command cannot do without, of what a site may leave empty."""
 GIVEN = {
     "inference": ("images", "give --images FOLDER, with the images that are to be classified"),
     "answer": ("request", "give the query package with --request FOLDER"),
+    "assess": ("request", "give the model package with --request FOLDER"),
 }
 """What a command has to be told anew each time."""
 

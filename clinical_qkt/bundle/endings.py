@@ -16,6 +16,7 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.shipped_bundles import bundle_folder
 from clinical_qkt.evidence import metrics
 from clinical_qkt.evidence.evaluation import Row
+from clinical_qkt.packages.assessment import AssessmentCard
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.response import ResponseCard
 from clinical_qkt.packages.signing import read_fingerprint
@@ -29,6 +30,7 @@ from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 UNSIGNED = "no: name a 'signing_key' in the site's YAML, or others refuse it"
 USED = "clinical-qkt run transfer SITE.yaml, with the folder under '{}'"
+JUDGED = "clinical-qkt run judge SITE.yaml, with the folder under '{}'"
 MODEL = "model"
 
 
@@ -132,6 +134,15 @@ def answered(site: Site, folder: Path, card: ResponseCard, query: QueryCard) -> 
         "what is spent": f"clinical-qkt ledger {site.ledger}",
     }
     shown.print_response(Console(), asker, card.answers, places)
+
+
+def assessed(site: Site, folder: Path, card: AssessmentCard, asker: str) -> None:
+    """After ``assess``."""
+    told = [c.label.name for c in card.classes if c.recall is not None]
+    about = f"of {', '.join(told)}" if told else "of false alarms alone"
+    places = _package(folder, f"an assessment for {asker}, {about}")
+    places |= {"they check it": _verify(site, folder), "they use it": JUDGED.format("assessments")}
+    shown.print_places(Console(), places)
 
 
 def transferred(launch: Launch, site: Site, summary: TransferSummary) -> None:

@@ -21,6 +21,7 @@ from clinical_qkt.evidence import metrics
 from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.card import Card, KnowledgeMask, Precision
 from clinical_qkt.packages.licences import joined
+from clinical_qkt.packages.made_of import require_may_travel
 from clinical_qkt.packages.model import Model, in_precision, save_model
 from clinical_qkt.packages.pretrained import PretrainedWeights
 from clinical_qkt.packages.signing import require_private_key
@@ -107,9 +108,10 @@ def share(
         precision: of the weights that leave, and of all that the card says of them.
 
     Raises:
-        InputError: nobody agreed; the card would name a patient; the signing key cannot be used; a weight is
-            too large for half precision.
+        InputError: the model was made of responses that keep it here; nobody agreed; the card would name a
+            patient; the signing key cannot be used; a weight is too large for half precision.
     """
+    require_may_travel(model.card, leaving.to)
     leaving.require_somebody()
     if model.card.site == site.site:  # else its words are another site's
         require_no_identifiers(site, task=model.card.task, label_space=model.card.label_space)

@@ -16,7 +16,9 @@ class StageKeys(Strict):
 
     model_config = ConfigDict(protected_namespaces=())
 
-    command: Literal["train", "share", "query", "answer", "transfer", "evaluate", "inference"] = "train"
+    command: Literal[
+        "train", "share", "query", "answer", "transfer", "assess", "judge", "evaluate", "inference"
+    ] = "train"
     """Which stage it is."""
     overwrite: bool = False
     """Whether the results of an earlier run may be replaced."""
@@ -60,6 +62,8 @@ class StageKeys(Strict):
     result: Path = Path()
     """File for the figures or classes."""
     request: Path = Path()
-    """Folder of the query package that is responded to."""
+    """Folder of the query package that is responded to, or of the model package that is measured."""
     response_dir: Path = Path()
     """Folder for the response."""
+    assessment_dir: Path = Path()
+    """Folder for what was measured."""

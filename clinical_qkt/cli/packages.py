@@ -18,7 +18,9 @@ package = typer.Typer(no_args_is_help=True, help="Look at, check, sign and compa
 keys = typer.Typer(no_args_is_help=True, help="Keys that packages are signed with.")
 console = Console()
 
-Folder = Annotated[Path, typer.Argument(help="Folder of a teacher package, a query or an answer.")]
+Folder = Annotated[
+    Path, typer.Argument(help="Folder of a teacher package, a query, an answer or an assessment.")
+]
 SiteFile = Annotated[Path | None, typer.Option("--site", help="A site's YAML, which names whom it trusts.")]
 Query = Annotated[Path | None, typer.Option("--query", help="The query that an answer is to.")]
 

@@ -63,7 +63,7 @@ class PackageError(QKTError):
 
 
 class QueryError(QKTError):
-    """The query cannot be served: known already, or known to nobody (exit code 4)."""
+    """The query cannot be served: known already, known to nobody, or declined (exit code 4)."""
 
     exit_code = 4
 

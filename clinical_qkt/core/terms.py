@@ -13,6 +13,11 @@ KINDS: tuple[Kind, ...] = (*EXACT, "private_mean")
 Unit = Literal["patient", "image"]
 """Whom a private response protects."""
 
+Onward = Literal["student_only", "assessment"]
+"""Where a model may go that was made of a response: to nobody but the asker, or to other hospitals, too,
+which measure it on their images."""
+KEPT: Final = "student_only"
+
 
 def guarantee(epsilon: float, delta: float, unit: str) -> str:
     """What a private response promises, and for whom: the noise hides what one of these units could change.
@@ -23,6 +28,8 @@ def guarantee(epsilon: float, delta: float, unit: str) -> str:
     return f"({epsilon:g}, {delta:g})-private for one {unit}"
 
 
+EvidenceFrom = Literal["own", "others", "both"]
+"""Whose test images a rule goes by: the own, those of other hospitals that measured the model, or all."""
 Verdict = Literal["accepted", "not accepted", "cannot be decided"]
 ACCEPTED: Final = "accepted"
 REFUSED: Final = "not accepted"

@@ -14,12 +14,18 @@ from clinical_qkt.core.schema import DIALECT
 from clinical_qkt.documentation.schema_tables import between_marks, plain, table, tidied
 from clinical_qkt.networks import committee, registry
 from clinical_qkt.packages import plain_json, reader, tensor_table
+from clinical_qkt.packages.assessment import AssessmentCard
 from clinical_qkt.packages.card import Card, PackageCard
 from clinical_qkt.packages.model import LARGEST_OUTPUT
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.response import ResponseCard
 
-CARDS: dict[str, type[PackageCard]] = {"model": Card, "query": QueryCard, "answer": ResponseCard}
+CARDS: dict[str, type[PackageCard]] = {
+    "model": Card,
+    "query": QueryCard,
+    "answer": ResponseCard,
+    "assessment": AssessmentCard,
+}
 PAGE = Path("docs/reference/packages.md")
 SCHEMAS = Path("configs/schemas")
 

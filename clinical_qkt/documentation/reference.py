@@ -31,6 +31,7 @@ _PARTS = {
     "SiteClass": "what-can-classes-and-query-say-of-a-class",
     "ClassLabel": "what-can-classes-and-query-say-of-a-class",
     "Policy": "what-can-policy-say",
+    "Assess": "what-can-assess-say",
     "Acceptance": "what-can-acceptance-say",
     "LookLimits": "what-can-acceptancelooks-say",
     "TestImages": "what-can-test_data-say",

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import datetime
 import json
+from typing import Any
 
 from pydantic import ConfigDict, Field
 
 from clinical_qkt.core.files import digest_of
 from clinical_qkt.core.schema import SHOWN
+from clinical_qkt.core.terms import EvidenceFrom
 from clinical_qkt.core.values import Strict
+
+_NO_LIMIT = {"date", "looks", "evidence"}
+"""Keys of the rule that are no limit of a criterion."""
 
 
 class LookLimits(Strict):
@@ -55,25 +60,31 @@ class Acceptance(Strict):
     calibration error)."""
     looks: LookLimits = Field(default=LookLimits(), json_schema_extra={SHOWN: "see there"})
     """From when on it counts that other hospitals' images look different."""
+    evidence: EvidenceFrom = "own"
+    """Whose test images the limits of `query_recall` and `false_alarms` are held against: the hospital's
+    `own`; those of `others`, which measured the new model and told rounded counts, see the stage `judge`; or
+    `both` together. The other limits are held against own images always."""
     date: datetime.date | None = None
     """When the rule was written, such as 2026-11-01. The report shows it; the ledger knows since when the
     rule was in use."""
 
     def limits(self, forgetting_budget: float) -> dict[str, float]:
         """The whole rule: each criterion's limit, in points or of 100 images."""
-        return {"forgetting": forgetting_budget, **self.model_dump(exclude={"date", "looks"})}
+        return {"forgetting": forgetting_budget, **self.model_dump(exclude=_NO_LIMIT)}
 
     def digest(self, forgetting_budget: float) -> str:
         """SHA-256 of the whole rule; another limit makes another rule, another date does not.
 
-        Limits of looks that nobody has changed are left out: rules are known that were written before these.
+        Limits of looks that nobody has changed, and own evidence, are left out: rules are known that were
+        written before these.
         """
-        looks = {} if self.looks == LookLimits() else {"looks": self.looks.model_dump()}
-        return digest_of(json.dumps({**self.limits(forgetting_budget), **looks}, sort_keys=True))
+        more: dict[str, Any] = {} if self.looks == LookLimits() else {"looks": self.looks.model_dump()}
+        more |= {} if self.evidence == "own" else {"evidence": self.evidence}
+        return digest_of(json.dumps({**self.limits(forgetting_budget), **more}, sort_keys=True))
 
     def written(self) -> frozenset[str]:
         """The criteria whose limit is the hospital's, not the software's default."""
-        return frozenset(self.model_fields_set - {"date", "looks"})
+        return frozenset(self.model_fields_set - _NO_LIMIT)
 
 
 class TestImages(Strict):

@@ -41,6 +41,30 @@ _FEWEST = 1e-3
 
 
 @dataclass(frozen=True)
+class Found:
+    """A share with its interval, and on what it was measured."""
+
+    share: float | None
+    ci95: Interval | None
+    tested: Tested
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the criteria on recall of queried classes and on false alarms are held against."""
+
+    query_recall: Found
+    false_alarms: Found
+
+
+def on_own_images(after: Evaluation) -> Heard:
+    """By the own test images; ``evidence.others`` has what other hospitals' show."""
+    tested, alarms = after.tested, after.false_alarms.overall
+    recall = Found(after.query_recall, after.query_recall_ci95, tested.queried)
+    return Heard(recall, Found(alarms.share, alarms.ci95, tested.retained))
+
+
+@dataclass(frozen=True)
 class Decision:
     """The verdict, and the criteria that it follows from."""
 
@@ -49,7 +73,12 @@ class Decision:
 
 
 def decision(
-    after: Evaluation, lost: Forgetting, budget: float, rule: Acceptance, own: frozenset[str]
+    after: Evaluation,
+    lost: Forgetting,
+    budget: float,
+    rule: Acceptance,
+    own: frozenset[str],
+    heard: Heard | None = None,
 ) -> Decision:
     """Whether the model may be accepted, by what it does on test images.
 
@@ -59,16 +88,18 @@ def decision(
         budget: the forgetting budget in points.
         rule: the site's.
         own: the names of the criteria whose limit the hospital wrote itself.
+        heard: what two of the criteria are held against; the own test images if None.
     """
-    tested, alarms, doubt = after.tested, after.false_alarms.overall, after.calibration
-    held = partial(_criterion, own)
+    tested, doubt, held = after.tested, after.calibration, partial(_criterion, own)
+    heard = heard or on_own_images(after)
+    recall, alarms = heard.query_recall, heard.false_alarms
     found = [
         held(
             "query_recall",
             AT_LEAST,
             rule.query_recall,
-            (after.query_recall, after.query_recall_ci95),
-            tested.queried,
+            (recall.share, recall.ci95),
+            recall.tested,
             of_share=len(after.per_class) - len(lost.per_class) == 1,
         ),
         held(
@@ -76,7 +107,7 @@ def decision(
             AT_MOST,
             rule.false_alarms,
             (alarms.share, alarms.ci95),
-            tested.retained,
+            alarms.tested,
             of_share=True,
         ),
         held("forgetting", AT_MOST, budget, (lost.mean_loss, lost.mean_loss_ci95), tested.retained),
@@ -152,15 +183,15 @@ def images_needed(
         return None
     if of_share:
         least = _least(lambda n: outcome(bound, limit, proportion(measured * n, n)) != OPEN)
-        needed = least and least * images / _counted_as(measured, ends, images)
+        needed = least and least * images / counted_as(measured, ends, images)
     else:
         end = ends[1] if limit > measured else ends[0]
         needed = images * ((end - measured) / (limit - measured)) ** 2
     return max(math.ceil(needed), images + 1) if needed and needed <= MOST else None
 
 
-def _counted_as(share: float, ends: Interval, images: int) -> float:
-    """Of how many independent images a share has just such an interval."""
+def counted_as(share: float, ends: Interval, images: int) -> float:
+    """Of how many independent images a share has just such an interval; of ``images`` at most."""
 
     def wider(n: float) -> float:
         low, high = proportion(share * n, n) or [0.0, 1.0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from clinical_qkt.core.terms import LookOutcome, Verdict
+from clinical_qkt.core.terms import EvidenceFrom, LookOutcome, Verdict
 from clinical_qkt.evidence.acceptance import LookLimits
 from clinical_qkt.evidence.criteria import FAILED, MET, verdict
 from clinical_qkt.evidence.evaluation import Criterion
@@ -91,23 +91,27 @@ def outweighed(sites: Sequence[SiteLook]) -> list[SiteLook]:
     return found
 
 
-def against(looks: Looks | None, criteria: Sequence[Criterion]) -> bool:
-    """Whether looks speak against acceptance: beyond the limits, and no test image speaks for the model.
+def against(looks: Looks | None, criteria: Sequence[Criterion], evidence: EvidenceFrom = "own") -> bool:
+    """Whether looks speak against acceptance: beyond the limits, and no own test image speaks for the model.
+
+    Args:
+        evidence: whose images the criteria are of: others' do not show that it works on images that look as
+            the own ones do.
 
     >>> against(None, [])  # nobody told of looks
     False
     """
-    shown = any(c.name == "query_recall" and c.outcome == MET for c in criteria)
+    shown = evidence == "own" and any(c.name == "query_recall" and c.outcome == MET for c in criteria)
     return looks is not None and together(looks.sites) == BEYOND and not shown
 
 
-def decided(looks: Looks | None, criteria: Sequence[Criterion]) -> Verdict:
+def decided(looks: Looks | None, criteria: Sequence[Criterion], evidence: EvidenceFrom = "own") -> Verdict:
     """The verdict of the criteria and of looks together.
 
     >>> decided(None, [])
     'accepted'
     """
-    return verdict([*(c.outcome for c in criteria), FAILED if against(looks, criteria) else MET])
+    return verdict([*(c.outcome for c in criteria), FAILED if against(looks, criteria, evidence) else MET])
 
 
 def odd_classes(looks: Looks) -> list[tuple[str, str]]:

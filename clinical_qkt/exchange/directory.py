@@ -1,7 +1,8 @@
 """A directory: what each site offers, signed by it, so that only those are asked who have the classes.
 
-A file a site, beside the mailboxes; it is not sealed, since everybody may know it. It holds names and codes
-of classes, never how many images there are. Nobody has to be in it, and nothing is believed without a signature.
+A file a site, beside the mailboxes, not sealed, since everybody may know it. It holds names and
+codes of classes, never how many images there are. Nobody has to be in it, and nothing is believed without a
+signature.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from clinical_qkt.networks.multihead import MultiHeadSpec
 from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages.licences import OWN, Licences
 from clinical_qkt.packages.looks import SentLooks
+from clinical_qkt.packages.made_of import MadeOf
 from clinical_qkt.packages.pretrained import Pretrained
 from clinical_qkt.privacy.statement import PrivacyStatement, Share, TrainingSummary
 
@@ -117,6 +118,10 @@ class Card(PackageCard):
     pretrained: Pretrained = Field(default=[], exclude_if=lambda told: not told)
     """The files of weights from which its training started, each with its licence; of a model that was made
     of several, those of all. Left out: none, it started from random weights."""
+    gained: list[ClassName] = Field(default=[], max_length=1000, exclude_if=lambda told: not told)
+    """The classes that it gained in a transfer, by name. Left out: none, it was trained for all of them."""
+    made_of: MadeOf = Field(default=[], exclude_if=lambda told: not told)
+    """The responses that it was made of, from which it follows where it may go. Left out: of none."""
     intended_use: str = Field(default="research; not a medical device", max_length=1000)
     """What it is for."""
 
@@ -136,6 +141,15 @@ class Card(PackageCard):
             raise ValueError(f"looks: {obstacle}")
         if other := next((c for c in self.looks.labels if c not in self.label_space), None):
             raise ValueError(f"looks: '{other.name}' is none of the model's classes")
+        return self
+
+    @model_validator(mode="after")
+    def _gained_of_its_classes(self) -> Card:
+        names = [c.name for c in self.label_space]
+        if other := next((name for name in self.gained if name not in names), None):
+            raise ValueError(f"gained: '{other[:100]}' is none of the model's classes")
+        if len(set(self.gained)) < len(self.gained) or len(self.gained) == len(names):
+            raise ValueError("gained: a class stands there twice, or no class was known before")
         return self
 
     @property

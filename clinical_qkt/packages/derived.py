@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from clinical_qkt.networks.spec import find_head
-from clinical_qkt.packages import pretrained
+from clinical_qkt.packages import made_of, pretrained
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.licences import joined
 from clinical_qkt.packages.model import CardedNetwork
@@ -49,6 +49,7 @@ def derived(
         "head": find_head(made),
         "licence": joined(licences),
         "pretrained": pretrained.joined(s.pretrained for s in sources if isinstance(s, Card)),
+        "made_of": made_of.joined(s.made_of if isinstance(s, Card) else made_of.taken_in(s) for s in sources),
         "generated_data": any(source.generated_data for source in sources),
     }
     return DerivedModel(made, card.model_copy(update=about), tuple(source.site for source in sources))

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, model_validator
 from torch import Tensor
 
 from clinical_qkt.core.errors import InputError, PackageError
+from clinical_qkt.core.terms import KEPT, Onward
 from clinical_qkt.core.terms import Unit as Unit
 from clinical_qkt.core.values import Sent
 from clinical_qkt.data.label_space import ClassLabel, LabelSpace
@@ -86,6 +87,9 @@ class ResponseCard(PackageCard):
     """Of the card of the query that is answered."""
     answers: list[ClassResponse] = Field(min_length=1, max_length=100)
     """One for each queried class, in its order; to a reference one for each class of the site."""
+    onward: Onward = Field(default=KEPT, exclude_if=lambda told: told == KEPT)
+    """Where a model may go that was made of exact numbers in it: to nobody but the asker (`student_only`, or
+    left out), or to other hospitals, too, which measure it on their images (`assessment`)."""
     licence: str = Field(default="all rights reserved by the sending site", max_length=200)
     """What the receiver may do with it."""
 

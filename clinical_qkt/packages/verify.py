@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.packages import plain_json
+from clinical_qkt.packages.assessment import Assessment, load_assessment
 from clinical_qkt.packages.card import PackageCard
 from clinical_qkt.packages.model import Model, load_model
 from clinical_qkt.packages.query import Query, load_query
@@ -41,7 +42,7 @@ def verify(folder: Path, trust: Trust | None, query: Path | None = None) -> Veri
         InputError: it is an answer, and the query is not given.
     """
     kind = _kind(folder)
-    found: Query | Response | Model
+    found: Query | Response | Assessment | Model
     if kind.startswith("clinical-qkt/query/"):
         found = load_query(folder, trust)
     elif kind.startswith("clinical-qkt/answer/"):
@@ -52,6 +53,8 @@ def verify(folder: Path, trust: Trust | None, query: Path | None = None) -> Veri
                 fix="give --query FOLDER",
             )
         found = load_response(folder, load_query(query), trust)
+    elif kind.startswith("clinical-qkt/assessment/"):
+        found = load_assessment(folder, trust)
     else:
         found = load_model(folder, trust)
     return Verified(found.card, found.bytes, found.signed)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 
-from clinical_qkt.core.files import digest_of, sha256
+from clinical_qkt.core.files import sha256
+from clinical_qkt.review.report_id import report_id
 from clinical_qkt.review.summary_schema import Identity
 from clinical_qkt.review.tracking.provenance import git_version
 from clinical_qkt.site.config import Site
@@ -27,9 +28,8 @@ def identity(
         The digests, and ``report_id``: twelve digits that are the same wherever the same model was judged by
         the same rule on the same test images.
     """
-    short = digest_of("\n".join((weights_sha256, test_sha256, site.rule_sha256)))[:12].upper()
     return Identity(
-        report_id="-".join(short[i : i + 4] for i in (0, 4, 8)),
+        report_id=report_id(weights_sha256, test_sha256, site.rule_sha256),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         run_id=run_id,
         model_version=model_version,

@@ -77,6 +77,7 @@ def _gained(
         "looks": None,
         "privacy": PrivacyStatement(),
         "created": datetime.date.today().isoformat(),
+        "gained": site.queried.names,
         "generated_data": data.generated or start.card.generated_data,
     }
     return start.card.model_copy(update=about)

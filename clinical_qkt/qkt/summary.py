@@ -16,6 +16,7 @@ from clinical_qkt.data.label_space import Alignment, LabelSpace
 from clinical_qkt.evidence import looks
 from clinical_qkt.evidence.criteria import decision
 from clinical_qkt.evidence.evaluation import Agreement
+from clinical_qkt.evidence.others import heard
 from clinical_qkt.evidence.parts import Gate, InUse
 from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.pretrained import PretrainedWeights
@@ -27,6 +28,7 @@ from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.teachers import Teacher
 from clinical_qkt.query.aggregate import Responses, TakenIn
 from clinical_qkt.review.budget_fit import Fit, HeldOutImages, HeldOutLoss, Promised
+from clinical_qkt.review.rule_facts import rule_facts
 from clinical_qkt.review.summary_schema import (
     SCHEMA,
     Aligned,
@@ -36,7 +38,6 @@ from clinical_qkt.review.summary_schema import (
     Method,
     RespondedClass,
     ResponseFacts,
-    Rule,
     StartWeights,
     Student,
     SwitchOff,
@@ -102,7 +103,9 @@ def summarise(
     """
     received = [*(t.model for t in teachers), *(responses.parts if responses else ())]
     budget = site.forgetting_budget
-    decided = decision(measured.after, measured.forgetting, budget, site.acceptance, site.rule_written)
+    found = heard(site.acceptance.evidence, measured.after, site.queried.names, None)
+    rule = site.acceptance, site.rule_written
+    decided = decision(measured.after, measured.forgetting, budget, *rule, found)
     seen = look_facts(participants, responses, made.taken_in, site.acceptance.looks)
     return TransferSummary(
         schema_=SCHEMA,
@@ -124,10 +127,10 @@ def summarise(
         before=measured.before,
         after=measured.after,
         forgetting=measured.forgetting,
-        verdict=looks.decided(seen, decided.criteria),
+        verdict=looks.decided(seen, decided.criteria, site.acceptance.evidence),
         criteria=decided.criteria,
         budget=Budget(forgetting=budget),
-        rule=_rule_facts(site, judged),
+        rule=rule_facts(site, judged),
         switch_off=SwitchOff(**site.monitoring.model_dump()),
         abstention=measured.abstention,
         gate=gate,
@@ -162,18 +165,6 @@ def _student_facts(site: Site, data: CheckedData) -> Student:
         query=site.queried.names,
         images={s: len(items) for s, items in data.items.items()},
         prevalence=site.prevalence,
-    )
-
-
-def _rule_facts(site: Site, judged: Judged) -> Rule:
-    budget, rule = site.forgetting_budget, site.acceptance
-    return Rule(
-        date=rule.date.isoformat() if rule.date else None,
-        sha256=rule.digest(budget),
-        limits=rule.limits(budget),
-        used_since=judged.used_since,
-        judged_before=judged.judged_before,
-        rules_before=judged.rules_before,
     )
 
 

@@ -108,6 +108,7 @@ class Responding:
             task=self.query.card.task,
             query_sha256=self.query.digest,
             answers=answers,
+            onward=self.policy.onward,
             licence=self.site.licence,
             generated_data=self.data.generated,
         )

@@ -60,6 +60,7 @@ def run_demo(
     started = time.perf_counter()
     if settings.bundle:
         bundle_folder(settings.bundle)
+    demo_exchange.require(settings.exchange)
     source = simulated_sites.read(settings)
     settings = replace(settings, bundle=settings.bundle or simulated_sites.bundle_for(source))
     per_site = settings.classes_per_site or max(2, round(0.6 * len(source.classes)))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
-from clinical_qkt.core.errors import OutputError
+from clinical_qkt.core.errors import InputError, OutputError
 from clinical_qkt.exchange import asking, deciding
 from clinical_qkt.exchange.at_desk import AtDesk, at_desk
 from clinical_qkt.exchange.collected import collected
@@ -19,15 +21,18 @@ from clinical_qkt.site.ledger.ledger import Ledger
 
 ROUNDS = 6
 """Sweeps of all sites after which every letter has come; a request that waits for a person takes four."""
+Carrier = Literal["folder", "flare"]
 PERSON = "the demo's person"
 
 
-def section(root: Path, sites: Sequence[str], i: int) -> dict[str, object]:
+def section(root: Path, sites: Sequence[str], i: int, carrier: Carrier | None) -> dict[str, object]:
     """What a site's YAML says under `exchange`: all but the second answer the others by themselves."""
     keys, site = root / "keys", sites[i]
     others = [other for other in sites if other != site]
+    where = root / "spools" / site if carrier == "flare" else root / "mailbox"
     return {
-        "folder": str(root / "mailbox"),
+        "carrier": carrier or "folder",
+        "folder": str(where),
         "sealing_key": str(keys / f"{site}.sealing"),
         "sealing_keys": {other: str(keys / f"{other}.sealing.pub") for other in others},
         "automatic": {"askers": [] if i == 1 else others},
@@ -45,6 +50,17 @@ def ask(yaml: Path, others: Sequence[str], wants: Wants, package: Path | None) -
         asking.ask(desk, others, wants, package, asking.deadline_of(None, desk.settings.deadline_days))
 
 
+def require(carrier: Carrier | None) -> None:
+    """Refuse a carrier that is not installed, before anything is done.
+
+    Raises:
+        InputError: FLARE is not.
+    """
+    if carrier == "flare" and find_spec("nvflare") is None:
+        fix = 'pip install "clinical-qkt[federation]"'
+        raise InputError("NVIDIA FLARE is not installed", where="--exchange flare", fix=fix)
+
+
 def round_trip(yamls: Sequence[Path], student: Path, console: Console) -> None:
     """Sweeps of all sites, side by side, until each has answered; a person approves where one has to.
 
@@ -53,6 +69,7 @@ def round_trip(yamls: Sequence[Path], student: Path, console: Console) -> None:
     """
     for _ in range(ROUNDS):
         _sweep([student, *(y for y in yamls if y != student)], console)
+        _relay(yamls, console)
         for yaml in yamls:
             _person(at_desk(yaml), console)
         if not at_desk(student).store.of("out", "ask", *WAITS):
@@ -62,6 +79,18 @@ def round_trip(yamls: Sequence[Path], student: Path, console: Console) -> None:
         where=str(student),
         fix=f"see `clinical-qkt exchange status {student}`",
     )
+
+
+def _relay(yamls: Sequence[Path], console: Console) -> None:
+    """Where FLARE carries, one job of its simulator takes parcels from spool to spool."""
+    desks = [at_desk(yaml) for yaml in yamls]
+    if desks[0].settings.carrier != "flare":
+        return
+    from clinical_qkt.exchange.carriers.flare.simulated import relay_once
+
+    spools = {desk.site: Path(desk.settings.folder) for desk in desks}
+    swept = relay_once(spools, yamls[0].parent.parent / "flare")
+    console.print(f"  relay: reached {', '.join(swept.reached)}", markup=False, style="dim")
 
 
 def packages(yaml: Path) -> dict[str, list[str]]:

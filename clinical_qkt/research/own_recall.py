@@ -83,11 +83,11 @@ def dealt(source: Source, most: int, site: int, seed: int) -> tuple[Items, Items
             owners = [s for s, theirs in enumerate(held) if c in theirs]
             of_class = np.random.default_rng([seed, c]).permutation(positions[source.labels[positions] == c])
             chosen += np.array_split(of_class, len(owners))[owners.index(site)].tolist()
-        sections.append(_prepared(source, chosen, {c: i for i, c in enumerate(held[site])}))
+        sections.append(prepared(source, chosen, {c: i for i, c in enumerate(held[site])}))
     return sections[0], sections[1], len(held[site])
 
 
-def _prepared(source: Source, positions: Sequence[int], row: dict[int, int]) -> Items:
+def prepared(source: Source, positions: Sequence[int], row: dict[int, int]) -> Items:
     pictures: Any = source.images  # an array, as ``contract`` requires
     prepared = adapter([], contract(source))
     return [

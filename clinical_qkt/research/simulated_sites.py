@@ -21,6 +21,7 @@ from clinical_qkt.exchange.sealing_keys import new_sealing_key
 from clinical_qkt.packages import backbones
 from clinical_qkt.packages.signing import new_key
 from clinical_qkt.prepare import fit
+from clinical_qkt.research.demo_exchange import Carrier
 from clinical_qkt.research.demo_exchange import section as at_desk
 from clinical_qkt.research.partitions import Ask, choose_query
 from clinical_qkt.research.shift import Shift
@@ -73,7 +74,7 @@ class DemoSettings:
     bundle: str = ""
     shift: Shift = "none"
     backbone: bool = False
-    exchange: Literal["folder", "flare"] | None = None
+    exchange: Carrier | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -216,7 +217,7 @@ def _of_site(
         "allow_mixed_sizes": settings.allow_mixed_sizes,
         "seed": settings.seed,
         "signing_key": str(root / "keys" / f"{site}.key"),
-        "exchange": at_desk(root, sites, i),
+        "exchange": at_desk(root, sites, i, settings.exchange),
         "trusted_keys": {other: str(root / "keys" / f"{other}.pub") for other in sites if other != site},
     }
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from clinical_qkt.evidence import criteria, looks
 from clinical_qkt.evidence.acceptance import LookLimits
 from clinical_qkt.evidence.intervals import Interval
+from clinical_qkt.evidence.others import heard, measured_by_others
 
 if TYPE_CHECKING:
     from clinical_qkt.evidence.evaluation import Evaluation
@@ -70,12 +71,26 @@ def _shape(summary: TransferSummary) -> Iterator[str]:
         yield "after.calibration.bins: are others than before"
     yield from _same("forgetting.per_class", summary.forgetting.per_class, known)
     yield from _same("forgetting.per_class_ci95", summary.forgetting.per_class_ci95, known)
+    yield from _others(summary, queried)
     sections = dict.fromkeys(("training", "validation", "test"), "section")
     yield from _same("student.images", summary.student.images, sections)
     for i, teacher in enumerate(summary.teachers):
         yield from _same(f"teachers.{i}.mask", teacher.mask, dict.fromkeys(teacher.classes, "class"))
     if any(len(curve.recall) != len(curve.precision) for curve in summary.precision_recall):
         yield "precision_recall: a curve has not as many precisions as recalls"
+
+
+def _others(summary: TransferSummary, queried: Mapping[str, str]) -> Iterator[str]:
+    """Whether what other hospitals measured goes with what each of them told, and none is heard twice."""
+    told = summary.others
+    if told is None:
+        return
+    if len({site.site for site in told.sites}) < len(told.sites):
+        yield "others.sites: a hospital stands there twice"
+    for i, site in enumerate(told.sites):
+        yield from _same(f"others.sites.{i}.classes", site.classes, queried)
+    if measured_by_others(told.sites, list(queried)) != told:
+        yield "others: what is told of all hospitals together does not follow from what each of them told"
 
 
 def _decision(summary: TransferSummary) -> Iterator[str]:
@@ -91,7 +106,7 @@ def _decision(summary: TransferSummary) -> Iterator[str]:
         follows = criteria.outcome(c.bound, c.limit / 100, c.ci95)
         if c.outcome != follows:
             yield f"criteria: '{c.name}' says '{c.outcome}', limit and interval make it '{follows}'"
-    verdict = looks.decided(summary.looks, summary.criteria)
+    verdict = looks.decided(summary.looks, summary.criteria, summary.rule.evidence)
     if summary.verdict != verdict:
         yield f"verdict: says '{summary.verdict}', the criteria make it '{verdict}'"
 
@@ -126,10 +141,11 @@ def _looks(summary: TransferSummary) -> Iterator[str]:
 
 def _measured(summary: TransferSummary) -> Iterator[str]:
     """Whether the criteria are about the figures that are shown."""
-    after, lost = summary.after, summary.forgetting
-    alarms, doubt = after.false_alarms.overall, after.calibration
+    after, lost, doubt = summary.after, summary.forgetting, summary.after.calibration
+    found = heard(summary.rule.evidence, after, summary.student.query, summary.others)
+    recall, alarms = found.query_recall, found.false_alarms
     shown = {
-        "query_recall": (after.query_recall, after.query_recall_ci95),
+        "query_recall": (recall.share, recall.ci95),
         "false_alarms": (alarms.share, alarms.ci95),
         "forgetting": (lost.mean_loss, lost.mean_loss_ci95),
         "worst_forgetting": (lost.worst, lost.worst_ci95),
@@ -137,7 +153,7 @@ def _measured(summary: TransferSummary) -> Iterator[str]:
     }
     for c in summary.criteria:
         if (c.measured, c.ci95) != shown[c.name]:
-            yield f"criteria: what '{c.name}' measured stands otherwise in 'after' or 'forgetting'"
+            yield f"criteria: what '{c.name}' measured stands otherwise in 'after', 'others' or 'forgetting'"
     if summary.budget.forgetting != summary.rule.limits["forgetting"]:
         yield "budget: is another one than the limit of 'forgetting'"
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from clinical_qkt.core.terms import ACCEPTED, REFUSED, UNDECIDED, TrainedLayers, Verdict
+from clinical_qkt.core.terms import ACCEPTED, REFUSED, UNDECIDED, EvidenceFrom, TrainedLayers, Verdict
 from clinical_qkt.core.values import Written
 from clinical_qkt.evidence import parts
 from clinical_qkt.evidence.evaluation import (
@@ -23,6 +23,7 @@ from clinical_qkt.evidence.evaluation import (
     Forgetting,
     Share,
 )
+from clinical_qkt.evidence.others import MeasuredByOthers
 from clinical_qkt.review.budget_fit import Fit
 from clinical_qkt.review.summary_checks import contradictions
 
@@ -42,6 +43,8 @@ class Rule(Written):
     """How many other transfers were judged on these very test images before."""
     rules_before: Count = 0
     """By how many other rules."""
+    evidence: EvidenceFrom = "own"
+    """Whose test images the limits of ``query_recall`` and ``false_alarms`` are held against."""
 
 
 class TestData(Written):
@@ -193,6 +196,19 @@ class Identity(Written):
     commit: str | None
 
 
+class Judgement(Written):
+    """What was decided of the model before it was judged again, with other evidence or by another rule."""
+
+    created: str
+    report_id: str
+    rule_sha256: str
+    evidence: EvidenceFrom
+    assessments: dict[str, str]
+    """By hospital, the digest of its assessment's card."""
+    verdict: Verdict
+    criteria: list[Criterion]
+
+
 class TransferSummary(Written):
     """A transfer: who asked, what was measured before and after, by which rule, and the verdict."""
 
@@ -224,6 +240,8 @@ class TransferSummary(Written):
     precision_recall: list[parts.PrecisionRecall] = Field(default=[])
     in_use: parts.InUse | None = None
     looks: parts.Looks | None = None
+    others: MeasuredByOthers | None = None
+    judged_earlier: list[Judgement] = Field(default=[])
     untrusted_packages: list[str]
     bytes_received: Count
     seconds: dict[str, Amount]
@@ -245,6 +263,18 @@ class TransferSummary(Written):
     @property
     def undecided(self) -> bool:
         return self.verdict == UNDECIDED
+
+    def judgement(self) -> Judgement:
+        """What is decided now, as it is kept when the model is judged again."""
+        return Judgement(
+            created=self.identity.created,
+            report_id=self.identity.report_id,
+            rule_sha256=self.rule.sha256,
+            evidence=self.rule.evidence,
+            assessments={s.site: s.card_sha256 for s in self.others.sites} if self.others else {},
+            verdict=self.verdict,
+            criteria=self.criteria,
+        )
 
     @property
     def names(self) -> list[str]:

@@ -23,6 +23,7 @@ from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence.acceptance import Acceptance, TestImages
 from clinical_qkt.packages import made_here
 from clinical_qkt.packages.signing import Trust
+from clinical_qkt.site.assess import Assess
 from clinical_qkt.site.exchange_settings import Exchange
 from clinical_qkt.site.monitoring_limits import Monitoring
 from clinical_qkt.site.parts import SiteLabels as SiteLabels
@@ -63,6 +64,8 @@ class Site(Start, SiteLabels):
     published: list[Path] = Field(default=[])
     """Folders of response packages to that reference: what sites published for all who work with the same
     pretrained network, so that nobody has to be asked. Not together with `responses`."""
+    assessments: list[Path] = Field(default=[])
+    """Folders of assessment packages of the new model: what other sites measured of it, for `judge`."""
     forgetting_budget: float = Field(default=2.0, ge=0, le=100)
     """How many points of recall on its own classes the site is willing to lose, on average."""
     acceptance: Acceptance = Field(default=Acceptance(), json_schema_extra=_shown("see there"))
@@ -91,6 +94,8 @@ class Site(Start, SiteLabels):
     """Which answers the site gives to others' queries."""
     exchange: Exchange = Field(default=Exchange(), json_schema_extra=_shown("by hand"))
     """How packages come and go, where they are not handed over by hand."""
+    assess: Assess = Field(default=Assess(), json_schema_extra=_shown("see there"))
+    """What the site tells of other sites' new models when it measures them on its own test images."""
     ledger: Path = Field(json_schema_extra=_shown("one of the pseudonym's own, in the user's state folder"))
     """The file that keeps which packages left, what was answered, and the privacy budget. It belongs to the
     patients, not to a results folder: name it only where several people or computers share it."""

@@ -23,6 +23,7 @@ from clinical_qkt.data.identifiers import Identifiers
 from clinical_qkt.data.label_space import ClassLabel
 from clinical_qkt.packages.card import Card, PackageCard
 from clinical_qkt.packages.inspect import LOOKS, NONE, audit_rows, leaves
+from clinical_qkt.packages.made_of import holds_gaussians
 from clinical_qkt.packages.signing import SIGNATURE, read_fingerprint
 from clinical_qkt.packages.tensor_table import read_header
 from clinical_qkt.packages.writer import CARD, package_bytes
@@ -33,6 +34,14 @@ from clinical_qkt.site.policy import Policy
 
 LONGEST = 100
 """Letters of a field that are shown; the rest is in the card."""
+
+ONWARD = {
+    "student_only": "A model that is made of them stays with the asker, or comes back to you: onward is "
+    "'student_only'.",
+    "assessment": "A model that is made of them may go to other hospitals, which measure it: onward is "
+    "'assessment'. From it and their own numbers they can compute yours.",
+}
+"""What a site says of a model that is made of its exact numbers, see ``packages.made_of``."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,7 @@ class Leaving:
         if not self.shown:
             console = Console(stderr=True)
             console.print(contents(part, card, self.to))
-            _require_yes(console, self.folder, yes=self.yes)
+            require_yes(console, self.folder, yes=self.yes)
         kind = card.facts()["format"].split("/")[1]
         departure = Departure(
             kind,
@@ -127,6 +136,8 @@ def contents(folder: Path, card: PackageCard, to: str = "") -> Table:
     made_with = read_fingerprint(folder) if (folder / SIGNATURE).is_file() else None
     table.add_row("signed", f"with the key {made_with}" if made_with else "no", end_section=True)
     if isinstance(card, Card):
+        if holds_gaussians(card):
+            table.add_row("statistics", "the exact means and spreads of own classes are in the head")
         for row in audit_rows(card):
             table.add_row(*row)
         if card.privacy.audit is None:
@@ -204,15 +215,21 @@ def require_consent(
             "Exact numbers have no guarantee: whoever holds an image can tell from a covariance, nearly "
             "without fault, whether it is among yours; from a mean or a diagonal more often than by guessing."
         )
+        console.print(ONWARD[policy.onward])
     console.print(
         f"Privacy budget: epsilon {spent:.2f} of {policy.total_epsilon:g} is spent. How many {policy.unit}s "
         "there are is shown here only; of a private response not even here, since a yes or no that depends "
         "on it would tell the asker."
     )
-    _require_yes(console, folder, yes=yes)
+    require_yes(console, folder, yes=yes)
 
 
-def _require_yes(console: Console, folder: Path, *, yes: bool) -> None:
+def require_yes(console: Console, folder: Path, *, yes: bool) -> None:
+    """Ask whether what was shown may be written, unless that was answered beforehand.
+
+    Raises:
+        InputError: nobody is there, or nobody said yes.
+    """
     if yes:
         return
     if not sys.stdin.isatty():

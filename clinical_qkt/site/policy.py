@@ -10,7 +10,7 @@ from pydantic import Field
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.schema import SHOWN
-from clinical_qkt.core.terms import KINDS, PSEUDONYM, Kind, Unit
+from clinical_qkt.core.terms import KEPT, KINDS, PSEUDONYM, Kind, Onward, Unit
 from clinical_qkt.core.values import Strict
 from clinical_qkt.data.label_space import ClassLabel, LabelSpace
 
@@ -65,6 +65,10 @@ class Policy(Strict):
     """Whether a response to a query that tells how the asker's images look also tells how this site's look
     beside them, by classes that both know. If it does not, images that look different are not brought to the
     asker's look, and the response may be worth little."""
+    onward: Onward = KEPT
+    """Where a model may go that was made of this site's exact responses. `student_only`: to nobody but the
+    asker, and to this site itself. `assessment`: to other hospitals, too, which measure it on their images;
+    from its Gaussians and their own responses they can compute this site's exact numbers."""
     may_ask: list[Annotated[str, Field(pattern=PSEUDONYM)]] = Field(default=[])
     """Pseudonyms of the sites that get an answer; everybody whose key is trusted if empty. A query's
     signature proves the pseudonym, unless the site accepts untrusted packages."""

@@ -78,6 +78,7 @@ NOT_RUN = {
     "make benchmark-worklist": "trains federations; tests/research/benchmark/test_worklist.py runs its parts",
     "make benchmark-monitor": "trains federations; tests/research/benchmark/test_monitoring.py has its parts",
     "python -m clinical_qkt.research.own_recall": "trains for long; tests/research/test_own_recall.py",
+    "python -m clinical_qkt.research.what_new_models_tell": "trains; its test has its parts",
     "make figures": "draws the pictures of README and docs from a whole demo",
     "source .venv/bin/activate": "the tests' environment is active already",
     "MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui": "is a server; a test of its own opens it",
@@ -98,6 +99,8 @@ SHORTER = {
     "--audit true": "--audit true --shadow_models 4",  # instead of eight
     "--from private": "--from private --seed 1 --out runs/private --data FILE.npz",
     "--data FILE.npz": "--data FILE.npz --sites 2 --max-epochs 1",  # whether it runs, not how well
+    "--request runs/assessed": "--assess::minimum_images 10 --request runs/assessed",  # of the few squares
+    "--assessments": "--mlflow sqlite:///runs/assessed/mlflow.db --assessments",  # the demo's is for all
     "--transfer_dir": "--settings::probes 256 --transfer_dir",  # instead of 2048: the squares are easily told
 }
 """Parts of commands that are changed to take less time."""
@@ -364,6 +367,12 @@ def test_publish_statistics(here, follow, capfd):
     assert [c["class"] for c in told["responses"][0]["classes"]] == told["student"]["query"]
 
 
+def test_have_it_assessed(here, follow):
+    assert follow("docs/how-to/have-it-assessed.md") == {"clinical-qkt": 5}
+    told = summary(here / "runs/demo")
+    assert told["others"]["classes"]["basophil"]["images"] == 10 and len(told["judged_earlier"]) == 1
+
+
 def test_exchange_packages(here, follow, capfd):
     assert follow("docs/how-to/exchange-packages.md") == {"clinical-qkt": 9}
     seen = capfd.readouterr()
@@ -383,6 +392,7 @@ FOLLOWED = {
     "docs/how-to/gain-a-class.md": test_gain_a_class,
     "docs/how-to/ask-for-a-class.md": test_ask_for_a_class,
     "docs/how-to/publish-statistics.md": test_publish_statistics,
+    "docs/how-to/have-it-assessed.md": test_have_it_assessed,
     "docs/how-to/exchange-packages.md": test_exchange_packages,
 }
 """Pages whose results are looked at; all others are executed by the test below."""

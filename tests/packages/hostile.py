@@ -40,6 +40,7 @@ from clinical_qkt.networks.multihead import MultiHeadSpec
 from clinical_qkt.networks.spec import NetworkSpec, find_head
 from clinical_qkt.packages.card import Card, KnowledgeMask
 from clinical_qkt.packages.looks import SentLooks
+from clinical_qkt.packages.made_of import TakenIn
 from clinical_qkt.packages.model import save_model
 from clinical_qkt.packages.query import QueryCard, load_query, save_query
 from clinical_qkt.packages.response import ClassResponse, ResponseCard, save_response
@@ -200,6 +201,7 @@ def _card(spec: Any, head: str, day: str) -> Card:
         recall=dict.fromkeys(names, 0.9),
         knowledge_mask=KnowledgeMask(scores=dict.fromkeys(names, 0.8), threshold=0.5),
         training=TrainingSummary(images=dict.fromkeys(names, 400), epochs=12),
+        gained=["c"], made_of=[TakenIn(site=OTHER, exact=True)],
         privacy=PrivacyStatement(
             training=DifferentialPrivacy(
                 epsilon=4.0, delta=1e-5, unit="patient", noise_multiplier=1.1, max_grad_norm=1.0

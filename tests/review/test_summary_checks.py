@@ -86,7 +86,7 @@ def test_a_verdict_that_its_criteria_contradict_is_refused_and_so_is_one_that_it
     told = [refusal(REFUSED, change) for change in (better, outcomes, intervals, figures)]
     assert "verdict: says 'accepted', the criteria make it 'not accepted'" in told[0]
     assert "says 'met', limit and interval make it 'failed'" in told[1]
-    assert "stands otherwise in 'after' or 'forgetting'" in told[2] and "To fix it: " in told[2]
+    assert "stands otherwise in 'after', 'others' or 'forgetting'" in told[2] and "To fix it: " in told[2]
     assert "stands otherwise" in told[3]
 
 

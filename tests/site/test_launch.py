@@ -159,7 +159,7 @@ def test_a_misspelt_key_is_told_the_likeliest(site):
 
 def test_a_key_of_another_stage_is_not_silently_dropped(site):
     error = refused("train", site, "--request", "folder")
-    assert "is a key of answer, not of train" in str(error)
+    assert "is a key of answer and assess, not of train" in str(error)
 
 
 @pytest.mark.parametrize("key", ["--config_file", "--meta_file", "--run_id", "--args_file"])

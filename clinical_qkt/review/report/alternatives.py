@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from clinical_qkt.review.report import facts, figures, further, looks, practice, promise, worth
+from clinical_qkt.review.report import facts, figures, further, looks, others, practice, promise, worth
 from clinical_qkt.review.report.headline import alarms_sentence, verdict_sentence
 from clinical_qkt.review.report.spelled import counted, joined, lost, lost_ends, percent
 from clinical_qkt.review.report.words import calibration_sentences, mistake_sentence
@@ -114,6 +114,16 @@ def looked(summary: TransferSummary) -> str:
     return f"{shown} {told} {TABLE}"
 
 
+def by_others(summary: TransferSummary) -> str:
+    """Of recall by hospital."""
+    told = [
+        f"{name}: " + "; ".join(f"{row.name} {percent(row.recall)}" for row in others.by_site(summary, name))
+        for name in summary.student.query
+    ]
+    shown = "Dots with 95 % intervals: of 100 test images of other hospitals, how many are recognised there."
+    return f"{shown} {' '.join(f'{line}.' for line in told)} {TABLE}"
+
+
 def masks(summary: TransferSummary) -> str:
     """Of the teachers' grid."""
     told = []
@@ -163,6 +173,7 @@ ALL: dict[str, Callable[[TransferSummary], str]] = {
     "abstention": abstention,
     "thresholds": thresholds,
     "looks": looked,
+    "others": by_others,
     "masks": masks,
     "responses": responses,
 }

@@ -35,7 +35,8 @@ def _gained(summary: Summary) -> list[str]:
         return [f"The model now recognises {each[0]}."]
     if unknown:
         told = (
-            f"The model was taught {joined(query)}. How well it recognises {joined(unknown)} is unknown: "
+            f"The model was taught {joined(query)}. How well it recognises {joined(unknown)} "
+            f"{'cannot be said here' if summary.others else 'is unknown'}: "
             f"there are no test images of {'it' if len(unknown) == 1 else 'them'}."
         )
     else:

@@ -50,7 +50,7 @@ def lines(summary: Summary) -> list[Line]:
 
 def reason(summary: Summary) -> str | None:
     """What speaks against the model, without a full stop; None if looks do not."""
-    if summary.looks is None or not against(summary.looks, summary.criteria):
+    if summary.looks is None or not against(summary.looks, summary.criteria, summary.rule.evidence):
         return None
     sites = _sites([one for one in summary.looks.sites if one.used and one.outcome == BEYOND])
     return (
@@ -98,7 +98,7 @@ def _beyond(summary: Summary, used: Sequence[SiteLook]) -> list[str]:
     meaning = "Test images of the queried classes show that it works here all the same."
     if together(summary.looks.sites) != BEYOND:
         meaning = "As many other answers, of which it is known what is left, outweigh that."
-    elif against(summary.looks, summary.criteria):
+    elif against(summary.looks, summary.criteria, summary.rule.evidence):
         meaning = "This speaks against the model: test images do not show that it works here all the same."
     return [f"The images of {joined(_sites(found))} look different, beyond the limits ({each}). {meaning}"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from clinical_qkt.core.terms import EvidenceFrom
 from clinical_qkt.evidence.criteria import FAILED, MET, OPEN
 from clinical_qkt.review.report import looks
 from clinical_qkt.review.report.facts import lost_most
@@ -15,7 +16,8 @@ def reasons(summary: TransferSummary) -> list[str]:
     """One sentence each, without a full stop; the failed ones first. Empty if the model is accepted."""
     most, different = lost_most(summary), looks.reason(summary)
     failed, undecided = (
-        [reason(c, most) for c in against(summary) if (c.outcome == FAILED) == f] for f in (True, False)
+        [reason(c, most, summary.rule.evidence) for c in against(summary) if (c.outcome == FAILED) == f]
+        for f in (True, False)
     )
     return [*failed, *([different] if different else []), *undecided]
 
@@ -25,18 +27,20 @@ def against(summary: TransferSummary) -> list[Criterion]:
     return sorted((c for c in summary.criteria if c.outcome != MET), key=lambda c: c.outcome != FAILED)
 
 
-def reason(criterion: Criterion, most: Sequence[str] = ()) -> str:
+def reason(criterion: Criterion, most: Sequence[str] = (), evidence: EvidenceFrom = "own") -> str:
     """What speaks against the model by this criterion, or is undecided.
 
     Args:
         most: the classes that lost most, where there are more than the one that the criterion names.
+        evidence: whose images the rule goes by.
 
     >>> reason(Criterion(name="calibration_error", bound="at most", limit=15, measured=0.3, ci95=[0.25, 0.36],
     ...                  outcome="failed", images=320, written_by="software"))
     'stated probabilities: off by 30.0 points on average (25.0 to 36.0), 15 are allowed'
     """
     if criterion.measured is None:
-        return f"{_UNKNOWN[criterion.name]}; {needed(criterion)}"
+        unknown = _UNTOLD if evidence == "others" and criterion.name in _UNTOLD else _UNKNOWN
+        return f"{unknown[criterion.name]}; {needed(criterion)}"
     told = _measured(criterion, most)
     return told if criterion.outcome != OPEN else f"{told}, which cannot be decided yet; {needed(criterion)}"
 
@@ -88,6 +92,10 @@ _SAME = {
     "forgetting": "they lost as much",
     "worst_forgetting": "it lost as much",
     "calibration_error": "the probabilities are off by as much",
+}
+_UNTOLD = {
+    "query_recall": "no other hospital has told how much is recognised, and the rule goes by that",
+    "false_alarms": "no other hospital has told false alarms, and the rule goes by these",
 }
 _UNKNOWN = {
     "query_recall": "there are no test images of a queried class, so what was gained is unknown",

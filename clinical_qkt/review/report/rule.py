@@ -7,8 +7,9 @@ from typing import NamedTuple
 from clinical_qkt.evidence.criteria import AT_LEAST, FAILED, MET, OPEN
 from clinical_qkt.review.report import facts
 from clinical_qkt.review.report.facts import Summary
+from clinical_qkt.review.report.others import whose_images
 from clinical_qkt.review.report.reasons import needed
-from clinical_qkt.review.report.spelled import beside, counted, day, digest, images_of, joined, lost
+from clinical_qkt.review.report.spelled import beside, counted, day, digest, joined, lost
 from clinical_qkt.review.summary_schema import Criterion
 
 OUTCOMES = {MET: "met", FAILED: "not met", OPEN: "undecided"}
@@ -64,7 +65,7 @@ def _line(summary: Summary, c: Criterion) -> Line:
         outcome=OUTCOMES[c.outcome],
         kind=KINDS[c.outcome],
         whose=OWN if c.written_by == "hospital" else DEFAULT,
-        images=images_of(c.images, c.patients),
+        images=whose_images(summary, c),
     )
 
 

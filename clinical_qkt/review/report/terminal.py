@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clinical_qkt.evidence.evaluation import Row
-from clinical_qkt.review.report import looks, promise, rule
+from clinical_qkt.review.report import looks, others, promise, rule
 from clinical_qkt.review.report.facts import Summary
 from clinical_qkt.review.report.headline import KINDS, few_sentences, verdict, verdict_sentence
 from clinical_qkt.review.report.spelled import ends, lost, percent, rates, signs
@@ -23,7 +23,7 @@ def print_transfer(console: Console, summary: Summary) -> None:
     """What the demo ends with: a row for each class, the rule line by line, the sentence, the verdict."""
     console.print(_classes(summary))
     console.print(_rule(summary))
-    seen = looks.sentences(summary)
+    seen = [*others.sentences(summary), *looks.sentences(summary)]
     told = verdict_sentence(summary), *few_sentences(summary), *seen, rule.whose(summary), rule.tries(summary)
     for sentence in (*told, promise.told(summary)):
         console.print(sentence, markup=False, emoji=False)

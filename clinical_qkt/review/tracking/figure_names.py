@@ -11,12 +11,13 @@ from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
 from clinical_qkt.core.terms import ACCEPTED, UNDECIDED
 from clinical_qkt.evidence.evaluation import Evaluation, FalseAlarms
 from clinical_qkt.evidence.looks import BEYOND
+from clinical_qkt.evidence.others import MeasuredByOthers
 from clinical_qkt.evidence.parts import Looks
 from clinical_qkt.review.budget_fit import Fit
 from clinical_qkt.review.summary_schema import TransferSummary
 
 _BEFORE_CLASS = re.compile(
-    r"(before|after)/(recall|recall_low|recall_high|precision|f1|auroc|false_alarms)/|(forgetting|recall)/"
+    r"(before|after|others)/(recall|recall_low|recall_high|precision|f1|auroc|false_alarms)/|(forgetting|recall)/"
 )
 """What stands before a class in the name of a metric."""
 _OVERALL = ("mean", "worst", "worst_high", "mean_loss", "mean_loss_high")
@@ -92,8 +93,27 @@ def figures(summary: TransferSummary) -> dict[str, float | None]:
         **held_out_figures(summary.method.fit),
         **evaluation_figures("before", summary.before),
         **({} if summary.looks is None else _looks(summary.looks)),
+        **others_figures(summary.others),
         "bytes_received": float(summary.bytes_received),
     }
+
+
+def others_figures(told: MeasuredByOthers | None) -> dict[str, float | None]:
+    """What other hospitals measured, over all of them; empty where nobody has."""
+    if told is None:
+        return {}
+    low, high = _ends(told.false_alarms.ci95)
+    found: dict[str, float | None] = {
+        "others/sites": float(len(told.sites)),
+        "others/false_alarms": told.false_alarms.share,
+        "others/false_alarms_low": low,
+        "others/false_alarms_high": high,
+    }
+    for name, row in told.classes.items():
+        low, high = _ends(row.ci95)
+        found |= {f"others/recall/{name}": row.recall}
+        found |= {f"others/recall_low/{name}": low, f"others/recall_high/{name}": high}
+    return found
 
 
 def _looks(told: Looks) -> dict[str, float | None]:

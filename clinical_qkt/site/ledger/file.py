@@ -30,7 +30,9 @@ MASK = "mask"
 """Kind of a line that keeps what was told of one class of a knowledge mask."""
 LOOK = "look"
 """Kind of a line that keeps of which images a class was compared in an exact response for another one."""
-COUNTED = f"(noise_multiplier IS NOT NULL OR kind IN {(MASK, LOOK, *EXACT)})"
+ASSESSMENT = "assessment"
+"""Kind of a line that keeps what was told of another site's model, measured on own test images."""
+COUNTED = f"(noise_multiplier IS NOT NULL OR kind IN {(MASK, LOOK, ASSESSMENT, *EXACT)})"
 """Lines that decide what may still be told; a refusal is none of them."""
 
 BEGIN = (

@@ -134,7 +134,7 @@ class Ledger:
             OutputError: the file cannot be used, or lacks lines that it once had.
         """
         key = {"epsilon": guarantee.epsilon, "delta": guarantee.delta, **columns(requested)}
-        with self._counting() as db:
+        with self.counting() as db:
             earlier = same(db, key, "site", "unit", "form", "epsilon", "delta")
             if earlier is not None:
                 return earlier
@@ -170,7 +170,7 @@ class Ledger:
             NoFurtherResponse: see ``exact_floor``; or it was given, and its numbers are lost.
             InputError, OutputError: as for ``release``.
         """
-        with self._counting() as db:
+        with self.counting() as db:
             before = same(db, columns(requested), "site", "form")
             if before is not None:
                 return _found(kept(db, before))
@@ -212,7 +212,7 @@ class Ledger:
         Args:
             draw: from what was told of each class before to what is new.
         """
-        with self._counting() as db:
+        with self.counting() as db:
             for one in list(draw(masks_told(db, site))):
                 line = {"asked_by": "", "query_sha256": "", "data_sha256": "", "kind": MASK, "site": site}
                 line |= {"class": one.label, "own_class": one.label, "form": f"{MASK}/1"}
@@ -279,7 +279,7 @@ class Ledger:
             ) from None
 
     @contextmanager
-    def _counting(self) -> Iterator[sqlite3.Connection]:
+    def counting(self) -> Iterator[sqlite3.Connection]:
         """A change that decides what may still be told: in a whole ledger, and counted in a second place."""
         if not self.is_begun():
             raise InputError("is no ledger that was begun", where=str(self.path), fix=file.BEGIN)

@@ -49,7 +49,7 @@ class Departure:
     """A package that leaves the site.
 
     Attributes:
-        kind: ``model``, ``query`` or ``answer``.
+        kind: ``model``, ``query``, ``answer`` or ``assessment``.
         card_sha256, tensors_sha256: of its two files.
         sent_to: the receiver; empty if nobody was named.
         signed_with: fingerprint of the key; None if it is not signed.

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from clinical_qkt.site.ledger.file import LOOK, MASK
+from clinical_qkt.site.ledger.file import ASSESSMENT, LOOK, MASK
 from clinical_qkt.site.ledger.ledger import Ledger
 
 DIGITS = 8
@@ -81,8 +81,10 @@ def _responses(ledger: Ledger) -> Table:
 
 def _what(line: dict[str, Any]) -> str:
     release = json.loads(line["release"])
-    if release is None or "declined" in release:
+    if line["kind"] != ASSESSMENT and (release is None or "declined" in release):
         return "declined"
     if line["kind"] == LOOK:
         return f"compared: {release['compared']}"
+    if line["kind"] == ASSESSMENT:
+        return "its model, measured"
     return "mask of a model" if line["kind"] == MASK else str(line["kind"]).replace("_", " ")

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from clinical_qkt.review.report import facts
 from clinical_qkt.review.report.figures.classes import draw_confusion, draw_false_alarms, draw_recall
 from clinical_qkt.review.report.figures.looks import draw_looks
+from clinical_qkt.review.report.figures.others import draw_others
 from clinical_qkt.review.report.figures.probabilities import (
     draw_abstention,
     draw_calibration,
@@ -41,6 +42,7 @@ ALL: Mapping[str, Callable[[TransferSummary], Figure]] = {
     "abstention": draw_abstention,
     "thresholds": draw_thresholds,
     "looks": draw_looks,
+    "others": draw_others,
     "masks": draw_masks,
     "responses": draw_responses,
 }
@@ -69,6 +71,7 @@ def wanted(summary: TransferSummary) -> list[str]:
         "abstention": summary.abstention and any(p.answered for p in summary.abstention.points),
         "thresholds": after.calibration.images,
         "looks": summary.looks and any(one.distance is not None for one in summary.looks.sites),
+        "others": summary.others and any(row.sites for row in summary.others.classes.values()),
         "masks": summary.teachers,
         "responses": any(g.told.distance is not None for g in facts.answered(summary)),
     }
