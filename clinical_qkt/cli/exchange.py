@@ -236,7 +236,3 @@ def clear(site: SiteFile) -> None:
 
 for of_a_relay in (exchange_flare.provision, exchange_flare.check, exchange_flare.relay):
     exchange.command()(of_a_relay)
-
-
-for of_flare in (exchange_flare.provision, exchange_flare.check, exchange_flare.relay):
-    exchange.command()(of_flare)

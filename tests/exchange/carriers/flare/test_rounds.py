@@ -87,6 +87,53 @@ def test_a_parcel_for_somebody_who_takes_no_part_stays_where_it_is(spools):
     assert len(sweep(spools)) == 1 and waiting(at[A]) == {name}
 
 
+@pytest.mark.parametrize("at", [3, 60, -1])  # the first line, the envelope, what is sealed
+def test_a_parcel_that_was_changed_on_its_way_is_not_kept_and_the_others_are(spools, at):
+    folder = folders(spools)
+    bad, good, other = put(folder[A], A, B, 10), put(folder[A], A, B, 3_000), put(folder[C], C, B)
+
+    def changed(_, __, report):
+        pieces = [
+            p.model_copy(update={"data": flipped(p.data, at)}) if p.name == bad else p for p in report.pieces
+        ]
+        return report.model_copy(update={"pieces": pieces})
+
+    sweep(spools, changed)
+    assert set(come(folder[B])) == {good, other} and waiting(folder[A]) == {bad}
+    sweep(spools)
+    assert set(come(folder[B])) == {bad, good, other} and not waiting(folder[A])
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    changed = bytearray(data)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
+def test_a_relay_that_gives_a_parcel_to_somebody_else_gives_nothing(spools):
+    folder = folders(spools)
+    name = put(folder[A], A, B)
+
+    def astray(_, __, report):
+        pieces = [p.model_copy(update={"receiver": C}) for p in report.pieces]
+        offers = [o.model_copy(update={"receiver": C}) for o in report.offers]
+        return report.model_copy(update={"pieces": pieces, "offers": offers})
+
+    class Astray(Sweep):
+        """Asks for what lies there for hospital_b, and passes it on to hospital_c."""
+
+        def _wants(self):
+            return {
+                site: [w.model_copy(update={"receiver": B}) for w in wants]
+                for site, wants in super()._wants().items()
+            }
+
+    assert any(
+        order.take for given in sweep(spools, astray, sweep=Astray([A, B, C])) for order in given.values()
+    )
+    assert not come(folder[B]) and not come(folder[C]) and waiting(folder[A]) == {name}
+
+
 def test_a_closed_sweep_asks_for_no_more_pieces():
     state = Sweep([A, B])
     state.orders()
