@@ -25,12 +25,11 @@ class Swept:
     """FLARE ended it before its end, so that also sites that were reached may have more to give or get."""
 
 
-def swept(log: str, asked: Iterable[str], absent: Iterable[str] = ()) -> Swept:
+def swept(log: str, asked: Iterable[str]) -> Swept:
     """What the relay's log tells.
 
     Args:
         asked: the sites that the job was deployed to.
-        absent: those that it was not, though somebody named them.
 
     >>> swept("… - sweep reached: hospital_a", ["hospital_b", "hospital_a"])
     Swept(reached=('hospital_a',), missed=('hospital_b',), absent=(), cut_off=False)
@@ -39,4 +38,4 @@ def swept(log: str, asked: Iterable[str], absent: Iterable[str] = ()) -> Swept:
     reached = {name.strip() for name in lines[-1].split(",")} if lines else set[str]()
     asked = sorted(asked)
     here, gone = [s for s in asked if s in reached], [s for s in asked if s not in reached]
-    return Swept(tuple(here), tuple(gone), tuple(sorted(absent)), CUT_OFF in log)
+    return Swept(tuple(here), tuple(gone), cut_off=CUT_OFF in log)

@@ -19,7 +19,7 @@ from clinical_qkt.exchange.carriers.flare.outcome import Swept, swept
 
 _STARTS, _POLL = 120, 1.0
 """Seconds that FLARE may take to start and end a job, and between two looks at it."""
-_DONE = "FINISHED"
+_DONE, _SUSPECTS = "FINISHED", 4
 
 
 def relay(
@@ -30,7 +30,7 @@ def relay(
     seconds: int = 60,
     whole: int = 900,
 ) -> Swept:
-    """Run one sweep; and another without the sites that it missed, if one of these has ended it for all.
+    """Run one sweep; and some more if one site has ended it for all.
 
     Args:
         kit: the sweeper's startup kit.
@@ -46,22 +46,31 @@ def relay(
     with _session(kit) as session:
         there = {client.name for client in session.get_connected_client_list()}
         asked = sorted(({*sites} or there) & there - {*leave_out})
-        first = _run(session, asked, {*sites} - there - {*leave_out}, seconds, whole)
-        if not (first.cut_off and first.missed):
-            return first
-        again = _run(session, [*first.reached], set(), seconds, whole)
-        return replace(again, missed=(*first.missed, *again.missed), absent=first.absent)
+        absent = tuple(sorted({*sites} - there - {*leave_out}))
+        return replace(_served(session, asked, seconds, whole), absent=absent)
 
 
-def _run(session: Session, sites: list[str], absent: set[str], seconds: int, whole: int) -> Swept:
+def _served(session: Session, sites: list[str], seconds: int, whole: int) -> Swept:
+    """One sweep; if a site ended it for all, those that had not answered are tried singly: it was one of them."""
+    first = _run(session, sites, seconds, whole)
+    if not first.cut_off:
+        return first
+    few = first.missed if len(first.missed) <= _SUSPECTS else ()
+    groups = [sorted({*first.reached, site}) for site in few] or [[*first.reached]]
+    reached = {site for group in groups for site in _run(session, group, seconds, whole).reached}
+    missed = tuple(site for site in sites if site not in reached)
+    return Swept(tuple(sorted(reached)), missed, cut_off=True)
+
+
+def _run(session: Session, sites: list[str], seconds: int, whole: int) -> Swept:
     """Submit a sweep, wait for its end, and read the relay's log of it."""
     if not sites:
-        return swept("", sites, absent)
+        return Swept()
     with tempfile.TemporaryDirectory() as folder:
         sweep_job(sites, seconds=seconds, whole=whole).export_job(folder)
         job = session.submit_job(str(Path(folder) / NAME))
     _wait(session, job, whole + 2 * seconds + _STARTS)
-    outcome = swept(str(session.get_job_logs(job)["logs"].get("server", "")), sites, absent)
+    outcome = swept(str(session.get_job_logs(job)["logs"].get("server", "")), sites)
     if not outcome.missed:  # else its logs are left for people
         with contextlib.suppress(Exception):  # whoever runs the relay may not allow it
             session.delete_job(job)

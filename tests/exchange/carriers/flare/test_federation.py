@@ -100,7 +100,7 @@ def test_a_killed_job_process_of_a_site_costs_that_site_one_sweep_and_the_others
     running.until(lambda: list(running.spools[B].glob("in/.*.part")))
     running.kill(B, job=True)
     sweeping.join()
-    assert set(come(running.spools[C])) == {other}  # by a second sweep without hospital_b
+    assert set(come(running.spools[C])) == {other}  # at the latest by another sweep without hospital_b
     shutil.rmtree(running.spools[C] / "in")
     ends(running, name)
 
