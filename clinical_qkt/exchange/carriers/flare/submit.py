@@ -51,7 +51,7 @@ def relay(
 
 
 def _served(session: Session, sites: list[str], seconds: int, whole: int) -> Swept:
-    """One sweep; if a site ended it for all, those that had not answered are tried singly: it was one of them."""
+    """One sweep; if a site ended it for all, those that had not answered are tried singly."""
     first = _run(session, sites, seconds, whole)
     if not first.cut_off:
         return first
