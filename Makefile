@@ -6,6 +6,8 @@ READY  := $(VENV)/.ready
 DECODERS := $(VENV)/.decoders
 # The networks here are tiny: one thread each is faster than two that wait for one another.
 export OMP_NUM_THREADS ?= 1
+# A process that may not keep what it compiled compiles this package anew, as each of a hundred in the tests would.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-unit test-slow lint format benchmark benchmark-methods benchmark-speed benchmark-gpu benchmark-responses benchmark-verify benchmark-worklist benchmark-monitor benchmark-scale bundles docs figures clean
 

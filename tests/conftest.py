@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import itertools
 import json
 import os
@@ -23,6 +24,8 @@ from rich.console import Console
 
 from tests import once
 
+# What is imported stays to the end: looking through it for what nobody uses would be a quarter of the start.
+gc.disable()
 # Nothing of torch, MONAI or MLflow is imported here: the process that hands tests to others needs none of it.
 pytest_plugins = ["pytester", "tests.cpu", "tests.skips"]
 STATES = tempfile.mkdtemp(prefix="clinical-qkt-state-")
@@ -92,6 +95,11 @@ def pytest_configure(config: pytest.Config) -> None:
             config.pluginmanager.import_plugin(name)
 
 
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What ``once`` makes is for all workers of xdist."""
@@ -145,6 +153,16 @@ def real_figures() -> Iterator[None]:
 
     with really_drawn():
         yield
+
+
+@pytest.fixture
+def real_footprints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What networks need in memory is measured, see ``tests.cheap``."""
+    from clinical_qkt.core import footprint
+    from tests.cheap import tried
+
+    monkeypatch.setattr(footprint.Footprint, "_tried", tried)
+    monkeypatch.setattr(footprint, "_KNOWN", {})
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,10 @@ FOLDER = "CLINICAL_QKT_TEST_RUN"
 
 def folder() -> Path:
     """The folder of this run."""
-    return Path(os.environ.setdefault(FOLDER, tempfile.mkdtemp(prefix="clinical-qkt-run-")))
+    if FOLDER not in os.environ:
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="clinical-qkt-run-")
+        atexit.register(shutil.rmtree, os.environ[FOLDER], ignore_errors=True)
+    return Path(os.environ[FOLDER])
 
 
 def once(name: str, make: Callable[[Path], object]) -> Path:

@@ -21,8 +21,8 @@ PURE = (
 """Modules of functions from numbers to numbers."""
 NOT_NUMBERS = re.compile(r"\b(Module|Model|DerivedModel|Images|Path)\b")
 """What takes one of these needs more than a line or two to be shown; so does a decorator."""
-NO_EXAMPLE = {"decision", "without_notes"}
-"""The one takes parts of a summary, which tests/evidence/test_criteria.py shows; the other keeps quiet."""
+NO_EXAMPLE = {"decision", "heard", "on_own_images", "without_notes"}
+"""The last keeps quiet; the others take parts of a summary, see tests/evidence/test_criteria.py."""
 
 
 def name_of(path: Path) -> str:

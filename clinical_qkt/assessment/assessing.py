@@ -27,12 +27,15 @@ from clinical_qkt.packages.writer import CARD
 from clinical_qkt.site.assess_consent import Shown, require_agreement
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, require_no_identifiers
+from clinical_qkt.site.decision import agreed_to
 from clinical_qkt.site.ledger import assessments, exact_floor, file, second_place
 from clinical_qkt.site.ledger.beginning import require_begun
 from clinical_qkt.site.ledger.ledger import Ledger, NoFurtherResponse, Requested
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 TELL = "tell the site that sent it; nothing was measured"
+COUNTS = "counts"
+"""What is told of a class, for whoever decides."""
 UNVOUCHED = "?"
 """Who asks where nobody vouches for the package: all such askers are one, since any name can be claimed."""
 OTHERWISE = "measured before with other settings, and not told anew"
@@ -66,12 +69,21 @@ class Assessing:
         data: the site's images.
         yes: tell without asking.
         new_ledger: begin the site's ledger, see ``ledger.beginning``.
+        decision: the file of a decision at the desk, instead of ``yes``.
     """
 
     def __init__(
-        self, site: Site, model: Model, data: CheckedData, *, yes: bool, new_ledger: bool = False
+        self,
+        site: Site,
+        model: Model,
+        data: CheckedData,
+        *,
+        yes: bool,
+        new_ledger: bool = False,
+        decision: Path | None = None,
     ) -> None:
         self.site, self.model, self.data, self.yes, self.new_ledger = site, model, data, yes, new_ledger
+        self.decision = decision
         self.ledger, self.rule = Ledger(site.ledger), site.assess
         self.data_sha256 = sha256(site.data)
 
@@ -176,7 +188,9 @@ class Assessing:
         found = measured(truth, np.asarray(named), self.patients, self.gained)
         preview = [self.known(row) or self.new(row, found) for row in self.gained]
         card = self.carded(preview)
-        require_agreement(self.card.site, self.shown(preview, found), self.rule, folder, yes=self.yes)
+        kinds = {c.label.name: COUNTS for c in card.classes if c.declined is None or c.called is not None}
+        agreed = self.yes or agreed_to(self.decision, "assess", card.model_card_sha256, kinds)
+        require_agreement(self.card.site, self.shown(preview, found), self.rule, folder, yes=agreed)
         card = self.carded([self.kept(row, told) for row, told in zip(self.gained, preview, strict=True)])
         leaving = Leaving(folder, self.ledger, to=self.card.site, shown=True)
         return save_assessment(folder, card, signing_key=self.site.signing_key, agree=leaving)

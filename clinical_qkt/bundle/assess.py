@@ -32,10 +32,19 @@ def load_assessed(folder: str | Path | None, site: Site, own: InputContract) -> 
 
 
 @plain_errors
-def assessing(site: Site, loaded: Model, data: CheckedData, yes: bool, new_ledger: bool = False) -> Assessing:
+def assessing(
+    site: Site,
+    loaded: Model,
+    data: CheckedData,
+    yes: bool,
+    new_ledger: bool = False,
+    decision: str | Path | None = None,
+) -> Assessing:
     """The assessment, still to be made; see ``assessment.assessing``."""
     agreed, new = config_keys.switch("yes", yes), config_keys.switch("new_ledger", new_ledger)
-    made = Assessing(site, loaded, data, yes=agreed, new_ledger=new)
+    made = Assessing(
+        site, loaded, data, yes=agreed, new_ledger=new, decision=Path(decision) if decision else None
+    )
     _ = made.items  # whether there are any is told before the network is built
     return made
 

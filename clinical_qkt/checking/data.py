@@ -23,9 +23,13 @@ NEEDED = {
     "share": ("test",),
     "query": ("training",),
     "answer": (),
+    "assess": ("test",),
+    "judge": (),
     "transfer": SECTIONS,
 }
 """Which sections may not be empty, by command."""
+TOLD = ("answer", "assess", "judge")
+"""Commands that train nothing and need no model of the site's own."""
 
 
 def findings(stage: Stage) -> Iterator[Finding]:
@@ -39,7 +43,7 @@ def findings(stage: Stage) -> Iterator[Finding]:
         return
     listed = parse_datalist(stage.site.data)
     yield _sections(stage, listed)
-    trained: tuple[Section, ...] = () if stage.command == "answer" else ("training", "validation")
+    trained: tuple[Section, ...] = () if stage.command in TOLD else ("training", "validation")
     yield from _labels(stage.site, listed, trained)
     yield from _files(stage.site, listed)
     yield from _apart(stage.site, listed)

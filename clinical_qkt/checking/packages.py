@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from clinical_qkt.assessment.assessing import require_assessable
 from clinical_qkt.bundle.stage import Stage
 from clinical_qkt.checking.finding import Finding, problem
 from clinical_qkt.core.errors import QKTError
 from clinical_qkt.data.label_space import Alignment, LabelSpace
+from clinical_qkt.packages.assessment import load_assessment
 from clinical_qkt.packages.model import Model, load_model
 from clinical_qkt.packages.query import load_query
 from clinical_qkt.packages.response import Response, load_response
 from clinical_qkt.packages.signing import fingerprint, require_private_key
 from clinical_qkt.query.published import read_published
 
-SIGNING = ("share", "query", "answer")
+SIGNING = ("share", "query", "answer", "assess")
 """Commands after which something leaves."""
 _SHOWN = 12
 """Digits of a fingerprint."""
@@ -24,7 +26,8 @@ _SHOWN = 12
 def findings(stage: Stage) -> Iterator[Finding]:
     """Line by line, each package by itself."""
     looks: list[Callable[[Stage], Iterator[Finding]]] = [_own_model, _signing_key, _trusted]
-    looks += {"transfer": [_received], "answer": [_asked]}.get(stage.command, [])
+    more = {"transfer": [_received], "answer": [_asked], "assess": [_assessed], "judge": [_measured]}
+    looks += more.get(stage.command, [])
     for look in looks:
         yield from look(stage)
 
@@ -43,6 +46,31 @@ def _own_model(stage: Stage) -> Iterator[Finding]:
     if model:
         names = ", ".join(model.card.labels.names)
         yield Finding("ok", "model", f"{folder}: whole, {model.bytes:,} bytes, for {names}")
+
+
+def _assessed(stage: Stage) -> Iterator[Finding]:
+    """Another site's new model that is to be measured."""
+    try:
+        model = load_model(stage.value("request"), stage.site.trust)
+        require_assessable(model, stage.value("contract"))
+    except QKTError as e:
+        yield problem("model to be measured", e)
+        return
+    told = f"of {model.card.site}, signature {model.signed.state}; gained: {', '.join(model.card.gained)}"
+    yield Finding("ok", "model to be measured", told)
+
+
+def _measured(stage: Stage) -> Iterator[Finding]:
+    """What other sites measured of the own new model."""
+    for folder in stage.site.assessments:
+        try:
+            one = load_assessment(folder, stage.site.trust)
+        except QKTError as e:
+            yield problem("assessment", e)
+            continue
+        told = [c.label.name for c in one.card.classes if c.recall is not None]
+        said = f"signature {one.signed.state}; recall of: {', '.join(told) or 'nothing'}"
+        yield Finding("ok" if told else "warning", f"assessment of {one.site}", said)
 
 
 def _signing_key(stage: Stage) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ def findings(stage: Stage) -> Iterator[Finding]:
     """One line, for the commands that tell something of patients that has to be counted."""
     site = stage.site
     told = stage.command == "share" and site.publish_mask and site.mask_epsilon is not None
-    if stage.command != "answer" and not told:
+    if stage.command not in ("answer", "assess") and not told:
         return
     try:
         yield _counting(stage, Ledger(site.ledger))
@@ -36,7 +36,7 @@ def _counting(stage: Stage, ledger: Ledger) -> Finding:
         if switch("new_ledger", stage.value("new_ledger")):
             return Finding("ok", "ledger", f"{ledger.path}: will be begun, with nothing spent")
         return Finding("problem", "ledger", f"{ledger.path}: {NOBODY_SAID}", file.BEGIN)
-    if "private_mean" not in policy.kinds or stage.command == "share":
+    if "private_mean" not in policy.kinds or stage.command in ("share", "assess"):
         return Finding("ok", "ledger", f"{ledger.path}: counts")
     spent = ledger.spent(policy.total_delta, policy.unit, policy.images_per_patient)
     total = f"epsilon {spent:.2f} of {policy.total_epsilon:g} is spent"

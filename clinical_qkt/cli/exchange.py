@@ -1,4 +1,7 @@
-"""The commands of the desk: `inbox`, `approve`, `decline`, `outbox`, `exchange …`. None loads torch."""
+"""The commands of the desk: `inbox`, `approve`, `decline`, `outbox`, `exchange …`.
+
+None of them loads torch but `exchange assess`, which looks into the model that is to leave.
+"""
 
 from __future__ import annotations
 
@@ -171,10 +174,12 @@ def assess(
     """Ask sites that have images of your new classes how well your new model does on them."""
     from clinical_qkt.exchange import asking
     from clinical_qkt.exchange.at_desk import at_desk
+    from clinical_qkt.exchange.new_models import leave_for
 
     desk = at_desk(site)
     until = asking.deadline_of(deadline, desk.settings.deadline_days)
     named = asking.receivers(desk, to)
+    leave_for(desk, model, named)
     again = asking.ask(desk, named, "assessment", model, until)
     for one in named:
         console.print(f"{one}: {'was asked already' if one in again else 'is asked'}", markup=False)

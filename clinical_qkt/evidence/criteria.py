@@ -191,7 +191,11 @@ def images_needed(
 
 
 def counted_as(share: float, ends: Interval, images: int) -> float:
-    """Of how many independent images a share has just such an interval; of ``images`` at most."""
+    """Of how many independent images a share has just such an interval; of ``images`` at most.
+
+    >>> round(counted_as(0.9, proportion(45, 50), 100))
+    50
+    """
 
     def wider(n: float) -> float:
         low, high = proportion(share * n, n) or [0.0, 1.0]

@@ -183,7 +183,14 @@ def _turned(parts: Sequence[Counted]) -> list[Counted]:
 
 
 def measured_by_others(sites: Sequence[ToldBySite], queried: Sequence[str]) -> MeasuredByOthers:
-    """All that hospitals told, by class and together."""
+    """All that hospitals told, by class and together.
+
+    >>> dog, others = ToldClass(images=95, recall=97, called=5), Tested(images=400)
+    >>> about = {"signature": "trusted", "card_sha256": "", "rounding": 5, "others": others}
+    >>> found = measured_by_others([ToldBySite(site="s", classes={"dog": dog}, **about)], ["dog"])
+    >>> found.classes["dog"].recall, found.classes["dog"].images, found.false_alarms.count
+    (0.97, 95, 5)
+    """
     alarms = [found for site in sites if (found := alarms_of(site, queried))]
     whole = pooled(alarms)
     return MeasuredByOthers(

@@ -10,7 +10,7 @@ from typing import Any
 
 from clinical_qkt.core.errors import InputError, QueryError, one_of
 from clinical_qkt.core.files import sha256
-from clinical_qkt.data.label_space import ClassLabel, LabelSpace
+from clinical_qkt.data.label_space import ClassLabel
 from clinical_qkt.exchange import directory
 from clinical_qkt.exchange.at_desk import AtDesk
 from clinical_qkt.exchange.letters import Ask, Wants, about_classes, now, sent_files
@@ -122,14 +122,12 @@ def _what(desk: AtDesk, wants: Wants, package: Path | None) -> tuple[list[ClassL
     card = _card(package, desk, "query" if wants == "statistics" else "model")
     if wants == "statistics":
         return _classes(card, "query"), sha256(package / "card.json")
-    asked = _classes(_card(desk.query_dir, desk, "query"), "query")
-    known = LabelSpace(card["label_space"], where="label_space")
-    there = [c for c in asked if known.find(c) is not None]
+    there = [c for c in _classes(card, "label_space") if c.name in card.get("gained", [])]
     if not there:
         raise InputError(
-            "knows none of the classes that this site asked for",
+            "is of a model that gained no class",
             where=str(package),
-            fix="name the folder of the model that was gained",
+            fix="share the model of a transfer, and name that package",
         )
     return there, sha256(package / "card.json")
 

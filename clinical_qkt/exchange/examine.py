@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clinical_qkt.assessment.assessing import COUNTS, require_assessable
 from clinical_qkt.bundle.stage import Stage
 from clinical_qkt.core.errors import PackageError, QKTError
-from clinical_qkt.core.files import write_json
+from clinical_qkt.core.files import sha256, write_json
 from clinical_qkt.data.datalist import listed_class, parse_datalist
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.exchange.letters import Ask
+from clinical_qkt.packages.assessment import load_assessment
 from clinical_qkt.packages.card import PackageCard
 from clinical_qkt.packages.model import load_model
 from clinical_qkt.packages.query import Query, load_query
 from clinical_qkt.packages.response import load_response
+from clinical_qkt.packages.writer import CARD
 from clinical_qkt.query.what_leaves import most_told
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.launch import plan
@@ -31,10 +34,11 @@ from clinical_qkt.site.ledger.ledger import Ledger
 from clinical_qkt.site.policy import Declined
 
 
-def examined(site: Site, job: Mapping[str, Any]) -> dict[str, Any]:
+def examined(stage: Stage, job: Mapping[str, Any]) -> dict[str, Any]:
     """What is found of one letter's package.
 
     Args:
+        stage: of this site, whatever its name: its keys are right.
         job: ``letter``, the text; ``package``, its folder; of replies ``query``, what was asked with.
 
     Returns:
@@ -42,23 +46,18 @@ def examined(site: Site, job: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         if job["kind"] == "ask":
-            return {"preview": _asked(site, Ask.model_validate_json(job["letter"]), Path(job["package"]))}
-        _replied(site, job)
+            return {"preview": _asked(stage, Ask.model_validate_json(job["letter"]), Path(job["package"]))}
+        _replied(stage.site, job)
         return {"verified": True}
     except QKTError as e:
         told = [f"{file}: {what}" if file else what for file, what in getattr(e, "problems", ())[:3]]
         return {"refused": "; ".join(told) or e.problem}
 
 
-def _asked(site: Site, letter: Ask, package: Path) -> dict[str, Any]:
+def _asked(stage: Stage, letter: Ask, package: Path) -> dict[str, Any]:
+    site = stage.site
     if letter.wants == "assessment":
-        model = load_model(package, site.trust)
-        _require(model.card, letter.sender)
-        own, asked = site.labels, LabelSpace(letter.classes, where="classes")
-        rows = [
-            _row(c.name, "counts", "counts" if own.find(c, parts=False) is not None else None) for c in asked
-        ]
-        return {"classes": rows, "model": model.card.labels.names}
+        return _assessed(stage, letter, package)
     query = load_query(package, site.trust)
     _require(query.card, letter.sender)
     if query.digest != letter.about or list(query.card.query) != list(letter.classes):
@@ -70,6 +69,26 @@ def _asked(site: Site, letter: Ask, package: Path) -> dict[str, Any]:
         "reference": query.card.reference,
         "task": query.card.task,
     }
+
+
+def _assessed(stage: Stage, letter: Ask, package: Path) -> dict[str, Any]:
+    """Of a model that is to be measured: of which classes counts would be told, and on how many images."""
+    model, site = load_model(package, stage.site.trust), stage.site
+    _require(model.card, letter.sender)
+    contract = stage.contract()
+    assert contract is not None
+    require_assessable(model, contract)
+    if sha256(package / CARD) != letter.about:
+        raise PackageError("is another model than the letter says")
+    tested = _patients(site, site.labels, ("test",))
+    rows = []
+    for name in model.card.gained:
+        place = site.labels.find(model.card.labels[model.card.labels.names.index(name)], parts=False)
+        if place is None:
+            rows.append(_row(name, "declined: this site has no such class", None))
+        else:
+            rows.append(_row(name, "rounded counts", COUNTS) | {"patients": tested.get(place, 0)})
+    return {"classes": rows, "task": model.card.task}
 
 
 def _statistics(site: Site, query: Query) -> list[dict[str, Any]]:
@@ -96,12 +115,14 @@ def _row(label: str, what: str, kind: str | None) -> dict[str, Any]:
     return {"label": label, "what": what, "kind": kind}
 
 
-def _patients(site: Site, own: LabelSpace) -> dict[int, int]:
-    """Patients of each own class whose images a response would be made of; images where none is named."""
+def _patients(
+    site: Site, own: LabelSpace, sections: Sequence[str] = ("training", "validation")
+) -> dict[int, int]:
+    """Patients of each own class in some sections; images where none is named."""
     content = parse_datalist(site.data)
     listed = LabelSpace(content.classes, where="classes") if content.classes else None
     found: dict[int, set[str]] = {}
-    for section in ("training", "validation"):
+    for section in sections:
         for k, entry in enumerate(getattr(content, section)):
             place = own.find(listed_class(entry.label, listed, f"{section}[{k}].label"))
             if place is not None:
@@ -124,8 +145,6 @@ def _replied(site: Site, job: Mapping[str, Any]) -> None:
     if job["wants"] == "statistics":
         card = load_response(package, load_query(job["query"]), trust).card
     elif job["wants"] == "assessment":
-        from clinical_qkt.packages.assessment import load_assessment
-
         card = load_assessment(package, trust).card
     else:
         card = load_model(package, trust).card
@@ -142,13 +161,13 @@ def main() -> None:
     """See the module."""
     yaml, jobs, found = (Path(word) for word in sys.argv[1:4])
     try:
-        site = Stage(plan("train", yaml, [])).site
+        stage = Stage(plan("train", yaml, []))
     except QKTError as e:
         print(f"error: {e}", file=sys.stderr)
         raise SystemExit(2) from None
     told: dict[str, Any] = {}
     for job in json.loads(jobs.read_text(encoding="utf-8")):
-        told[job["id"]] = examined(site, job)
+        told[job["id"]] = examined(stage, job)
         write_json(found, told, private=True)
 
 

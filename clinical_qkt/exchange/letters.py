@@ -27,7 +27,7 @@ from clinical_qkt.packages import plain_json
 
 PURPOSE = b"clinical-qkt/letter/1"
 FILES = ("card.json", "SHA256SUMS", "package.sig", "extractor.safetensors", "statistics.safetensors")
-MODEL_FILES = ("model.safetensors", "assessment.safetensors")
+MODEL_FILES = ("model.safetensors", "nothing.safetensors")
 _HEAD_BYTES = 200_000
 _LENGTH = 8
 _AT_ONCE = 1 << 20

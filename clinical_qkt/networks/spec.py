@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from pydantic import Field, model_validator
@@ -85,6 +86,12 @@ def preset(name: str, in_channels: int, spatial_size: Sequence[int]) -> NetworkS
     Raises:
         InputError: unknown name, or the network cannot take images of that size.
     """
+    return _fitting(name, in_channels, tuple(spatial_size)).model_copy(deep=True)
+
+
+@lru_cache(maxsize=256)
+def _fitting(name: str, in_channels: int, spatial_size: tuple[int, ...]) -> NetworkSpec:
+    """``preset``, tried once a process."""
     if name not in PRESETS:
         raise InputError(f"unknown network '{name}'", where="network", fix=one_of(name, list(PRESETS)))
     network, args = preset_args(name, spatial_size)

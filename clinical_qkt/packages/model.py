@@ -20,6 +20,9 @@ from clinical_qkt.packages.writer import is_package, write_package
 
 LARGEST_OUTPUT = 2**28
 """Numbers that a layer may give for one image: 1 GiB in single precision."""
+_MODEST: set[tuple[object, ...]] = set()
+"""What was found modest, by all that decides it."""
+_MOST_MODEST = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +133,19 @@ def _network(card: Card) -> nn.Module:
         raise InputError(
             f"the head is '{card.head}', but the network's is '{head}'", where="head", fix=RESEND
         )
-    require_modest(network, card.input.channels, card.input.spatial_size, (len(card.label_space),))
+    _require_modest(card, network)
     return network
+
+
+def _require_modest(card: Card, network: nn.Module) -> None:
+    """``require_modest``, once a process for all that decides it."""
+    size, classes = card.input.spatial_size, len(card.label_space)
+    key = (card.network.model_dump_json(), card.input.channels, *size, classes)
+    if key not in _MODEST:
+        require_modest(network, card.input.channels, size, (classes,))
+        if len(_MODEST) >= _MOST_MODEST:
+            _MODEST.clear()
+        _MODEST.add(key)
 
 
 @torch.no_grad()

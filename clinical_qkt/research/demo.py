@@ -26,7 +26,6 @@ from clinical_qkt.core.shipped_bundles import bundle_folder
 from clinical_qkt.core.state_folder import state_in
 from clinical_qkt.data.images import warn_skipped
 from clinical_qkt.data.sources import Source
-from clinical_qkt.exchange.letters import Wants
 from clinical_qkt.packages.model import is_model
 from clinical_qkt.packages.query import QueryCard
 from clinical_qkt.packages.response import ResponseCard
@@ -89,6 +88,8 @@ def run_demo(
         (out / "summary.json").is_file(),
         lambda: _run(out, settings.bundle, "transfer", student, **came),
     )
+    for what, done, run in _assessment(out, sites, student, settings):
+        _stage(console, what, done, run)
     write_json(out / MARK, {"mark": mark, "finished": True})
     summary = TransferSummary.model_validate_json((out / "summary.json").read_bytes())
     console.print()
@@ -169,7 +170,9 @@ def _exchange(
     if settings.exchange or not models:
         yield f"query of {student}", is_package(request, QueryCard), partial(run, "query", student, yes=True)
     if settings.exchange:
-        yield "letters", (out / "summary.json").is_file(), partial(_letters, out, sites, student, settings)
+        others = [site for site in sites if site != student]
+        letters = partial(_letters, out, others, student, None if models else request)
+        yield "letters", (out / "summary.json").is_file(), letters
     for site in [] if settings.exchange or models else sites:
         if site != student:
             extra = {
@@ -182,14 +185,36 @@ def _exchange(
             yield f"response of {site}", done, partial(run, "answer", site, **extra)
 
 
-def _letters(out: Path, sites: list[str], student: str, settings: DemoSettings) -> None:
-    """The student asks, and each hospital answers at its own desk."""
-    yamls = [out / "sites" / f"{site}.yaml" for site in sites]
-    mine, models = out / "sites" / f"{student}.yaml", settings.gained_from == "models"
+def _assessment(
+    out: Path, sites: list[str], student: str, settings: DemoSettings
+) -> Iterator[tuple[str, bool, Callable[[], None]]]:
+    """Where hospitals write letters, those who have test images of the new classes measure the new model."""
+    if not settings.exchange:
+        return
+    run, new = partial(_run, out, settings.bundle), out / "packages" / "new_model"
+    there = {"model": str(out / "model"), "package_dir": str(new), "yes": True}
+    yield f"share the new model of {student}", is_model(new), partial(run, "share", student, **there)
+    others = [site for site in sites if site != student]
+    yield "letters", False, partial(_letters, out, others, student, new)
+    judged = partial(_judge, out, settings.bundle, student)
+    yield f"judge the new model of {student}", False, judged
+
+
+def _judge(out: Path, name: str, student: str) -> None:
+    """By what the others measured."""
+    came = demo_exchange.packages(out / "sites" / f"{student}.yaml").get("assessments", [])
+    _run(out, name, "judge", student, assessments=came)
+
+
+def _letters(out: Path, others: list[str], student: str, package: Path | None) -> None:
+    """The student asks, and each hospital answers at its own desk.
+
+    Args:
+        package: a query, or a new model that is to be measured; None: it asks for models.
+    """
+    mine, *yamls = (out / "sites" / f"{site}.yaml" for site in (student, *others))
     with state_in(out / "state"):
-        others = [site for site in sites if site != student]
-        wants: Wants = "model" if models else "statistics"
-        demo_exchange.ask(mine, others, wants, None if models else out / "packages" / "query")
+        demo_exchange.ask(mine, others, package)
         demo_exchange.round_trip(yamls, mine, Console())
 
 

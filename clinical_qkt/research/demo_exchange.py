@@ -16,7 +16,9 @@ from clinical_qkt.exchange import asking, deciding
 from clinical_qkt.exchange.at_desk import AtDesk, at_desk
 from clinical_qkt.exchange.collected import collected
 from clinical_qkt.exchange.letters import Wants
+from clinical_qkt.exchange.new_models import leave_for
 from clinical_qkt.exchange.receiving import WAITS
+from clinical_qkt.packages.model import is_model
 from clinical_qkt.site.ledger.ledger import Ledger
 
 ROUNDS = 6
@@ -39,15 +41,28 @@ def section(root: Path, sites: Sequence[str], i: int, carrier: Carrier | None) -
     }
 
 
-def ask(yaml: Path, others: Sequence[str], wants: Wants, package: Path | None) -> None:
-    """The student's letters, unless they were written before; the others begin their ledgers."""
-    desk = at_desk(yaml)
+def ask(yaml: Path, others: Sequence[str], package: Path | None) -> None:
+    """The student's letters, unless they were written before; the others begin their ledgers.
+
+    Args:
+        package: a query, or a new model that is to be measured; None: it asks for models.
+    """
+    desk, wants = at_desk(yaml), _wanted(package)
     for other in others:
         ledger = Ledger(at_desk(yaml.with_name(f"{other}.yaml")).ledger)
         if not ledger.is_begun():
             ledger.begin()
-    if not any(row.ask.wants == wants for row in desk.store.of("out", "ask")):
-        asking.ask(desk, others, wants, package, asking.deadline_of(None, desk.settings.deadline_days))
+    if any(row.ask.wants == wants for row in desk.store.of("out", "ask")):
+        return
+    if package is not None and wants == "assessment":
+        leave_for(desk, package, others)
+    asking.ask(desk, others, wants, package, asking.deadline_of(None, desk.settings.deadline_days))
+
+
+def _wanted(package: Path | None) -> Wants:
+    if package is None:
+        return "model"
+    return "assessment" if is_model(package) else "statistics"
 
 
 def require(carrier: Carrier | None) -> None:
@@ -62,14 +77,17 @@ def require(carrier: Carrier | None) -> None:
 
 
 def round_trip(yamls: Sequence[Path], student: Path, console: Console) -> None:
-    """Sweeps of all sites, side by side, until each has answered; a person approves where one has to.
+    """Sweeps of all sites, side by side, until each has answered; a person decides where one has to.
+
+    Args:
+        yamls: of the others.
 
     Raises:
         OutputError: a sweep failed, or letters are still on their way after many rounds.
     """
     for _ in range(ROUNDS):
-        _sweep([student, *(y for y in yamls if y != student)], console)
-        _relay(yamls, console)
+        _sweep([student, *yamls], console)
+        _relay([student, *yamls], console)
         for yaml in yamls:
             _person(at_desk(yaml), console)
         if not at_desk(student).store.of("out", "ask", *WAITS):

@@ -139,7 +139,8 @@ def write_federation(
 
     Training and validation images of a class are shared out among the sites that have it. All sites are
     tested on the same test images of their classes; the student's test images show the queried classes too,
-    which a real hospital would seldom have. Each site has them in its own look, if sites differ in that.
+    which a real hospital would seldom have. Where they write letters, test images are dealt out like all
+    others, and those who have the class measure. Each site has them in its own look, if sites differ in that.
     """
     pictures, root = out / "data" / "images", out.absolute()
     sites = [f"hospital_{i + 1}" for i in range(len(dealt))]
@@ -180,10 +181,9 @@ def _shares(
         holders = [i for i, mine in enumerate(dealt) if c in mine]
         for section, positions in source.splits.items():
             of_class = positions[source.labels[positions] == c]
-            if section == "test":
+            if section == "test" and settings.exchange is None:
                 for i, mine in enumerate(dealt):
-                    queried = i == ask.student and c in ask.classes and settings.exchange is None
-                    if c in mine or queried:
+                    if c in mine or (i == ask.student and c in ask.classes):
                         shares[i][section] += of_class.tolist()
             else:
                 for i, part in zip(
@@ -234,6 +234,7 @@ def _of_student(
             str(root / "packages" / other) for j, other in enumerate(sites) if j != i
         ],
         "transfer_dir": str(root),
+        **({"acceptance": {"evidence": "others"}} if settings.exchange else {}),
     }
 
 

@@ -29,7 +29,10 @@ from clinical_qkt.training.inference import labels_of, logits_of
 CPU = torch.device("cpu")
 LARGE = [1000, 1000]
 STATUS = Path("/proc/self/status")
-pytestmark = pytest.mark.skipif(not STATUS.exists(), reason="memory is measured as Linux tells it")
+pytestmark = [
+    pytest.mark.skipif(not STATUS.exists(), reason="memory is measured as Linux tells it"),
+    pytest.mark.usefixtures("real_footprints"),
+]
 
 
 def held(what: str) -> float:

@@ -37,6 +37,7 @@ def site(tmp_path: Path) -> Path:
         "classes": ["a", "b"],
         "query": ["c"],
         "teachers": ["recv/x"],
+        "assessments": ["recv/y"],
         "output_dir": str(tmp_path / "out"),
     }
     (tmp_path / "site.yaml").write_text(yaml.safe_dump(values))
@@ -45,7 +46,8 @@ def site(tmp_path: Path) -> Path:
 
 def workflow(site: Path, stage: str, **overrides: Any) -> ConfigWorkflow:
     files = [*(CONFIGS / f"{n}.yaml" for n in chain(stage, STAGES)), site]
-    given = {"inference": {"images": str(site.parent)}, "answer": {"request": str(site.parent)}}
+    asked = {"request": str(site.parent)}
+    given = {"inference": {"images": str(site.parent)}, "answer": asked, "assess": asked}
     return ConfigWorkflow(
         [str(f) for f in files], logging_file=False, workflow_type=None, **given.get(stage, {}), **overrides
     )

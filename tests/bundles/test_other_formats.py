@@ -16,6 +16,7 @@ from pydicom import dcmread
 
 from clinical_qkt import bundle
 from clinical_qkt.packages.model import load_model
+from clinical_qkt.research import demo
 from tests.bundles.copies import launch_in
 from tests.conftest import ROOT, run
 from tests.make_dicom import write_dicom, write_labels
@@ -79,8 +80,18 @@ def nifti() -> Path:
     return once("nifti", make_nifti) / "site" / "datalist.json"
 
 
-KINDS = {"body_region_radiograph": ("dicom", "6"), "hippocampus_region_3d": ("nifti", "20")}
+KINDS = {"body_region_radiograph": ("dicom", "4"), "hippocampus_region_3d": ("nifti", "8")}
 """By bundle, the fixture of its images and how many epochs tell them apart."""
+QUICK = {"batch_size": 12, "held_out_folds": 2}
+"""For the training: more steps an epoch, since there are few images."""
+
+
+stage = demo._run
+
+
+def quickly(out: Path, bundle_name: str, command: str, site: str, **overrides: object) -> None:
+    """A stage of the demo, in less time."""
+    stage(out, bundle_name, command, site, **overrides, **(QUICK if command == "train" else {}))
 
 
 @pytest.fixture(scope="session", params=KINDS)
@@ -91,7 +102,9 @@ def hospitals(request) -> tuple[Path, Path]:
 
     def make(out: Path) -> None:
         sites = ("--sites", "2", "--classes-per-site", "2")
-        assert run("demo", "--bundle", request.param, *given, "--out", str(out), *sites) == 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(demo, "_run", quickly)
+            assert run("demo", "--bundle", request.param, *given, "--out", str(out), *sites) == 0
         shutil.copytree(ROOT / "bundles" / request.param, out / "bundle")
 
     out = once(request.param, make)

@@ -15,6 +15,8 @@ from clinical_qkt.checking.estimates import Load, cost_of, seconds_told
 from clinical_qkt.networks.spec import preset
 from tests.conftest import run
 
+pytestmark = pytest.mark.usefixtures("real_footprints")
+
 
 def test_a_transfer_that_can_run_is_told_with_disk_device_memory_and_time(site, check):
     code, found = check(site, "transfer")

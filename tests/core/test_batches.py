@@ -20,6 +20,8 @@ from clinical_qkt.core.batches import (
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.networks.spec import preset
 
+pytestmark = pytest.mark.usefixtures("real_footprints")
+
 GB = 10**9
 
 

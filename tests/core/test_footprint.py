@@ -18,6 +18,8 @@ from clinical_qkt.networks.joint_opinion import joint_opinion, opinion_bytes
 from clinical_qkt.networks.registry import PRESETS
 from clinical_qkt.networks.spec import NetworkSpec, preset
 
+pytestmark = pytest.mark.usefixtures("real_footprints")
+
 
 def small() -> nn.Module:
     return nn.Sequential(

@@ -46,7 +46,7 @@ def picture(kind: int, seed: int) -> np.ndarray:
 
 def ward(folder: Path, kinds: tuple[str, ...], seed: int) -> tuple[Path, Path]:
     """A hospital's archive and table of labels, full of names: of folders, files, headers and columns."""
-    labels = [k for k in kinds for _ in range(40)]
+    labels = [k for k in kinds for _ in range(24)]
     pictures = np.stack([picture(KINDS.index(k), seed + i) for i, k in enumerate(labels)])
     source = folder / "Zebrowski_archive"
     table = [("file", "label", "patient", "PatientName", GROUPS[0])]
@@ -91,8 +91,9 @@ def test_what_identifies_a_patient_is_found_in_nothing_that_a_full_run_writes_or
             "trusted_keys": {other: str(out / "keys" / f"{other}.pub")},
             "package_dir": str(out / "sent" / name),
             "query_dir": str(out / "sent" / "query"),
-            "max_epochs": 3,
+            "max_epochs": 1,
             "batch_size": 16,
+            "held_out_folds": 2,
         }
         values |= {"query": ["cross"], "teachers": [str(out / "sent" / "teaching")]} if k == 0 else {}
         (out / name / "site.yaml").write_text(yaml.safe_dump(values))

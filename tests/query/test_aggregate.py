@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from clinical_qkt import bundle
 from clinical_qkt.core.errors import InputError, PackageError, QueryError
 from clinical_qkt.packages import made_here
+from clinical_qkt.packages.made_of import obstacle
 from clinical_qkt.packages.model import load_model
 from clinical_qkt.packages.response import ResponseCard
 from clinical_qkt.packages.writer import CARD
@@ -74,6 +75,9 @@ def test_statistics_alone_gain_the_class_and_the_model_is_used_like_any_other(de
     model = load_model(tmp_path / "t" / "model")
     assert model.card.network.name == "GaussianClassifier"
     assert model.card.labels.names == [*student_of(demo)[1]["classes"], *s["student"]["query"]]
+    told = {a["site"] for a in s["responses"] for c in a["classes"] if c["kind"]}
+    assert {one.site for one in model.card.made_of} == told and all(one.exact for one in model.card.made_of)
+    assert model.card.gained == s["student"]["query"] and "nobody but the asker" in obstacle(model.card, "x")
     page = (tmp_path / "t" / "report.html").read_text()
     assert "asked for numbers" in page and (tmp_path / "t" / "figures" / "responses.png").is_file()
     result = tmp_path / "evaluation.json"

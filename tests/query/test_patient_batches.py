@@ -19,6 +19,8 @@ from clinical_qkt.networks.spec import preset
 from clinical_qkt.privacy.mechanisms import PatientSums
 from clinical_qkt.query.patient_batches import SIZES, looked_at, of_images, of_patients, room_for
 
+pytestmark = pytest.mark.usefixtures("real_footprints")
+
 CPU = torch.device("cpu")
 LARGE = InputContract(channels=3, spatial_size=[300, 300])
 GIVEN = InputContract(channels=3, spatial_size=[24, 24])

@@ -178,6 +178,17 @@ def test_nothing_leaves_without_a_yes(pictures, tmp_path, monkeypatch):
     assert not (tmp_path / "a").exists() and Ledger(tmp_path / "ledger.db").lines() == []
 
 
+@pytest.mark.parametrize("onward", ["student_only", "assessment"])
+def test_where_a_model_may_go_that_is_made_of_it_is_shown_and_stands_on_the_card(
+    pictures, tmp_path, capsys, monkeypatch, onward
+):
+    monkeypatch.setenv("COLUMNS", "300")
+    card = answer(query(tmp_path / "q"), site(pictures, tmp_path, **EXACT, onward=onward), tmp_path / "a")
+    assert card.onward == onward and f"onward is '{onward}'" in capsys.readouterr().err
+    written = json.loads((tmp_path / "a" / "card.json").read_text())
+    assert written.get("onward") == (None if onward == "student_only" else onward)  # else as cards had it
+
+
 def test_the_patient_is_the_unit_and_has_to_be_named(pictures, tmp_path, capsys):
     asked = query(tmp_path / "q")
     answer(asked, site(pictures, tmp_path, minimum_patients=2), tmp_path / "a")

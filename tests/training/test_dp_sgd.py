@@ -25,6 +25,7 @@ from clinical_qkt.networks.spec import NetworkSpec, preset
 from clinical_qkt.packages.model import load_model
 from clinical_qkt.privacy import noised_gradients
 from clinical_qkt.privacy.mechanisms import FINE
+from clinical_qkt.training import dp_sgd
 from clinical_qkt.training.dp_sgd import (
     PrivateOptimizer,
     PrivateTraining,
@@ -38,6 +39,12 @@ from tests.conftest import COLOURS, CONFIGS, ROOT, square
 CPU = torch.device("cpu")
 FEW = {"epsilon": 8.0, "delta": 1e-5, "max_grad_norm": 1.0, "max_epochs": 2, "batch_size": 4}
 FLIP = [RandFlipd("image", prob=0.5)]
+
+
+@pytest.fixture
+def plenty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More noise than any plan here needs: finding the least takes a second."""
+    monkeypatch.setattr(dp_sgd, "noise_multiplier", lambda *asked: 4.0)
 
 
 def items(count: int) -> list[dict]:
@@ -101,7 +108,7 @@ def test_numbers_that_promise_nothing_are_refused_by_name(key, value):
     assert e.value.where == key
 
 
-def test_every_patient_is_drawn_alone_and_with_one_image():
+def test_every_patient_is_drawn_alone_and_with_one_image(plenty):
     owner = [f"p{i // 5}" for i in range(100)]  # 20 patients with five images
     plan = PrivateTraining(100, owner, **{**FEW, "batch_size": 5})
     assert plan.unit == "patient" and plan.sample_rate == 0.25 and len(RandomPatients(plan)) == 4
@@ -158,7 +165,7 @@ def test_the_noise_is_as_strong_as_planned():
     assert float(weight.detach().std()) == pytest.approx(3.0 * 0.2 / 10, rel=0.05)
 
 
-def test_the_gradient_of_each_image_is_its_own():
+def test_the_gradient_of_each_image_is_its_own(plenty):
     made, plain = items(6), network().train()
     hooked = copy.deepcopy(plain)
     steps = PrivateTraining(6, **{**FEW, "delta": 0.1}).steps(hooked, Dataset(made))
@@ -172,7 +179,7 @@ def test_the_gradient_of_each_image_is_its_own():
             assert torch.allclose(p.grad, q.grad_sample[i], atol=1e-4)
 
 
-def test_a_step_is_the_same_in_as_many_parts_as_memory_needs_with_noise_once(monkeypatch):
+def test_a_step_is_the_same_in_as_many_parts_as_memory_needs_with_noise_once(plenty, monkeypatch):
     made, drawn = items(5), []
     monkeypatch.setattr(
         noised_gradients, "system_noise", lambda n: drawn.append(n) or torch.zeros(n).double()
@@ -197,7 +204,7 @@ def test_a_step_is_the_same_in_as_many_parts_as_memory_needs_with_noise_once(mon
     assert float(after[0][1]["loss"]) == pytest.approx(float(after[1][1]["loss"]), rel=1e-5)
 
 
-def test_what_comes_back_is_a_plain_network_and_two_runs_differ():
+def test_what_comes_back_is_a_plain_network_and_two_runs_differ(plenty):
     made = items(24)
     (first, told), (second, _) = (trained(made, [f"p{i % 8}" for i in range(24)]) for _ in range(2))
     assert told.unit == "patient" and told.epsilon == 8.0
@@ -208,7 +215,7 @@ def test_what_comes_back_is_a_plain_network_and_two_runs_differ():
     assert not any(same)
 
 
-def test_steps_that_draw_nobody_are_survived():
+def test_steps_that_draw_nobody_are_survived(plenty):
     trained(items(4), batch_size=1, max_epochs=3, delta=0.1)  # a third of the steps
 
 
@@ -254,7 +261,7 @@ def site_data(patients: dict[str, str]) -> CheckedData:
     return CheckedData("d", True, LabelSpace(["a", "b"]), {"training": training}, patients=patients)
 
 
-def test_the_datalist_decides_on_the_unit_and_may_not_leave_it_half_open():
+def test_the_datalist_decides_on_the_unit_and_may_not_leave_it_half_open(plenty):
     settings = {**FEW}
     everybody = {f"{i}.png": f"p{i // 4}" for i in range(100)}
     assert of_site(site_data(everybody), network(), settings).unit == "patient"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from clinical_qkt.evidence.evaluation import Threshold
 from clinical_qkt.review.report import facts, figures, further, looks, others, practice, promise, worth
 from clinical_qkt.review.report.headline import alarms_sentence, verdict_sentence
 from clinical_qkt.review.report.spelled import counted, joined, lost, lost_ends, percent
@@ -95,13 +96,7 @@ def abstention(summary: TransferSummary) -> str:
 
 def thresholds(summary: TransferSummary) -> str:
     """Of the curves by threshold."""
-    told = []
-    for name in summary.student.query:
-        low, *_, high = summary.after.thresholds[name]
-        ends = f"from a threshold of {percent(low.threshold)} % to one of {percent(high.threshold)} %"
-        found = _fall("images found", low.recognised, high.recognised, "100")
-        alarms = _fall("false alarms", low.false_alarms, high.false_alarms, "100 other images")
-        told.append(f"{name}: {ends}, {found}, and {alarms}.")
+    told = [f"{name}: {_by_threshold(summary.after.thresholds[name])}." for name in summary.student.query]
     return f"Curves by threshold. {' '.join(told)} {TABLE}"
 
 
@@ -154,10 +149,24 @@ def _worth(summary: TransferSummary, name: str) -> str:
     )
 
 
+def _by_threshold(rows: list[Threshold]) -> str:
+    """From the lowest threshold to the highest; another program's summary may hold a single one, or none."""
+    if not rows:
+        return "no threshold is told"
+    low, high = rows[0], rows[-1]
+    ends = f"from a threshold of {percent(low.threshold)} %"
+    ends += f" to one of {percent(high.threshold)} %" if len(rows) > 1 else " on"
+    found = _fall("images found", low.recognised, high.recognised, "100")
+    alarms = _fall("false alarms", low.false_alarms, high.false_alarms, "100 other images")
+    return f"{ends}, {found}, and {alarms}"
+
+
 def _fall(what: str, low: float | None, high: float | None, of: str) -> str:
-    """From a low threshold to a high one."""
+    """From a low threshold to a high one, if anything falls."""
     if low is None or high is None:
         return f"how many {what} there are is unknown"
+    if low == high:
+        return f"{what} are {percent(low)} of {of}"
     return f"{what} fall from {percent(low)} to {percent(high)} of {of}"
 
 

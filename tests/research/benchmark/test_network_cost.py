@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
 import typer.testing
 
 from clinical_qkt.research.benchmark import network_cost
 from tests.conftest import ROOT
+
+pytestmark = pytest.mark.usefixtures("real_footprints")
 
 
 def test_the_page_shows_what_the_file_holds():

@@ -35,9 +35,27 @@ def outcome(name, case):
     return METHODS[module].run(case, METHODS[module].settings(**settings))
 
 
+@pytest.fixture(scope="module")
+def kept():
+    """Outcomes of the case that all tests share, by name."""
+    return {}
+
+
+@pytest.fixture
+def of_all(kept, case):
+    """A method's outcome, which is computed once."""
+
+    def found(name):
+        if name not in kept:
+            kept[name] = outcome(name, case)
+        return kept[name]
+
+    return found
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_a_method_gives_a_column_a_class_and_keeps_what_the_student_knew(name, case, held_out):
-    found = outcome(name, case)
+def test_a_method_gives_a_column_a_class_and_keeps_what_the_student_knew(name, of_all, held_out):
+    found = of_all(name)
     logits = found.predict(held_out)
     assert logits.shape == (len(held_out), 4) and torch.isfinite(logits).all()
     truth = labels_of(held_out)
@@ -49,14 +67,14 @@ def test_a_method_gives_a_column_a_class_and_keeps_what_the_student_knew(name, c
 @pytest.mark.parametrize(
     "name", ["masked_ensemble", "distil", "own_body", "evidence", "joint_answers", "committee", "pooled"]
 )
-def test_the_evidence_for_the_queried_class_is_higher_on_its_images(name, case, held_out):
-    logits, truth = outcome(name, case).predict(held_out), labels_of(held_out)
+def test_the_evidence_for_the_queried_class_is_higher_on_its_images(name, of_all, held_out):
+    logits, truth = of_all(name).predict(held_out), labels_of(held_out)
     evidence = logits[:, 3] - logits[:, :3].amax(1)
     assert evidence[truth == 3].median() > evidence[truth != 3].median()
 
 
-def test_the_own_model_alone_never_names_the_queried_class(case, held_out):
-    assert (outcome("local", case).predict(held_out).argmax(1) != 3).all()
+def test_the_own_model_alone_never_names_the_queried_class(of_all, held_out):
+    assert (of_all("local").predict(held_out).argmax(1) != 3).all()
 
 
 def test_light_receives_one_package_in_half_precision(case):

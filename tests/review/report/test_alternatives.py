@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from clinical_qkt.review.report import alternatives, figures
+from clinical_qkt.review.report import alternatives, figures, page
 
 from .evidence import with_parts
 
@@ -51,3 +51,14 @@ def test_what_is_unknown_or_did_not_happen_is_said_so(made):
     assert "how many images found there are is unknown" in alternatives.thresholds(made(queried_images=0))
     assert "No mistake grew" in alternatives.confusion(made(wrong=0))
     assert "No image of another class is called dog" in alternatives.false_alarms(made(wrong=0))
+
+
+SINGLE = "dog: from a threshold of 5 % on, images found are 100 of 100, and false alarms are "
+
+
+@pytest.mark.parametrize(("kept", "says"), [(1, SINGLE), (0, "dog: no threshold is told.")])
+def test_a_summary_may_tell_of_a_single_threshold_or_none(made, kept, says):
+    s = made()
+    s.after.thresholds["dog"] = s.after.thresholds["dog"][:kept]
+    assert says in alternatives.thresholds(s)
+    assert says in page.page(s, dict.fromkeys(figures.drawn(s), "iVBORw0KGgo="))

@@ -48,6 +48,8 @@ def pictures() -> Path | None:
 
 WIDTHS = (1200, 390)
 """In pixels: a desk's screen and a telephone's."""
+AT_A_DESK = {"further"}
+"""Looked through for faults of accessibility there, too: they hardly follow from the width."""
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -76,9 +78,11 @@ def test_the_report_is_readable_and_reachable(made, browser, tmp_path, pictures,
         )
         assert wide <= seen
         assert told == [] and not [url for url in asked if not url.startswith(("file:", "data:"))]
-        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-        found = axe.Axe().run(page).response["violations"]
-        assert not [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in {"serious", "critical"}]
+        if width == min(WIDTHS) or case in AT_A_DESK:
+            page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+            found = axe.Axe().run(page).response["violations"]
+            grave = [v for v in found if v["impact"] in {"serious", "critical"}]
+            assert not [(v["id"], v["nodes"][0]["html"]) for v in grave]
         page.close()
 
 
