@@ -133,14 +133,17 @@ class Assessing:
         who, may = self.card.site, self.site.policy.may_ask
         if may and who not in may:
             raise _declined([f"{who} is not on this site's list of those who may ask"], self.card)
-        files = {exact_floor.content(Path(item["image"])) for item in self.items}
         require_begun(
-            self.site, self.ledger, files, question=self.question, new=self.new_ledger, yes=self.yes
+            self.site, self.ledger, self.files, question=self.question, new=self.new_ledger, yes=self.yes
         )
-        second_place.note(self.site.site, files, self.ledger.require_newest(), self.ledger.path)
         told = [self.refusal(row) for row in self.gained]
         if None not in told:
             raise _declined(list(dict.fromkeys(filter(None, told))), self.card)
+
+    @cached_property
+    def files(self) -> set[str]:
+        """Digests of the test images' files, by which the second place knows them."""
+        return {exact_floor.content(Path(item["image"])) for item in self.items}
 
     @cached_property
     def question(self) -> str:
@@ -191,6 +194,7 @@ class Assessing:
         kinds = {c.label.name: COUNTS for c in card.classes if c.declined is None or c.called is not None}
         agreed = self.yes or agreed_to(self.decision, "assess", card.model_card_sha256, kinds)
         require_agreement(self.card.site, self.shown(preview, found), self.rule, folder, yes=agreed)
+        second_place.note(self.site.site, self.files, self.ledger.require_newest(), self.ledger.path)
         card = self.carded([self.kept(row, told) for row, told in zip(self.gained, preview, strict=True)])
         leaving = Leaving(folder, self.ledger, to=self.card.site, shown=True)
         return save_assessment(folder, card, signing_key=self.site.signing_key, agree=leaving)

@@ -15,10 +15,21 @@ from clinical_qkt.core.refusals import Origin, Place, Problem, shown, wrong
 from clinical_qkt.core.values import number, true_or_false, whole_number
 
 OF_THEIR_OWN = (
-    *("settings", "input", "policy", "acceptance", "monitoring", "made_for", "_meta_", "initialize", "run"),
+    *(
+        "settings",
+        "input",
+        "policy",
+        "acceptance",
+        "assess",
+        "monitoring",
+        "made_for",
+        "_meta_",
+        "initialize",
+        "run",
+    ),
 )
 """Sections that a model of their own checks."""
-_NAMES = ("classes", "query", "teachers", "responses", "answers", "published", "trusted_keys")
+_NAMES = ("classes", "query", "teachers", "responses", "answers", "published", "assessments", "trusted_keys")
 """Keys with lists of names and paths, of which one may be a word such as ``no``."""
 _SWITCHES = {"yes", "no", "on", "off", "true", "false"}
 _EXPRESSION = re.compile(r"[$@%]")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -107,8 +109,27 @@ def _relay(yamls: Sequence[Path], console: Console) -> None:
     from clinical_qkt.exchange.carriers.flare.simulated import relay_once
 
     spools = {desk.site: Path(desk.settings.folder) for desk in desks}
-    swept = relay_once(spools, yamls[0].parent.parent / "flare")
+    root = yamls[0].parent.parent
+    with _said_into(root / "flare.log"):
+        swept = relay_once(spools, root / "flare")
     console.print(f"  relay: reached {', '.join(swept.reached)}", markup=False, style="dim")
+
+
+@contextmanager
+def _said_into(log: Path) -> Iterator[None]:
+    """What FLARE and the processes that it starts say, kept from the screen."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    screen = {number: os.dup(number) for number in (1, 2)}
+    with log.open("ab") as to:
+        for number in screen:
+            os.dup2(to.fileno(), number)
+        try:
+            yield
+        finally:
+            for number, copy in screen.items():
+                os.dup2(copy, number)
+                os.close(copy)
 
 
 def packages(yaml: Path) -> dict[str, list[str]]:

@@ -32,6 +32,7 @@ CARRIED = (
         "teachers",
         "responses",
         "published",
+        "assessments",
         "mlflow",
         "policy",
         "ledger",

@@ -21,6 +21,7 @@ PATH_KEYS = frozenset(
             "teachers",
             "responses",
             "published",
+            "assessments",
             "reference_dir",
             "answers",
             "output_dir",
@@ -31,7 +32,17 @@ PATH_KEYS = frozenset(
             "pretrained",
         ),
         *("signing_key", "mlflow", "bundle_root", "dataset_dir", "model", "result", "images", "predictions"),
-        *("bundle", "request", "asked", "response_dir", "answer_dir", "unfinished", "run_name", "tracking"),
+        *(
+            "bundle",
+            "request",
+            "asked",
+            "response_dir",
+            "answer_dir",
+            "assessment_dir",
+            "unfinished",
+            "run_name",
+            "tracking",
+        ),
     }
 )
 """Keys of configs whose value is where something lies."""
@@ -40,6 +51,7 @@ WORDS = frozenset(
         *("site", "classes", "query", "licence", "acceptance", "prevalence", "test_data", "monitoring"),
         *(
             "policy",
+            "assess",
             "untrusted_packages",
             "architecture",
             "trained_layers",

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clinical_qkt.review.tracking import provenance
-from clinical_qkt.review.tracking.provenance import HIDDEN, HIDDEN_EXPRESSION, HIDDEN_TEXT, without_paths
+from clinical_qkt.review.tracking.provenance import (
+    HIDDEN,
+    HIDDEN_EXPRESSION,
+    HIDDEN_TEXT,
+    PATH_KEYS,
+    without_paths,
+)
+from clinical_qkt.site.config import Site
 
 
 def test_the_environment_names_versions_and_no_host_user_or_path():
@@ -124,3 +131,9 @@ def test_every_key_of_a_site_that_is_a_path_is_known():
 @pytest.mark.parametrize("words", ["a/b", "and/or", "1/2", "http://x/y", "CC BY 4.0: see https://x.org/a"])
 def test_what_names_no_place_stays(words):
     assert without_paths({"licence": words}) == {"licence": words}
+
+
+def test_every_key_of_a_site_that_names_a_place_is_known_as_one():
+    fields = {name: str(field.annotation) for name, field in Site.model_fields.items()}
+    places = {name for name, kind in fields.items() if "Path" in kind}
+    assert places - {"trusted_keys"} <= PATH_KEYS and "assessments" in places
