@@ -38,6 +38,8 @@ SIMULATED = {
     "labelled_by": "whoever made the data set",
 }
 """Where a demo's test images come from."""
+DEALT_OUT = "given to the hospital by the simulation, none of the queried classes"
+"""The same where hospitals write letters."""
 LOOKS = "looks.png"
 """In the demo's folder: how the sites' pictures look, where they differ."""
 _KINDS = {"models": "private_mean", "statistics": "covariance", "private": "private_mean"}
@@ -227,7 +229,7 @@ def _of_student(
 ) -> dict[str, Any]:
     """What the student's says besides."""
     return {
-        "test_data": SIMULATED,
+        "test_data": SIMULATED | ({"origin": DEALT_OUT} if settings.exchange else {}),
         "query": query,
         "query_dir": str(root / "packages" / "query"),
         "teachers" if settings.gained_from == "models" else "responses": [
