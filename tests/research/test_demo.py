@@ -60,7 +60,7 @@ def test_the_summary_has_the_stable_keys_and_adds_up(demo):
         "schema", "command", "version", "seed", "device", "identity", "data", "student", "teachers",
         "responses", "method", "before", "after", "forgetting", "verdict", "criteria", "budget", "rule",
         "switch_off", "abstention", "gate", "subgroups", "net_benefit", "precision_recall", "in_use",
-        "untrusted_packages", "bytes_received", "seconds", "looks",
+        "untrusted_packages", "bytes_received", "seconds", "looks", "others", "judged_earlier",
     }  # fmt: skip
     assert set(s["teachers"][0]) == {
         "site",
