@@ -92,6 +92,7 @@ NOT_RUN = {
     "clinical-qkt exchange relay": "needs a relay; tests/exchange/carriers/flare/test_federation.py has one",
     "clinical-qkt exchange sweep SITE.yaml": "SITE.yaml is an example; another how-to executes it",
     "clinical-qkt demo --exchange": "several processes a hospital; tests/research/test_demo_exchange.py",
+    "clinical-qkt demo --from private --exchange": "the same",
     "clinical-qkt exchange assess SITE.yaml": "`demo --exchange` runs it: tests/research",
     "clinical-qkt demo --data pbc_blood_28.npz": "needs real images; getting started runs it on squares",
 }
