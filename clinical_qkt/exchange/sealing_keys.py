@@ -20,7 +20,7 @@ from clinical_qkt.core.terms import PSEUDONYM
 from clinical_qkt.core.values import Sent
 from clinical_qkt.exchange import signed_text
 from clinical_qkt.packages import plain_json
-from clinical_qkt.packages.key_files import given_passphrase
+from clinical_qkt.packages.key_files import given_passphrase, written
 
 _FORMAT = b"clinical-qkt/sealing-key/1"
 _NEW = "make one with `clinical-qkt exchange keys SITE.yaml`"
@@ -60,10 +60,7 @@ def new_sealing_key(site: str, private: Path, signing_key: Path) -> Path:
     raw = base64.b64encode(key.public_key().public_bytes_raw()).decode()
     unsigned = _Public(site=site, key=raw, signature="=")
     signature = signed_text.sign(unsigned.signed, signing_key, _FORMAT)
-    word = given_passphrase()
-    how = serialization.BestAvailableEncryption(word) if word else serialization.NoEncryption()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
-    private_file(private).write_bytes(pem)
+    private_file(private).write_bytes(written(key, given_passphrase()))
     write_text(public, unsigned.model_copy(update={"signature": signature}).model_dump_json(indent=2) + "\n")
     return public
 

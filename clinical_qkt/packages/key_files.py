@@ -11,6 +11,7 @@ from asn1crypto import algos, keys, pem
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, padding, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
@@ -21,6 +22,8 @@ PASSPHRASE = "CLINICAL_QKT_PASSPHRASE"
 """The environment variable that opens an encrypted private key."""
 
 
+AnyPrivateKey = ec.EllipticCurvePrivateKey | X25519PrivateKey
+"""Of signatures, and of parcels."""
 ROUNDS = 600_000
 """Of PBKDF2 with SHA-256, between a passphrase and the key that it makes: what each guess costs somebody who
 has the file (OWASP's figure of 2023). The library's own writer takes 2,048."""
@@ -53,7 +56,7 @@ def new_key(name: str, folder: Path, passphrase: str | None = None) -> tuple[Pat
             fix="name another folder with --out, or move the old keys away",
         )
     key = ec.generate_private_key(ec.SECP256R1())
-    secret = _locked(key, passphrase.encode()) if passphrase else _open(key, serialization.Encoding.PEM)
+    secret = written(key, passphrase.encode() if passphrase else None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Nobody else may read it, not even for a moment: the mode first, then the secret.
@@ -100,11 +103,16 @@ def require_private_key(path: Path) -> None:
 _NEW = "make one with `clinical-qkt keys new NAME`"
 
 
-def _open(key: ec.EllipticCurvePrivateKey, encoding: serialization.Encoding) -> bytes:
+def written(key: AnyPrivateKey, passphrase: bytes | None) -> bytes:
+    """What a private key's file holds: PEM, locked if there is a passphrase."""
+    return _locked(key, passphrase) if passphrase else _open(key, serialization.Encoding.PEM)
+
+
+def _open(key: AnyPrivateKey, encoding: serialization.Encoding) -> bytes:
     return key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
-def _locked(key: ec.EllipticCurvePrivateKey, passphrase: bytes) -> bytes:
+def _locked(key: AnyPrivateKey, passphrase: bytes) -> bytes:
     """A private key under a passphrase, in the form that OpenSSL reads: PKCS #8, PBES2 (RFC 8018), AES-256.
 
     The cipher and the rounds are those of the library ``cryptography``, whose own writer of this form lets

@@ -9,6 +9,7 @@ from asn1crypto import keys, pem
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from clinical_qkt.exchange.sealing_keys import new_sealing_key
 from clinical_qkt.packages.signing import PASSPHRASE, check, new_key, require_private_key, sign
 
 ROUNDS = 600_000
@@ -25,6 +26,13 @@ def rounds(key: Path) -> int:
 
 def test_a_guess_at_a_passphrase_takes_600000_rounds(tmp_path):
     assert rounds(new_key("a", tmp_path, "open sesame")[0]) >= ROUNDS
+
+
+def test_a_guess_at_a_sealing_keys_passphrase_takes_as_many(tmp_path, monkeypatch):
+    monkeypatch.setenv(PASSPHRASE, "open sesame")
+    new_key("a", tmp_path, "open sesame")
+    new_sealing_key("a", tmp_path / "a.sealing", tmp_path / "a.key")
+    assert rounds(tmp_path / "a.sealing") >= ROUNDS
 
 
 @pytest.mark.slow
