@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError, model_validator
 
-from clinical_qkt.core.errors import PackageError
+from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.core.files import private_folder, sha256, write_whole
 from clinical_qkt.core.refusals import sentences
 from clinical_qkt.core.terms import PSEUDONYM
@@ -147,7 +147,13 @@ def sent_files(folder: Path) -> list[SentFile]:
     Raises:
         InputError: the folder holds something else.
     """
-    found = sorted(p for p in folder.iterdir() if p.is_file())
+    found = sorted(folder.iterdir())
+    if other := next((p for p in found if p.name not in FILES + MODEL_FILES or not p.is_file()), None):
+        raise InputError(
+            f"holds '{other.name}', which belongs to no package",
+            where=str(folder),
+            fix="move it away, or write the package anew",
+        )
     return [SentFile(name=p.name, bytes=p.stat().st_size, sha256=sha256(p)) for p in found]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clinical_qkt.core.errors import PackageError
+from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.exchange import letters, signed_text
 from clinical_qkt.exchange.letters import (
     Ask,
@@ -127,6 +127,12 @@ def test_what_a_letter_may_not_say_is_refused_though_its_sender_signs_it(
     (tmp_path / "content").write_bytes(len(head).to_bytes(8, "big") + head)
     with pytest.raises(PackageError, match=problem):
         read(tmp_path / "content", ask(query), keys, tmp_path / "got")
+
+
+def test_a_folder_that_is_no_package_is_not_sent(query):
+    (query / ".DS_Store").write_text("")
+    with pytest.raises(InputError, match="belongs to no package"):
+        sent_files(query)
 
 
 def test_a_reply_has_a_package_or_a_reason(query):

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,16 @@ print("SWEPT", json.dumps(asdict(relay(Path(sys.argv[1]), **json.loads(sys.argv[
 
 
 class Federation:
-    """Kits, spools and processes in one folder."""
+    """Kits, spools and processes in one folder.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.running = folder, dict[str, subprocess.Popen[bytes]]()
+    Args:
+        sites: their organisations.
+    """
+
+    def __init__(self, folder: Path, sites: Mapping[str, str] = SITES) -> None:
+        self.folder, self.sites, self.running = folder, sites, dict[str, subprocess.Popen[bytes]]()
         self.kits, self.store = folder / "kits", folder / "store"
-        self.spools = {site: folder / "spools" / site for site in SITES}
+        self.spools = {site: folder / "spools" / site for site in sites}
         self.peaks: dict[str, int] = {}
         self._provision()
 
@@ -59,19 +63,21 @@ class Federation:
                 },
                 "sweeper": {"name": SWEEPER, "organisation": "university"},
                 "sites": {
-                    s: {"organisation": o, "spool": str(self.folder / "spools" / s)} for s, o in SITES.items()
+                    s: {"organisation": o, "spool": str(self.spools[s])} for s, o in self.sites.items()
                 },
             }
         )
         written = self.folder / "written"
         provision(consortium, written)
         project = yaml.safe_load((written / "project.yml").read_text())
-        project["participants"].append({"name": STRANGER, "type": "admin", "org": "clinic_b", "role": "lead"})
+        project["participants"].append(
+            {"name": STRANGER, "type": "admin", "org": [*self.sites.values()][1], "role": "lead"}
+        )
         (written / "project.yml").write_text(yaml.safe_dump(project))
         made = self.folder / "made"
         self.python("-m", "nvflare.cli", "provision", "-p", written / "project.yml", "-w", made, "--force")
         shutil.move(made / "consortium" / "prod_00", self.kits)
-        for name in (RELAY, *SITES):
+        for name in (RELAY, *self.sites):
             shutil.copytree(
                 written / "policies" / name / "local", self.kits / name / "local", dirs_exist_ok=True
             )
@@ -86,7 +92,7 @@ class Federation:
         """Start parts, and wait until the relay listens or the relay knows the site."""
         for name in names:
             kind, kit = "server" if name == RELAY else "client", self.kits / name
-            sets = ["secure_train=true", f"org={SITES.get(name, 'university')}", "config_folder=config"]
+            sets = ["secure_train=true", f"org={self.sites.get(name, 'university')}", "config_folder=config"]
             sets += [f"uid={name}"] if kind == "client" else []
             command = ["-m", _TRAIN.format(kind), "-m", str(kit), "-s", f"fed_{kind}.json", "--set", *sets]
             out = (self.folder / f"{name}.out").open("wb")
