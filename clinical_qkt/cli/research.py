@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from clinical_qkt.cli.paths import require_exists
+from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.renamed import warn
 
 console = Console()
@@ -63,9 +64,16 @@ def demo(
         Literal["folder", "flare"] | None,
         typer.Option(help="Hospitals write letters over this carrier, each in processes of its own."),
     ] = None,
+    processes: Annotated[
+        bool, typer.Option("--processes", help="Of flare: provisioned processes, not its simulator.")
+    ] = False,
 ) -> None:
     """Simulate hospitals; one gains a class that it has never seen."""
     require_exists(data, where=str(data), fix="check the path given to --data")
+    if processes and exchange != "flare":
+        raise InputError(
+            "are FLARE's", where="--processes", fix="give --exchange flare, too, or leave it out"
+        )
     if answers:
         warn("--answers", "--from")
     from clinical_qkt.research.demo import run_demo
@@ -86,6 +94,7 @@ def demo(
         shift=shift,
         backbone=backbone,
         exchange=exchange,
+        processes=processes,
     )
     run_demo(settings, out, overwrite=overwrite, console=console)
 

@@ -171,7 +171,7 @@ def _exchange(
         yield f"query of {student}", is_package(request, QueryCard), partial(run, "query", student, yes=True)
     if settings.exchange:
         others = [site for site in sites if site != student]
-        letters = partial(_letters, out, others, student, None if models else request)
+        letters = partial(_letters, out, others, student, settings, None if models else request)
         yield "letters", (out / "summary.json").is_file(), letters
     for site in [] if settings.exchange or models else sites:
         if site != student:
@@ -195,7 +195,7 @@ def _assessment(
     there = {"model": str(out / "model"), "package_dir": str(new), "yes": True}
     yield f"share the new model of {student}", is_model(new), partial(run, "share", student, **there)
     others = [site for site in sites if site != student]
-    yield "letters", False, partial(_letters, out, others, student, new)
+    yield "letters", False, partial(_letters, out, others, student, settings, new)
     judged = partial(_judge, out, settings.bundle, student)
     yield f"judge the new model of {student}", False, judged
 
@@ -206,7 +206,9 @@ def _judge(out: Path, name: str, student: str) -> None:
     _run(out, name, "judge", student, assessments=came)
 
 
-def _letters(out: Path, others: list[str], student: str, package: Path | None) -> None:
+def _letters(
+    out: Path, others: list[str], student: str, settings: DemoSettings, package: Path | None
+) -> None:
     """The student asks, and each hospital answers at its own desk.
 
     Args:
@@ -215,7 +217,7 @@ def _letters(out: Path, others: list[str], student: str, package: Path | None) -
     mine, *yamls = (out / "sites" / f"{site}.yaml" for site in (student, *others))
     with state_in(out / "state"):
         demo_exchange.ask(mine, others, package)
-        demo_exchange.round_trip(yamls, mine, Console())
+        demo_exchange.round_trip(yamls, mine, Console(), processes=settings.processes)
 
 
 def _run(out: Path, name: str, command: str, site: str, **overrides: Any) -> None:

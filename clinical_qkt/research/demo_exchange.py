@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ from clinical_qkt.exchange.letters import Wants
 from clinical_qkt.exchange.new_models import leave_for
 from clinical_qkt.exchange.receiving import WAITS
 from clinical_qkt.packages.model import is_model
+from clinical_qkt.research.demo_processes import Loopback
 from clinical_qkt.site.ledger.ledger import Ledger
 
 ROUNDS = 6
@@ -78,22 +80,25 @@ def require(carrier: Carrier | None) -> None:
         raise InputError("NVIDIA FLARE is not installed", where="--exchange flare", fix=fix)
 
 
-def round_trip(yamls: Sequence[Path], student: Path, console: Console) -> None:
+def round_trip(yamls: Sequence[Path], student: Path, console: Console, *, processes: bool = False) -> None:
     """Sweeps of all sites, side by side, until each has answered; a person decides where one has to.
 
     Args:
         yamls: of the others.
+        processes: FLARE's are provisioned ones, instead of its simulator's.
 
     Raises:
         OutputError: a sweep failed, or letters are still on their way after many rounds.
     """
-    for _ in range(ROUNDS):
-        _sweep([student, *yamls], console)
-        _relay([student, *yamls], console)
-        for yaml in yamls:
-            _person(at_desk(yaml), console)
-        if not at_desk(student).store.of("out", "ask", *WAITS):
-            return
+    with _carrying([student, *yamls], processes=processes) as carry:
+        for _ in range(ROUNDS):
+            _sweep([student, *yamls], console)
+            if carry is not None:
+                console.print(f"  relay: {carry()}", markup=False, style="dim")
+            for yaml in yamls:
+                _person(at_desk(yaml), console)
+            if not at_desk(student).store.of("out", "ask", *WAITS):
+                return
     raise OutputError(
         "letters are still on their way",
         where=str(student),
@@ -101,18 +106,26 @@ def round_trip(yamls: Sequence[Path], student: Path, console: Console) -> None:
     )
 
 
-def _relay(yamls: Sequence[Path], console: Console) -> None:
-    """Where FLARE carries, one job of its simulator takes parcels from spool to spool."""
-    desks = [at_desk(yaml) for yaml in yamls]
-    if desks[0].settings.carrier != "flare":
-        return
-    from clinical_qkt.exchange.carriers.flare.simulated import relay_once
-
+@contextmanager
+def _carrying(yamls: Sequence[Path], *, processes: bool) -> Iterator[Callable[[], str] | None]:
+    """What takes parcels from spool to spool, where FLARE carries, and says whom it reached; else None."""
+    desks, root = [at_desk(yaml) for yaml in yamls], yamls[0].parent.parent
     spools = {desk.site: Path(desk.settings.folder) for desk in desks}
-    root = yamls[0].parent.parent
+    if desks[0].settings.carrier != "flare":
+        yield None
+    elif processes:
+        with Loopback(root / "federation", spools) as federation:
+            yield federation.sweep
+    else:
+        yield partial(_simulated, spools, root)
+
+
+def _simulated(spools: Mapping[str, Path], root: Path) -> str:
+    from clinical_qkt.exchange.carriers.flare.simulated import relay_once  # nvflare may not be there
+
     with _said_into(root / "flare.log"):
         swept = relay_once(spools, root / "flare")
-    console.print(f"  relay: reached {', '.join(swept.reached)}", markup=False, style="dim")
+    return f"reached: {', '.join(swept.reached)}"
 
 
 @contextmanager

@@ -61,6 +61,7 @@ class DemoSettings:
         backbone: whether all sites train the head alone of a network with ImageNet's weights.
         exchange: what carries packages between the sites; without one they are handed over in the demo's own
             process. With one, the student has no test images of the queried classes.
+        processes: FLARE's are provisioned ones with mutual TLS, instead of its simulator's.
     """
 
     data: Path | None = None
@@ -77,11 +78,12 @@ class DemoSettings:
     shift: Shift = "none"
     backbone: bool = False
     exchange: Carrier | None = None
+    processes: bool = False
 
     @property
     def facts(self) -> dict[str, Any]:
         """All of them but what came later and is not used, so that a demo goes on that was begun before."""
-        unused = {"shift": "none", "backbone": False, "exchange": None}
+        unused = {"shift": "none", "backbone": False, "exchange": None, "processes": False}
         return {k: v for k, v in asdict(self).items() if k not in unused or v != unused[k]}
 
 

@@ -17,7 +17,6 @@ from clinical_qkt.exchange.letters import now
 from clinical_qkt.research import demo_exchange, simulated_sites
 from clinical_qkt.research.demo import run_demo
 from clinical_qkt.research.simulated_sites import DemoSettings
-from tests.exchange.carriers.flare.federation import RELAY, Federation
 from tests.research.test_demo_exchange import truth
 
 pytestmark = pytest.mark.slow
@@ -36,25 +35,20 @@ def person(desk: AtDesk, console: Console) -> None:
 
 
 def test_four_hospitals_answer_by_policy_after_a_minute_or_not_at_all(tmp_path, monkeypatch):
-    federation = Federation(tmp_path / "federation", {site: f"clinic_{site[-1]}" for site in SITES})
     section = demo_exchange.section
 
     def at(root: Path, sites: Any, i: int, carrier: Any) -> dict[str, object]:
-        found = section(root, sites, i, carrier) | {"folder": str(federation.spools[sites[i]])}
+        found = section(root, sites, i, carrier)
         return found | ({"automatic": {"askers": []}} if sites[i] == UNWILLING else {})
 
     monkeypatch.setattr(simulated_sites, "at_desk", at)
     monkeypatch.setattr(demo_exchange, "_person", person)
-    monkeypatch.setattr(demo_exchange, "_relay", lambda yamls, console: print(federation.sweep()))
     monkeypatch.setattr(demo_exchange, "ROUNDS", 20)
-    settings = DemoSettings(sites=5, student=STUDENT, gained_from="private", max_epochs=6, exchange="flare")
+    settings = DemoSettings(
+        sites=5, student=STUDENT, gained_from="private", max_epochs=6, exchange="flare", processes=True
+    )
     out = tmp_path / "demo"
-    try:
-        federation.start(RELAY)
-        federation.start(*SITES)
-        summary = run_demo(settings, out, overwrite=False, console=Console())
-    finally:
-        federation.close()
+    summary = run_demo(settings, out, overwrite=False, console=Console())
     desks = {site: at_desk(out / "sites" / f"{site}.yaml") for site in SITES}
     first, *_ = desks[SLOW].store.of("in", "ask")
     decided = desks[SLOW].store.decision(first)

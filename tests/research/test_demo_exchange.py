@@ -51,6 +51,10 @@ def truth(out: Path, name: str, sites: Sequence[str] = HOSPITALS) -> float:
     return found / images
 
 
+def test_processes_are_flares_alone(tmp_path):
+    assert run("demo", "--processes", "--exchange", "folder", "--out", str(tmp_path / "demo")) == 2
+
+
 def test_a_carrier_that_is_not_installed_is_told_before_anything_is_done(tmp_path, monkeypatch):
     monkeypatch.setattr("clinical_qkt.research.demo_exchange.find_spec", lambda name: None)
     assert run("demo", "--exchange", "flare", "--out", str(tmp_path / "demo")) == 2
