@@ -65,14 +65,16 @@ class Sweep:
 
     def fetch(self, carrier: Folder) -> None:
         """Parcels that lie with the carrier; each is taken out once it is at the desk, or refused."""
+        held = self.held_bytes()
         for parcel in carrier.waiting():
             if parcel.bytes > self.desk.settings.largest_parcel:
                 self.note(f"a parcel of {parcel.bytes:,} bytes was left with the carrier: too large")
-            elif self.held_bytes() + parcel.bytes > self.desk.settings.quota:
+            elif held + parcel.bytes > self.desk.settings.quota:
                 self.note("the desk's quota is reached: no more parcels are fetched until some are cleared")
                 return
             else:
                 self._take(carrier, parcel)
+                held += parcel.bytes
 
     def _take(self, carrier: Folder, parcel: Waiting) -> None:
         to = self.desk.place("in") / parcel.name
@@ -168,7 +170,9 @@ class Sweep:
             self.note(f"{row.letter.kind} to {row.peer}: sent")
 
     def note(self, text: str) -> None:
-        self.store.note(text)
+        """Say it, and write it down unless it was just now: what goes wrong in each sweep is one note."""
+        if text not in [earlier for _, earlier in self.store.notes()]:
+            self.store.note(text)
         self.say(text)
 
     def held_bytes(self) -> int:
