@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from clinical_qkt.packages.card import Card
     from clinical_qkt.packages.response import ResponseCard
 
-MOST = 500
+MOST = 2000
 """Entries on a card."""
 ASK = (
     "ask them for private means, or for a response to a new query with 'onward: assessment' under 'policy'; "

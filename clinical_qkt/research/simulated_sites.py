@@ -38,6 +38,8 @@ SIMULATED = {
     "labelled_by": "whoever made the data set",
 }
 """Where a demo's test images come from."""
+FEW = 10
+"""Of so many test images of a class on, hospitals that write letters tell counts: each has few."""
 DEALT_OUT = "given to the hospital by the simulation, none of the queried classes"
 """The same where hospitals write letters."""
 LOOKS = "looks.png"
@@ -222,6 +224,7 @@ def _of_site(
         "seed": settings.seed,
         "signing_key": str(root / "keys" / f"{site}.key"),
         "exchange": at_desk(root, sites, i, settings.exchange),
+        **({"assess": {"minimum_images": FEW}} if settings.exchange else {}),
         "trusted_keys": {other: str(root / "keys" / f"{other}.pub") for other in sites if other != site},
     }
 

@@ -10,7 +10,6 @@ their own, each signed, sealed and left in the asker's mailbox. Then the asker's
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -37,6 +36,14 @@ from clinical_qkt.packages.writer import CARD, SUMS
 from clinical_qkt.research.demo import run_demo
 from clinical_qkt.research.simulated_sites import DemoSettings
 
+_WATCHED = """
+import json, resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+json.dump([used.ru_utime + used.ru_stime, used.ru_maxrss], open(sys.argv[1], "w"))
+sys.exit(code)
+"""
+"""A small process between: what is started from one that holds torch counts the latter's memory, too."""
 HEADS = (
     "asked for",
     "sites",
@@ -141,13 +148,13 @@ def _reply(desk: AtDesk, exchange: str, about: str, site: str, package: Path, fo
 
 def _run(folder: Path, *words: str) -> dict[str, float]:
     """A command of ours in its own process: CPU seconds, and the most memory that it or a child held."""
+    command, used = [sys.executable, "-m", "clinical_qkt", *words], folder / "used.json"
     with (folder / "log.txt").open("ab") as log:
-        process = subprocess.Popen([sys.executable, "-m", "clinical_qkt", *words], stdout=log, stderr=log)
-        _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+        ended = subprocess.run([sys.executable, "-c", _WATCHED, str(used), *command], stdout=log, stderr=log)
+    if ended.returncode:
         raise OutputError("a command failed", where=" ".join(words[:3]), fix=f"see {folder / 'log.txt'}")
-    return {"seconds": round(used.ru_utime + used.ru_stime, 1), "megabytes": round(used.ru_maxrss / 1024)}
+    seconds, kilobytes = json.loads(used.read_text())
+    return {"seconds": round(seconds, 1), "megabytes": round(kilobytes / 1024)}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
