@@ -68,9 +68,11 @@ class Sweep:
         held = self.held_bytes()
         for parcel in carrier.waiting():
             if parcel.bytes > self.desk.settings.largest_parcel:
-                self.note(f"a parcel of {parcel.bytes:,} bytes was left with the carrier: too large")
+                self.complain(f"a parcel of {parcel.bytes:,} bytes was left with the carrier: too large")
             elif held + parcel.bytes > self.desk.settings.quota:
-                self.note("the desk's quota is reached: no more parcels are fetched until some are cleared")
+                self.complain(
+                    "the desk's quota is reached: no more parcels are fetched until some are cleared"
+                )
                 return
             else:
                 self._take(carrier, parcel)
@@ -164,13 +166,18 @@ class Sweep:
         except OutputError:
             raise
         except QKTError as e:  # of one receiver; others get theirs
-            self.note(f"{row.letter.kind} to {row.peer} cannot be sent: {e.problem}")
+            self.complain(f"{row.letter.kind} to {row.peer} cannot be sent: {e.problem}")
             return
         if row.letter.kind != "receipt":
             self.note(f"{row.letter.kind} to {row.peer}: sent")
 
     def note(self, text: str) -> None:
-        """Say it, and write it down unless it was just now: what goes wrong in each sweep is one note."""
+        """Say it, and write it down."""
+        self.store.note(text)
+        self.say(text)
+
+    def complain(self, text: str) -> None:
+        """The same of what goes wrong in each sweep until somebody mends it: it is one note, not hundreds."""
         if text not in [earlier for _, earlier in self.store.notes()]:
             self.store.note(text)
         self.say(text)
@@ -186,7 +193,7 @@ class Sweep:
             if e.where != "exchange: folder":
                 raise
             if not self.unreached:
-                self.note(f"{e.problem}; the next sweep tries again")
+                self.complain(f"{e.problem}; the next sweep tries again")
             self.unreached = True
 
 

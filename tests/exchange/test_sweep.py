@@ -207,6 +207,9 @@ def test_what_is_too_large_or_beyond_the_quota_stays_with_the_carrier_and_is_tol
     world.write("north", exchange={**limits, "largest_parcel": 10**9})
     world.sweep("north")
     assert len(world.parcels("north")) == 1 and any("quota is reached" in text for text in world.said)
+    world.sweep("north")
+    told = [text for _, text in world.desk("north").store.notes() if "quota" in text]
+    assert len(told) == 1  # though each sweep says it
     world.write("north")
     world.settle()
     assert world.asked("north").state == "waiting"
