@@ -15,13 +15,15 @@ from torch import Tensor, nn
 from clinical_qkt.core.values import Sent
 from clinical_qkt.data.inputs import InputContract, converted
 from clinical_qkt.networks.gaussian_classifier import SingleNetwork
-from clinical_qkt.networks.joint_opinion import JointOpinion, merged
+from clinical_qkt.networks.joint_opinion import JointOpinion, merged, own_settled
 
 
 class Committee(nn.Module):
     """Networks that see the same image, their joint opinion, and a head.
 
-    The head is linear in the joint opinion. At first it passes the classes that are asked for on as they are.
+    Whether an image shows one of the student's classes or a queried one is settled by the joint opinion;
+    which of its own classes it shows, by the opinion of the student's own model. The head is linear in what
+    comes of both. At first it passes the classes that are asked for on as they are.
 
     Args:
         spec: who sits in it.
@@ -44,7 +46,11 @@ class Committee(nn.Module):
             merged(member(converted(image, self.spec.input, seat.input)), seat.columns)[0]
             for member, seat in zip(self.members, self.spec.members, strict=True)
         ]
-        return self.head(self.join(said))
+        together = self.join(said)
+        if self.spec.own:
+            own = said[0][:, [self.join.columns[0].index(c) for c in self.spec.own]]
+            together = own_settled(together, own, self.spec.own)
+        return self.head(together)
 
 
 MAX_MEMBERS, MAX_CLASSES = 128, 512
@@ -78,6 +84,17 @@ class CommitteeSpec(Sent):
     """The networks that sit in it."""
     width: int = Field(ge=1, le=MAX_CLASSES)
     """Classes that its members know in all."""
+    own: list[Column] = Field([], max_length=MAX_CLASSES, exclude_if=lambda own: not own)
+    """Among which of these the first member, the student's own, settles it alone; none where the joint
+    opinion does, as in committees of earlier versions."""
+
+    @model_validator(mode="after")
+    def _own_are_its_own(self) -> CommitteeSpec:
+        if len(set(self.own)) < len(self.own):
+            raise ValueError("own: it names a class twice")
+        if not set(self.own) <= set(self.members[0].columns):
+            raise ValueError("own: the first member does not know one of them")
+        return self
 
     @model_validator(mode="after")
     def _within(self) -> CommitteeSpec:

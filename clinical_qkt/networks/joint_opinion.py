@@ -75,6 +75,30 @@ def joint_opinion(logits: Sequence[Tensor], columns: Sequence[Sequence[int]], wi
     return z
 
 
+def own_settled(together: Tensor, own: Tensor, classes: Sequence[int]) -> Tensor:
+    """The joint opinion, but for one thing: which of its own classes an image shows, the own model settles.
+
+    ``P(c) = P(own) p_own(c)`` for an own class, and all others as they are. The others' models know the own
+    classes less well, from other images: what they say of them could only make the new model forget.
+
+    Args:
+        together: ``(B, width)`` of ``joint_opinion``.
+        own: ``(B, len(classes))`` logits of the own model, for its own classes alone.
+        classes: where these stand among all classes; each once.
+
+    Returns:
+        ``(B, width)``.
+
+    >>> together, own = torch.tensor([[1.0, 2.0, 0.5]]), torch.tensor([[3.0, 0.0]])
+    >>> [round(z, 1) for z in own_settled(together, own, [0, 1])[0].tolist()]
+    [2.3, -0.7, 0.5]
+    """
+    mine = list(classes)
+    settled = together.clone()
+    settled[:, mine] = together[:, mine].logsumexp(1, keepdim=True) + own.log_softmax(1)
+    return settled
+
+
 class JointOpinion(nn.Module):
     """``joint_opinion`` of given models as a module without weights, so that an export can have it in another
     form.

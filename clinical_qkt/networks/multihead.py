@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from clinical_qkt.core.values import Sent
 from clinical_qkt.networks.extractor import Pooling, PoolingSpec
-from clinical_qkt.networks.joint_opinion import JointOpinion
+from clinical_qkt.networks.joint_opinion import JointOpinion, own_settled
 
 MAX_HEADS, MAX_COLUMNS, MOST_ROWS = 128, 512, 8192
 """Heads, classes, and rows of all heads. The joint opinion needs memory for the square of the classes, for
@@ -58,11 +58,8 @@ class MultiHead(nn.Module):
             imitated: ``(B, rows of all further heads)``.
         """
         said = [spoken, *imitated.split([len(columns) for columns in self.spec.heads], 1)]
-        together = self.join(said)
         own = said[self.spec.own]
-        local = own.shape[1]
-        known = together[:, :local].logsumexp(1, keepdim=True) + own.log_softmax(1)
-        return self.head(torch.cat([known, together[:, local:]], 1))
+        return self.head(own_settled(self.join(said), own, range(own.shape[1])))
 
 
 Column = Annotated[int, Field(ge=0, lt=MAX_COLUMNS)]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from clinical_qkt.data.label_space import align
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
+from clinical_qkt.networks.joint_opinion import own_settled
 from clinical_qkt.packages.derived import DerivedModel
 from clinical_qkt.packages.model import CardedNetwork
 from clinical_qkt.qkt import distillation, hard_augmentation, head_imitation, subclasses, targets
@@ -291,7 +292,8 @@ def _cross_fitted(
         said = targets.soft_targets(
             participants, logits, base.cross_fitted, student.labels, "joint", own_columns=at
         )
-        return said[:, 0]
+        local = [c for c in at if c not in student.query]
+        return own_settled(said[:, 0], base.cross_fitted[:, [at.index(c) for c in local]], local)
     if sorted(at) != list(range(len(student.labels))):  # a class is still to be learnt
         return None
     return base.cross_fitted[:, [at.index(c) for c in range(len(at))]]

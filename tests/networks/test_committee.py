@@ -54,6 +54,22 @@ def test_it_answers_with_the_joint_opinion_of_what_each_member_sees(package):
     assert torch.allclose(network(x), expected, atol=1e-4)
 
 
+def test_which_own_class_an_image_shows_the_first_member_settles(package):
+    model = load_model(package)
+    network = spec(own=[1, 0]).build(3)
+    network.load_state_dict(model.network.state_dict())
+    x = torch.rand(2, 3, 28, 28) * 2 - 1
+    before, now = model.network(x).softmax(1), network.eval()(x).softmax(1)
+    own = model.network.members[0](x).softmax(1)
+    assert torch.allclose(now[:, 2], before[:, 2], atol=1e-5)  # whether it is one of them, all together do
+    assert torch.allclose(now[:, :2] / now[:, :2].sum(1, keepdim=True), own, atol=1e-5)
+
+
+def test_committees_of_earlier_versions_answer_as_they_did(package):
+    assert load_model(package).card.network.own == []
+    assert "own" not in json.loads((package / CARD).read_text())["network"]
+
+
 def test_its_head_grows_like_any_other(package):
     network = load_model(package).network
     x = torch.rand(2, 3, 28, 28)
@@ -66,6 +82,8 @@ def test_its_head_grows_like_any_other(package):
     [
         ({"width": 2}, "beyond 'width'"),
         ({"members": []}, "at least 1"),
+        ({"own": [0, 0]}, "own: it names a class twice"),
+        ({"own": [0, 2]}, "own: the first member does not know one of them"),
         ({"input": InputContract(channels=1, spatial_size=[28, 28])}, "3 channels, this site.s have 1"),
     ],
 )
