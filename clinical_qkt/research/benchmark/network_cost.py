@@ -1,6 +1,7 @@
 """What each network costs by the size of its images, on the processor: ratios, memory and bytes.
 
-    python -m clinical_qkt.research.benchmark.network_cost [--networks NAME,…] [--sizes 28,96] [--out FILE]
+    python -m clinical_qkt.research.benchmark.network_cost [--networks NAME,…] [--sizes 28,96] [--volumes]
+        [--out FILE]
 
 A training step (forward, backward, AdamW) and a forward pass, for an image of a batch, in CPU time of one
 thread, as ratios to those of one network at one size: seconds depend on the machine, ratios less so. Memory
@@ -14,6 +15,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,28 +37,34 @@ NETWORKS = (
 )
 SIZES = (28, 96, 224, 512)
 ONE = ("efficientnet_lite0", 224)
-"""The network and the size whose costs count as one."""
-CHANNELS, CLASSES, BATCH = 3, 8, 4
+"""The network and the size whose costs count as one, if it is there; else the first."""
+OF_VOLUMES = ("resnet_small", "resnet_small_stride2", "resnet18_standard", "densenet121", "efficientnet_b0")
+SIZES_OF_VOLUMES = (32, 64, 96)
+CLASSES, BATCH = 8, 4
 LONGEST = 8.0
 """Seconds that a training step may take by its multiply-adds, before a case is left out."""
 
 
-def measured(name: str, size: int, repeats: int, longest: float = LONGEST) -> dict[str, Any]:
+def measured(
+    name: str, size: int, repeats: int, longest: float = LONGEST, *, volumes: bool = False
+) -> dict[str, Any]:
     """One network at one size; why it was left out, if it cannot take such images or would take too long.
 
     Args:
-        size: pixels along both sides.
+        size: pixels along all sides.
         repeats: of which the fastest counts; one more goes before.
         longest: seconds of a training step.
+        volumes: of one channel, instead of colour pictures.
     """
+    channels, sides = (1, [size] * 3) if volumes else (3, [size] * 2)
     try:
-        spec = preset(name, CHANNELS, [size, size])
+        spec = preset(name, channels, sides)
     except InputError:
         return {"network": name, "pixels": size, "left_out": "no such size"}
-    cost = cost_of(spec, CLASSES, CHANNELS, [size, size])
+    cost = cost_of(spec, CLASSES, channels, sides)
     if cost.multiply_adds * BACKWARD * BATCH / RATE["cpu"] > longest:
         return {"network": name, "pixels": size, "left_out": "too long"}
-    network, images = _made(spec, size)
+    network, images = _made(spec, [channels, *sides])
     train, infer = _step(network, images), _look(network, images)
     return {
         "network": name,
@@ -99,9 +107,9 @@ def _short(ratio: float) -> str:
     return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}"
 
 
-def _made(spec: NetworkSpec, size: int) -> tuple[nn.Module, torch.Tensor]:
+def _made(spec: NetworkSpec, shape: list[int]) -> tuple[nn.Module, torch.Tensor]:
     torch.manual_seed(0)
-    return spec.build(CLASSES), torch.randn(BATCH, CHANNELS, size, size)
+    return spec.build(CLASSES), torch.randn(BATCH, *shape)
 
 
 def _step(network: nn.Module, images: torch.Tensor) -> Callable[[], object]:
@@ -136,8 +144,9 @@ def _fastest(work: Callable[[], object], repeats: int) -> float:
 
 
 def main(
-    networks: Annotated[str, typer.Option(help="Short names, with commas between.")] = ",".join(NETWORKS),
-    sizes: Annotated[str, typer.Option(help="Pixels, with commas between.")] = ",".join(map(str, SIZES)),
+    networks: Annotated[str | None, typer.Option(help="Short names, with commas between.")] = None,
+    sizes: Annotated[str | None, typer.Option(help="Pixels, with commas between.")] = None,
+    volumes: Annotated[bool, typer.Option(help="Of volumes instead of pictures.")] = False,
     repeats: Annotated[int, typer.Option(min=1, help="The fastest counts.")] = 2,
     longest: Annotated[float, typer.Option(help="Seconds of a step; longer ones are left out.")] = LONGEST,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
@@ -145,12 +154,13 @@ def main(
     """Measure, and print the table."""
     torch.set_num_threads(1)
     rows = []
-    for name in networks.split(","):
-        for size in sizes.split(","):
-            rows.append(measured(name, int(size), repeats, longest))
-            print(json.dumps(rows[-1]), file=sys.stderr)
-            if out:
-                write_json(out, rows)
+    names = networks.split(",") if networks else OF_VOLUMES if volumes else NETWORKS
+    sides = map(int, sizes.split(",")) if sizes else SIZES_OF_VOLUMES if volumes else SIZES
+    for name, size in product(names, sides):
+        rows.append(measured(name, size, repeats, longest, volumes=volumes))
+        print(json.dumps(rows[-1]), file=sys.stderr)
+        if out:
+            write_json(out, rows)
     print(table(rows))
 
 
