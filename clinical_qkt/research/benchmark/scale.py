@@ -53,7 +53,7 @@ def measure(
         folder = out / f"run_{count}"
         draw(folder, count, pixels)
         for name, words in stages(folder, pixels, architecture, image_cache):
-            found[name][count] = run(words, folder)
+            found[name][str(count)] = run(words, folder)
     facts = {"images": images, "pixels": pixels, "architecture": architecture, "image_cache": image_cache}
     return {**facts, "stages": found}
 
@@ -147,7 +147,7 @@ def table(found: dict[str, Any]) -> str:
     head = f"| stage | MB, {few} images | MB, {many} images | MB more an image | GB, {MANY:,} images |"
     lines = [f"{head} images a second |", "| --- " + "| ---: " * 5 + "|"]
     for name, at in found["stages"].items():
-        first, second = (at[count] for count in (few, many))
+        first, second = (at[str(count)] for count in (few, many))
         each = max(0.0, second["peak_mb"] - first["peak_mb"]) / few
         held = (second["peak_mb"] + each * (MANY - many)) / 1000
         slower = second["seconds"] - first["seconds"]

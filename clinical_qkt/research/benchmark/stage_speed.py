@@ -19,6 +19,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import torch
 import typer
+from monai.utils import convert_to_tensor
 from PIL import Image
 from rich.console import Console
 from torch import Tensor
@@ -139,7 +140,7 @@ def _files(size: Size, folder: Path) -> dict[str, tuple[Work, Work]]:
     files, contract = _drawn(size, folder), InputContract(channels=3, spatial_size=[size.pixels] * 2)
     read, prepare = reading("display"), contract_transforms(contract)
     raw = [_through(read, {"image": str(f)}) for f in files]
-    plain = [torch.as_tensor(r["image"]).as_tensor().float()[None].clone() for r in raw]
+    plain = [convert_to_tensor(r["image"], dtype=torch.float32, track_meta=False)[None].clone() for r in raw]
     (low, high), (bottom, top) = contract.intensity_range, contract.value_range
 
     def bare_prepare() -> None:
