@@ -14,11 +14,16 @@ from tests.conftest import ROOT
 
 
 def test_the_table_extends_what_one_more_image_takes_to_twenty_thousand():
-    at = {"100": {"peak_mb": 600.0, "seconds": 10.0}, "200": {"peak_mb": 610.0, "seconds": 20.0}}
-    still = {"100": {"peak_mb": 600.0, "seconds": 10.0}, "200": {"peak_mb": 590.0, "seconds": 10.0}}
-    rows = scale.table({"images": 100, "stages": {"train": at, "answer": still}}).splitlines()
-    assert rows[2] == "| train | 600 | 610 | 0.100 | 2.6 | 10.0 |"
+    at = {"200": {"peak_mb": 600.0, "seconds": 10.0}, "400": {"peak_mb": 620.0, "seconds": 30.0}}
+    still = {"200": {"peak_mb": 600.0, "seconds": 10.0}, "400": {"peak_mb": 590.0, "seconds": 10.0}}
+    rows = scale.table({"images": 200, "stages": {"train": at, "answer": still}}).splitlines()
+    assert rows[2] == "| train | 600 | 620 | 0.100 | 2.6 | 10.0 |"
     assert rows[3] == "| answer | 600 | 590 | 0.000 | 0.6 | no more time |"
+
+
+def test_nothing_is_extended_from_fewer_images_than_fill_batches():
+    at = {"40": {"peak_mb": 600.0, "seconds": 10.0}, "80": {"peak_mb": 700.0, "seconds": 20.0}}
+    assert "| 2.500 | too few | 4.0 |" in scale.table({"images": 40, "stages": {"train": at}})
 
 
 def test_the_page_shows_what_the_file_holds():
