@@ -43,8 +43,10 @@ CONFIG ?= configs/benchmarks/quick.yaml
 benchmark-methods: $(READY)
 	$(BIN)/clinical-qkt benchmark $(CONFIG) $(if $(DATA),--data $(DATA)) $(ARGS)
 
-# What a transfer costs against plain fine-tuning and a naive loop: ratios.
+# Ratios on a processor: each stage against the bare work at three sizes, and what begins and ends a transfer;
+# then what a transfer costs against plain fine-tuning and a naive loop. PIXELS=28,224 chooses sizes.
 benchmark-speed: $(READY)
+	$(BIN)/python -m clinical_qkt.research.benchmark.stage_speed $(if $(PIXELS),--pixels $(PIXELS))
 	$(BIN)/python -m clinical_qkt.research.benchmark.speed $(ARGS)
 
 # Images a second on the device at hand: trainings against a bare loop and MONAI's trainer, and all else.

@@ -33,12 +33,12 @@ from clinical_qkt.data.transforms import reading as reading
 from clinical_qkt.data.transforms import show_progress as show_progress
 from clinical_qkt.data.transforms import symmetries as symmetries
 from clinical_qkt.evidence import metrics
+from clinical_qkt.evidence.gate_file import read_gate
 from clinical_qkt.networks.spec import NetworkSpec
 from clinical_qkt.packages import model
 from clinical_qkt.packages.card import Precision
 from clinical_qkt.packages.query import Query
 from clinical_qkt.privacy.statement import DifferentialPrivacy
-from clinical_qkt.qkt.gate import read_gate
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.transfer import Transfer
 from clinical_qkt.query import request

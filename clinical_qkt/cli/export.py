@@ -13,10 +13,12 @@ from clinical_qkt.packages.inspect import told
 from clinical_qkt.packages.signing import Trust
 
 
-def run_export(source: Path, out: Path, made_as: Format, trust: Trust | None, console: Console) -> None:
+def run_export(
+    source: Path, out: Path, made_as: Format, trust: Trust | None, with_gate: bool, console: Console
+) -> None:
     """Export a model and say what was written; see ``export.export``."""
     console.print("comparing the exported model with the original", highlight=False)
-    done = export(source, out, made_as, trust)
+    done = export(source, out, made_as, trust, with_gate=with_gate)
     found, given = done.contract.compared, done.contract.prepared
     lines = [
         f"source: {done.model.folder}, of '{done.model.card.site}'; signature: {told(done.model.signed)}",
@@ -25,6 +27,8 @@ def run_export(source: Path, out: Path, made_as: Format, trust: Trust | None, co
         f"logits, {found.largest_probability_difference:.1g} in probabilities",
         *(f"not in it: {what}" for what in done.contract.not_inside),
     ]
+    if done.contract.none_of_these:
+        lines.append("the gate in it describes pictures of this site by a few numbers: keep it in the house")
     if made_as == "bundle" and not stands_alone(given):
         lines.append("its images are read by clinical-qkt, which has to be installed where it runs")
     if done.contract.generated_data:

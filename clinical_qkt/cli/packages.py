@@ -58,6 +58,9 @@ def export(
     unsigned: Annotated[
         bool, typer.Option("--unsigned", help="Check all but the signature: proves no sender.")
     ] = False,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Take 'none of these' along: a few numbers about own pictures.")
+    ] = False,
 ) -> None:
     """Write a model for other programs, with its input contract inside and beside it.
 
@@ -70,7 +73,7 @@ def export(
     from clinical_qkt.export.export import package_of
 
     folder = package_of(source)
-    run_export(folder, out, made_as, _trust(site, key, unsigned, folder), console)
+    run_export(folder, out, made_as, _trust(site, key, unsigned, folder), gate, console)
 
 
 @package.command()

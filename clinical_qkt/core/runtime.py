@@ -21,7 +21,8 @@ from torch import Tensor
 
 WORKERS = 0
 """Processes of a loader beside its own. Images are in memory as tensors, as far as they fit, and are taken
-from a list; and an error keeps its type. Whether more would help where images do not fit is not measured."""
+from a list; and an error keeps its type. Where images do not fit, reading and preparing them is 3 % of a
+training's step at 512 pixels on a processor, see docs/results/speed.md; on a GPU it is not measured."""
 
 AHEAD = 2
 """Batches that a GPU may be behind what it was told. Each holds memory, and one would do to keep it busy."""

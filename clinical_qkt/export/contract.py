@@ -12,7 +12,9 @@ from clinical_qkt.core.values import Strict
 from clinical_qkt.core.version import __version__
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import ClassLabel
+from clinical_qkt.evidence.gate import Door
 from clinical_qkt.export.compared import Compared
+from clinical_qkt.export.gate import columns
 from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.writer import CARD
 
@@ -49,7 +51,7 @@ class Taken(Strict):
 
 
 class Given(Strict):
-    """The one output."""
+    """The output; the first of two where there is a gate."""
 
     name: str = "logits"
     """Of the output."""
@@ -61,8 +63,29 @@ class Given(Strict):
     """What makes probabilities of them."""
 
 
+class NoneOfThese(Strict):
+    """The second output: by how much an image misses the gate."""
+
+    name: str = "none_of_these"
+    """Of the output."""
+    shape: list[str | int]
+    """One row an image."""
+    columns: list[str]
+    """What each says."""
+    rule: str = "above 0 in any column: the image shows none of these classes"
+    """What follows."""
+    score: str
+    """Of the logits: max_probability, margin (between the two highest logits), max_logit or energy."""
+    threshold: float
+    """The least score that passes."""
+
+
 class ExportContract(Strict):
-    """The whole of ``contract.json``; holds nothing of any patient."""
+    """The whole of ``contract.json``; holds nothing of any patient.
+
+    A gate that is in the model describes the site's own pictures by a few numbers, of which the threshold is
+    here, too.
+    """
 
     format: Literal["clinical-qkt/export/1"] = "clinical-qkt/export/1"
     """The version of this schema."""
@@ -84,6 +107,8 @@ class ExportContract(Strict):
     """What the model takes."""
     output: Given
     """What it gives."""
+    none_of_these: NoneOfThese | None = None
+    """What it gives beside, where its gate was taken along."""
     inside: list[str]
     """What the model does itself, in this order."""
     not_inside: list[str]
@@ -100,11 +125,12 @@ class ExportContract(Strict):
     """How it was held against the original before it was written."""
 
 
-def of(model: Model, made_as: Format, found: Compared) -> ExportContract:
+def of(model: Model, made_as: Format, found: Compared, door: Door | None = None) -> ExportContract:
     """The contract of a package's model.
 
     Args:
         found: how it was compared with the original.
+        door: the gate that is in it.
     """
     card, given = model.card, model.card.input
     licence = [card.licence] if isinstance(card.licence, str) else [*card.licence]
@@ -124,14 +150,20 @@ def of(model: Model, made_as: Format, found: Compared) -> ExportContract:
             placing=_placing(given),
         ),
         output=Given(shape=["batch", len(card.label_space)], classes=[*card.label_space]),
+        none_of_these=_none_of_these(door) if door else None,
         inside=_inside(given),
-        not_inside=_not_inside(made_as, given),
+        not_inside=_not_inside(made_as, given, door),
         prepared=given,
         generated_data=card.generated_data,
         licence=licence,
         intended_use=card.intended_use,
         compared=found,
     )
+
+
+def _none_of_these(door: Door) -> NoneOfThese:
+    told = columns(door)
+    return NoneOfThese(shape=["batch", len(told)], columns=told, score=door.score, threshold=door.threshold)
 
 
 def _channels(given: InputContract) -> list[str]:
@@ -160,11 +192,12 @@ def _inside(given: InputContract) -> list[str]:
     ]
 
 
-def _not_inside(made_as: Format, given: InputContract) -> list[str]:
+def _not_inside(made_as: Format, given: InputContract, door: Door | None) -> list[str]:
     left = ["size and spacing: see input.placing"] if made_as != "bundle" else []
     if given.intensity == "relative":
         left.append("the percentiles of a volume: files hold intensities from 0 to 1")
-    left.append("'none of these': the gate that lies beside a gained model is not exported")
+    if door is None:
+        left.append("'none of these': a gate that lies beside a gained model comes along with --gate")
     if made_as == "onnx":
         left.append("a check of what the numbers mean: TorchScript refuses what cannot be meant, ONNX cannot")
     return left

@@ -24,6 +24,13 @@ SCHEMA = (
 SAME = {1: "{'L': 'L'}", 3: "{'RGB': 'RGB'}"}
 CONVERTED = {1: "{'L': 'L', 'RGB': 'L'}", 3: "{'RGB': 'RGB', 'L': 'RGB'}"}
 """Which modes of pictures are read, and as what; any other ends the run."""
+SOFTMAX = {"_target_": "Activationsd", "keys": "pred", "softmax": True}
+WITH_GATE = {
+    "_target_": "Lambdad",
+    "keys": "pred",
+    "func": "$lambda both: torch.cat([both[0].softmax(0), (both[1] > 0).any(0, keepdim=True)])",
+}
+"""Of one image's answer: probabilities; where there is a gate, then 1 for 'none of these' and else 0."""
 
 
 def stands_alone(given: InputContract) -> bool:
@@ -35,7 +42,7 @@ def stands_alone(given: InputContract) -> bool:
 def write(folder: Path, contract: ExportContract) -> None:
     """Write all files of the bundle but the model and the contract."""
     given = contract.prepared
-    config = _config(given)
+    config = _config(given, contract.none_of_these is not None)
     ours = _with_clinical_qkt(given)
     if stands_alone(given):
         write_json(folder / "configs" / "inference.json", config)
@@ -47,7 +54,7 @@ def write(folder: Path, contract: ExportContract) -> None:
     write_text(folder / "LICENSE", "\n\n".join(contract.licence) + "\n")
 
 
-def _config(given: InputContract) -> dict[str, Any]:
+def _config(given: InputContract, gate: bool) -> dict[str, Any]:
     """Inference on all images below ``dataset_dir``, into a CSV with one line an image."""
     return {
         "imports": [
@@ -70,10 +77,7 @@ def _config(given: InputContract) -> dict[str, Any]:
         },
         "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 8, "num_workers": 0},
         "inferer": {"_target_": "SimpleInferer"},
-        "postprocessing": {
-            "_target_": "Compose",
-            "transforms": [{"_target_": "Activationsd", "keys": "pred", "softmax": True}],
-        },
+        "postprocessing": {"_target_": "Compose", "transforms": [WITH_GATE if gate else SOFTMAX]},
         "handlers": [
             {
                 "_target_": "ClassificationSaver",
@@ -155,6 +159,7 @@ def _merged(config: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 def _metadata(contract: ExportContract) -> dict[str, Any]:
     given, names = contract.prepared, [c.name for c in contract.output.classes]
+    gate = [] if contract.none_of_these is None else ["none of these: 1, else 0"]
     needs = {} if stands_alone(given) else {"clinical-qkt": __version__}
     volumes = len(given.spatial_size) == 3
     return {
@@ -187,12 +192,12 @@ def _metadata(contract: ExportContract) -> dict[str, Any]:
                 "pred": {
                     "type": "probabilities",
                     "format": "classes",
-                    "num_channels": len(names),
+                    "num_channels": len(names) + len(gate),
                     "spatial_shape": [1],
                     "dtype": "float32",
                     "value_range": [],
                     "is_patch_data": False,
-                    "channel_def": {str(i): name for i, name in enumerate(names)},
+                    "channel_def": {str(i): name for i, name in enumerate(names + gate)},
                 }
             },
         },
@@ -232,6 +237,11 @@ def _readme(contract: ExportContract) -> str:
         "`RESULTS/predictions.csv` has a line an image: its path, then the probability of each class:",
         classes,
     ]
+    if contract.none_of_these is not None:
+        lines.append(
+            "The last column is 1 where the image shows none of these: the model is not sure enough, or the "
+            "picture is unlike those of the site. It is 0 elsewhere."
+        )
     if alone:
         lines += [
             f"This reads {reads} by MONAI alone. Other files, such as DICOM, and pictures of other depths "

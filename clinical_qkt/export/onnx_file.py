@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.export.from_raw import FromRaw
+from clinical_qkt.export.gate import Gated
 
 FILE, CONTRACT = "model.onnx", "contract.json"
-INPUT, OUTPUT = "image", "logits"
+INPUT, OUTPUT, GATE = "image", "logits", "none_of_these"
 LARGEST = 2 * 10**9
 """Bytes of the weights: an ONNX file is one message of protobuf, which holds no more."""
 NEEDED = "pip install 'clinical-qkt[export]'"
@@ -53,7 +54,7 @@ def require_small(network: nn.Module) -> None:
         )
 
 
-def program(network: FromRaw, contract: InputContract) -> Any:
+def program(network: FromRaw | Gated, contract: InputContract) -> Any:
     """The network as an ONNX program whose batches may have any size.
 
     Args:
@@ -73,7 +74,7 @@ def program(network: FromRaw, contract: InputContract) -> Any:
         return torch.onnx.export(
             graph.run_decompositions(table),
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=[OUTPUT, GATE] if isinstance(network, Gated) else [OUTPUT],
             dynamo=True,
             external_data=False,
             verbose=False,
@@ -87,12 +88,17 @@ def write(path: Path, made: Any, contract: str) -> None:
     made.save(path)
 
 
-def load(path: Path) -> Callable[[Tensor], Tensor]:
-    """The file as ONNX Runtime runs it on the CPU."""
+def load(path: Path) -> Callable[[Tensor], Tensor | tuple[Tensor, Tensor]]:
+    """The file as ONNX Runtime runs it on the CPU; with a gate both outputs."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda image: torch.from_numpy(session.run([OUTPUT], {INPUT: image.numpy()})[0])
+
+    def run(image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        logits, *missed = map(torch.from_numpy, session.run(None, {INPUT: image.numpy()}))
+        return (logits, missed[0]) if missed else logits
+
+    return run
 
 
 def _frequencies(n: int, d: float = 1.0, *, dtype: torch.dtype, **_: Any) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.export.from_raw import FromRaw
+from clinical_qkt.export.gate import Gated
 
 FILE, CONTRACT = "model.ts", "contract.json"
 BOUNDS = {"display": (0.0, 255.0), "relative": (0.0, 1.0)}
@@ -18,11 +19,11 @@ SLACK = 1e-3
 """Of a range: what rounding may add."""
 
 
-class Checked(nn.Module):
-    """A recorded network that refuses images that it does not take.
+class Checking(nn.Module):
+    """Around a recorded network: images that it does not take are refused.
 
     Args:
-        recorded: from raw intensities to logits.
+        recorded: from raw intensities to logits, or to logits and what a gate says.
         shape: channels and places of an image.
         low, high: beyond which an image cannot mean what the contract says.
         display: intensities are brightness, so that an image all of 0 to 1 was scaled by somebody.
@@ -34,8 +35,8 @@ class Checked(nn.Module):
         self.shape: list[int] = shape
         self.low, self.high, self.display = low, high, display
 
-    def forward(self, image: Tensor) -> Tensor:
-        """``(B, channels, *spatial_size)`` raw intensities to ``(B, classes)`` logits."""
+    def taken(self, image: Tensor) -> Tensor:
+        """``(B, channels, *spatial_size)`` raw intensities as float32."""
         if image.dim() < 2 or list(image.shape[1:]) != self.shape:
             raise ValueError("this model takes images of shape (batch, " + str(self.shape)[1:-1] + ")")
         image = image.to(torch.float32)
@@ -45,12 +46,26 @@ class Checked(nn.Module):
                 raise ValueError("intensities are beyond what contract.json says that they mean")
             if self.display and largest > 0.0 and largest <= 1.0:
                 raise ValueError("brightness goes from 0 to 255 here, and these images end at 1")
-        out = self.recorded(image)
-        assert isinstance(out, Tensor)
+        return image
+
+
+class Checked(Checking):
+    """From raw intensities to ``(B, classes)`` logits."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        out: Tensor = self.recorded(self.taken(image))
         return out
 
 
-def recorded(network: FromRaw, contract: InputContract) -> torch.jit.ScriptModule:
+class CheckedWithGate(Checking):
+    """The same with what a gate says, see ``gate.Gated``."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        out: tuple[Tensor, Tensor] = self.recorded(self.taken(image))
+        return out
+
+
+def recorded(network: FromRaw | Gated, contract: InputContract) -> torch.jit.ScriptModule:
     """The network as TorchScript; whatever batch it is given later."""
     low, high = contract.intensity_range
     shape = [contract.channels, *contract.spatial_size]
@@ -61,7 +76,8 @@ def recorded(network: FromRaw, contract: InputContract) -> torch.jit.ScriptModul
         warnings.simplefilter("ignore")  # of what would go wrong with other batches: ``compared`` looks
         network(example)
         traced = torch.jit.trace(network, example, check_trace=False)
-        made = Checked(traced, shape, least - slack, most + slack, contract.intensity == "display")
+        kind = CheckedWithGate if isinstance(network, Gated) else Checked
+        made = kind(traced, shape, least - slack, most + slack, contract.intensity == "display")
         return torch.jit.freeze(torch.jit.script(made.eval()))
 
 

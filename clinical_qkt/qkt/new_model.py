@@ -10,13 +10,13 @@ from torch import nn
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence.gate import Door
+from clinical_qkt.evidence.gate_file import write_gate
 from clinical_qkt.evidence.parts import Gate
 from clinical_qkt.networks.spec import find_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.card_file import card_text
 from clinical_qkt.packages.model import CardedNetwork, save_model
 from clinical_qkt.privacy.statement import PrivacyStatement
-from clinical_qkt.qkt.gate import write_gate
 from clinical_qkt.site.config import Site
 
 

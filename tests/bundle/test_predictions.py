@@ -14,8 +14,8 @@ from clinical_qkt import bundle
 from clinical_qkt.bundle import predictions
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence.gate import Door
+from clinical_qkt.evidence.gate_file import write_gate
 from clinical_qkt.evidence.pictures import Pictures, numbers_of
-from clinical_qkt.qkt.gate import write_gate
 
 NAMES = LabelSpace(["a", "b"])
 IMAGES = torch.randn(60, 1, 8, 8, generator=torch.Generator().manual_seed(0))

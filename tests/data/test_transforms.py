@@ -8,12 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from monai.data import MetaTensor
 from PIL import Image
 
 from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.inputs import InputContract, converted, covering
 from clinical_qkt.data.resampling import recoloured, resampled
-from clinical_qkt.data.transforms import adapter, reading, symmetries
+from clinical_qkt.data.transforms import adapter, by_areas, reading, symmetries
 from tests.conftest import square
 
 PICTURE = InputContract(channels=3, spatial_size=[28, 28])
@@ -213,3 +214,14 @@ def test_mirrored_axes_are_those_that_are_named():
     (flip,) = symmetries([3, 3, 3], [0])
     seen = {tuple(flip({"image": image})["image"].flatten().tolist()) for _ in range(50)}
     assert seen == {tuple(x.flatten().tolist()) for x in (image, image.flip(1))}
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [((3, 35, 30), [28, 28]), ((1, 9, 8, 7), [4, 8, 9]), ((3, 8, 8), [8, 8])]
+)
+def test_averaging_areas_is_monais_to_the_last_bit(shape, size):
+    from monai.transforms import Resize
+
+    image = MetaTensor(torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 255)
+    wanted = Resize(size, mode="area")(image).as_tensor()
+    assert torch.equal(by_areas(image, size), wanted)

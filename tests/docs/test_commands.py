@@ -321,7 +321,7 @@ def test_classify_new_images(here, follow):
 def test_export(here, follow, monkeypatch):
     lines = lines_of("docs/how-to/export.md")
     ours = [c for c in lines if "monai.bundle" not in c and "--format onnx" not in c]
-    assert follow("docs/how-to/export.md", ours) == {"clinical-qkt": 2}
+    assert follow("docs/how-to/export.md", ours) == {"clinical-qkt": 3}
     bundle, images = here / "OUT" / "bundle", here / "runs" / "demo" / "data" / "images"
     (bundle / "FOLDER").mkdir()
     for image in sorted(images.iterdir())[:3]:

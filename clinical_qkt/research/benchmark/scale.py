@@ -36,6 +36,8 @@ from clinical_qkt.core.terms import ImageCache
 
 MANY = 20_000
 """Images to which figures are extended."""
+ENOUGH = 200
+"""Images below which nothing is extended: a section's batches are not full yet, and grow with the images."""
 STAGES = ("prepare", "train", "query", "answer", "transfer", "transfer again")
 BUNDLE = "blood_cell_classification"
 
@@ -53,7 +55,7 @@ def measure(
         folder = out / f"run_{count}"
         draw(folder, count, pixels)
         for name, words in stages(folder, pixels, architecture, image_cache):
-            found[name][count] = run(words, folder)
+            found[name][str(count)] = run(words, folder)
     facts = {"images": images, "pixels": pixels, "architecture": architecture, "image_cache": image_cache}
     return {**facts, "stages": found}
 
@@ -147,13 +149,13 @@ def table(found: dict[str, Any]) -> str:
     head = f"| stage | MB, {few} images | MB, {many} images | MB more an image | GB, {MANY:,} images |"
     lines = [f"{head} images a second |", "| --- " + "| ---: " * 5 + "|"]
     for name, at in found["stages"].items():
-        first, second = (at[count] for count in (few, many))
+        first, second = (at[str(count)] for count in (few, many))
         each = max(0.0, second["peak_mb"] - first["peak_mb"]) / few
-        held = (second["peak_mb"] + each * (MANY - many)) / 1000
+        held = f"{(second['peak_mb'] + each * (MANY - many)) / 1000:.1f}" if few >= ENOUGH else "too few"
         slower = second["seconds"] - first["seconds"]
         rate = f"{few / slower:,.1f}" if slower > 0.02 * second["seconds"] else "no more time"
         peaks = f"{first['peak_mb']:,.0f} | {second['peak_mb']:,.0f}"
-        lines.append(f"| {name} | {peaks} | {each:.3f} | {held:.1f} | {rate} |")
+        lines.append(f"| {name} | {peaks} | {each:.3f} | {held} | {rate} |")
     return "\n".join(lines)
 
 

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 from PIL import Image
 
 from clinical_qkt.core.errors import OutputError
 from clinical_qkt.research.benchmark import scale
+from tests.conftest import ROOT
 
 
 def test_the_table_extends_what_one_more_image_takes_to_twenty_thousand():
-    at = {100: {"peak_mb": 600.0, "seconds": 10.0}, 200: {"peak_mb": 610.0, "seconds": 20.0}}
-    still = {100: {"peak_mb": 600.0, "seconds": 10.0}, 200: {"peak_mb": 590.0, "seconds": 10.0}}
-    rows = scale.table({"images": 100, "stages": {"train": at, "answer": still}}).splitlines()
-    assert rows[2] == "| train | 600 | 610 | 0.100 | 2.6 | 10.0 |"
+    at = {"200": {"peak_mb": 600.0, "seconds": 10.0}, "400": {"peak_mb": 620.0, "seconds": 30.0}}
+    still = {"200": {"peak_mb": 600.0, "seconds": 10.0}, "400": {"peak_mb": 590.0, "seconds": 10.0}}
+    rows = scale.table({"images": 200, "stages": {"train": at, "answer": still}}).splitlines()
+    assert rows[2] == "| train | 600 | 620 | 0.100 | 2.6 | 10.0 |"
     assert rows[3] == "| answer | 600 | 590 | 0.000 | 0.6 | no more time |"
+
+
+def test_nothing_is_extended_from_fewer_images_than_fill_batches():
+    at = {"40": {"peak_mb": 600.0, "seconds": 10.0}, "80": {"peak_mb": 700.0, "seconds": 20.0}}
+    assert "| 2.500 | too few | 4.0 |" in scale.table({"images": 40, "stages": {"train": at}})
+
+
+def test_the_page_shows_what_the_file_holds():
+    page = (ROOT / "docs/results/scale.md").read_text()
+    file = ROOT / "docs/results/scale_512.json"
+    shown = re.search(rf"<!-- made by \S+: {file.name} -->\n(.*?)\n<!-- end", page, re.S)
+    assert shown and shown[1] == scale.table(json.loads(file.read_text()))
 
 
 def test_each_site_has_half_of_its_pictures_of_each_of_its_classes(tmp_path):
