@@ -44,7 +44,12 @@ class Committee(nn.Module):
             merged(member(converted(image, self.spec.input, seat.input)), seat.columns)[0]
             for member, seat in zip(self.members, self.spec.members, strict=True)
         ]
-        return self.head(self.join(said))
+        return self.answer(said)
+
+    def answer(self, said: Sequence[Tensor]) -> Tensor:
+        """From what each member says of its classes, each once, to ``(B, classes)`` logits."""
+        logits: Tensor = self.head(self.join(said))
+        return logits
 
 
 MAX_MEMBERS, MAX_CLASSES = 128, 512

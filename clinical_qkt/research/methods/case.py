@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.values import Strict
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.networks.extractor import Extractor
+from clinical_qkt.data.label_space import LabelSpace, SiteClass
+from clinical_qkt.data.wholes import SiteList
+from clinical_qkt.networks.extractor import Extractor, Pooling
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.student import OWN, Student
 from clinical_qkt.qkt.teachers import Teacher
@@ -31,6 +33,12 @@ class Member:
 
     model: Model
     training: list[dict[str, Any]]
+    wholes: Sequence[SiteClass] = ()
+
+    @property
+    def labels(self) -> LabelSpace:
+        """Its classes, and those that it answers for besides."""
+        return SiteList(self.model.card.labels, self.wholes)
 
 
 class Known(Protocol):
@@ -39,8 +47,11 @@ class Known(Protocol):
     def logits(self, network: nn.Module, items: Any, /) -> Tensor:
         """``(N, classes)``, by the network's head alone."""
 
-    def pooled(self, body: Extractor, items: Any) -> Tensor:
-        """``(N, pooled)`` float64, before the extractor's map."""
+    def knows(self, network: nn.Module, /) -> bool:
+        """Whether a network, or each of several that are joined, is that one but for its head."""
+
+    def pooled(self, body: Pooling, items: Any) -> Tensor:
+        """``(N, pooled)`` float64, before the map of an extractor."""
 
     def mapped(self, made: Callable[[], Extractor], network: nn.Module, how: Any, items: Any, /) -> Extractor:
         """An extractor of a site's network, whose map was made of these images before, or is made now."""
@@ -88,6 +99,11 @@ class Case(Student):
         if self.known is None:
             return logits_of(network, images, self.device)
         return self.known.logits(network, images)
+
+    def in_views(self, body: Pooling, images: Images) -> Tensor:
+        if self.known is None:
+            return super().in_views(body, images)
+        return self.known.pooled(body, images)  # changed images are not known
 
     @cached_property
     def logits(self) -> dict[str, Tensor]:
@@ -234,8 +250,14 @@ def of_network(
     """
     expects = given or case.own.card.input
     everything = sum(t.model.bytes for t in case.teachers)
+    known = case.known if case.known and case.known.knows(network) else None
+
+    def predict(images: Images) -> Tensor:
+        view = case.view(images, expects)
+        return known.logits(network, view) if known else logits_of(network, view, case.device)
+
     return Outcome(
-        lambda images: logits_of(network, case.view(images, expects), case.device),
+        predict,
         len(used),
         everything if received is None else received,
     )
