@@ -11,14 +11,14 @@ import torch
 from monai.data import Dataset
 from monai.transforms import Compose
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.networks.extractor import Pooling
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.teachers import Teacher
-from clinical_qkt.training.inference import Each, Images, pooled_of
+from clinical_qkt.training.inference import Each, Images, logits_of, pooled_of
 from clinical_qkt.training.loop import plain_tensors
 
 VIEWS = 3
@@ -68,6 +68,10 @@ class Student:
     device: torch.device
     forgetting_budget: float = 2.0
     own_held_out: Tensor | None = None
+
+    def said(self, network: nn.Module, images: Images, what: str = "logits") -> Tensor:
+        """``(N, classes)``: a network's logits on images that are prepared for it; ``what`` names the bar."""
+        return logits_of(network, images, self.device, what=what)
 
     def in_views(self, body: Pooling, images: Images) -> Tensor:
         """``(V N, pooled)`` float64: of images, and then of them in ``VIEWS`` random views each."""

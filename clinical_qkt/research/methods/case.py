@@ -20,7 +20,7 @@ from clinical_qkt.networks.extractor import Extractor, Pooling
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.student import OWN, Student
 from clinical_qkt.qkt.teachers import Teacher
-from clinical_qkt.training.inference import Images, head_inputs, logits_of, outputs_of
+from clinical_qkt.training.inference import Images, head_inputs, outputs_of
 from clinical_qkt.training.loop import train
 
 
@@ -94,10 +94,10 @@ class Case(Student):
         features = (pooled - extractor.center) @ extractor.projection
         return self.known.logits(extractor.network, images), features
 
-    def said(self, network: nn.Module, images: Images) -> Tensor:
-        """``(N, classes)``: what a network with the own model's body says of images prepared for it."""
-        if self.known is None:
-            return logits_of(network, images, self.device)
+    def said(self, network: nn.Module, images: Images, what: str = "logits") -> Tensor:
+        """``(N, classes)``: what a network says of images prepared for it."""
+        if self.known is None or not self.known.knows(network):
+            return super().said(network, images, what)
         return self.known.logits(network, images)
 
     def in_views(self, body: Pooling, images: Images) -> Tensor:
@@ -250,14 +250,8 @@ def of_network(
     """
     expects = given or case.own.card.input
     everything = sum(t.model.bytes for t in case.teachers)
-    known = case.known if case.known and case.known.knows(network) else None
-
-    def predict(images: Images) -> Tensor:
-        view = case.view(images, expects)
-        return known.logits(network, view) if known else logits_of(network, view, case.device)
-
     return Outcome(
-        predict,
+        lambda images: case.said(network, case.view(images, expects)),
         len(used),
         everything if received is None else received,
     )

@@ -73,12 +73,13 @@ def test_joined_networks_say_what_is_known_of_their_members(made, monkeypatch, h
     method, known = METHODS["qkt"], case.known
     networks = []
     monkeypatch.setattr(type(known), "knows", lambda _, network: networks.append(network) or False)
-    predict = method.run(case, method.settings(harmonise=False, **how)).predict
+    computed = method.run(case, method.settings(harmonise=False, **how)).predict(test)
+    joined = networks[-1]  # the last to be asked
     monkeypatch.undo()
-    assert known.knows(networks[0])
-    torch.testing.assert_close(known.logits(networks[0], test), predict(test), rtol=1e-4, atol=1e-4)
-    next(networks[0].parameters()).data.add_(1.0)
-    assert not known.knows(networks[0])
+    assert known.knows(joined) and not isinstance(joined, type(case.own.network))
+    torch.testing.assert_close(case.said(joined, test), computed, rtol=1e-4, atol=1e-4)
+    next(joined.parameters()).data.add_(1.0)
+    assert not known.knows(joined)
 
 
 def test_in_anothers_map_private_answers_are_those_to_a_reference(made):
