@@ -82,10 +82,10 @@ class LabelLists:
         return {k: labels.find(name) for k, name in enumerate(self.names)}
 
     def _rows(self, site: int, seed: int) -> LabelSpace:
-        """The rows of a site's model."""
+        """The rows of a site's model, with what the site declares of them: it has to know its own images."""
         everything = range(len(self.classes))
         if self.scenario.label_lists != "own":
-            return LabelSpace([label.plain for label in self.listed(site, everything)])
+            return LabelSpace(self.listed(site, everything))
         return own_words(self.classes, self.held, seed)[site]
 
 

@@ -87,7 +87,8 @@ def test_images_of_one_class_are_labelled_as_each_site_lists_them(made):
             assert name == (told if site % 2 else kind)
         mine = made.positions[site]["training"]
         untold = [i for i in mine if subtypes[i] == "cell_one"]
-        assert len(member.training) == len(mine) - (len(untold) if site % 2 else 0)
+        known = len(mine) - (len(untold) if site % 2 else 0)
+        assert len(member.training) == len(made._training(site)) == known
 
 
 def test_students_list_whole_classes_and_declare_what_they_merge(made):
