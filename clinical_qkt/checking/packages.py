@@ -112,7 +112,7 @@ def _asked(stage: Stage) -> Iterator[Finding]:
         yield Finding("ok", "query", told)
         return
     asked = LabelSpace(query.card.query)
-    known = [c.name for c in asked if stage.site.labels.find(c) is not None]
+    known = [c.name for c in asked if stage.site.labels.places(c)]
     told = f"{query.card.site} asks for {', '.join(asked.names)}; this site has {', '.join(known) or 'none'}"
     yield Finding("ok" if known else "warning", "query", told, "" if known else "it would be declined")
 

@@ -108,9 +108,14 @@ class SiteClass(ClassLabel):
         return ClassLabel(name=self.name, system=self.system, code=self.code)
 
     @property
-    def meanings(self) -> tuple[ClassLabel, ...]:
+    def itself(self) -> tuple[ClassLabel, ...]:
+        """The class under each of its names, without its parts."""
         names = (self.name, *self.synonyms)
-        return (*(ClassLabel(name=n, system=self.system, code=self.code) for n in names), *self.merges)
+        return tuple(ClassLabel(name=n, system=self.system, code=self.code) for n in names)
+
+    @property
+    def meanings(self) -> tuple[ClassLabel, ...]:
+        return (*self.itself, *self.merges)
 
     def match(self, other: ClassLabel) -> How | None:
         itself = super().match(other)

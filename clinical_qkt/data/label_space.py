@@ -106,6 +106,21 @@ class LabelSpace(Sequence[ClassLabel]):
             )
         return found[0] if found else None
 
+    def places(self, label: ClassLabel) -> tuple[int, ...]:
+        """The positions of the classes whose images show a class: one; several of a whole, see ``wholes``.
+
+        Empty: this list has no such class. A mere part of one of its classes is none.
+
+        Raises:
+            InputError: it could be more than one class.
+        """
+        place = self.find(label, parts=False)
+        return () if place is None else (place,)
+
+    def names_of(self, places: Iterable[int]) -> list[str]:
+        """What the classes at some positions are called."""
+        return [self.classes[place].name for place in places]
+
     def extended(self, more: Iterable[Any], *, where: str = "query") -> LabelSpace:
         """This space with further classes at its end; the first rows stay what they were."""
         return LabelSpace([*self.classes, *more], where=where)

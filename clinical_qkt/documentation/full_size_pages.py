@@ -14,10 +14,11 @@ from clinical_qkt.core.files import write_text
 from clinical_qkt.documentation.schema_tables import between_marks
 from clinical_qkt.documentation.shift_pages import scenario_tables
 from clinical_qkt.research.benchmark import tables
+from clinical_qkt.research.benchmark.rows import in_points
 
 BY = "clinical_qkt.documentation.full_size_pages"
 PLACE, PAGE = Path("docs/results/full-size"), Path("docs/results/full-size.md")
-FILE = "full-size.json"
+FILE, LISTS = "full-size.json", "label_lists.json"
 
 Rows = list[dict[str, Any]]
 
@@ -70,10 +71,67 @@ def targets(rows: Rows) -> str:
     return "\n".join(lines)
 
 
+EQUAL, FINER = "equal_lists", "finer_and_coarser_lists"
+PARTED = ("immature_granulocyte", "neutrophil")
+"""Classes of which some hospitals list sub-types."""
+WITHIN = -3.0
+"""Points by which the mean difference in query recall was wanted to be lower at most."""
+
+
+def label_lists(rows: Rows) -> str:
+    """Finer and coarser lists against equal ones, query by query.
+
+    >>> row = {"variant": "private", "seed": 3, "student": "a", "false_alarms_at_budget": 0.0}
+    >>> row |= {"forgetting_at_budget": 0.01, "query_recall": 0.9}
+    >>> pair = [{**row, "scenario": s, "query": ["neutrophil"], "query_recall_at_budget": x}
+    ...         for s, x in ((EQUAL, 0.9), (FINER, 0.88))]
+    >>> label_lists(pair).splitlines()[-1].split(" | ")[1:5]
+    ['90.0', '88.0', '-2.0 (-2.0 to -2.0)', 'yes']
+    """
+    heads = (
+        *("method", "equal lists", "finer and coarser", "difference", "within 3 points"),
+        *("where a class with sub-types is asked for", "false alarms: difference", "forgotten: difference"),
+    )
+    lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
+    for variant in dict.fromkeys(r["variant"] for r in rows):
+        lines.append(f"| {variant} | {' | '.join(_compared([r for r in rows if r['variant'] == variant]))} |")
+    return "\n".join(lines)
+
+
+def _compared(rows: Rows) -> list[str]:
+    """Of one method: recall with equal lists and with others, and differences."""
+    pairs: dict[Any, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        if row["query_recall"] is not None:
+            pairs.setdefault((row["seed"], row["student"], *row["query"]), {})[row["scenario"]] = row
+    both = [pair for pair in pairs.values() if len(pair) == 2]
+    if not both:
+        return ["–"] * 7
+    recall = "query_recall_at_budget"
+    means = [sum(100 * pair[s][recall] for pair in both) / len(both) for s in (EQUAL, FINER)]
+    parted = [pair for pair in both if set(pair[EQUAL]["query"]) & set(PARTED)]
+    within = "yes" if means[1] - means[0] >= WITHIN else "no"
+    told = [_differs(both, recall), within, _differs(parted, recall)]
+    more = [_differs(both, key) for key in ("false_alarms_at_budget", "forgetting_at_budget")]
+    return [*(f"{mean:.1f}" for mean in means), *told, *more]
+
+
+def _differs(pairs: list[dict[str, dict[str, Any]]], key: str) -> str:
+    """How much more it is with finer and coarser lists, in points."""
+    gaps = [100 * (pair[FINER][key] - pair[EQUAL][key]) for pair in pairs]
+    return in_points(gaps, [pair[EQUAL]["seed"] for pair in pairs]) if gaps else "–"
+
+
 def blocks(folder: Path = PLACE) -> dict[str, str]:
-    """By name."""
-    rows: Rows = json.loads((folder / FILE).read_text(encoding="utf-8"))["rows"]
-    return {"targets": targets(rows), "all": scenario_tables(rows)}
+    """By name, of what is there."""
+    rows = _rows(folder / FILE)
+    found = {"targets": targets(rows), "all": scenario_tables(rows)}
+    return found | ({"label_lists": label_lists(_rows(folder / LISTS))} if (folder / LISTS).is_file() else {})
+
+
+def _rows(path: Path) -> Rows:
+    found: Rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return found
 
 
 def main() -> None:

@@ -87,26 +87,26 @@ def _assessed(stage: Stage, letter: Ask, package: Path) -> dict[str, Any]:
         if place is None:
             rows.append(_row(name, "declined: this site has no such class", None))
         else:
-            rows.append(_row(name, "rounded counts", COUNTS) | {"patients": tested.get(place, 0)})
+            patients = len(tested.get(place, ()))
+            rows.append(_row(name, "rounded counts", COUNTS) | {"patients": patients})
     return {"classes": rows, "task": model.card.task}
 
 
 def _statistics(site: Site, query: Query) -> list[dict[str, Any]]:
     """What the policy says of each class. Of patients no private response is to depend on, none is told."""
     own, rows = site.labels, []
-    counts = _patients(site, own)
+    whose = _patients(site, own)
     for label in query.card.query:
         decided = site.policy.decide(query.card, label, own)
         if isinstance(decided, Declined):
             rows.append(_row(label.name, f"declined: {decided.reason}", None))
             continue
-        place = own.find(label, parts=False)
         row = _row(label.name, decided, decided)
         row["numbers"] = most_told(decided, query.card, site.policy.tell_looks)
         if decided == "private_mean":
             row["guarantee"] = [site.policy.epsilon, site.policy.delta, site.policy.unit]
-        elif place is not None:
-            row["patients"] = counts.get(place, 0)
+        else:
+            row["patients"] = len({p for place in own.places(label) for p in whose.get(place, ())})
         rows.append(row)
     return rows
 
@@ -117,8 +117,8 @@ def _row(label: str, what: str, kind: str | None) -> dict[str, Any]:
 
 def _patients(
     site: Site, own: LabelSpace, sections: Sequence[str] = ("training", "validation")
-) -> dict[int, int]:
-    """Patients of each own class in some sections; images where none is named."""
+) -> dict[int, set[str]]:
+    """Whom the images of each own class show, in some sections; the images where nobody is named."""
     content = parse_datalist(site.data)
     listed = LabelSpace(content.classes, where="classes") if content.classes else None
     found: dict[int, set[str]] = {}
@@ -127,7 +127,7 @@ def _patients(
             place = own.find(listed_class(entry.label, listed, f"{section}[{k}].label"))
             if place is not None:
                 found.setdefault(place, set()).add(entry.patient or str(entry.image))
-    return {place: len(whose) for place, whose in found.items()}
+    return found
 
 
 def _spent(site: Site) -> float | None:

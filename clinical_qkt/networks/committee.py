@@ -46,11 +46,16 @@ class Committee(nn.Module):
             merged(member(converted(image, self.spec.input, seat.input)), seat.columns)[0]
             for member, seat in zip(self.members, self.spec.members, strict=True)
         ]
+        return self.answer(said)
+
+    def answer(self, said: Sequence[Tensor]) -> Tensor:
+        """From what each member says of its classes, each once, to ``(B, classes)`` logits."""
         together = self.join(said)
         if self.spec.own:
             own = said[0][:, [self.join.columns[0].index(c) for c in self.spec.own]]
             together = own_settled(together, own, self.spec.own)
-        return self.head(together)
+        logits: Tensor = self.head(together)
+        return logits
 
 
 MAX_MEMBERS, MAX_CLASSES = 128, 512

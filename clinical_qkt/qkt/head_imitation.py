@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import Dataset
-from monai.transforms import Compose
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,11 +33,8 @@ from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.student import Student
 from clinical_qkt.qkt.targets import require_finite
 from clinical_qkt.qkt.teachers import Start, Teacher, all_classes, possible_starts
-from clinical_qkt.training.inference import Each, Images, labels_of, pooled_of
-from clinical_qkt.training.loop import plain_tensors
+from clinical_qkt.training.inference import Images, labels_of
 
-VIEWS = 3
-"""Random views of each image beside the plain one; the logits stay those to the plain image."""
 RIDGE = 1e-3
 """Of the regression, in units of a standardised feature's variance."""
 LABEL_SHARE = 0.5
@@ -196,17 +191,14 @@ def _cross_fitted(
 def _seen_by(
     body: Model, rows: Mapping[int, int], student: Student, images: Images
 ) -> tuple[Pooling, Tensor]:
-    """The body with a row for each of ``rows``, and what it makes of images and their views."""
+    """The body with a row for each of ``rows``, and what it makes of images and their views.
+
+    The logits that are imitated stay those to the plain image.
+    """
     assert isinstance(body.card.network, NetworkSpec)
     network = reshape_head(body.network, dict(enumerate(rows)), len(rows))
     pooling = Pooling(_described(network, body.card.network, body.card.input), network)
-    items = Each(images, lambda _, item: {"image": item["image"]})
-    changed = Dataset(items, Compose(copy.deepcopy(list(student.augment))))
-    views = [Dataset(items), *([changed] * VIEWS)]
-    # MONAI's loader seeds the transforms from torch's global state, which depends on what ran before.
-    with plain_tensors(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(student.seed)
-        return pooling, torch.cat([pooled_of(pooling, view, student.device) for view in views])
+    return pooling, student.in_views(pooling, images)
 
 
 def _described(network: nn.Module, spec: NetworkSpec, given: InputContract) -> PoolingSpec:

@@ -29,7 +29,7 @@ from clinical_qkt.qkt.student import OWN, Student, StudentImages
 from clinical_qkt.qkt.teachers import Teacher, relevant_teachers, starting_point
 from clinical_qkt.query.aggregate import TakenIn
 from clinical_qkt.query.by_fold import cross_fitted
-from clinical_qkt.training.inference import labels_of, logits_of
+from clinical_qkt.training.inference import labels_of
 
 HEADS, TARGETS, DISTILLATION = "heads", "targets", "phase 1: distillation"
 """The steps that take long, as they are told."""
@@ -187,8 +187,8 @@ def held_out(student: Student, images: StudentImages, network: nn.Module, learnt
     given, own = learnt.start.card.input, student.own
     shown, seen = images.prepared("validation", given), images.prepared("validation", own.card.input)
     found = HeldOut.of(
-        logits_of(network, shown, student.device, what="validation images"),
-        logits_of(own.network, seen, student.device),
+        student.said(network, shown, "validation images"),
+        student.said(own.network, seen),
         labels_of(shown),
         student.local,
         images.patients("validation"),

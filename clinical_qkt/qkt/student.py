@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import torch
+from monai.data import Dataset
+from monai.transforms import Compose
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.label_space import LabelSpace
+from clinical_qkt.networks.extractor import Pooling
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.teachers import Teacher
-from clinical_qkt.training.inference import Images
+from clinical_qkt.training.inference import Each, Images, logits_of, pooled_of
+from clinical_qkt.training.loop import plain_tensors
 
+VIEWS = 3
+"""Random views of each image beside the plain one."""
 OWN = "(own)"
 """Stands for the student beside the teachers' pseudonyms, none of which has a parenthesis."""
 
@@ -61,6 +68,20 @@ class Student:
     device: torch.device
     forgetting_budget: float = 2.0
     own_held_out: Tensor | None = None
+
+    def said(self, network: nn.Module, images: Images, what: str = "logits") -> Tensor:
+        """``(N, classes)``: a network's logits on images that are prepared for it; ``what`` names the bar."""
+        return logits_of(network, images, self.device, what=what)
+
+    def in_views(self, body: Pooling, images: Images) -> Tensor:
+        """``(V N, pooled)`` float64: of images, and then of them in ``VIEWS`` random views each."""
+        items = Each(images, lambda _, item: {"image": item["image"]})
+        changed = Dataset(items, Compose(copy.deepcopy(list(self.augment))))
+        views = [Dataset(items), *([changed] * VIEWS)]
+        # MONAI's loader seeds the transforms from torch's global state, which depends on what ran before.
+        with plain_tensors(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return torch.cat([pooled_of(body, view, self.device) for view in views])
 
     @property
     def local(self) -> list[int]:

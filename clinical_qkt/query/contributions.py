@@ -106,8 +106,10 @@ class OnePass(SiteImages):
 
     def look_at(self, own: LabelSpace, given: InputContract, seen: Mapping[int, Seen]) -> None:
         """Fill what is seen of queried classes whose images are prepared alike, and of shared ones."""
-        asked = self.query.card.query
-        places = {c: i for i in seen if (c := own.find(asked[i], parts=False)) is not None}
+        asked = (
+            self.query.card.query
+        )  # images of a whole's parts become one class before patients are told apart
+        places = {c: i for i in seen for c in own.places(asked[i])}
         looks = _different(one.look for one in seen.values() if one.look and one.look.tells_left)
         names = {}
         if looks and self.comparing:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from clinical_qkt.core.errors import InputError
-from clinical_qkt.data.label_space import Alignment, LabelSpace
+from clinical_qkt.data.label_space import Alignment, ClassLabel, LabelSpace
 from clinical_qkt.data.probes import probes
 from clinical_qkt.networks.extractor import Extractor
 from clinical_qkt.packages.model import Model
@@ -25,7 +25,7 @@ from clinical_qkt.packages.response import ClassResponse, Response, load_respons
 from clinical_qkt.packages.signing import Trust
 from clinical_qkt.query.aggregate import Responses
 from clinical_qkt.query.request import QuerySettings, own_question
-from clinical_qkt.statistics.class_statistics import ClassStatistics, PrivateSum
+from clinical_qkt.statistics.class_statistics import ClassStatistics, PrivateSum, added_up, united
 from clinical_qkt.training.inference import Images
 
 PROBES = 8
@@ -33,6 +33,9 @@ PROBES = 8
 NEAR = 1e-3
 """By what share of their size features may differ: other processors round in another way."""
 NOT_PUBLISHED = "this site published no such class"
+OF_SEVERAL_KINDS = "this site published its parts in several kinds of answers, which cannot be put together"
+MOST = 300
+"""Letters of a reason."""
 
 
 def read_published(
@@ -128,12 +131,39 @@ def _mapped(told: ClassStatistics | PrivateSum, turned: Tensor, moved: Tensor) -
 def _of_queried(part: Response, query: LabelSpace) -> Response:
     """A site's answers, for the queried classes alone and under their names."""
     columns = Alignment(LabelSpace([a.label for a in part.card.answers]), query).columns
-    places = {target: source for source, target in columns.items()}
-    answers = [
-        part.card.answers[places[i]].model_copy(update={"label": label})
-        if i in places
-        else ClassResponse(label=label, declined=NOT_PUBLISHED)
-        for i, label in enumerate(query.plain)
-    ]
-    given = {i: part.given[at] for i, at in places.items() if at in part.given}
+    answers, given = [], {}
+    for i, label in enumerate(query.plain):
+        told = [source for source, target in columns.items() if target == i]
+        answer, numbers = _together([(part.card.answers[at], part.given.get(at)) for at in told])
+        answers.append(answer.model_copy(update={"label": label}))
+        if numbers is not None:
+            given[i] = numbers
     return replace(part, card=part.card.model_copy(update={"answers": answers}), given=given, looks={})
+
+
+Told = tuple[ClassResponse, ClassStatistics | PrivateSum | None]
+
+
+def _together(parts: Sequence[Told]) -> Told:
+    """What a site published of a class, or of those that the student merges into it.
+
+    Of private answers the guarantees add up, and a patient counts once in each part.
+    """
+    nothing = ClassLabel(name="nothing")
+    if len(parts) < 2:
+        return parts[0] if parts else (ClassResponse(label=nothing, declined=NOT_PUBLISHED), None)
+    declined = [a for a, _ in parts if a.declined]
+    if declined:
+        why = f"of its part '{declined[0].label.name}' nothing was published: {declined[0].declined}"
+        return ClassResponse(label=nothing, declined=why[:MOST]), None
+    exact = [n for _, n in parts if isinstance(n, ClassStatistics)]
+    private = [n for _, n in parts if isinstance(n, PrivateSum)]
+    if len({a.kind for a, _ in parts}) > 1:
+        return ClassResponse(label=nothing, declined=OF_SEVERAL_KINDS), None
+    one = parts[0][0]
+    if exact:
+        counts = [a.count for a, _ in parts]
+        count = None if None in counts else sum(c for c in counts if c)
+        return one.model_copy(update={"count": count, "look": None}), united(exact)
+    sums = {name: sum(getattr(a, name) for a, _ in parts) for name in ("noised_count", "epsilon", "delta")}
+    return one.model_copy(update={**sums, "look": None}), added_up(private)

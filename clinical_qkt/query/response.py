@@ -32,6 +32,7 @@ from clinical_qkt.site.ledger.beginning import require_begun
 from clinical_qkt.site.ledger.exact_floor import Shown, require_at_most
 from clinical_qkt.site.ledger.kept_responses import packed, unpacked, unpacked_look
 from clinical_qkt.site.ledger.ledger import Ledger, NoFurtherResponse, PrivacyBudgetSpent, Requested
+from clinical_qkt.site.ledger.lines import together
 from clinical_qkt.site.policy import Declined
 from clinical_qkt.statistics.class_statistics import ClassStatistics
 
@@ -144,7 +145,8 @@ class Responding:
         return [
             place
             for place, shown in self.own_shown.items()
-            if len(set(shown.patients.values())) >= fewest and self.ledger.may_compare(shown, fewest)
+            if len(set(shown.patients.values())) >= fewest
+            and self.ledger.may_compare(self.site.labels[place].name, shown, fewest)
         ]
 
     def images(self, kinds: Collection[int]) -> dict[int, Shown]:
@@ -171,8 +173,7 @@ class Responding:
             require_at_most(self.policy.images_per_patient, [whose for _, whose in images])
         self.own_shown = shown = {label: Shown.of(images) for label, images in found.items()}
         self.files = {image for one in shown.values() for image in one.patients}
-        places = {i: own.find(asked[i], parts=False) for i in kinds}
-        return {i: shown[label] for i, label in places.items() if label is not None}
+        return {i: Shown.together([shown[place] for place in own.places(asked[i])]) for i in kinds}
 
     def require_ledger(self, *, private: bool) -> float:
         """What is spent in the ledger that is about to count, before any work is done.
@@ -221,7 +222,7 @@ class Responding:
     def asked(self, label: ClassLabel, kind: str) -> Requested:
         """How the ledger knows this answer."""
         own = self.site.labels
-        place = own.find(label, parts=False) if kind != "none" else None
+        places = own.places(label) if kind != "none" else ()
         return Requested(
             site=self.query.card.site,
             query_sha256=self.query.digest,
@@ -231,7 +232,7 @@ class Responding:
             unit=self.policy.unit,
             form=ResponseCard.model_fields["format"].default,
             own_site=self.site.site,
-            own_class="" if place is None else own[place].name,
+            own_class=together(own.names_of(places)),
         )
 
     def floor(self, position: int, seen: Seen) -> tuple[Requested, Shown, int, int]:

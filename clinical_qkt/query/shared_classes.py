@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from clinical_qkt.data.label_space import Alignment, LabelSpace
+from clinical_qkt.core.errors import InputError
+from clinical_qkt.data.label_space import Alignment, ClassLabel, LabelSpace
 from clinical_qkt.packages.query import Query
 from clinical_qkt.query.looks import AskersLooks
 
@@ -49,10 +50,25 @@ def beside(query: Query, own: LabelSpace) -> Beside | None:
     """What of a query's looks a site's images can be compared with; None if the query tells none.
 
     A class that could be several is none of them, and a part of one of the site's classes is not that class.
+    Parts of a whole that is asked for are left out: what is told of them could be taken from what is told of
+    the whole.
     """
     asked = asked_looks(query)
     if asked is None:
         return None
     known = query.card.vocabulary
-    rows = Alignment(known, own).rows
-    return Beside(asked, {row.targets[0]: known[row.source].name for row in rows if row.how in SAME})
+    rows = [row for row in Alignment(known, own).rows if row.how in SAME]
+    parts = {place for label in query.card.query for place in _parts(label, own)}
+    return Beside(
+        asked,
+        {row.targets[0]: known[row.source].name for row in rows if row.targets[0] not in parts},
+    )
+
+
+def _parts(label: ClassLabel, own: LabelSpace) -> tuple[int, ...]:
+    """Where the parts of a whole stand in a site's list; empty of any other class."""
+    try:
+        places = own.places(label)
+    except InputError:  # it could be several, and is declined
+        return ()
+    return places if len(places) > 1 else ()

@@ -12,6 +12,7 @@ from clinical_qkt.core.schema import SHOWN
 from clinical_qkt.core.terms import PSEUDONYM
 from clinical_qkt.core.values import Strict
 from clinical_qkt.data.label_space import LabelSpace, SiteClass
+from clinical_qkt.data.wholes import SiteList
 from clinical_qkt.packages.signing import Trust
 
 
@@ -35,25 +36,30 @@ class SiteLabels(SiteTrust):
     """The label space, in the order of the model's rows: names, or mappings with codes and synonyms."""
     query: list[SiteClass] = Field(default=[])
     """The classes that the site asks for, in the same form."""
+    wholes: list[SiteClass] = Field(default=[], max_length=100)
+    """Classes that other sites ask for and this one does not list, since it lists all their parts instead:
+    `{name: granulocyte, merges: [neutrophil, eosinophil]}`. Asked for one, the site answers with the images
+    of all its parts together; for nothing else does it count."""
 
     @model_validator(mode="after")
     def _distinct(self) -> SiteLabels:
         try:
             own = self.labels
-            already = [q.name for q in self.query if own.find(q, parts=False) is not None]
+            already = [q.name for q in self.query if own.places(q)]
             if self.query and not already:
                 own.extended(self.query)
         except InputError as e:
             raise ValueError(f"{e.where}: {e.problem}") from None
         if already:
             raise ValueError(
-                f"query: the site knows '{already[0]}' already; ask for classes that are not in 'classes'"
+                f"query: the site knows '{already[0]}' already; ask for classes that are neither in "
+                "'classes' nor in 'wholes'"
             )
         return self
 
     @property
     def labels(self) -> LabelSpace:
-        return LabelSpace(self.classes, where="classes")
+        return SiteList(self.classes, self.wholes)
 
     @property
     def queried(self) -> LabelSpace:

@@ -88,22 +88,22 @@ class Policy(Strict):
             return Declined(f"{query.site} is not on this site's list of those who may ask")
         try:
             # Of a class that is merged into another there are no images apart.
-            place = own.find(label, parts=False)
+            places = own.places(label)
         except InputError:
             return Declined("more than one class of this site could be meant")
-        if place is None:
+        if not places:
             return Declined("this site has no such class")
-        if sum(_is(place, other, own) for other in query.query) > 1:
-            return Declined("another class that is asked for is the same one at this site")
+        if sum(_shares(places, other, own) for other in query.query) > 1:
+            return Declined("another class that is asked for is the same one at this site, or a part of it")
         kind = next((k for k in KINDS if k in self.kinds and k in query.welcome), None)
         if kind is None:
             return Declined(f"this site gives {', '.join(self.kinds)} only, which was not welcome")
         return kind
 
 
-def _is(place: int, label: ClassLabel, own: LabelSpace) -> bool:
-    """Whether a class is the one at a place of the site's list."""
+def _shares(places: tuple[int, ...], label: ClassLabel, own: LabelSpace) -> bool:
+    """Whether a class has images of those at some places of the site's list."""
     try:
-        return own.find(label, parts=False) == place
+        return bool(set(places) & set(own.places(label)))
     except InputError:  # it could be several, and is declined itself
         return False

@@ -120,6 +120,48 @@ def class_statistics(features: Tensor) -> ClassStatistics:
     return moments.statistics()
 
 
+def united(parts: Sequence[ClassStatistics]) -> ClassStatistics:
+    """Exact statistics of a class from those of its parts, at one site: of all their images together.
+
+    Other than between sites, how far the parts' means are apart is a spread of the class. Counts are taken as
+    they are told.
+
+    Args:
+        parts: of one kind; no image in two of them.
+
+    >>> one, other = class_statistics(torch.zeros(2, 1)), class_statistics(torch.ones(2, 1))
+    >>> found = united([one, other])
+    >>> found.count, found.mean.tolist(), round(float(found.covariance), 4)
+    (4, [0.5], 0.3333)
+    """
+    count = sum(p.count for p in parts)
+    mean = torch.stack([p.count * p.mean for p in parts]).sum(0) / count
+    spreads = [(p.count, p.mean - mean, p.covariance) for p in parts if p.covariance is not None]
+    if len(spreads) < len(parts):
+        return ClassStatistics(count, mean)
+    scatter = [
+        (n - 1) * spread + n * (torch.outer(gap, gap) if spread.ndim == 2 else gap.square())
+        for n, gap, spread in spreads
+    ]
+    return ClassStatistics(count, mean, torch.stack(scatter).sum(0) / max(1, count - 1))
+
+
+def added_up(parts: Sequence[PrivateSum]) -> PrivateSum:
+    """Private sums of a class's parts, at one site: whoever has images of several is counted in each.
+
+    >>> part = PrivateSum(torch.ones(1).double(), 5.0, noise=3.0, count_noise=0.3)
+    >>> found = added_up([part] * 4)
+    >>> found.total.tolist(), found.count, found.noise, found.count_noise
+    ([4.0], 20.0, 6.0, 0.6)
+    """
+    total = torch.stack([p.total for p in parts]).sum(0)
+    noise, of_count = (
+        sum(x**2 for x in spread) ** 0.5
+        for spread in zip(*((p.noise, p.count_noise) for p in parts), strict=True)
+    )
+    return PrivateSum(total, sum(p.count for p in parts), noise, of_count)
+
+
 def pooled(parts: Sequence[ClassStatistics]) -> ClassStatistics:
     """Several sites' statistics of one class as one.
 

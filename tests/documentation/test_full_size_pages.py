@@ -22,6 +22,21 @@ def test_what_was_reached_stands_beside_what_was_wanted():
     assert "| three_classes_224 | private | 87 | 50.0 (50.0 to 50.0) | 37.0 |" in told
 
 
+def test_label_lists_are_compared_query_by_query():
+    made = [
+        {**row("private", recall=recall, scenario=scenario, seed=seed), "query": [name]}
+        for scenario, name, seed, recall in (
+            (pages.EQUAL, "neutrophil", 3, 0.9),
+            (pages.FINER, "neutrophil", 3, 0.8),
+            (pages.EQUAL, "monocyte", 4, 0.5),
+            (pages.FINER, "monocyte", 4, 0.52),
+            (pages.FINER, "platelet", 4, 0.0),  # not asked for in both
+        )
+    ]
+    told = pages.label_lists(made).splitlines()[-1]
+    assert told.startswith("| private | 70.0 | 66.0 | -4.0 (-10.0 to 2.0) | no | -10.0 (-10.0 to -10.0) |")
+
+
 @pytest.mark.skipif(not (ROOT / pages.PLACE / pages.FILE).is_file(), reason="nothing is published yet")
 def test_the_page_is_made_of_what_is_published():
     page = (ROOT / pages.PAGE).read_text()

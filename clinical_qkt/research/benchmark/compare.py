@@ -32,6 +32,7 @@ from clinical_qkt.research.benchmark.looks_figure import draw_looks
 from clinical_qkt.research.benchmark.real_sites import two_sites
 from clinical_qkt.research.benchmark.rows import MEASURED
 from clinical_qkt.research.benchmark.scoring import score
+from clinical_qkt.research.benchmark.sub_types import read_sub_types
 from clinical_qkt.research.methods import METHODS
 from clinical_qkt.research.partitions import Ask
 
@@ -96,9 +97,9 @@ def circumstances(config: BenchmarkConfig) -> dict[str, Any]:
 def mask_scores(federation: Federation) -> list[dict[str, Any]]:
     """Each model's probe score for each class, and whether it was really trained on it."""
     found = []
-    for teacher, mine in zip(federation.probed, federation.classes, strict=True):
-        listed = [federation.source.classes.find(label) for label in teacher.model.card.labels]
-        truth = [c in mine for c in listed]
+    for site, teacher in enumerate(federation.probed):
+        own = federation.label_lists.own(site)
+        truth = [own.find(label, parts=False) is not None for label in teacher.model.card.labels]
         found.append({"scores": [round(float(s), 5) for s in teacher.scores], "truth": truth})
     return found
 
@@ -179,7 +180,10 @@ def _row(
 
 def _federation(config: BenchmarkConfig, scenario: Scenario, seed: int, folder: Path) -> Federation:
     source, of_site = _source(config, scenario, seed)
-    return Federation(source, scenario, seed, device_here(), folder, of_site)
+    sub_types = None
+    if scenario.label_lists == "finer" and config.data is not None:
+        sub_types = read_sub_types(config.data, source)
+    return Federation(source, scenario, seed, device_here(), folder, of_site, sub_types)
 
 
 def _source(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -28,6 +28,9 @@ def later(default: Any, **constraints: Any) -> Any:
     So earlier scenarios keep their fingerprints, and with them their rows and site models.
     """
     return Field(default=default, exclude_if=lambda value: value == default, **constraints)
+
+
+Hospital = Annotated[str, Field(pattern=r"^hospital_[1-9][0-9]*$")]
 
 
 class OtherSite(_Strict):
@@ -59,14 +62,16 @@ class Scenario(_Strict):
         spatial_size: pixels a side that the models take; several are given to the sites in turn. None: as
             many as the images have.
         label_lists: ``alike``: all sites list all classes in one order. ``own``: each lists, in an order and
-            a spelling of its own, the classes that it has and one that it has no images of.
+            a spelling of its own, the classes that it has and one that it has no images of. ``finer``: as
+            alike, but every second site lists sub-types instead of classes that have some, see
+            ``sub_types``; the others declare them and are the ones that ask.
         max_epochs: of each site's own training.
         shift: how much the sites' images differ in look, see ``research.shift``. Each site trains and is
             tested on its own look.
         shift_parts: what differs.
         other_site: real pictures of a second site; the first has those of the benchmark's ``data``. Both do
             with the classes that both have.
-        student: the only site that asks, such as ``hospital_1``.
+        student: the only site that asks, such as ``hospital_1``, or several.
         training_looks: how far the looks may be that each site's own training gives its images, see
             ``data.look_augmentation``.
         mix_style: whether it also mixes styles, see ``networks.mix_style``.
@@ -84,12 +89,12 @@ class Scenario(_Strict):
     max_per_class: int = Field(default=2500, ge=10)
     architecture: str | list[str] = "resnet_small"
     spatial_size: int | list[int] | None = None
-    label_lists: Literal["alike", "own"] = "alike"
+    label_lists: Literal["alike", "own", "finer"] = "alike"
     max_epochs: int = Field(default=8, ge=1)
     shift: Shift = later("none")
     shift_parts: tuple[Part, ...] = later(USUAL, min_length=1)
     other_site: OtherSite | None = later(None)
-    student: str | None = later(None, pattern=r"^hospital_[1-9][0-9]*$")
+    student: Hospital | list[Hospital] | None = later(None)
     training_looks: LookAugmentation = later("none")
     mix_style: bool = later(False)
     pretrained: Path | None = later(None)
@@ -130,8 +135,9 @@ class Scenario(_Strict):
 
     @model_validator(mode="after")
     def _asked_by_a_site(self) -> Scenario:
-        if self.student and int(self.student.removeprefix("hospital_")) > self.sites:
-            raise ValueError(f"student: there is no '{self.student}' among {self.sites} sites")
+        for name in in_turn(self.student) if self.student else ():
+            if int(name.removeprefix("hospital_")) > self.sites:
+                raise ValueError(f"student: there is no '{name}' among {self.sites} sites")
         return self
 
 

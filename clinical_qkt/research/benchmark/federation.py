@@ -31,16 +31,17 @@ from clinical_qkt.packages.model import Model, is_model, load_model, save_model
 from clinical_qkt.qkt.teachers import AlignedModel, Teacher, probe
 from clinical_qkt.research.benchmark.config import Scenario, in_turn
 from clinical_qkt.research.benchmark.known_numbers import KnownNumbers
+from clinical_qkt.research.benchmark.label_lists import LabelLists
 from clinical_qkt.research.benchmark.partition import (
     as_they_come,
     askable,
     dealt,
-    label_lists,
     shares_of,
     site_models,
 )
 from clinical_qkt.research.benchmark.site_images import SiteImages, contract_of, prepare
 from clinical_qkt.research.benchmark.site_networks import fitted, said_of, started
+from clinical_qkt.research.benchmark.sub_types import SubTypes
 from clinical_qkt.research.benchmark.told_looks import telling
 from clinical_qkt.research.methods.case import Case, Member
 from clinical_qkt.research.partitions import Ask
@@ -57,6 +58,7 @@ class Federation:
         source: all images.
         folder: where the site models are kept.
         of_site: ``(N,)``, the site that each image comes from; None: they are dealt to the sites.
+        sub_types: of the classes, where some sites list these.
     """
 
     def __init__(
@@ -67,12 +69,14 @@ class Federation:
         device: torch.device,
         folder: Path,
         of_site: NDArray[np.int64] | None = None,
+        sub_types: SubTypes | None = None,
     ) -> None:
         self.source, self.scenario, self.seed, self.device = source, scenario, seed, device
         self.of_site = of_site
         shares = shares_of(scenario, len(source.classes), seed)
         self.classes = [np.flatnonzero(row).tolist() for row in shares]
-        self.lists = label_lists(scenario, source.classes, self.classes, seed)
+        self.label_lists = LabelLists(scenario, source, self.classes, seed, sub_types)
+        self.lists = self.label_lists.rows
         self.aside: dict[int, list[int]] = {}
         if of_site is None:
             self.positions, self.aside = dealt(source, shares, scenario.queried_images, seed)
@@ -136,12 +140,8 @@ class Federation:
 
     def queries(self, count: int) -> list[Ask]:
         """A seeded sample of all queries that some other site can answer."""
-        wanted = self.scenario.student
-        asks = [
-            ask
-            for ask in askable(self.classes, self.scenario.query_size)
-            if wanted in (None, self.names[ask.student])
-        ]
+        asks = askable(self.classes, self.scenario.query_size)
+        asks = [ask for ask in asks if self.label_lists.asks(ask.student)]
         if not asks:
             raise QueryError(
                 f"no site lacks {self.scenario.query_size} classes",
@@ -153,14 +153,12 @@ class Federation:
 
     def case(self, ask: Ask) -> Case:
         """What a method is given."""
-        names = self.source.classes.names
-        mine = self.classes[ask.student]
-        own, labels = self._own(ask.student), LabelSpace([names[c] for c in (*mine, *ask.classes)])
+        own, labels = self._own(ask.student), self.label_lists.asked(ask)
         extra = [int(i) for c in ask.classes for i in self.aside.get(c, ())]
         return Case(
             own=own,
             labels=labels,
-            query=list(range(len(mine), len(labels))),
+            query=list(range(len(own.card.label_space), len(labels))),
             training=self._shown(
                 [*self.positions[ask.student]["training"], *extra], labels, ask.student, own.card.input
             ),
@@ -185,17 +183,16 @@ class Federation:
 
     def test_items(self, ask: Ask) -> list[dict[str, Any]]:
         """Test images of the student's and the queried classes in the student's look, for scoring alone."""
-        names, test = self.source.classes.names, self.source.splits["test"]
-        labels = LabelSpace([names[c] for c in (*self.classes[ask.student], *ask.classes)])
+        labels, test = self.label_lists.asked(ask), self.source.splits["test"]
         mine = test if self.of_site is None else test[self.of_site[test] == ask.student]
         return self._shown(mine.tolist(), labels, ask.student, self.contract(ask.student))
 
     def _items(self, positions: Sequence[int], labels: LabelSpace, site: int) -> list[dict[str, Any]]:
         """Raw images of some classes in the look of a site, which views of them keep."""
-        place = {c: labels.find(name) for c, name in enumerate(self.source.classes.names)}
-        found = [{**self.prepared[i], "position": i, "site": site} for i in positions]
-        known = SINGLE_LABEL.relabelled(found, place)
-        return self.view(known, self.raw)
+        lists = self.label_lists
+        told = [{"label": int(lists.shown[i]), "position": i, "site": site} for i in positions]
+        found = [{**self.prepared[i], **item} for i, item in zip(positions, told, strict=True)]
+        return self.view(SINGLE_LABEL.relabelled(found, lists.places(labels)), self.raw)
 
     def _shown(
         self, positions: Sequence[int], labels: LabelSpace, site: int, contract: InputContract
@@ -210,6 +207,7 @@ class Federation:
             Member(
                 own[i],
                 self._items(self.positions[i]["training"], own[i].card.labels, i if look is None else look),
+                self.label_lists.wholes(i),
             )
             for i in order
         ]
@@ -226,14 +224,15 @@ class Federation:
     def _own(self, site: int) -> Model:
         """A site's model with rows for its own classes alone, as the site itself uses it."""
         model = self.models[site]
-        names = [self.source.classes[c] for c in self.classes[site]]
+        listed = list(self.label_lists.own(site))
         network = self._own_rows(site, model.network)
-        return Model(network, model.card.model_copy(update={"label_space": names}), model.folder, model.bytes)
+        card = model.card.model_copy(update={"label_space": listed})
+        return Model(network, card, model.folder, model.bytes)
 
     def _own_rows(self, site: int, network: nn.Module) -> nn.Module:
-        names = [self.source.classes[c] for c in self.classes[site]]
-        rows = {i: row for row, i in align(self.lists[site], LabelSpace(names)).items()}
-        return reshape_head(network, rows, len(names)).eval()
+        own = self.label_lists.own(site)
+        rows = {i: row for row, i in align(self.lists[site], own).items()}
+        return reshape_head(network, rows, len(own)).eval()
 
     def _held_out(self, student: int, own: Model, extra: list[int], labels: LabelSpace) -> Tensor | None:
         """What networks by folds say of a student's training images, see ``Student.own_held_out``.

@@ -18,8 +18,11 @@ from clinical_qkt.core.files import fingerprint
 from clinical_qkt.core.tensor_cache import cached
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.probes import probes
-from clinical_qkt.networks.extractor import Extractor, ExtractorSpec
-from clinical_qkt.networks.spec import NetworkSpec, linear_head
+from clinical_qkt.networks.committee import Committee
+from clinical_qkt.networks.extractor import Extractor, ExtractorSpec, Pooling
+from clinical_qkt.networks.joint_opinion import merged
+from clinical_qkt.networks.multihead import MultiHead
+from clinical_qkt.networks.spec import NetworkSpec, find_head, linear_head
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.knowledge_masks import knowledge_mask
 from clinical_qkt.qkt.teachers import Teacher
@@ -57,16 +60,38 @@ class KnownNumbers(Known):
         table = self._table("head", lambda images: head_inputs(self.network, images, self.device))
         return torch.stack([table[int(item["position"])] for item in items])
 
+    @torch.no_grad()
     def logits(self, network: nn.Module, items: Sequence[dict[str, Any]]) -> Tensor:
-        """``(N, classes)`` of such a network, by its head alone."""
-        with torch.no_grad():
-            return linear_head(network)(self.head_inputs(items))
+        """``(N, classes)`` of such a network, by its head alone; or of several that are joined."""
+        if isinstance(network, Committee):
+            seats = zip(network.members, network.spec.members, strict=True)
+            said = [merged(self.logits(member, items), seat.columns)[0] for member, seat in seats]
+            return network.answer(said)
+        if isinstance(network, MultiHead):
+            pooled = self.pooled(network.body, items).float()
+            return network.answer(self.logits(network.body.network, items), network.heads(pooled))
+        found: Tensor = linear_head(network)(self.head_inputs(items))
+        return found
 
-    def pooled(self, body: Extractor, items: Sequence[dict[str, Any]]) -> Tensor:
-        """``(N, pooled)`` float64, before the map."""
+    def knows(self, network: nn.Module) -> bool:
+        """Whether a network, or each of several that are joined, is the known one but for its head."""
+        if isinstance(network, Committee):
+            return all(self.knows(member) for member in network.members)
+        if isinstance(network, MultiHead):
+            return self.knows(network.body.network)
+        mine, theirs = self.network.state_dict(), network.state_dict()
+        head = f"{find_head(self.network)}."
+        return mine.keys() == theirs.keys() and all(
+            torch.equal(value, theirs[name]) for name, value in mine.items() if not name.startswith(head)
+        )
+
+    def pooled(self, body: Pooling, items: Sequence[dict[str, Any]]) -> Tensor:
+        """``(N, pooled)`` float64, before the map if there is one."""
         spec = body.spec
-        name = fingerprint(spec.depths, spec.mirror_axes)
-        bare = Extractor(spec, self.network)
+        name = fingerprint(spec.depths, spec.mirror_axes if isinstance(spec, ExtractorSpec) else [])
+        bare = (
+            Extractor(spec, self.network) if isinstance(spec, ExtractorSpec) else Pooling(spec, self.network)
+        )
         table = self._table(name, lambda images: pooled_of(bare, images, self.device))
         return torch.stack([table[int(item["position"])] for item in items]).double()
 

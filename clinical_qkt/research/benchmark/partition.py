@@ -1,4 +1,4 @@
-"""Who has what in a simulated federation: shares of classes, and the lists in which sites name them."""
+"""Who has what in a simulated federation: shares of classes, and images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import fingerprint
 from clinical_qkt.data.datalist import Section
-from clinical_qkt.data.label_space import ClassLabel, LabelSpace
 from clinical_qkt.data.sources import Source
 from clinical_qkt.research.benchmark.config import Scenario
 from clinical_qkt.research.partitions import Ask, pathological
@@ -123,29 +122,3 @@ def as_they_come(source: Source, held: list[list[int]], of_site: NDArray[np.int6
         {section: part[mine[part]].tolist() for section, part in source.splits.items() if section != "test"}
         for mine in kept
     ]
-
-
-def label_lists(
-    scenario: Scenario, classes: LabelSpace, held: list[list[int]], seed: int
-) -> list[LabelSpace]:
-    """Each site's list of classes, in the order of its model's rows.
-
-    Args:
-        classes: of the data.
-        held: of each site, by position.
-    """
-    if scenario.label_lists == "alike":
-        return [classes for _ in held]
-    rng = np.random.default_rng([seed, 3])
-    lists = []
-    for site, mine in enumerate(held):
-        heard_of = rng.choice([c for c in range(len(classes)) if c not in mine])
-        order = rng.permutation([*mine, heard_of])
-        lists.append(LabelSpace([_spelt(classes[int(c)], site) for c in order]))
-    return lists
-
-
-def _spelt(label: ClassLabel, site: int) -> ClassLabel:
-    """A name as the site writes it: sites differ in case and in what stands between words."""
-    spellings = (label.name, label.name.upper().replace(" ", "_"), label.name.title().replace(" ", "-"))
-    return label.model_copy(update={"name": spellings[site % 3]})

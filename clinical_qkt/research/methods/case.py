@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.values import Strict
 from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.networks.extractor import Extractor
+from clinical_qkt.data.label_space import LabelSpace, SiteClass
+from clinical_qkt.data.wholes import SiteList
+from clinical_qkt.networks.extractor import Extractor, Pooling
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.student import OWN, Student
 from clinical_qkt.qkt.teachers import Teacher
-from clinical_qkt.training.inference import Images, head_inputs, logits_of, outputs_of
+from clinical_qkt.training.inference import Images, head_inputs, outputs_of
 from clinical_qkt.training.loop import train
 
 
@@ -31,6 +33,12 @@ class Member:
 
     model: Model
     training: list[dict[str, Any]]
+    wholes: Sequence[SiteClass] = ()
+
+    @property
+    def labels(self) -> LabelSpace:
+        """Its classes, and those that it answers for besides."""
+        return SiteList(self.model.card.labels, self.wholes)
 
 
 class Known(Protocol):
@@ -39,8 +47,11 @@ class Known(Protocol):
     def logits(self, network: nn.Module, items: Any, /) -> Tensor:
         """``(N, classes)``, by the network's head alone."""
 
-    def pooled(self, body: Extractor, items: Any) -> Tensor:
-        """``(N, pooled)`` float64, before the extractor's map."""
+    def knows(self, network: nn.Module, /) -> bool:
+        """Whether a network, or each of several that are joined, is that one but for its head."""
+
+    def pooled(self, body: Pooling, items: Any) -> Tensor:
+        """``(N, pooled)`` float64, before the map of an extractor."""
 
     def mapped(self, made: Callable[[], Extractor], network: nn.Module, how: Any, items: Any, /) -> Extractor:
         """An extractor of a site's network, whose map was made of these images before, or is made now."""
@@ -83,11 +94,16 @@ class Case(Student):
         features = (pooled - extractor.center) @ extractor.projection
         return self.known.logits(extractor.network, images), features
 
-    def said(self, network: nn.Module, images: Images) -> Tensor:
-        """``(N, classes)``: what a network with the own model's body says of images prepared for it."""
-        if self.known is None:
-            return logits_of(network, images, self.device)
+    def said(self, network: nn.Module, images: Images, what: str = "logits") -> Tensor:
+        """``(N, classes)``: what a network says of images prepared for it."""
+        if self.known is None or not self.known.knows(network):
+            return super().said(network, images, what)
         return self.known.logits(network, images)
+
+    def in_views(self, body: Pooling, images: Images) -> Tensor:
+        if self.known is None:
+            return super().in_views(body, images)
+        return self.known.pooled(body, images)  # changed images are not known
 
     @cached_property
     def logits(self) -> dict[str, Tensor]:
@@ -235,7 +251,7 @@ def of_network(
     expects = given or case.own.card.input
     everything = sum(t.model.bytes for t in case.teachers)
     return Outcome(
-        lambda images: logits_of(network, case.view(images, expects), case.device),
+        lambda images: case.said(network, case.view(images, expects)),
         len(used),
         everything if received is None else received,
     )

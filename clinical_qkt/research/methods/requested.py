@@ -159,12 +159,12 @@ def requested(
     if key not in case.kept:
         extractor = _extractor(case, depths, views, reference)
         own = [item for item in case.training if int(item["label"]) in set(case.local)]
-        names = [case.labels[q].name for q in case.query]
-        sites: list[dict[str, Tensor]] = [{} for _ in names]
+        asked = [case.labels[q].plain for q in case.query]
+        sites: list[dict[str, Tensor]] = [{} for _ in asked]
         for member in case.federation()[1:]:
-            labels = member.model.card.labels
-            for i, name in enumerate(names):
-                mine = [item for item in member.training if int(item["label"]) == labels.find(name)]
+            for i, label in enumerate(asked):
+                places = member.labels.places(label)
+                mine = [item for item in member.training if int(item["label"]) in places]
                 if mine:
                     seen = case.view(mine, case.own.card.input)
                     sites[i][member.model.card.site] = case.numbers(extractor, seen)[1].double()

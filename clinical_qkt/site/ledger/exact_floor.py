@@ -4,6 +4,8 @@ An exact response has no noise. Two of nearly the same patients, or two of the s
 that the asker chose, can be subtracted, and what is left is about a few. So a site gives a limited number of
 exact responses for a class, whoever asks, and none for images that are nearly those of an earlier one. The
 same holds for classes that are only compared in an exact response for another class, whose mean is told then.
+Of a class that was answered for as a part of a whole nothing exact is told apart, and of a whole nothing once
+something was told of a part: what is left between them may be a few.
 Nothing more is promised: from many responses over sets that are far apart, a few patients can still be
 computed (Dobkin, Jones and Lipton, ACM TODS 1979).
 """
@@ -21,6 +23,7 @@ from typing import Any
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import sha256
 from clinical_qkt.core.terms import EXACT
+from clinical_qkt.site.ledger.lines import apart
 
 NO_MORE = "this site gives no further exact response for this class"
 """One reason for all: which of them it was would tell whether a few patients came or went."""
@@ -42,6 +45,11 @@ class Shown:
     def of(cls, images: Iterable[tuple[Path, str]]) -> Shown:
         """From ``(file, patient)``."""
         return cls({content(path): patient for path, patient in images})
+
+    @classmethod
+    def together(cls, several: Iterable[Shown]) -> Shown:
+        """Of images that are answered for as one."""
+        return cls({image: whose for one in several for image, whose in one.patients.items()})
 
     def kept(self) -> bytes:
         """For the ledger: salted digests of image and patient, of which nobody can tell a name."""
@@ -67,23 +75,38 @@ def refused(
 
     Args:
         earlier: the ledger's lines of exact responses to other questions, and of classes compared in them.
-        own_class: the site's own name of the class.
+        own_class: the site's own name of the class, or names of a whole's parts, see ``lines.together``.
         limit: so many are given for a class, and for the same images whatever the class is called.
         minimum: sets that differ by fewer patients are nearly the same.
     """
-    if nearly_told(earlier, shown, minimum):
+    if nearly_told(earlier, own_class, shown, minimum):
         return NO_MORE
     alike = 0
     for line in (one for one in earlier if one["kind"] in EXACT):
-        named = line["own_class"] or line["class"]
-        alike += _differ(line, shown) == 0 or named.casefold() == own_class.casefold()
+        alike += _differ(line, shown) == 0 or _named(line).casefold() == own_class.casefold()
     return NO_MORE if alike >= limit else None
 
 
-def nearly_told(earlier: Sequence[Mapping[str, Any]], shown: Shown, minimum: int) -> bool:
-    """Whether something exact was told of nearly these patients, and not of just these."""
+def nearly_told(earlier: Sequence[Mapping[str, Any]], own_class: str, shown: Shown, minimum: int) -> bool:
+    """Whether something exact was told of nearly these patients, and not of just these; or of a part of the
+    class, or of a whole that it is a part of."""
     found = (_differ(line, shown) for line in earlier)
-    return any(differ is not None and 0 < differ < minimum for differ in found)
+    near = any(differ is not None and 0 < differ < minimum for differ in found)
+    return near or any(_overlap(_named(line), own_class) for line in earlier)
+
+
+def _named(line: Mapping[str, Any]) -> str:
+    return str(line["own_class"] or line["class"])
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two answers are of different classes with a part in common.
+
+    >>> _overlap("band\\nsegmented", "Band"), _overlap("band", "Band"), _overlap("band", "segmented")
+    (True, False, False)
+    """
+    first, second = (set(apart(names.casefold())) for names in (one, other))
+    return first != second and bool(first & second)
 
 
 def _differ(line: Mapping[str, Any], shown: Shown) -> int | None:

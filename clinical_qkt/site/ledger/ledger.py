@@ -176,7 +176,7 @@ class Ledger:
                 return _found(kept(db, before))
             earlier, own_class = told_exactly(db), requested.own_class or requested.label
             reason = exact_floor.refused(earlier, own_class, shown, limit, minimum)
-            if any(exact_floor.nearly_told(earlier, one, minimum) for one in (beside or {}).values()):
+            if any(exact_floor.nearly_told(earlier, c, one, minimum) for c, one in (beside or {}).items()):
                 reason = exact_floor.NO_MORE
             if reason:
                 raise NoFurtherResponse(reason)
@@ -187,12 +187,12 @@ class Ledger:
                 write(db, {**columns(about), "images": one.kept()}, {"compared": own_class})
             return answer
 
-    def may_compare(self, shown: Shown, minimum: int) -> bool:
+    def may_compare(self, own_class: str, shown: Shown, minimum: int) -> bool:
         """Whether a class may be compared in an exact response for another one, see ``exact_floor``."""
         if not self.path.exists():
             return True
         with ledger_change(self.path) as db:
-            return not exact_floor.nearly_told(told_exactly(db), shown, minimum)
+            return not exact_floor.nearly_told(told_exactly(db), own_class, shown, minimum)
 
     def told_before(self, requested: Requested) -> bool:
         """Whether the same question got an exact response, and gets it again."""

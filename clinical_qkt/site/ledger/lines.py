@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class Requested:
         data_sha256: of the answering site's datalist; it is written down, and makes no difference.
         unit: whom the answer protects.
         form: of the release, such as a package's format: numbers of one form are no answer in another.
-        own_site, own_class: who answers, and its own name of the class.
+        own_site, own_class: who answers, and its own name of the class; of several, see ``together``.
     """
 
     site: str
@@ -42,6 +42,20 @@ class Requested:
     form: str = ""
     own_site: str = ""
     own_class: str = ""
+
+
+_BETWEEN = "\n"
+"""Of classes that are answered for as one; no name has it."""
+
+
+def together(names: Sequence[str]) -> str:
+    """How the ledger calls classes that are answered for as one."""
+    return _BETWEEN.join(names)
+
+
+def apart(own_class: str) -> list[str]:
+    """The classes of ``together``, one if they are none."""
+    return own_class.split(_BETWEEN)
 
 
 @dataclass(frozen=True)
@@ -132,16 +146,17 @@ def told_exactly(db: sqlite3.Connection) -> list[dict[str, Any]]:
 
 def spent_in(db: sqlite3.Connection) -> list[Spent]:
     rows = db.execute(
-        "SELECT noise_multiplier, unit, release FROM answers WHERE noise_multiplier IS NOT NULL"
+        "SELECT noise_multiplier, unit, release, own_class FROM answers WHERE noise_multiplier IS NOT NULL"
     )
-    return [Spent(row["noise_multiplier"], row["unit"], _classes(row["release"])) for row in rows]
+    return [Spent(row["noise_multiplier"], row["unit"], _classes(row)) for row in rows]
 
 
-def _classes(release: str) -> int:
+def _classes(line: Mapping[str, Any]) -> int:
     """Of how many classes the images are that one release of a private response adds up."""
-    told = json.loads(release)
+    told = json.loads(line["release"])
     look = told.get("look") if isinstance(told, dict) else None
-    return max(1, len(look["shared"])) if look else 1
+    shared = len(look["shared"]) if look else 0
+    return max(len(apart(line["own_class"] or "")), shared)
 
 
 def masks_told(db: sqlite3.Connection, site: str) -> dict[str, dict[tuple[bool, float], bool]]:

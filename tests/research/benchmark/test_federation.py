@@ -14,7 +14,7 @@ from clinical_qkt.packages.model import load_model
 from clinical_qkt.research.benchmark import site_networks
 from clinical_qkt.research.benchmark.config import Scenario
 from clinical_qkt.research.benchmark.federation import Federation
-from clinical_qkt.research.benchmark.partition import dirichlet_shares, label_lists
+from clinical_qkt.research.benchmark.partition import dirichlet_shares
 
 CPU = torch.device("cpu")
 
@@ -133,8 +133,7 @@ def test_every_view_is_made_from_the_raw_image(npz, tmp_path):
 
 
 def test_label_lists_alike_are_the_datas(npz, tmp_path):
-    made = federation(npz, tmp_path)
-    assert label_lists(made.scenario, made.source.classes, made.classes, 1) == [made.source.classes] * 3
+    assert federation(npz, tmp_path).lists == [open_source(npz, 0).classes] * 3
 
 
 def test_a_students_images_are_told_of_by_networks_by_folds_which_are_trained_once(

@@ -66,6 +66,22 @@ def test_a_second_query_and_a_second_start_look_at_no_image_again(made, npz, tmp
     assert outcome.predict(again.test_items(second)).shape[1] == len(case.labels)
 
 
+@pytest.mark.parametrize("how", [{}, {"start_from": "teacher", "heads": "each"}], ids=["committee", "distil"])
+def test_joined_networks_say_what_is_known_of_their_members(made, monkeypatch, how):
+    ask = made.queries(1)[0]
+    case, test = made.case(ask), made.test_items(ask)
+    method, known = METHODS["qkt"], case.known
+    networks = []
+    monkeypatch.setattr(type(known), "knows", lambda _, network: networks.append(network) or False)
+    computed = method.run(case, method.settings(harmonise=False, **how)).predict(test)
+    joined = networks[-1]  # the last to be asked
+    monkeypatch.undo()
+    assert known.knows(joined) and not isinstance(joined, type(case.own.network))
+    torch.testing.assert_close(case.said(joined, test), computed, rtol=1e-4, atol=1e-4)
+    next(joined.parameters()).data.add_(1.0)
+    assert not known.knows(joined)
+
+
 def test_in_anothers_map_private_answers_are_those_to_a_reference(made):
     case = made.case(made.queries(1)[0])
     mine, theirs = requested(case, None), requested(case, None, reference=True)
