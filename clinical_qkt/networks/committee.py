@@ -22,8 +22,8 @@ class Committee(nn.Module):
     """Networks that see the same image, their joint opinion, and a head.
 
     Whether an image shows one of the student's classes or a queried one is settled by the joint opinion;
-    which of its own classes it shows, by the opinion of the student's own model. The head is linear in what
-    comes of both. At first it passes the classes that are asked for on as they are.
+    which of its own classes it shows, by it or by the student's own model alone, see ``qkt.own_classes``. The
+    head is linear in what comes of both. At first it passes the classes that are asked for on as they are.
 
     Args:
         spec: who sits in it.
@@ -34,7 +34,9 @@ class Committee(nn.Module):
     def __init__(self, spec: CommitteeSpec, members: Sequence[nn.Module], classes: int) -> None:
         super().__init__()
         self.spec, self.members = spec, nn.ModuleList(members)
-        self.join = JointOpinion([[*dict.fromkeys(seat.columns)] for seat in spec.members], spec.width)
+        columns = [[*dict.fromkeys(seat.columns)] for seat in spec.members]
+        self.join = JointOpinion(columns, spec.width)
+        self.mine = [columns[0].index(c) for c in spec.own]
         self.head = nn.Linear(spec.width, classes)
         with torch.no_grad():
             self.head.weight.copy_(torch.eye(classes, spec.width))
@@ -52,8 +54,7 @@ class Committee(nn.Module):
         """From what each member says of its classes, each once, to ``(B, classes)`` logits."""
         together = self.join(said)
         if self.spec.own:
-            own = said[0][:, [self.join.columns[0].index(c) for c in self.spec.own]]
-            together = own_settled(together, own, self.spec.own)
+            together = own_settled(together, said[0][:, self.mine], self.spec.own)
         logits: Tensor = self.head(together)
         return logits
 

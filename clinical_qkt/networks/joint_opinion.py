@@ -78,8 +78,7 @@ def joint_opinion(logits: Sequence[Tensor], columns: Sequence[Sequence[int]], wi
 def own_settled(together: Tensor, own: Tensor, classes: Sequence[int]) -> Tensor:
     """The joint opinion, but for one thing: which of its own classes an image shows, the own model settles.
 
-    ``P(c) = P(own) p_own(c)`` for an own class, and all others as they are. The others' models know the own
-    classes less well, from other images: what they say of them could only make the new model forget.
+    ``P(c) = P(own) p_own(c)`` for an own class, and all others as they are.
 
     Args:
         together: ``(B, width)`` of ``joint_opinion``.

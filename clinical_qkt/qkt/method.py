@@ -17,13 +17,14 @@ from monai.data import Dataset
 from torch import Tensor, nn
 
 from clinical_qkt.data.label_space import align
+from clinical_qkt.networks.committee import Committee
 from clinical_qkt.networks.gaussian_classifier import GaussianClassifier
-from clinical_qkt.networks.joint_opinion import own_settled
 from clinical_qkt.packages.derived import DerivedModel
 from clinical_qkt.packages.model import CardedNetwork
 from clinical_qkt.qkt import distillation, hard_augmentation, head_imitation, subclasses, targets
 from clinical_qkt.qkt.forgetting_budget import BudgetFit, Promise, first_within_budget, fit_to_budget
 from clinical_qkt.qkt.held_out import HeldOut
+from clinical_qkt.qkt.own_classes import settled
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.student import OWN, Student, StudentImages
 from clinical_qkt.qkt.teachers import Teacher, relevant_teachers, starting_point
@@ -132,6 +133,9 @@ def learn(
     around.started(network, start)
     if not settings.trains:
         by_fold = _cross_fitted(student, images, base, participants, settings, around)
+        if isinstance(network, Committee):
+            start, by_fold = settled(student, images, start, base.model, by_fold, base.cross_fitted)
+            network = start.network
         return Learnt(network, start, cross_fitted=by_fold, compared=base.compared)
     given = start.card.input
     with around.step(TARGETS):
@@ -185,14 +189,10 @@ def held_out(student: Student, images: StudentImages, network: nn.Module, learnt
         learnt: before its head was refined.
     """
     given, own = learnt.start.card.input, student.own
-    shown, seen = images.prepared("validation", given), images.prepared("validation", own.card.input)
-    found = HeldOut.of(
-        student.said(network, shown, "validation images"),
-        student.said(own.network, seen),
-        labels_of(shown),
-        student.local,
-        images.patients("validation"),
-    )
+    shown, seen = (images.prepared("validation", of) for of in (given, own.card.input))
+    about = labels_of(shown), student.local, images.patients("validation")
+    said = student.said(network, shown, "validation images")
+    found = HeldOut.of(said, student.said(own.network, seen), *about)
     if learnt.cross_fitted is None or student.own_held_out is None:
         return found
     labels = labels_of(images.prepared("training", own.card.input))
@@ -292,8 +292,7 @@ def _cross_fitted(
         said = targets.soft_targets(
             participants, logits, base.cross_fitted, student.labels, "joint", own_columns=at
         )
-        local = [c for c in at if c not in student.query]
-        return own_settled(said[:, 0], base.cross_fitted[:, [at.index(c) for c in local]], local)
+        return said[:, 0]
     if sorted(at) != list(range(len(student.labels))):  # a class is still to be learnt
         return None
     return base.cross_fitted[:, [at.index(c) for c in range(len(at))]]

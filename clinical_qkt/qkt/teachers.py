@@ -211,7 +211,7 @@ def starting_point(
         PackageError: a model cannot sit in a committee.
     """
     if start_from == "committee" and teachers:
-        joined = committee(own, teachers, labels, query)
+        joined = committee(own, teachers, labels)
         return joined.network, joined
     fitting = possible_starts(own, teachers, query)
     if start_from == "own" or not fitting:
@@ -261,9 +261,7 @@ def seated(own: CardedNetwork, teachers: Sequence[Teacher], labels: LabelSpace) 
     return everyone
 
 
-def committee(
-    own: CardedNetwork, teachers: Sequence[Teacher], labels: LabelSpace, query: Sequence[int] = ()
-) -> DerivedModel:
+def committee(own: CardedNetwork, teachers: Sequence[Teacher], labels: LabelSpace) -> DerivedModel:
     """The student's model and its teachers' as one network; see ``networks.committee``.
 
     All teachers take part, whether they know a queried class or not: two models that share no class are
@@ -271,8 +269,6 @@ def committee(
 
     Args:
         labels: the student's classes, then the queried ones: the rows of the head.
-        query: which of them are queried. Among the others that its model knows, that alone settles which one
-            an image shows.
 
     Returns:
         The network with a card, that of the student but for what is new.
@@ -294,7 +290,6 @@ def committee(
             networks.append(reshape_head(model.network, rows, len(rows)))
             cards.append(card)
     given = covering([own.card.input, *(seat.input for seat in seats)])
-    local = [c for c in mine.values() if c not in set(query)]
-    spec = CommitteeSpec(input=given, members=seats, width=len(everyone), own=local)
+    spec = CommitteeSpec(input=given, members=seats, width=len(everyone))
     network = Committee(spec, networks, len(labels)).eval()
     return derived(own.card, network, cards, network=spec, input=given)

@@ -39,12 +39,12 @@ def single(contract=HERE):
     return preset("resnet_small", contract.channels, contract.spatial_size)
 
 
-def committee(own=HERE):
+def committee(given=HERE, own=()):
     seats = [
-        Seat(network=SMALL, input=own, columns=[0, 1]),
+        Seat(network=SMALL, input=given, columns=[0, 1]),
         Seat(network=SMALL, input=SMALLER, columns=[2, 0]),
     ]
-    return CommitteeSpec(input=HERE, members=seats, width=4)
+    return CommitteeSpec(input=HERE, members=seats, width=4, own=list(own))
 
 
 def multi_head():
@@ -63,7 +63,7 @@ MODELS = {
     "a network": (single, HERE),
     "a network whose images are brought to a look": (single, LOOKING),
     "a committee": (committee, HERE),
-    "a committee with a look": (lambda: committee(LOOKING), HERE),
+    "a committee with a look": (lambda: committee(LOOKING, own=[1, 0]), HERE),
     "several heads": (multi_head, HERE),
     "Gaussians": (gaussian, HERE),
     "volumes": (lambda: single(VOLUMES), VOLUMES),
