@@ -106,9 +106,8 @@ class OnePass(SiteImages):
 
     def look_at(self, own: LabelSpace, given: InputContract, seen: Mapping[int, Seen]) -> None:
         """Fill what is seen of queried classes whose images are prepared alike, and of shared ones."""
-        asked = (
-            self.query.card.query
-        )  # images of a whole's parts become one class before patients are told apart
+        asked = self.query.card.query
+        # Images of a whole's parts become one class before patients are told apart.
         places = {c: i for i in seen for c in own.places(asked[i])}
         looks = _different(one.look for one in seen.values() if one.look and one.look.tells_left)
         names = {}
