@@ -61,7 +61,7 @@ def _config(given: InputContract, gate: bool) -> dict[str, Any]:
             "$import pathlib",
             "$import numpy",
             "$from PIL import Image",
-            "$from PIL import ImageOps",
+            "$import PIL.ImageOps as ImageOps",
         ],
         "bundle_root": ".",
         "dataset_dir": "$@bundle_root + '/images'",

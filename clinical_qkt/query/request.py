@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.files import digest_of
 from clinical_qkt.core.values import Strict
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.transforms import cached
@@ -28,6 +29,7 @@ from clinical_qkt.site.consent import Leaving, require_no_identifiers
 from clinical_qkt.statistics.class_statistics import KINDS, Kind, Moments
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
 from clinical_qkt.training.inference import Images, labels_of, pooled_of
+from clinical_qkt.training.kept_outputs import FOLDER, KeptOutputs
 
 MOST_FEATURES = 160
 """Of a network's pooled numbers."""
@@ -92,7 +94,7 @@ def write_query(
     require_no_identifiers(site, task=own.card.task, label_space=told, query=asked)
     others = looks_of_others(settings, own, site.trust) if tells else []
     images = cached(data.items["training"], read, own.card.input, "training images")
-    question = own_question(own, settings, images, device)
+    question = own_question(own, settings, images, device, KeptOutputs(site.output_dir / FOLDER))
     looks, means = own_looks(site, own, question, data, images) if tells else (None, None)
     card = QueryCard(
         site=site.site,
@@ -175,11 +177,18 @@ class Question:
     features: Tensor
 
 
-def own_question(own: Model, settings: QuerySettings, images: Images, device: torch.device) -> Question:
+def own_question(
+    own: Model,
+    settings: QuerySettings,
+    images: Images,
+    device: torch.device,
+    outputs: KeptOutputs | None = None,
+) -> Question:
     """A site's own network as an extractor, mapped so that own classes vary by one along each axis.
 
     Args:
         images: own training images with labels.
+        outputs: where what the network gives of them is kept for the next query.
 
     Raises:
         InputError: the network has no such depths, or gives nothing that could be used.
@@ -188,7 +197,9 @@ def own_question(own: Model, settings: QuerySettings, images: Images, device: to
     if mirror_axes is None:
         mirror_axes = list(range(len(own.card.input.spatial_size)))
     most = MAX_FEATURES if settings.reference else MOST_FEATURES
-    extractor, features = own_extractor(own, settings.depths, images, device, mirror_axes, most)
+    extractor, features = own_extractor(
+        own, settings.depths, images, device, mirror_axes, most, outputs=outputs
+    )
     asked = min(settings.private_axes or MOST_FEATURES, extractor.spec.features)
     return Question(extractor, asked, radius_of(features[:, :asked]), features)
 
@@ -206,6 +217,7 @@ def own_extractor(
     mirror_axes: Sequence[int] = (),
     most: int = MOST_FEATURES,
     known: Callable[[Extractor], Tensor] | None = None,
+    outputs: KeptOutputs | None = None,
 ) -> tuple[Extractor, Tensor]:
     """The extractor of ``own_question``, and its features ``(N, features)`` of own training images.
 
@@ -214,6 +226,7 @@ def own_extractor(
         mirror_axes: see ``ExtractorSpec``.
         most: see ``whitening``.
         known: gives what is pooled of the images, ``(N, pooled)``, where that is known beforehand.
+        outputs: see ``own_question``.
     """
     if not isinstance(own.card.network, NetworkSpec):
         raise InputError(
@@ -224,7 +237,13 @@ def own_extractor(
     chosen = list(depths or own.card.network.early_depths)
     spec = describe(own.network, own.card.network, chosen, own.card.input)
     body = Extractor(spec.model_copy(update={"mirror_axes": list(mirror_axes)}), own.network)
-    raw, labels = known(body) if known else pooled_of(body, images, device), labels_of(images)
+    labels, given = labels_of(images), own.card.input
+
+    def kept(what: str, make: Callable[[], Tensor], *, rows: bool) -> Tensor:
+        here = outputs or KeptOutputs()
+        return here.of(own.network, body.spec, images, given, device, what, make, rows=rows)
+
+    raw = kept("pooled", lambda: known(body) if known else pooled_of(body, images, device), rows=True)
     if not torch.isfinite(raw).all() or float(raw.std(0).max()) == 0:
         raise InputError(
             "gives features that are not finite or all the same on its own images",
@@ -233,7 +252,8 @@ def own_extractor(
         )
     _, projection = whitening(raw, labels, most)
     means = torch.stack([mine.mean(0) for mine in SINGLE_LABEL.by_class(raw, labels, labels.unique())])
-    moved = axes.moves(body, images, own.card.input, device)
+    about = f"moves {digest_of(str(labels.tolist()))}"
+    moved = kept(about, lambda: axes.moves(body, images, given, device), rows=False)
     projection = projection @ axes.turn(means @ projection, moved @ projection)
     extractor = Extractor(body.spec.model_copy(update={"features": projection.shape[1]}), own.network).eval()
     extractor.center, extractor.projection = means.mean(0), projection

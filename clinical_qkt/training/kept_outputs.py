@@ -50,6 +50,8 @@ class KeptOutputs:
         device: torch.device,
         what: str,
         make: Callable[[], Tensor],
+        *,
+        rows: bool = True,
     ) -> Tensor:
         """What ``make`` gives, unless an earlier run computed it of the same weights and images.
 
@@ -58,10 +60,8 @@ class KeptOutputs:
             spec: what it is, but for its weights.
             images: in order; those of a list that are no files are not kept.
             given: as which they are prepared.
-            what: of the network is meant, such as "logits".
-
-        Returns:
-            A row for each image.
+            what: of the network is meant, such as "logits", with all else that decides it.
+            rows: whether it has one for each image.
         """
         files = _files(images)
         if self.folder is None or not files:
@@ -69,7 +69,9 @@ class KeptOutputs:
         weights, shape = digest_of_tensors(network.state_dict()), spec.model_dump_json()
         facts = [what, __version__, torch.__version__, device.type, weights, shape]
         facts += [given.model_dump_json(), self._digest(files)]
-        found = remembered(self.folder, json.dumps(facts), make, lambda t: len(t) == len(files))
+        found = remembered(
+            self.folder, json.dumps(facts), make, lambda t: len(t) == len(files) if rows else t.ndim > 0
+        )
         drop_oldest(self.folder, MOST)
         return found
 
