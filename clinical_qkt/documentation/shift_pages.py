@@ -25,8 +25,10 @@ PLACE, PAGE = Path("docs/results/shift"), Path("docs/results/shift.md")
 
 Rows = list[dict[str, Any]]
 
-FILES = ("shift", "three_classes", "no_remedy", "rivals", "real")
+FILES = ("shift", "models", "methods", "three_classes", "no_remedy", "rivals", "real", "elsewhere")
 """Without their ending; what is not there yet has no block."""
+OF_ALL = "distil"
+"""What was run with all methods alone."""
 LEVELS = ("none", "mild", "medium", "strong")
 WANTED: dict[str, tuple[int, ...]] = {
     "statistics": (98, 95, 93, 88),
@@ -70,7 +72,8 @@ def by_level(rows: Rows, prefix: str = "") -> str:
 
 def targets(rows: Rows) -> str:
     """What was wanted beside what was reached."""
-    lines = ["| asked for | variant | shift | wanted | reached | missed by |", "| --- " * 6 + "|"]
+    heads = "| asked for | variant | shift | queries | wanted | reached | missed by |"
+    lines = [heads, "| --- " * 7 + "|"]
     for asked, prefix, wanted in (
         ("one class", "", WANTED),
         ("three classes", "three_classes_", WANTED_OF_THREE),
@@ -81,7 +84,8 @@ def targets(rows: Rows) -> str:
                     told = tables.mean_told(mine, "query_recall_at_budget")
                     missed = figure - float(told.split(" ")[0])
                     by = f"{missed:.1f}" if missed > 0 else "reached"
-                    lines.append(f"| {asked} | {variant} | {level} | {figure} | {told} | {by} |")
+                    row = (asked, variant, level, len(mine), figure, told, by)
+                    lines.append(f"| {' | '.join(map(str, row))} |")
     return "\n".join(lines)
 
 
@@ -133,18 +137,23 @@ def warned(row: dict[str, Any]) -> bool:
 
 def blocks(folder: Path = PLACE) -> dict[str, str]:
     """By name, of what is there."""
-    single, three, without, rivals, real = (_rows(folder, name) for name in FILES)
+    single, models, methods, three, without, rivals, real, elsewhere = (_rows(folder, f) for f in FILES)
+    distilled = [r for r in methods if r["variant"] == OF_ALL]
     found = {
-        "targets": targets([*single, *three]),
-        "shift": by_level([*single, *without]),
+        "targets": targets([*single, *models, *distilled, *three]),
+        "shift": by_level([*single, *models, *without]),
         "warnings": warnings([*single, *three, *real]),
     }
+    if methods:
+        found["methods"] = by_level(methods)
     if three:
         found["three_classes"] = by_level(three, "three_classes_")
     if rivals:
         found["rivals"] = by_level(rivals)
     if real:
         found["real"] = scenario_tables(real)
+    if elsewhere:
+        found["elsewhere"] = scenario_tables(elsewhere)
     return found
 
 

@@ -29,8 +29,8 @@ def test_every_level_has_a_column_and_what_was_not_run_a_dash():
 
 def test_what_was_reached_stands_beside_what_was_wanted():
     told = pages.targets([row("statistics", "mild", 0.96), row("statistics", "three_classes_strong", 0.5)])
-    assert "| one class | statistics | mild | 95 | 96.0 (96.0 to 96.0) | reached |" in told
-    assert "| three classes | statistics | strong | 75 | 50.0 (50.0 to 50.0) | 25.0 |" in told
+    assert "| one class | statistics | mild | 1 | 95 | 96.0 (96.0 to 96.0) | reached |" in told
+    assert "| three classes | statistics | strong | 1 | 75 | 50.0 (50.0 to 50.0) | 25.0 |" in told
 
 
 @pytest.mark.parametrize(
