@@ -28,6 +28,8 @@ WANTED: dict[tuple[str, str], float] = {
     ("one_class_224", "private_epsilon_0.35"): 88,
     ("one_class_224", "private_20_patients"): 70,
     ("one_class_224", "private_reference"): 86,
+    ("one_class_224", "committee"): 96,
+    ("one_class_224", "light"): 91,
     ("three_classes_224", "statistics"): 94,
     ("three_classes_224", "private"): 87,
 }
