@@ -222,7 +222,7 @@ def responses(
         raise QueryError("stain normalisation is not private", where="harmonise", fix="ask for exact answers")
     members = (case.in_own_look() if how == "ceiling" else case.federation())[1:]
     own = [item for item in case.training if int(item["label"]) in set(case.local)]
-    key = ("harmonised", how == "ceiling", settings.views, *(settings.depths or ()))
+    key = ("harmonised", how == "ceiling", settings.views, settings.reference, *(settings.depths or ()))
     if key not in case.kept:
         names = [case.labels[i].name for i in case.local]
         mine = askers_looks(own, names, case.own.card.input, question.training[0])

@@ -88,3 +88,14 @@ def test_others_stain_normalisation_can_take_the_maps_place(elsewhere, held_out)
 def test_stain_normalisation_of_private_responses_is_refused(elsewhere, held_out):
     with pytest.raises(QueryError, match="not private"):
         recall(elsewhere, held_out, harmonise="macenko", kind="private_mean")
+
+
+def test_answers_along_another_sites_axes_are_the_same_whatever_was_asked_before(case, held_out):
+    def said(given, **settings):
+        asked = METHODS["statistics"].settings(kind="private_mean", views="one", harmonise="none", **settings)
+        return METHODS["statistics"].run(given, asked).predict(held_out)
+
+    first = said(replace(case, kept={}), reference=True)
+    both = replace(case, kept={})
+    own = said(both)
+    assert torch.equal(said(both, reference=True), first) and not torch.equal(own, first)
