@@ -18,7 +18,7 @@ from clinical_qkt.research.benchmark.rows import in_points
 
 BY = "clinical_qkt.documentation.full_size_pages"
 PLACE, PAGE = Path("docs/results/full-size"), Path("docs/results/full-size.md")
-FILE, LISTS = "full-size.json", "label_lists.json"
+FILES, LISTS = ("full-size.json", "three_classes.json"), "label_lists.json"
 
 Rows = list[dict[str, Any]]
 
@@ -126,7 +126,7 @@ def _differs(pairs: list[dict[str, dict[str, Any]]], key: str) -> str:
 
 def blocks(folder: Path = PLACE) -> dict[str, str]:
     """By name, of what is there."""
-    rows = _rows(folder / FILE)
+    rows = [row for file in FILES if (folder / file).is_file() for row in _rows(folder / file)]
     found = {"targets": targets(rows), "all": scenario_tables(rows)}
     return found | ({"label_lists": label_lists(_rows(folder / LISTS))} if (folder / LISTS).is_file() else {})
 

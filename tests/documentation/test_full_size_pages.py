@@ -37,10 +37,10 @@ def test_label_lists_are_compared_query_by_query():
     assert told.startswith("| private | 70.0 | 66.0 | -4.0 (-10.0 to 2.0) | no | -10.0 (-10.0 to -10.0) |")
 
 
-@pytest.mark.skipif(not (ROOT / pages.PLACE / pages.FILE).is_file(), reason="nothing is published yet")
+@pytest.mark.skipif(not (ROOT / pages.PLACE / pages.FILES[0]).is_file(), reason="nothing is published yet")
 def test_the_page_is_made_of_what_is_published():
     page = (ROOT / pages.PAGE).read_text()
     for name, block in pages.blocks(ROOT / pages.PLACE).items():
         assert between_marks(page, pages.BY, name, block) == page, "run " + pages.BY
-    text = (ROOT / pages.PLACE / pages.FILE).read_text()
+    text = (ROOT / pages.PLACE / pages.FILES[0]).read_text()
     assert all("trade" not in r for r in json.loads(text)["rows"]) and "/tmp" not in text
