@@ -51,10 +51,8 @@ class SiteLabels(SiteTrust):
         except InputError as e:
             raise ValueError(f"{e.where}: {e.problem}") from None
         if already:
-            raise ValueError(
-                f"query: the site knows '{already[0]}' already; ask for classes that are neither in "
-                "'classes' nor in 'wholes'"
-            )
+            known = f"query: the site knows '{already[0]}'"
+            raise ValueError(f"{known} already; ask for classes that are in neither 'classes' nor 'wholes'")
         return self
 
     @property

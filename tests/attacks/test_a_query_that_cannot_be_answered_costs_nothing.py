@@ -32,7 +32,7 @@ def hospital(tmp_path: Path) -> Hospital:
     return Hospital(tmp_path).prepare()
 
 
-SAME = "another class that is asked for is the same one at this site"
+SAME = "another class that is asked for is the same one at this site, or a part of it"
 RED = {"name": "red", "synonyms": ["crimson"]}
 
 

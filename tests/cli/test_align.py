@@ -8,11 +8,13 @@ import textwrap
 from typing import Any
 
 import pytest
+import yaml
 from rich.console import Console
 
 from clinical_qkt.cli.align import print_alignment, run_align
 from clinical_qkt.core.errors import InputError, PackageError
 from clinical_qkt.data.label_space import Alignment, ClassLabel, LabelSpace, SiteClass, align
+from clinical_qkt.data.wholes import SiteList
 from clinical_qkt.site.config import SiteLabels, read_part
 from tests.conftest import ROOT, run, site_file
 from tests.launcher import launch
@@ -106,10 +108,13 @@ def test_the_how_to_shows_what_its_commands_print(tmp_path):
         b.strip("\n") for b in re.findall(r"(?:(?:    .*)?\n)+", "\n".join(["", *lines, ""])) if b.strip()
     ]
     blocks = [textwrap.dedent(b) for b in blocks]
-    declared, *rest = blocks
+    declared, *rest, wholes = blocks
     (tmp_path / "SITE.yaml").write_text(f"{declared}\nuntrusted_packages: accept\n")
     for site, classes in LISTS.items():
         package(tmp_path / "packages", site, classes)
+    said = yaml.safe_load(wholes)
+    asked = SiteList(said["classes"], [SiteClass.model_validate(w) for w in said["wholes"]])
+    assert asked.places(ClassLabel(name="Immature granulocyte")) == (0, 1, 2)
     assert len(rest) == 4 and all(rest[i].startswith("clinical-qkt align ") for i in (0, 2))
     for command, shown, code in ((rest[0], rest[1], 0), (rest[2], rest[3], 2)):
         done = launch("clinical_qkt", *command.split()[1:], cwd=tmp_path)
