@@ -1,7 +1,7 @@
 """The file that keeps a model's gate, beside the model's folder.
 
-It stays at the site: it describes the site's own pictures by a few numbers, and a model that leaves takes
-nothing of it along.
+It stays at the site: it describes the site's own pictures by a few numbers, and a package that leaves takes
+nothing of it along. An export does so if it is asked to, and then stays at the site, too.
 """
 
 from __future__ import annotations
