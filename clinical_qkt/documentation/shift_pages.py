@@ -25,7 +25,10 @@ PLACE, PAGE = Path("docs/results/shift"), Path("docs/results/shift.md")
 
 Rows = list[dict[str, Any]]
 
-FILES = ("shift", "models", "methods", "three_classes", "no_remedy", "rivals", "real", "elsewhere")
+FILES = (
+    *("shift", "models", "methods", "three_classes", "no_remedy", "rivals", "real", "elsewhere"),
+    *("others", "training"),
+)
 """Without their ending; what is not there yet has no block."""
 OF_ALL = "distil"
 """What was run with all methods alone."""
@@ -137,7 +140,9 @@ def warned(row: dict[str, Any]) -> bool:
 
 def blocks(folder: Path = PLACE) -> dict[str, str]:
     """By name, of what is there."""
-    single, models, methods, three, without, rivals, real, elsewhere = (_rows(folder, f) for f in FILES)
+    single, models, methods, three, without, rivals, real, elsewhere, others, training = (
+        _rows(folder, f) for f in FILES
+    )
     distilled = [r for r in methods if r["variant"] == OF_ALL]
     found = {
         "targets": targets([*single, *models, *distilled, *three]),
@@ -150,6 +155,10 @@ def blocks(folder: Path = PLACE) -> dict[str, str]:
         found["three_classes"] = by_level(three, "three_classes_")
     if rivals:
         found["rivals"] = by_level(rivals)
+    if others:
+        found["others"] = by_level(others)
+    if training:
+        found["training"] = scenario_tables(training)
     if real:
         found["real"] = scenario_tables(real)
     if elsewhere:
