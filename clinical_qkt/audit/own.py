@@ -15,12 +15,13 @@ from clinical_qkt.audit.site import audit_model
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.datalist import CheckedData
 from clinical_qkt.data.transforms import cached
-from clinical_qkt.networks.spec import NetworkSpec
+from clinical_qkt.networks.spec import NetworkSpec, linear_head
 from clinical_qkt.packages.model import Model
 from clinical_qkt.packages.weights_file import WeightsFile
 from clinical_qkt.privacy.statement import DifferentialPrivacy, PrivacyAudit
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
-from clinical_qkt.training.inference import Images
+from clinical_qkt.training.head_fit import fit_head
+from clinical_qkt.training.inference import Images, head_inputs, labels_of
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ def audit_of(
         mix_style=mix_style,
         weights=weights,
     )
+    if how.head_penalty is not None:
+        recipe = with_fitted_head(recipe, how.head_penalty)
     if model.card.privacy.training:
         recipe = with_privacy(recipe, model.card.privacy.training)
     members = data.items["training"]
@@ -117,6 +120,19 @@ def audit_of(
     patients = [data.patients.get(item["image"]) for item in (*members, *others)]
     named = None if None in patients else [str(p) for p in patients]
     return Audit(recipe, shadow_models, members, others, named, seed, work)
+
+
+def with_fitted_head(recipe: Recipe, penalty: float) -> Recipe:
+    """The same recipe with a head that is fitted at once, see ``training.head_fit``."""
+
+    def fitted(
+        how: Recipe, network: nn.Module, items: Sequence[dict[str, Any]], *, device: torch.device, **_: Any
+    ) -> nn.Module:
+        features = head_inputs(network.to(device).eval(), items, device)
+        fit_head(linear_head(network), features, labels_of(items), penalty)
+        return network
+
+    return replace(recipe, train=fitted, kind=f"head fitted with a penalty of {penalty}")
 
 
 def with_privacy(recipe: Recipe, promise: DifferentialPrivacy) -> Recipe:

@@ -39,6 +39,7 @@ from clinical_qkt.bundle.stages import save_evaluation as save_evaluation
 from clinical_qkt.bundle.stages import save_predictions as save_predictions
 from clinical_qkt.bundle.stages import share as share
 from clinical_qkt.bundle.stages import transfer as transfer
+from clinical_qkt.bundle.start import head_fit as head_fit
 from clinical_qkt.bundle.start import learner as learner
 from clinical_qkt.bundle.start import pretrained as pretrained
 from clinical_qkt.bundle.start import seen as seen

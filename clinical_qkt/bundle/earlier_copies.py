@@ -28,3 +28,9 @@ def require_known(site: Site, own: Mapping[str, Mapping[str, Any]], where: Path)
             where=f"pretrained: {where}",
             fix="copy the bundle anew, or take 'pretrained' out of the site's YAML",
         )
+    if site.head_penalty is not None and "head_penalty" not in own["train"]:
+        raise InputError(
+            "this copy of the bundle is from before a head could be fitted, and would train it by epochs",
+            where=f"head_penalty: {where}",
+            fix="copy the bundle anew, or take 'head_penalty' out of the site's YAML",
+        )

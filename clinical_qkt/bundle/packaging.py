@@ -70,9 +70,10 @@ def finish_training(
         input=given,
         training=TrainingSummary(
             images={name: coarse(n) for name, n in data.counts("training").items()},
-            epochs=(best.epoch if best else 0) or site.max_epochs,
+            epochs=1 if site.head_penalty else (best.epoch if best else 0) or site.max_epochs,
             batch_size=site.batch_size,
             learning_rate=site.learning_rate,
+            head_penalty=site.head_penalty,
         ),
         looks=None if guarantee else looks.measured(site, data, read, given),
         privacy=PrivacyStatement(training=guarantee),

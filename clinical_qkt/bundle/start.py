@@ -1,11 +1,14 @@
-"""What a site's training starts from, and what of it is trained: ``pretrained``, ``trained_layers``."""
+"""What a site's training starts from, and what of it is trained, and how.
+
+Of a site's YAML: ``pretrained``, ``trained_layers``, ``head_penalty``.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from clinical_qkt.bundle.running import plain_errors
 from clinical_qkt.core.errors import InputError
@@ -18,6 +21,7 @@ from clinical_qkt.packages.pretrained import PretrainedWeights
 from clinical_qkt.packages.weights_file import WeightsFile, read_weights, require_there
 from clinical_qkt.site.config import Site
 from clinical_qkt.training.frozen_features import frozen_features
+from clinical_qkt.training.head_fit import HeadFit
 from clinical_qkt.training.inference import Images
 
 REPORT = "pretrained.json"
@@ -94,6 +98,17 @@ def seen(
         what: which images, for the progress bar.
     """
     return frozen_features(images, network, device, what) if layers == "head" else images
+
+
+@plain_errors
+def head_fit(penalty: float | None, class_weights: Tensor | None) -> HeadFit | None:
+    """The one step that fits a head, instead of a trainer's own step; None where it is trained by epochs.
+
+    Args:
+        penalty: the site's ``head_penalty``.
+        class_weights: ``(C,)`` of an image in the loss, or None.
+    """
+    return None if penalty is None else HeadFit(penalty, class_weights)
 
 
 def facts_of(site: Site) -> list[str]:

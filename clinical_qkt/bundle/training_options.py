@@ -16,7 +16,11 @@ from clinical_qkt.data.datalist import CheckedData
 
 
 def training_options(
-    keep: str, early_stopping: int | None, class_weights: str, val_interval: int
+    keep: str,
+    early_stopping: int | None,
+    class_weights: str,
+    val_interval: int,
+    head_penalty: float | None = None,
 ) -> list[str]:
     """What is not as by default, as words that name unfinished work.
 
@@ -29,6 +33,7 @@ def training_options(
         f"keep best of every {val_interval}": keep == "best",
         f"early_stopping {early_stopping}": early_stopping is not None,
         f"class_weights {class_weights}": class_weights != "none",
+        f"head_penalty {head_penalty}": head_penalty is not None,
     }
     return [word for word, is_chosen in chosen.items() if is_chosen]
 
@@ -67,16 +72,17 @@ def tell_other_shadows(keep: str, weights: str) -> None:
 
 @plain_errors
 def require_default_training(options: list[str]) -> None:
-    """Refuse with differential privacy what uses more of patients than the promise counts.
+    """Refuse with differential privacy what uses more of patients than the promise counts, or in another way.
 
     Raises:
         InputError: an option is chosen that cannot be had there.
     """
     if options:
         raise InputError(
-            f"'{options[0]}' cannot be had with differential privacy: validation images and counts of "
-            "classes are of patients, too, and the promise does not count them",
-            where="keep, early_stopping, class_weights",
+            f"'{options[0]}' cannot be had with differential privacy: validation images, counts of "
+            "classes and a head that is fitted at once are of patients, too, and the promise does not count "
+            "them",
+            where="keep, early_stopping, class_weights, head_penalty",
             fix="leave these keys out, or train without train_private.yaml",
         )
 

@@ -6,9 +6,12 @@ neither stem, head, first nor last stage scaled, which for the smallest of the f
 
 from __future__ import annotations
 
+import torch
 from monai.networks.nets.efficientnet import EfficientNet, MBConvBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from clinical_qkt.networks.pooled import mean_and_spread
 
 STAGES = [
     "r1_k3_s11_e1_i32_o16",
@@ -45,6 +48,41 @@ class EfficientNetLite0(EfficientNet):
             if isinstance(block, MBConvBlock):
                 block._swish = nn.ReLU6()
                 block._depthwise_conv_padding = Same(block._depthwise_conv)
+
+
+class EfficientNetLite0OfStages(EfficientNetLite0):
+    """The same; its head reads all stages: each one's channels' mean and spread, and the last layer's means.
+
+    The last layer alone knows what the network was trained for; what tells a hospital's classes apart may lie
+    earlier. Evci et al. (Head2Toe, ICML 2022) read all layers' means; the spreads, and no choice among the
+    features, are ours. The weights are EfficientNet-lite0's but for the head.
+
+    Args:
+        spatial_dims, in_channels, num_classes: as above.
+
+    Attributes:
+        reads_stages: so that the head of a file of weights has other columns, see ``packages.weights_file``.
+    """
+
+    reads_stages = True
+
+    def __init__(self, spatial_dims: int, in_channels: int, num_classes: int) -> None:
+        super().__init__(spatial_dims, in_channels, num_classes)
+        stages = [int(stage.split("_o")[1]) for stage in STAGES]
+        width = 2 * (self._conv_stem.out_channels + sum(stages)) + self._conv_head.out_channels
+        self._fc = nn.Linear(width, num_classes)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """``(B, in_channels, *places)`` to ``(B, num_classes)`` logits."""
+        x = self._bn0(self._conv_stem(self._conv_stem_padding(inputs)))
+        seen = [mean_and_spread(x.flatten(2))]
+        x = self._swish(x)
+        for stage in self._blocks:
+            x = stage(x)
+            seen.append(mean_and_spread(x.flatten(2)))
+        last = self._swish(self._bn1(self._conv_head(self._conv_head_padding(x))))
+        logits: Tensor = self._fc(torch.cat([*seen, last.flatten(2).mean(2)], 1))
+        return logits
 
 
 class Same(nn.Module):

@@ -13,7 +13,11 @@ import torch
 from monai.networks import nets
 
 from clinical_qkt.networks.allowed import Allowed, Args, Literal
-from clinical_qkt.networks.efficientnet_lite import BLOCKS, EfficientNetLite0
+from clinical_qkt.networks.efficientnet_lite import (
+    BLOCKS,
+    EfficientNetLite0,
+    EfficientNetLite0OfStages,
+)
 from clinical_qkt.networks.resnet_of_norm import ResNetOfNorm
 
 _EFFICIENTNETS = {f"efficientnet-b{i}": n for i, n in enumerate((16, 23, 23, 26, 32, 39, 45, 55))}
@@ -98,6 +102,20 @@ def _without_batches(preset: str, norm: tuple[str, dict[str, Any]], depths: tupl
         presets={preset: _SMALL},
         fixed={"norm": norm},
         small=frozenset({preset}),
+    )
+
+
+def _lite0(make: Callable[..., Any], preset: str) -> Allowed:
+    """Stem, stages and head are the paper's of its family: nothing of it can be chosen."""
+    return Allowed(
+        make=make,
+        channels="in_channels",
+        classes="num_classes",
+        depths=("_bn0", "_blocks.0", "_blocks.1"),
+        late=("_bn1",),
+        others=frozenset(),
+        blocks=lambda _: 2 * BLOCKS,
+        presets={preset: {}},
     )
 
 
@@ -191,18 +209,10 @@ ALLOWED: dict[str, Allowed] = {
             "efficientnet_small": {"blocks_args_str": [f"{s}_se0.25" for s in _STAGES], "norm": "batch"}
         },
     ),
-    # Stem, stages and head are the paper's of its family: nothing of it can be chosen
-    "EfficientNetLite0": Allowed(
-        make=EfficientNetLite0,
-        channels="in_channels",
-        classes="num_classes",
-        depths=("_bn0", "_blocks.0", "_blocks.1"),
-        late=("_bn1",),
-        others=frozenset(),
-        blocks=lambda _: 2 * BLOCKS,
-        # 3.4 M parameters; for pictures of 96 to 512 pixels, with or without the weights of ImageNet
-        presets={"efficientnet_lite0": {}},
-    ),
+    # 3.4 M parameters; for pictures of 96 to 512 pixels, with or without the weights of ImageNet
+    "EfficientNetLite0": _lite0(EfficientNetLite0, "efficientnet_lite0"),
+    # The same weights, and a head that reads all stages: for a head that is trained alone
+    "EfficientNetLite0OfStages": _lite0(EfficientNetLite0OfStages, "efficientnet_lite0_stages"),
     "SEResNet50": Allowed(
         make=nets.SEResNet50,
         channels="in_channels",

@@ -1,7 +1,7 @@
 """A file of pretrained weights, checked from the outside in: safetensors, names, shapes, numbers.
 
 Nothing of it is unpickled or evaluated. It fits a network to the letter, but for one thing: a head of another
-number of classes is left out, and the network's own starts anew.
+number of classes, or that reads other features, is left out, and the network's own starts anew.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class WeightsFile:
     Attributes:
         about: what the file says of itself, for the card.
         tensors: what is taken of it, by name.
-        new: tensors of the network that the file has for another number of classes.
+        new: the head's tensors, where the file's head is another.
         classes: rows of the file's head.
         normalisation: what it expects of images; None where it does not say.
     """
@@ -59,7 +59,7 @@ class WeightsFile:
     normalisation: Normalisation | None
 
     def into(self, network: nn.Module) -> nn.Module:
-        """The network with these weights, in place; its head as it was if it has other classes."""
+        """The network with these weights, in place; its head as it was if the file's is another."""
         here = network.state_dict()
         network.load_state_dict({**{name: here[name] for name in self.new}, **self.tensors})
         return network
@@ -96,7 +96,7 @@ def read_weights(path: Path, network: nn.Module, trained_layers: TrainedLayers =
     """
     table, notes = _opened(path)
     needed, head = network.state_dict(), find_head(network)
-    new = _other_classes(table, needed, head)
+    new = _other_head(table, needed, head, getattr(network, "reads_stages", False))
     found = list(_misfits(table, {name: v for name, v in needed.items() if name not in new}, new))
     if found:
         raise InputError(_listed(found), where=str(path), fix=_fix(table, needed))
@@ -144,15 +144,20 @@ def _opened(path: Path) -> tuple[Table, dict[str, str]]:
         ) from None
 
 
-def _other_classes(table: Table, needed: Mapping[str, Tensor], head: str) -> list[str]:
-    """The head's tensors, if they differ in their number of rows and in nothing else."""
+def _other_head(table: Table, needed: Mapping[str, Tensor], head: str, reads_stages: bool) -> list[str]:
+    """The head's tensors, if they differ in their number of rows and in nothing else.
+
+    Args:
+        reads_stages: the head reads other features than that of the weights, so its columns differ, too.
+    """
     names = [name for name in (f"{head}.weight", f"{head}.bias") if name in needed]
     if any(name not in table for name in names):
         return []
     pairs = [(table[name][0], list(needed[name].shape)) for name in names]
     rows = {there[0] for there, _ in pairs if there}
-    alike = all(len(a) == len(b) and a[1:] == b[1:] for a, b in pairs) and len(rows) == 1
-    return names if alike and all(there != here for there, here in pairs) else []
+    alike = all(len(a) == len(b) and (reads_stages or a[1:] == b[1:]) for a, b in pairs) and len(rows) == 1
+    differ = [there != here for there, here in pairs]
+    return names if alike and (any(differ) if reads_stages else all(differ)) else []
 
 
 def _misfits(table: Table, needed: Mapping[str, Tensor], new: list[str]) -> Iterator[str]:

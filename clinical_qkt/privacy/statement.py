@@ -50,6 +50,10 @@ class TrainingSummary(Sent):
     """Images a step; with differential privacy on average."""
     learning_rate: float | None = Field(default=None, gt=0, le=1000, allow_inf_nan=False)
     """The highest of the schedule."""
+    head_penalty: float | None = Field(
+        default=None, gt=0, le=1e9, allow_inf_nan=False, exclude_if=lambda told: told is None
+    )
+    """With which the head was fitted at once, so that batch and rate do not matter; left out: by epochs."""
 
 
 class DifferentialPrivacy(Sent):

@@ -21,6 +21,13 @@ class Start(Strict):
     """What is trained of a network with pretrained weights: `all`; what follows its early stages (`last`);
     or its `head` alone, on features that are computed once, without augmentation. What is not trained stays
     as the file has it, statistics of batch norm included."""
+    head_penalty: float | None = Field(
+        default=None, gt=0, json_schema_extra={SHOWN: "none: the head is trained by epochs"}
+    )
+    """With `trained_layers: head`: the head is fitted at once by logistic regression, with half this times
+    the sum of its squared weights (of standardised features) added to the mean loss. Epochs, batch and rate
+    do not matter then. Small weights are less sure of themselves about images of classes that the site never
+    saw."""
 
     @model_validator(mode="after")
     def _of_pretrained_weights(self) -> Start:
@@ -34,5 +41,17 @@ class Start(Strict):
             raise ValueError(
                 f"look_augmentation: '{looks}' changes images at every look, but with "
                 "'trained_layers: head' each is looked at once; write 'none', or train 'last' or 'all'"
+            )
+        if self.head_penalty is None:
+            return self
+        if self.trained_layers != "head":
+            raise ValueError(
+                "head_penalty: is of a head that is trained alone; write 'trained_layers: head', "
+                "or take it out"
+            )
+        if getattr(self, "keep", "last") == "best":
+            raise ValueError(
+                "head_penalty: a head that is fitted at once has no epochs of which one is the best; write "
+                "'keep: last', or take it out"
             )
         return self

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import torch
 import yaml
@@ -80,6 +81,36 @@ def test_a_head_is_trained_on_features_that_are_computed_once_and_all_else_is_th
     assert tuple(rows.shape) == (36, 3) and len(rows.unique(dim=0)) > 18
 
 
+def test_a_head_is_fitted_at_once_with_its_folds_and_its_records_tell(site, capfd):
+    keys = {"trained_layers": "head", "head_penalty": 0.5, "class_weights": "balanced"}
+    bundle.run([CONFIGS / "train.yaml", site], **keys)
+
+    assert changed(site) == {"fc.weight", "fc.bias"}
+    card = load_model(site.parent / "out" / "model").card
+    assert card.training and (card.training.head_penalty, card.training.epochs) == (0.5, 1)
+    rows = load_file(site.parent / "out" / FILE)[NAME]
+    assert tuple(rows.shape) == (36, 3) and len(rows.unique(dim=0)) > 18
+    uri = yaml.safe_load(site.read_text())["mlflow"]
+    client = mlflow.MlflowClient(uri, uri)
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert run.data.params["head_penalty"] == "0.5" and "val_recall" in run.data.metrics
+    # the same again, whatever epochs, batch and rate
+    first = load_file(site.parent / "out" / "model" / "model.safetensors")
+    others = {"max_epochs": 5, "batch_size": 4, "learning_rate": 0.5, "overwrite": True}
+    bundle.run([CONFIGS / "train.yaml", site], **keys, **others)
+    again = load_file(site.parent / "out" / "model" / "model.safetensors")
+    assert all(torch.allclose(first[name], again[name], atol=1e-3) for name in first)
+    recipe = audit_of(
+        load_model(site.parent / "out" / "model"), stage(site, name="share").value("labelled"), [], 2, 0,
+        site.parent, weights=read_pretrained(stage(site, "--trained_layers", "head").site, card.network),
+    ).recipe  # fmt: skip
+    items = [{"image": torch.rand(3, 28, 28), "label": i % 3} for i in range(12)]
+    told = {"seed": 0, "device": torch.device("cpu"), "what": "", "work": None}
+    shadow = recipe.train(recipe, recipe.begun(3), items, **told)
+    labels = torch.tensor([item["label"] for item in items])
+    assert torch.equal(shadow(torch.stack([item["image"] for item in items])).argmax(1), labels)
+
+
 def test_what_follows_the_early_stages_is_trained_and_these_are_the_files(site):
     bundle.run([CONFIGS / "train.yaml", site], trained_layers="last", query=[])
 
@@ -95,6 +126,13 @@ def test_a_head_can_be_trained_privately_on_a_network_with_batch_norm(site, capf
     assert load_model(site.parent / "out" / "model").card.privacy.training is not None
 
 
+def test_a_head_cannot_be_fitted_at_once_and_privately(site):
+    files = [CONFIGS / "train.yaml", CONFIGS / "train_private.yaml", site]
+    with pytest.raises(InputError, match="'head_penalty 0.5' cannot be had with differential privacy"):
+        bundle.run(files, trained_layers="head", head_penalty=0.5, architecture="resnet_small")
+    assert not (site.parent / "out" / "model").exists()
+
+
 def test_unfinished_work_is_never_that_of_other_weights_or_layers(site):
     weights = site.parent / "weights.safetensors"
 
@@ -106,10 +144,11 @@ def test_unfinished_work_is_never_that_of_other_weights_or_layers(site):
     del values["pretrained"]
     site.write_text(yaml.safe_dump(values))
     before.append(name())
+    before.append(name("--pretrained", str(weights), "--trained_layers", "head", "--head_penalty", "0.5"))
     state = load_file(weights)
     save_file({**state, "conv1.weight": state["conv1.weight"] + 1}, weights, NOTES)
     before.append(name("--pretrained", str(weights)))
-    assert len(set(before)) == 5
+    assert len(set(before)) == 6
     weights.unlink()
     with pytest.raises(SystemExit) as e:
         name("--pretrained", str(weights))
@@ -122,6 +161,10 @@ def test_unfinished_work_is_never_that_of_other_weights_or_layers(site):
         (("--trained_layers", "some"), "trained_layers: must be 'all', 'last' or 'head'"),
         (("--trained_layers", "head", "--look_augmentation", "mild"), "each is looked at once"),
         (("--pretrained", ""), "pretrained: is empty"),
+        (("--head_penalty", "0.5"), "head_penalty: is of a head that is trained alone"),
+        (("--trained_layers", "head", "--head_penalty", "0"), "head_penalty"),
+        (("--trained_layers", "head", "--head_penalty", "nan"), "head_penalty"),
+        (("--trained_layers", "head", "--head_penalty", "1", "--keep", "best"), "no epochs of which one"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(site, words, told):
@@ -145,6 +188,13 @@ def test_styles_of_frozen_features_cannot_be_mixed(site, layers):
     assert "mixes early features" in str(e.value.__cause__) and "trained_layers: all" in str(
         e.value.__cause__
     )
+
+
+def test_a_bundle_that_knows_nothing_of_fitted_heads_is_refused(site):
+    checked = stage(site, "--trained_layers", "head", "--head_penalty", "0.5").site
+    with pytest.raises(InputError, match="from before a head could be fitted"):
+        require_known(checked, {"train": {"weights": ""}}, Path("bundle"))
+    require_known(checked.model_copy(update={"head_penalty": None}), {"train": {"weights": ""}}, Path("b"))
 
 
 def test_a_bundle_that_knows_nothing_of_weights_is_refused(site):

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from clinical_qkt.networks.efficientnet_lite import EfficientNetLite0, Same
+from clinical_qkt.networks.efficientnet_lite import (
+    STAGES,
+    EfficientNetLite0,
+    EfficientNetLite0OfStages,
+    Same,
+)
+from clinical_qkt.networks.extractor import Pooling, PoolingSpec
 from clinical_qkt.networks.spec import preset
 
 
@@ -51,3 +57,25 @@ def test_it_computes_what_the_network_of_the_weights_package_does(size):
     images = torch.randn(2, 3, size, size)
     assert ours(images).std() > 1e-3
     assert torch.allclose(ours(images), theirs(images), atol=1e-5)
+
+
+def test_a_head_of_stages_reads_what_is_pooled_of_each_and_the_last_layer():
+    torch.manual_seed(0)
+    plain, wide = EfficientNetLite0(2, 3, 5).eval(), EfficientNetLite0OfStages(2, 3, 5).eval()
+    rest = {name: value for name, value in plain.state_dict().items() if not name.startswith("_fc.")}
+    assert set(wide.load_state_dict(rest, strict=False).missing_keys) == {"_fc.weight", "_fc.bias"}
+    images, seen = torch.rand(2, 3, 40, 64), {}
+    for name, network in (("last", plain), ("all", wide)):
+        network._fc.register_forward_pre_hook(lambda _, given, name=name: seen.update({name: given[0]}))
+        network(images)
+    depths = ["_bn0", *(f"_blocks.{i}" for i in range(len(STAGES)))]
+    spec = PoolingSpec(network=preset("efficientnet_lite0", 3, [40, 64]), depths=depths, pooled=1632)
+    stages = Pooling(spec, plain).numbers(images)
+    torch.testing.assert_close(seen["all"], torch.cat([stages, seen["last"]], 1))
+
+
+def test_a_head_of_stages_is_scripted_to_the_same_numbers():
+    network = EfficientNetLite0OfStages(2, 3, 4).eval()
+    images = torch.rand(1, 3, 48, 48)
+    exported = torch.export.export(network, (images,)).module()
+    torch.testing.assert_close(exported(images), network(images), rtol=1e-4, atol=1e-5)

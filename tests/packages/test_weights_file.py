@@ -67,6 +67,17 @@ def test_a_head_of_as_many_classes_is_taken_too(file):
     assert "the head is taken, too" in "\n".join(found.told(GIVEN))
 
 
+@pytest.mark.parametrize("classes", [3, 5])
+def test_a_head_that_reads_all_stages_starts_anew_and_the_rest_is_taken(file, classes):
+    tensors = preset("efficientnet_lite0", 3, [32, 32]).build(classes).state_dict()
+    found = read_weights(saved(file, tensors), network(name="efficientnet_lite0_stages"))
+
+    assert found.new == ["_fc.weight", "_fc.bias"]
+    assert set(found.tensors) == {name for name in tensors if not name.startswith("_fc.")}
+    built = found.into(preset("efficientnet_lite0_stages", 3, [32, 32]).build(3))
+    assert torch.equal(built.state_dict()["_bn1.weight"], tensors["_bn1.weight"])
+
+
 def test_what_a_file_does_not_say_is_unknown_and_not_guessed(file):
     found = read_weights(saved(file, weights()), network())
 

@@ -77,6 +77,8 @@ class Scenario(_Strict):
         mix_style: whether it also mixes styles, see ``networks.mix_style``.
         pretrained: a file of weights from which all sites' models start, see ``packages.weights_file``.
         trained_layers: what of them is trained; of ``head`` what the rest gives is computed once for all.
+        head_penalty: a head that is trained alone is fitted with it, see ``training.head_fit``; None: it is
+            trained by epochs.
     """
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
@@ -99,6 +101,7 @@ class Scenario(_Strict):
     mix_style: bool = later(False)
     pretrained: Path | None = later(None)
     trained_layers: TrainedLayers = later("all")
+    head_penalty: float | None = later(None, gt=0)
 
     @model_validator(mode="after")
     def _known_network(self) -> Scenario:
@@ -117,6 +120,8 @@ class Scenario(_Strict):
     def _a_frozen_network_sees_all_alike(self) -> Scenario:
         if self.pretrained is None and self.trained_layers != "all":
             raise ValueError("trained_layers: without 'pretrained' the rest would be random")
+        if self.head_penalty is not None and self.trained_layers != "head":
+            raise ValueError("head_penalty: is of a head that is trained alone; set 'trained_layers: head'")
         many = isinstance(self.architecture, list) or isinstance(self.spatial_size, list)
         looks = self.shift != "none" or self.other_site or self.training_looks != "none" or self.mix_style
         if self.trained_layers == "head" and (many or looks):

@@ -15,6 +15,7 @@ from clinical_qkt.packages.weights_file import read_weights
 from clinical_qkt.research.benchmark.config import Scenario
 from clinical_qkt.research.benchmark.known_numbers import KnownNumbers
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
+from clinical_qkt.training.head_fit import fit_head
 from clinical_qkt.training.inference import logits_of
 from clinical_qkt.training.loop import train
 
@@ -48,6 +49,10 @@ def fitted(
         known: what arrives at the head, where that alone is trained.
     """
     learner = network
+    if known and scenario.head_penalty is not None:
+        labels = torch.tensor([int(item["label"]) for item in items])
+        fit_head(linear_head(network), known.head_inputs(items), labels, scenario.head_penalty)
+        return network.eval()
     if known:
         seen = zip(known.head_inputs(items), items, strict=True)
         learner, augment = linear_head(network), []

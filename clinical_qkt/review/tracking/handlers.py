@@ -84,7 +84,8 @@ def _start(site: Site) -> dict[str, str]:
     """What a training starts from, where that is not random weights."""
     if site.pretrained is None:
         return {}
-    return {"pretrained_sha256": sha256(site.pretrained), "trained_layers": site.trained_layers}
+    found = {"pretrained_sha256": sha256(site.pretrained), "trained_layers": site.trained_layers}
+    return found if site.head_penalty is None else {**found, "head_penalty": str(site.head_penalty)}
 
 
 class LogEpochs:

@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from clinical_qkt.networks.spec import find_head, preset
+from clinical_qkt.networks.spec import find_head, linear_head, preset
 from clinical_qkt.qkt.teachers import AlignedModel, probe
 from clinical_qkt.research.benchmark import known_numbers
 from clinical_qkt.research.benchmark.config import Scenario
@@ -33,6 +33,15 @@ def test_all_sites_have_the_files_network_but_for_their_heads(made):
     for name, value in states[0].items():
         same = all(torch.equal(value, other[name]) for other in states[1:])
         assert same is not name.startswith(f"{head}.")
+
+
+def test_a_penalty_fits_each_sites_head_at_once(npz, tmp_path, no_folds):  # noqa: F811
+    file = tmp_path / "weights.safetensors"
+    save_file(preset("resnet_small", 3, [28, 28]).build(7).state_dict(), file)
+    start = {"pretrained": file, "trained_layers": "head"}
+    small, large = (federation(npz, tmp_path, **start, head_penalty=p) for p in (0.1, 10.0))
+    heads = [linear_head(f.models[0].network).weight.detach() for f in (small, large)]
+    assert 0 < float(heads[1].norm()) < float(heads[0].norm()) / 2
 
 
 def test_what_is_known_is_what_the_networks_say(made):
@@ -93,6 +102,7 @@ def test_in_anothers_map_private_answers_are_those_to_a_reference(made):
     ("changes", "message"),
     [
         ({"trained_layers": "head"}, "the rest would be random"),
+        ({"head_penalty": 0.5}, "head_penalty: is of a head that is trained alone"),
         ({"trained_layers": "head", "pretrained": "w", "shift": "mild"}, "one network, size and look"),
         (
             {"trained_layers": "head", "pretrained": "w", "spatial_size": [28, 32]},
