@@ -27,7 +27,7 @@ Rows = list[dict[str, Any]]
 
 FILES = (
     *("shift", "models", "methods", "three_classes", "no_remedy", "rivals", "real", "elsewhere"),
-    *("others", "training"),
+    *("others", "training", "elsewhere_parts"),
 )
 """Without their ending; what is not there yet has no block."""
 OF_ALL = "distil"
@@ -140,7 +140,7 @@ def warned(row: dict[str, Any]) -> bool:
 
 def blocks(folder: Path = PLACE) -> dict[str, str]:
     """By name, of what is there."""
-    single, models, methods, three, without, rivals, real, elsewhere, others, training = (
+    single, models, methods, three, without, rivals, real, elsewhere, others, training, parts = (
         _rows(folder, f) for f in FILES
     )
     distilled = [r for r in methods if r["variant"] == OF_ALL]
@@ -163,6 +163,8 @@ def blocks(folder: Path = PLACE) -> dict[str, str]:
         found["real"] = scenario_tables(real)
     if elsewhere:
         found["elsewhere"] = scenario_tables(elsewhere)
+    if parts:
+        found["elsewhere_parts"] = scenario_tables(parts)
     return found
 
 

@@ -75,13 +75,13 @@ class EfficientNetLite0OfStages(EfficientNetLite0):
     def forward(self, inputs: Tensor) -> Tensor:
         """``(B, in_channels, *places)`` to ``(B, num_classes)`` logits."""
         x = self._bn0(self._conv_stem(self._conv_stem_padding(inputs)))
-        seen = [mean_and_spread(x.flatten(2))]
+        seen = [mean_and_spread(x.float().flatten(2))]
         x = self._swish(x)
         for stage in self._blocks:
             x = stage(x)
-            seen.append(mean_and_spread(x.flatten(2)))
+            seen.append(mean_and_spread(x.float().flatten(2)))
         last = self._swish(self._bn1(self._conv_head(self._conv_head_padding(x))))
-        logits: Tensor = self._fc(torch.cat([*seen, last.flatten(2).mean(2)], 1))
+        logits: Tensor = self._fc(torch.cat([*seen, last.float().flatten(2).mean(2)], 1))
         return logits
 
 

@@ -41,7 +41,8 @@ class KnownNumbers(Known):
     Attributes:
         spec, network: that all sites have, with whatever head.
         given: how images are prepared for it.
-        about: what decides weights and images, as text; files are named after it.
+        about: what decides weights and images, as text; files are named after it. Networks with the same
+            weights differ in their heads alone: what arrives there is named after the network, too.
         folder: where what was computed lies.
         images: position -> ``{"image", "label"}``.
     """
@@ -57,7 +58,7 @@ class KnownNumbers(Known):
 
     def head_inputs(self, items: Sequence[dict[str, Any]]) -> Tensor:
         """``(N, features)``: what arrives at the head."""
-        table = self._table("head", lambda images: head_inputs(self.network, images, self.device))
+        table = self._table(f"head of {self.spec.name}", lambda images: head_inputs(self.network, images, self.device))
         return torch.stack([table[int(item["position"])] for item in items])
 
     @torch.no_grad()
@@ -114,7 +115,7 @@ class KnownNumbers(Known):
             spec = torch.frombuffer(bytearray(extractor.spec.model_dump_json().encode()), dtype=torch.uint8)
             return {"center": extractor.center, "projection": extractor.projection, "spec": spec}
 
-        found = cached(self._file(f"map {how} {images}"), parts)
+        found = cached(self._file(f"map {how} of {self.spec.name} {images}"), parts)
         spec = ExtractorSpec.model_validate_json(bytes(found["spec"].tolist()))
         extractor = Extractor(spec, network).eval()
         extractor.center, extractor.projection = found["center"], found["projection"]
@@ -129,7 +130,7 @@ class KnownNumbers(Known):
             batches = ([{"image": image} for image in self.given.normalised(part)] for part in made)
             return {"head": torch.cat([head_inputs(self.network, b, self.device) for b in batches])}
 
-        inputs, found = cached(self._file(f"probes {PROBES} {seed}"), seen)["head"], []
+        inputs, found = cached(self._file(f"probes {PROBES} {seed} at the head of {self.spec.name}"), seen)["head"], []
         for model in models:
             with torch.no_grad():
                 scores = SINGLE_LABEL.probabilities(linear_head(model.network)(inputs)).amax(0)
