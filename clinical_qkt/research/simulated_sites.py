@@ -28,8 +28,8 @@ from clinical_qkt.research.shift import Shift
 from clinical_qkt.research.simulated_looks import looks_of, require_pictures, write_looked, write_sheet
 from clinical_qkt.site.config import write_site
 
-SEEN, HEAD_EPOCHS = 96, 60
-"""With a backbone: pixels along each side at least, and epochs, which take no time."""
+SEEN, OF_STAGES, PENALTY = 96, "efficientnet_lite0_stages", 0.2
+"""With a backbone: pixels along each side at least, the network with its weights, and the head's penalty."""
 BUNDLE = "blood_cell_classification"
 USUAL = 28
 """Pixels along each side of what the shipped bundles for pictures take unless told otherwise."""
@@ -161,7 +161,7 @@ def write_federation(
         if looks:
             files = write_looked(source, sorted(chain(*share.values())), looks[i], pictures / site)
         write_datalist(root / "data" / f"{site}.json", source, files, share)
-        usual = HEAD_EPOCHS if settings.backbone else fit.epochs_for(len(share["training"]))
+        usual = fit.epochs_for(len(share["training"]))
         epochs = settings.max_epochs or usual
         own = {**of_images, "max_epochs": epochs}
         values = _of_site(root, sites, i, [source.classes.names[c] for c in dealt[i]], own, settings)
@@ -262,7 +262,7 @@ def _image_keys(source: Source) -> dict[str, Any]:
 
 
 def _with_backbone(keys: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """What the sites' YAML says where all train the head alone of a network with ImageNet's weights.
+    """What the sites' YAML says where all fit the head alone of a network with ImageNet's weights.
 
     Raises:
         InputError: the weights are not installed; or the pictures have no colours.
@@ -277,5 +277,5 @@ def _with_backbone(keys: Mapping[str, Any], root: Path) -> dict[str, Any]:
     if not file.is_file():
         backbones.lite0(file)
     size = [max(side, SEEN) for side in keys.get("spatial_size", [USUAL, USUAL])]
-    network = {"architecture": backbones.LITE0.network, "pretrained": str(file), "trained_layers": "head"}
-    return {"spatial_size": size, **network}
+    weights = {"architecture": OF_STAGES, "pretrained": str(file)}
+    return {"spatial_size": size, **weights, "trained_layers": "head", "head_penalty": PENALTY}
