@@ -19,7 +19,10 @@ from clinical_qkt.research.benchmark.rows import in_points
 BY = "clinical_qkt.documentation.full_size_pages"
 PLACE, PAGE = Path("docs/results/full-size"), Path("docs/results/full-size.md")
 FILES, LISTS = ("full-size.json", "three_classes.json"), "label_lists.json"
-STAGES = ("stages.json", "stages_last.json", "stages_epochs.json", "stages_three_classes.json", "stages_statistics.json")
+STAGES = (
+    *("stages.json", "stages_last.json", "stages_epochs.json"),
+    *("stages_three_classes.json", "stages_statistics.json"),
+)
 """Of heads that are fitted at once, and of what each of their two parts brings."""
 
 Rows = list[dict[str, Any]]

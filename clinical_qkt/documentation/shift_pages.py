@@ -25,10 +25,10 @@ PLACE, PAGE = Path("docs/results/shift"), Path("docs/results/shift.md")
 
 Rows = list[dict[str, Any]]
 
-FILES = (
-    *("shift", "models", "methods", "three_classes", "no_remedy", "rivals", "real", "elsewhere"),
-    *("others", "training", "elsewhere_parts"),
-)
+BY_LEVEL = ("methods", "rivals", "others")
+BY_SCENARIO = ("training", "real", "elsewhere", "elsewhere_parts", "magnification", "hard")
+"""Files whose rows are one block each, named like them."""
+FILES = ("shift", "models", "three_classes", "no_remedy", *BY_LEVEL, *BY_SCENARIO)
 """Without their ending; what is not there yet has no block."""
 OF_ALL = "distil"
 """What was run with all methods alone."""
@@ -140,31 +140,18 @@ def warned(row: dict[str, Any]) -> bool:
 
 def blocks(folder: Path = PLACE) -> dict[str, str]:
     """By name, of what is there."""
-    single, models, methods, three, without, rivals, real, elsewhere, others, training, parts = (
-        _rows(folder, f) for f in FILES
-    )
-    distilled = [r for r in methods if r["variant"] == OF_ALL]
+    rows = {file: _rows(folder, file) for file in FILES}
+    single, models, three = rows["shift"], rows["models"], rows["three_classes"]
+    distilled = [r for r in rows["methods"] if r["variant"] == OF_ALL]
     found = {
         "targets": targets([*single, *models, *distilled, *three]),
-        "shift": by_level([*single, *models, *without]),
-        "warnings": warnings([*single, *three, *real]),
+        "shift": by_level([*single, *models, *rows["no_remedy"]]),
+        "warnings": warnings([*single, *three, *rows["real"]]),
     }
-    if methods:
-        found["methods"] = by_level(methods)
     if three:
         found["three_classes"] = by_level(three, "three_classes_")
-    if rivals:
-        found["rivals"] = by_level(rivals)
-    if others:
-        found["others"] = by_level(others)
-    if training:
-        found["training"] = scenario_tables(training)
-    if real:
-        found["real"] = scenario_tables(real)
-    if elsewhere:
-        found["elsewhere"] = scenario_tables(elsewhere)
-    if parts:
-        found["elsewhere_parts"] = scenario_tables(parts)
+    found |= {file: by_level(rows[file]) for file in BY_LEVEL if rows[file]}
+    found |= {file: scenario_tables(rows[file]) for file in BY_SCENARIO if rows[file]}
     return found
 
 

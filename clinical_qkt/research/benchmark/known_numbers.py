@@ -58,7 +58,8 @@ class KnownNumbers(Known):
 
     def head_inputs(self, items: Sequence[dict[str, Any]]) -> Tensor:
         """``(N, features)``: what arrives at the head."""
-        table = self._table(f"head of {self.spec.name}", lambda images: head_inputs(self.network, images, self.device))
+        what = f"head of {self.spec.name}"
+        table = self._table(what, lambda images: head_inputs(self.network, images, self.device))
         return torch.stack([table[int(item["position"])] for item in items])
 
     @torch.no_grad()
@@ -130,7 +131,8 @@ class KnownNumbers(Known):
             batches = ([{"image": image} for image in self.given.normalised(part)] for part in made)
             return {"head": torch.cat([head_inputs(self.network, b, self.device) for b in batches])}
 
-        inputs, found = cached(self._file(f"probes {PROBES} {seed} at the head of {self.spec.name}"), seen)["head"], []
+        what = f"probes {PROBES} {seed} at the head of {self.spec.name}"
+        inputs, found = cached(self._file(what), seen)["head"], []
         for model in models:
             with torch.no_grad():
                 scores = SINGLE_LABEL.probabilities(linear_head(model.network)(inputs)).amax(0)
