@@ -23,8 +23,8 @@ STEPS = 1000
 """Of the solver, at most; a few dozen are usual."""
 UNSEEN = 10.0
 """By how much a class without images is below all others in the bias: it cannot be told from them."""
-LEAST_SPREAD = 1e-6
-"""Of a feature, which hardly varies then, and is not stretched any further."""
+LEAST_SPREAD = 0.01
+"""Of the features' median spread: one that varies less is stretched no further, lest rounding be enlarged."""
 
 
 def fit_head(
@@ -43,7 +43,8 @@ def fit_head(
         InputError: there are not two classes, or no weights were found.
     """
     rows, classes = features.double().cpu(), labels.cpu()
-    mean, spread = rows.mean(0), rows.std(0, correction=0).clamp_min(LEAST_SPREAD)
+    mean, spread = rows.mean(0), rows.std(0, correction=0)
+    spread = spread.clamp_min(LEAST_SPREAD * float(spread.median()) + 1e-12)
     there = sorted(set(classes.tolist()))
     if len(there) < 2:
         raise InputError(
@@ -53,7 +54,9 @@ def fit_head(
         )
     weigh = None if class_weights is None else class_weights.double().cpu()[classes].numpy()
     total = len(rows) if weigh is None else float(weigh.sum())
-    found = LogisticRegression(C=1 / (penalty * total), max_iter=STEPS, tol=1e-5)
+    # Of two classes scikit-learn fits the difference alone, whose square is twice that of both rows together.
+    twice = 2 if len(there) == 2 else 1
+    found = LogisticRegression(C=twice / (penalty * total), max_iter=STEPS, tol=1e-5)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         try:
@@ -65,7 +68,7 @@ def fit_head(
                 fix="give a larger one, or leave it out to train the head by epochs",
             ) from None
     slopes, offsets = torch.tensor(found.coef_), torch.tensor(found.intercept_)
-    if len(there) == 2:  # of two classes scikit-learn gives the difference
+    if len(there) == 2:
         slopes, offsets = torch.cat([-slopes, slopes]) / 2, torch.cat([-offsets, offsets]) / 2
     slopes = slopes / spread
     with torch.no_grad():
