@@ -20,8 +20,8 @@ BY = "clinical_qkt.documentation.full_size_pages"
 PLACE, PAGE = Path("docs/results/full-size"), Path("docs/results/full-size.md")
 FILES, LISTS = ("full-size.json", "three_classes.json"), "label_lists.json"
 STAGES = (
-    *("stages.json", "stages_last.json", "stages_epochs.json"),
-    *("stages_three_classes.json", "stages_statistics.json"),
+    *("stages.json", "stages_distil.json", "stages_statistics.json"),
+    *("stages_last.json", "stages_epochs.json", "stages_three_classes.json"),
 )
 """Of heads that are fitted at once, and of what each of their two parts brings."""
 
