@@ -16,7 +16,8 @@ from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, load_model, save_model
 from clinical_qkt.qkt.losses import restricted_cross_entropy
-from clinical_qkt.qkt.teachers import AlignedModel, Teacher, probe
+from clinical_qkt.qkt.probing import probe
+from clinical_qkt.qkt.teachers import AlignedModel, Teacher
 from clinical_qkt.research.methods.case import Case, Member
 from clinical_qkt.training.loop import train
 from tests.conftest import COLOURS, square

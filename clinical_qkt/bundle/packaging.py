@@ -31,7 +31,8 @@ from clinical_qkt.privacy.statement import (
     TrainingSummary,
     coarse,
 )
-from clinical_qkt.qkt.teachers import AlignedModel, probe
+from clinical_qkt.qkt.probing import probe
+from clinical_qkt.qkt.teachers import AlignedModel
 from clinical_qkt.site.config import Site
 from clinical_qkt.site.consent import Leaving, require_no_identifiers
 from clinical_qkt.site.ledger.ledger import Ledger

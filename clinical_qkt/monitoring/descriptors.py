@@ -71,9 +71,10 @@ def watched(network: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def _parts(network: nn.Module) -> list[nn.Module]:
-    """The networks that see the image: of a committee its members."""
+    """The networks that see the image: of a committee its members, or the one whose body they share."""
     if isinstance(network, Committee):
-        return [part for member in network.members for part in _parts(member)]
+        members = list(network.members)[: 1 if network.spec.one_body else None]
+        return [part for member in members for part in _parts(member)]
     return [network]
 
 

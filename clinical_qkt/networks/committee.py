@@ -16,6 +16,9 @@ from clinical_qkt.core.values import Sent
 from clinical_qkt.data.inputs import InputContract, converted
 from clinical_qkt.networks.gaussian_classifier import SingleNetwork
 from clinical_qkt.networks.joint_opinion import JointOpinion, merged, own_settled
+from clinical_qkt.networks.one_body import with_head_inputs
+from clinical_qkt.networks.spec import NetworkSpec, linear_head
+from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
 
 class Committee(nn.Module):
@@ -25,9 +28,12 @@ class Committee(nn.Module):
     which of its own classes it shows, by it or by the student's own model alone, see ``qkt.own_classes``. The
     head is linear in what comes of both. At first it passes the classes that are asked for on as they are.
 
+    Where members differ in their heads alone, the first one's network sees the image for all of them.
+
     Args:
         spec: who sits in it.
-        members: their networks, each with one row for each class that it knows.
+        members: their networks, each with one row for each class that it knows; with ``one_body`` of all but
+            the first their heads alone.
         classes: rows of the head.
     """
 
@@ -44,11 +50,22 @@ class Committee(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """``(B, channels, *spatial_size)``, as ``spec.input`` says, to ``(B, classes)`` logits."""
-        said = [
-            merged(member(converted(image, self.spec.input, seat.input)), seat.columns)[0]
-            for member, seat in zip(self.members, self.spec.members, strict=True)
-        ]
-        return self.answer(said)
+        seats = self.spec.members
+        if self.spec.one_body:
+            first, *heads = self.members
+            own, seen = with_head_inputs(first, converted(image, self.spec.input, seats[0].input))
+            logits = [own, *(head(seen) for head in heads)]
+        else:
+            logits = [
+                member(converted(image, self.spec.input, seat.input))
+                for member, seat in zip(self.members, seats, strict=True)
+            ]
+        return self.joined(logits)
+
+    def joined(self, logits: Sequence[Tensor]) -> Tensor:
+        """From each member's logits, ``(B, its rows)``, to ``(B, classes)``."""
+        seats = zip(logits, self.spec.members, strict=True)
+        return self.answer([merged(said, seat.columns)[0] for said, seat in seats])
 
     def answer(self, said: Sequence[Tensor]) -> Tensor:
         """From what each member says of its classes, each once, to ``(B, classes)`` logits."""
@@ -94,6 +111,17 @@ class CommitteeSpec(Sent):
     """Among which of these the first member, the student's own, settles it alone; none where the joint
     opinion does, as in committees of earlier versions."""
 
+    one_body: bool = Field(False, exclude_if=lambda one: not one)
+    """Whether members differ in their heads alone: then of all but the first there are only these."""
+
+    @model_validator(mode="after")
+    def _one_network(self) -> CommitteeSpec:
+        first = self.members[0]
+        same = all((s.network, s.input) == (first.network, first.input) for s in self.members)
+        if self.one_body and not (same and isinstance(first.network, NetworkSpec)):
+            raise ValueError("one_body: members are not one network of the closed list on the same images")
+        return self
+
     @model_validator(mode="after")
     def _own_are_its_own(self) -> CommitteeSpec:
         if len(set(self.own)) < len(self.own):
@@ -106,7 +134,8 @@ class CommitteeSpec(Sent):
     def _within(self) -> CommitteeSpec:
         if any(c >= self.width for seat in self.members for c in seat.columns):
             raise ValueError("members: a column lies beyond 'width'")
-        if sum(seat.network.blocks for seat in self.members) > MOST_BLOCKS:
+        bodies = self.members[:1] if self.one_body else self.members
+        if sum(seat.network.blocks for seat in bodies) > MOST_BLOCKS:
             raise ValueError(f"members: together they are deeper than {MOST_BLOCKS} blocks")
         if sum(len(seat.columns) for seat in self.members) > MOST_COLUMNS:
             raise ValueError(f"members: together they have more than {MOST_COLUMNS:,} rows")
@@ -122,4 +151,11 @@ class CommitteeSpec(Sent):
         Raises:
             InputError: if MONAI refuses a member's arguments.
         """
-        return Committee(self, [seat.network.build(len(seat.columns)) for seat in self.members], classes)
+        first, *others = self.members
+        networks = [first.network.build(len(first.columns))]
+        if self.one_body:
+            width = linear_head(networks[0]).in_features
+            networks += [SINGLE_LABEL.head(width, len(seat.columns)) for seat in others]
+        else:
+            networks += [seat.network.build(len(seat.columns)) for seat in others]
+        return Committee(self, networks, classes)

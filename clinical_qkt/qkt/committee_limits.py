@@ -15,6 +15,7 @@ from clinical_qkt.networks.committee import (
 )
 from clinical_qkt.packages.model import CardedNetwork
 from clinical_qkt.packages.reader import MAX_TENSOR_BYTES
+from clinical_qkt.qkt.one_body import one_body
 
 FIX = f"list fewer than {MAX_MEMBERS} with at most {MAX_CLASSES} classes, or ask only the relevant"
 
@@ -40,9 +41,10 @@ def require_room(own: CardedNetwork, others: Sequence[CardedNetwork], rows: int,
                 where=f"package of {model.card.site}",
                 fix="take it out of 'teachers', or ask for the model that the site trained itself",
             )
-    networks = [model.card.network for model in everyone]
+    bodies = everyone[:1] if one_body(everyone) else everyone
+    networks = [model.card.network for model in bodies]
     blocks = sum(n.blocks for n in networks if not isinstance(n, CommitteeSpec))
-    weights = sum(_bytes(model) for model in everyone)
+    weights = sum(_bytes(model) for model in bodies)
     problems = {
         f"over {classes} classes is too large": len(everyone) > MAX_MEMBERS or classes > MAX_CLASSES,
         f"is too deep: {blocks} blocks, at most {MOST_BLOCKS} can be": blocks > MOST_BLOCKS,

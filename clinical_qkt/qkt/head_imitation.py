@@ -4,7 +4,8 @@ One network of the usual size speaks for all: a *body*, whose weights stay as th
 stages a linear head for every other model, the student's own among them where the body is a teacher's.
 Together they answer with their joint opinion, see ``packages.multihead``. It is the paper's second phase (a
 frozen feature extractor; a head from local labels, the student's earlier logits and the teachers') with a
-head for each model.
+head for each model. Where hospitals froze one pretrained network nothing has to be imitated: all heads fit on
+the student's network as they are, see ``as_far_as_needed``.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from clinical_qkt.networks.multihead import MAX_COLUMNS, MAX_HEADS, MultiHead, M
 from clinical_qkt.networks.spec import NetworkSpec, reshape_head
 from clinical_qkt.packages.derived import DerivedModel, derived
 from clinical_qkt.packages.model import Model
+from clinical_qkt.qkt.one_body import one_body
+from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.student import Student
 from clinical_qkt.qkt.targets import require_finite
 from clinical_qkt.qkt.teachers import Start, Teacher, all_classes, possible_starts
@@ -58,6 +61,20 @@ class Imitation:
     model: DerivedModel
     cross_fitted: Tensor | None
     compared: Tensor | None
+
+
+def as_far_as_needed(
+    settings: TransferSettings, student: Student, teachers: Sequence[Teacher]
+) -> TransferSettings:
+    """The settings, or those of a committee where the models differ in their heads alone.
+
+    Such a committee is one network with a head for each model, too, and the heads are the models' own. Where
+    the new model shall hold no teacher's weights (``start_from: own``), they are imitated all the same.
+    """
+    models = [student.own, *(t.model for t in teachers)]
+    if settings.heads == "one" or settings.start_from == "own" or not one_body(models):
+        return settings
+    return settings.model_copy(update={"heads": "one", "start_from": "committee"})
 
 
 def imitations(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -13,11 +14,17 @@ from torch import Tensor, nn
 from clinical_qkt.data.datalist import CheckedData, Section
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import cached
+from clinical_qkt.networks.one_body import body
+from clinical_qkt.networks.spec import NetworkSpec, linear_head
 from clinical_qkt.packages.model import Model
+from clinical_qkt.qkt.one_body import body_of
 from clinical_qkt.qkt.student import OWN
 from clinical_qkt.qkt.teachers import Teacher, require_same_kind
 from clinical_qkt.training.inference import Images, head_inputs, logits_of
 from clinical_qkt.training.kept_outputs import KeptOutputs
+
+HEAD_INPUTS = "head inputs"
+"""Of a model: what is kept belongs to its body, whatever its head."""
 
 
 class OwnImages:
@@ -69,23 +76,40 @@ class OwnImages:
         return self.prepared(section, teacher.model.card.input)
 
     def logits(self, teachers: Sequence[Teacher]) -> dict[str, Tensor]:
-        """Each teacher's logits on the training images by site, and the own model's as ``OWN``."""
-        said = {t.site: self._said(t.model, self.seen_by(t), f"logits of {t.site}") for t in teachers}
-        own = self._said(self.own, self.prepared("training", self.own.card.input), "logits")
-        return {**said, OWN: own}
+        """Each teacher's logits on the training images by site, and the own model's as ``OWN``.
 
-    def _said(self, model: Model, shown: Images, told: str) -> Tensor:
+        Where several have one body, the images are shown to it once.
+        """
+        asked = [(t.site, t.model, self.seen_by(t)) for t in teachers]
+        asked.append((OWN, self.own, self.prepared("training", self.own.card.input)))
+        bodies = [body_of(model) for _, model, _ in asked] if teachers else []
+        shared = {body for body in bodies if body is not None and bodies.count(body) > 1}
+        return {
+            name: self._by_head(model, shown) if body in shared else self._said(model, shown, name)
+            for (name, model, shown), body in zip_longest(asked, bodies)
+        }
+
+    def _said(self, model: Model, shown: Images, whose: str) -> Tensor:
+        told = "logits" if whose == OWN else f"logits of {whose}"
         return self._kept(model, shown, "logits", lambda n: logits_of(n, shown, self.device, what=told))
+
+    @torch.no_grad()
+    def _by_head(self, model: Model, shown: Images) -> Tensor:
+        head = linear_head(model.network)
+        found: Tensor = head(self._head_inputs(model, shown).to(head.weight.device))
+        return found.float().cpu()
 
     def features(self, teachers: Sequence[Teacher]) -> dict[str, Tensor]:
         """What arrives at each teacher's head for the training images, by site, ``(N, its features)``."""
         return {t.site: self._head_inputs(t.model, self.seen_by(t)) for t in teachers}
 
     def _head_inputs(self, model: Model, shown: Images) -> Tensor:
-        return self._kept(model, shown, "head inputs", lambda n: head_inputs(n, shown, self.device))
+        return self._kept(model, shown, HEAD_INPUTS, lambda n: head_inputs(n, shown, self.device))
 
     def _kept(self, model: Model, shown: Images, what: str, ask: Callable[[nn.Module], Tensor]) -> Tensor:
         network, card = model.network, model.card
+        of_body = what == HEAD_INPUTS and isinstance(card.network, NetworkSpec)
+        weights = body(network) if of_body else network.state_dict()
         return self.outputs.of(
-            network, card.network, shown, card.input, self.device, what, lambda: ask(network)
+            weights, card.network, shown, card.input, self.device, what, lambda: ask(network)
         )

@@ -29,6 +29,8 @@ AT_ONCE = 128
 """Probes, at most."""
 
 Statistic = Literal["peak", "mean"]
+See = Callable[[Tensor], Tensor]
+"""From a batch of images to ``(B, …)``."""
 
 
 @torch.no_grad()
@@ -39,27 +41,17 @@ def knowledge_scores(
     low: float,
     high: float,
     *,
-    normalise: Callable[[Tensor], Tensor] | None = None,
     statistic: Statistic = "peak",
-    count: int = 2048,
-    batch_size: int | None = None,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    where: str = "",
+    **how: Any,
 ) -> Tensor:
     """What a network makes of probes, half of them noise and half shapes.
 
     Args:
         network: takes ``(B, channels, *spatial_size)``, gives logits ``(B, classes)``.
         channels, spatial_size, low, high: the input that the network expects, see ``probes.Noise``.
-        normalise: what is done to images within that range before they reach the network.
         statistic: ``peak``, the highest softmax probability of the class over all probes (ours), or
             ``mean``, the average (the paper's).
-        count: number of probes.
-        batch_size: how many are made and fed at once; what memory holds by default. The probes are the same.
-        seed: of the probes.
-        device: where the network is run.
-        where: whose network it is, for the error.
+        how: what else ``of_probes`` takes: number and seed of the probes, and where it is computed.
 
     Returns:
         ``(classes,)``, each in ``[0, 1]``.
@@ -72,6 +64,50 @@ def knowledge_scores(
     >>> [round(score, 3) for score in knowledge_scores(blind, 3, [8, 8], 0.0, 1.0, count=16).tolist()]
     [0.998, 0.002]
     """
+    return scores_of(of_probes(network, network, channels, spatial_size, low, high, **how), statistic)
+
+
+def scores_of(logits: Tensor, statistic: Statistic) -> Tensor:
+    """``(classes,)`` from the logits ``(probes, classes)``, see ``knowledge_scores``."""
+    said = SINGLE_LABEL.probabilities(logits)
+    return said.amax(0) if statistic == "peak" else said.mean(0)
+
+
+@torch.no_grad()
+def of_probes(
+    network: nn.Module,
+    see: See,
+    channels: int,
+    spatial_size: Sequence[int],
+    low: float,
+    high: float,
+    *,
+    normalise: Callable[[Tensor], Tensor] | None = None,
+    count: int = 2048,
+    batch_size: int | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    where: str = "",
+) -> Tensor:
+    """What is seen of a network while it looks at probes.
+
+    Args:
+        network: takes ``(B, channels, *spatial_size)``.
+        see: from such images to ``(B, …)``, by the network.
+        channels, spatial_size, low, high: as ``knowledge_scores`` has them.
+        normalise: what is done to images within that range before they reach the network.
+        count: number of probes.
+        batch_size: how many are made and fed at once; what memory holds by default. The probes are the same.
+        seed: of the probes.
+        device: where the network is run.
+        where: whose network it is, for the error.
+
+    Returns:
+        ``(count, …)`` float32 on the CPU.
+
+    Raises:
+        InputError: not even one probe fits.
+    """
     shape = (channels, *spatial_size)
     how: dict[str, Any] = {"most": AT_ONCE, "copies": 2, "making": COPIES, "where": where}
     network = network.to(device).eval()
@@ -81,10 +117,9 @@ def knowledge_scores(
     parts: list[Tensor] = []
     with bar(count, f"probes of {where}" if where else "probes") as told:
         for batch in made:
-            parts.append(SINGLE_LABEL.probabilities(network(normalise(batch).to(device))).cpu())
+            parts.append(see(normalise(batch).to(device)).float().cpu())
             told.update(len(batch))
-    said = torch.cat(parts).float()
-    return said.amax(0) if statistic == "peak" else said.mean(0)
+    return torch.cat(parts)
 
 
 def knowledge_mask(scores: Tensor, threshold: float = THRESHOLD) -> Tensor:

@@ -125,6 +125,7 @@ def learn(
         InputError: there are too many participants or classes.
     """
     around = around or Surroundings()
+    settings = head_imitation.as_far_as_needed(settings, student, participants)
     if settings.heads == "each":
         base = _with_heads(student, images, participants, settings, around)
     network, start = starting_point(

@@ -27,7 +27,8 @@ class TransferSettings(Strict):
             of the relevant teacher that shares most classes with the student (ours); ``own``: the student's.
         heads: ``one``: the network's own; ``each``: one linear head for each model that takes part, on one
             network's stages, and nothing else is trained (ours); see ``head_imitation``. ``start_from`` says
-            whose network: with ``teacher`` a relevant one's if the forgetting budget lets it, else the own.
+            whose network: with ``teacher`` a relevant one's if the forgetting budget lets it, else the own;
+            if all differ in their heads alone, these are taken as they are.
         teachers_per_class: with ``participants: relevant``, only so many a queried class, those that know
             most of the student's classes; all if None.
         divergence: from the teachers' soft targets: ``evidence``, ``logit`` (ours), ``kl``, ``reverse_kl``,

@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import torch
 from torch import Tensor, nn
 
 from clinical_qkt.core.errors import PackageError, QueryError
 from clinical_qkt.data.inputs import InputContract, covering
 from clinical_qkt.data.label_space import Alignment, LabelSpace, align
 from clinical_qkt.networks.committee import Committee, CommitteeSpec, Seat
-from clinical_qkt.networks.spec import NetworkSpec, reshape_head
+from clinical_qkt.networks.spec import NetworkSpec, linear_head, reshape_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.derived import DerivedModel, derived
 from clinical_qkt.packages.model import CardedNetwork, Model, load_model
 from clinical_qkt.packages.signing import Trust
-from clinical_qkt.qkt import knowledge_masks
 from clinical_qkt.qkt.committee_limits import require_room
-from clinical_qkt.qkt.kept_scores import kept_scores
+from clinical_qkt.qkt.one_body import one_body
 
 if TYPE_CHECKING:
     from clinical_qkt.qkt.teacher_looks import TeacherLook
@@ -126,43 +124,6 @@ def read_teachers(
     return list(teachers.values())
 
 
-def probe(
-    aligned: AlignedModel,
-    *,
-    seed: int,
-    device: torch.device,
-    threshold: float = knowledge_masks.THRESHOLD,
-    statistic: knowledge_masks.Statistic = "peak",
-    count: int = 2048,
-    kept: Path | None = None,
-) -> Teacher:
-    """Find out with ``count`` probes which classes a model knows, see ``knowledge_masks``.
-
-    Args:
-        kept: a folder of scores from earlier runs, see ``kept_scores``.
-    """
-    expects = aligned.model.card.input
-
-    def scored() -> Tensor:
-        return knowledge_masks.knowledge_scores(
-            aligned.model.network,
-            expects.channels,
-            expects.spatial_size,
-            *expects.value_range,
-            normalise=expects.normalised,
-            statistic=statistic,
-            count=count,
-            seed=seed,
-            device=device,
-            where=f"package of {aligned.site}",
-        )
-
-    how = statistic, count, seed, device.type
-    scores = kept_scores(kept, aligned.model, how, scored) if kept else scored()
-    known = knowledge_masks.knowledge_mask(scores, threshold).tolist()
-    return Teacher(aligned.model, aligned.columns, scores, known)
-
-
 def relevant_teachers(
     teachers: Sequence[Teacher],
     labels: LabelSpace,
@@ -265,7 +226,8 @@ def committee(own: CardedNetwork, teachers: Sequence[Teacher], labels: LabelSpac
     """The student's model and its teachers' as one network; see ``networks.committee``.
 
     All teachers take part, whether they know a queried class or not: two models that share no class are
-    compared through a third. Each speaks only for the classes that its knowledge mask covers.
+    compared through a third. Each speaks only for the classes that its knowledge mask covers. Of models that
+    differ in their heads alone the committee has one network with all heads, which answers the same.
 
     Args:
         labels: the student's classes, then the queried ones: the rows of the head.
@@ -278,7 +240,8 @@ def committee(own: CardedNetwork, teachers: Sequence[Teacher], labels: LabelSpac
         InputError: there are too many models or classes for one.
     """
     everyone = seated(own, teachers, labels)
-    seats, networks, cards = [], [], []
+    seats: list[Seat] = []
+    members: list[CardedNetwork] = []
     mine = align(own.card.labels, labels)
     for model, columns in [(own, mine), *((t.model, t.known_rows(everyone)) for t in teachers)]:
         card = model.card
@@ -287,9 +250,10 @@ def committee(own: CardedNetwork, teachers: Sequence[Teacher], labels: LabelSpac
         if columns:
             seats.append(Seat(network=card.network, input=card.input, columns=list(columns.values())))
             rows = dict(enumerate(columns))  # iterating the mapping gives the member's rows
-            networks.append(reshape_head(model.network, rows, len(rows)))
-            cards.append(card)
+            members.append(CardedNetwork(reshape_head(model.network, rows, len(rows)), card))
     given = covering([own.card.input, *(seat.input for seat in seats)])
-    spec = CommitteeSpec(input=given, members=seats, width=len(everyone))
-    network = Committee(spec, networks, len(labels)).eval()
-    return derived(own.card, network, cards, network=spec, input=given)
+    spec = CommitteeSpec(input=given, members=seats, width=len(everyone), one_body=one_body(members))
+    first, *others = (member.network for member in members)
+    heads = [linear_head(other) for other in others] if spec.one_body else others
+    network = Committee(spec, [first, *heads], len(labels)).eval()
+    return derived(own.card, network, [m.card for m in members], network=spec, input=given)

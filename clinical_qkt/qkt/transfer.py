@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from mlflow.entities import Run
-from torch import nn
+from torch import Tensor, nn
 
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import drop_unfinished, fingerprint, sha256, write_json
@@ -34,11 +34,12 @@ from clinical_qkt.qkt.identity import identity, judged
 from clinical_qkt.qkt.images import OwnImages
 from clinical_qkt.qkt.kept_scores import PROBES
 from clinical_qkt.qkt.new_model import finish_transfer, require_card
+from clinical_qkt.qkt.probing import probe
 from clinical_qkt.qkt.settings import TransferSettings
 from clinical_qkt.qkt.student import OWN, Student
 from clinical_qkt.qkt.summary import Made, fit_facts, summarise
 from clinical_qkt.qkt.teacher_looks import OwnLooks, in_own_looks
-from clinical_qkt.qkt.teachers import Teacher, probe, read_teachers, seated
+from clinical_qkt.qkt.teachers import Teacher, read_teachers, seated
 from clinical_qkt.qkt.test_set import TestSet, agreements, few_images
 from clinical_qkt.query.aggregate import Responses, TakenIn, read_responses, with_responses
 from clinical_qkt.query.published import in_own_map, read_published
@@ -174,6 +175,7 @@ class Transfer:
                 models, known = [m.model for m in aligned], len(self.own.card.labels)
                 require_room(self.own, models, known + len(models), len(self.labels))
         with self.timed("masks"):
+            at_heads: dict[str, Tensor] = {}
             probed = [
                 probe(
                     model,
@@ -183,6 +185,7 @@ class Transfer:
                     statistic=self.settings.mask_statistic,
                     count=self.settings.probes,
                     kept=state_folder() / PROBES,
+                    at_heads=at_heads,
                 )
                 for model in aligned
             ]

@@ -255,7 +255,7 @@ def with_responses(
         def ask() -> Tensor:
             return features_of(extractor, images, device)
 
-        return outputs.of(extractor, extractor.spec, images, given, device, "features", ask)
+        return outputs.of(extractor.state_dict(), extractor.spec, images, given, device, "features", ask)
 
     seen = {
         "training": (features(training), labels_of(training)),

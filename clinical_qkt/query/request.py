@@ -241,7 +241,7 @@ def own_extractor(
 
     def kept(what: str, make: Callable[[], Tensor], *, rows: bool) -> Tensor:
         here = outputs or KeptOutputs()
-        return here.of(own.network, body.spec, images, given, device, what, make, rows=rows)
+        return here.of(own.network.state_dict(), body.spec, images, given, device, what, make, rows=rows)
 
     raw = kept("pooled", lambda: known(body) if known else pooled_of(body, images, device), rows=True)
     if not torch.isfinite(raw).all() or float(raw.std(0).max()) == 0:

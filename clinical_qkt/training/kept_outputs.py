@@ -8,7 +8,7 @@ removed at any time.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from monai.data import Dataset
 from pydantic import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from clinical_qkt.core.files import digest_of, sha256
 from clinical_qkt.core.tensor_cache import digest_of_tensors, drop_oldest, remembered
@@ -43,7 +43,7 @@ class KeptOutputs:
 
     def of(
         self,
-        network: nn.Module,
+        weights: Mapping[str, Tensor],
         spec: BaseModel,
         images: Images,
         given: InputContract,
@@ -56,7 +56,7 @@ class KeptOutputs:
         """What ``make`` gives, unless an earlier run computed it of the same weights and images.
 
         Args:
-            network: that is asked.
+            weights: of the network that is asked, as far as they decide what it says.
             spec: what it is, but for its weights.
             images: in order; those of a list that are no files are not kept.
             given: as which they are prepared.
@@ -66,8 +66,8 @@ class KeptOutputs:
         files = _files(images)
         if self.folder is None or not files:
             return make()
-        weights, shape = digest_of_tensors(network.state_dict()), spec.model_dump_json()
-        facts = [what, __version__, torch.__version__, device.type, weights, shape]
+        digest, shape = digest_of_tensors(weights), spec.model_dump_json()
+        facts = [what, __version__, torch.__version__, device.type, digest, shape]
         facts += [given.model_dump_json(), self._digest(files)]
         found = remembered(
             self.folder, json.dumps(facts), make, lambda t: len(t) == len(files) if rows else t.ndim > 0

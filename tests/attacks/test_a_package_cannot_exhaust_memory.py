@@ -23,7 +23,8 @@ from clinical_qkt.data.transforms import cached, reading
 from clinical_qkt.networks.spec import NetworkSpec, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import save_model
-from clinical_qkt.qkt.teachers import probe, read_teachers
+from clinical_qkt.qkt.probing import probe
+from clinical_qkt.qkt.teachers import read_teachers
 from clinical_qkt.training.inference import labels_of, logits_of
 
 CPU = torch.device("cpu")

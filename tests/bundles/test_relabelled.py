@@ -15,8 +15,9 @@ from clinical_qkt import bundle
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.data.label_space import ClassLabel, LabelSpace, SiteClass
 from clinical_qkt.packages.model import load_model, save_model
+from clinical_qkt.qkt.probing import probe
 from clinical_qkt.qkt.targets import soft_targets
-from clinical_qkt.qkt.teachers import all_classes, committee, probe, read_teachers, starting_point
+from clinical_qkt.qkt.teachers import all_classes, committee, read_teachers, starting_point
 from clinical_qkt.research.methods.case import Case
 from tests.conftest import CONFIGS, site_file, square
 from tests.qkt.test_teachers import package

@@ -47,6 +47,11 @@ def committee(given=HERE, own=()):
     return CommitteeSpec(input=HERE, members=seats, width=4, own=list(own))
 
 
+def one_body():
+    seats = [Seat(network=SMALL, input=HERE, columns=columns) for columns in ([0, 1], [2, 0], [1, 3])]
+    return CommitteeSpec(input=HERE, members=seats, width=4, own=[0, 1], one_body=True)
+
+
 def multi_head():
     found = describe(SMALL.build(1).eval(), SMALL, SMALL.stages, HERE)
     body = PoolingSpec(network=SMALL, depths=SMALL.stages, pooled=found.pooled)
@@ -64,6 +69,8 @@ MODELS = {
     "a network whose images are brought to a look": (single, LOOKING),
     "a committee": (committee, HERE),
     "a committee with a look": (lambda: committee(LOOKING, own=[1, 0]), HERE),
+    "a committee with one body": (one_body, HERE),
+    "all stages of a network": (lambda: preset("efficientnet_lite0_stages", 3, [28, 28]), HERE),
     "several heads": (multi_head, HERE),
     "Gaussians": (gaussian, HERE),
     "volumes": (lambda: single(VOLUMES), VOLUMES),

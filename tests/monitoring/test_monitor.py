@@ -147,3 +147,7 @@ def test_of_a_committee_what_each_member_sees_is_watched():
     with watched(network) as caught, torch.no_grad():
         network(torch.rand(4, 3, 28, 28))
     assert len(caught) == 2 and {len(c) for c in caught} == {4} and not torch.equal(*caught)
+    network = CommitteeSpec(input=given, members=seats, width=3, one_body=True).build(3).eval()
+    with watched(network) as caught, torch.no_grad():
+        network(torch.rand(4, 3, 28, 28))
+    assert len(caught) == 1 and len(caught[0]) == 4

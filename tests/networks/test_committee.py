@@ -126,3 +126,53 @@ def test_a_committee_that_would_be_expensive_to_build_is_refused():
     small = preset("resnet_small", 3, [28, 28])
     with pytest.raises(ValidationError, match="more than 8,192 rows"):
         spec(members=[Seat(network=small, input=HERE, columns=[0] * 512)] * 17)
+
+
+def one_body(**changes):
+    small = preset("resnet_small", 3, [28, 28])
+    seats = [Seat(network=small, input=HERE, columns=columns) for columns in ([0, 1], [2, 0], [1, 3, 3])]
+    return CommitteeSpec(**{"input": HERE, "members": seats, "width": 4, "one_body": True, **changes})
+
+
+def test_with_one_body_it_answers_as_the_same_networks_each_by_itself(tmp_path):
+    network = one_body().build(3).eval()
+    first, *heads = network.members
+    whole = one_body(one_body=False).build(3).eval()
+    for member, head in zip(whole.members, [find(first), *heads], strict=True):
+        member.load_state_dict(first.state_dict() | {"fc.weight": head.weight, "fc.bias": head.bias})
+    whole.head.load_state_dict(network.head.state_dict())
+    x = torch.rand(2, 3, 28, 28) * 2 - 1
+    assert torch.allclose(network(x), whole(x), atol=1e-5)
+    card = Card(
+        site="hospital_a", task="t", label_space=["a", "b", "c"], network=network.spec,
+        head=find_head(network), input=HERE,
+    )  # fmt: skip
+    save_model(tmp_path / "p", network, card)
+    save_model(tmp_path / "w", whole, card.model_copy(update={"network": whole.spec}))
+    assert torch.equal(load_model(tmp_path / "p").network(x), network(x))
+    one, each = ((tmp_path / f / "model.safetensors").stat().st_size for f in "pw")
+    assert one < 0.4 * each
+    for folder, says in (("p", False), ("w", True)):  # a card that says the other thing of these weights
+        told = json.loads((tmp_path / folder / CARD).read_text())
+        told["network"]["one_body"] = says
+        (tmp_path / folder / CARD).write_text(json.dumps(told))
+        reseal(tmp_path / folder)
+        with pytest.raises(PackageError):
+            load_model(tmp_path / folder)
+
+
+def find(network):
+    return network.get_submodule(find_head(network))
+
+
+def test_one_body_is_one_network_of_the_closed_list_on_the_same_images():
+    seats = spec().members
+    with pytest.raises(ValidationError, match="one_body: members are not one network"):
+        one_body(members=seats)
+    other = Seat(network=preset("densenet_small", 3, [28, 28]), input=HERE, columns=[0])
+    with pytest.raises(ValidationError, match="one_body: members are not one network"):
+        one_body(members=[seats[0], other])
+    # what is there once counts once
+    large, given = preset("densenet121", 3, [32, 32]), InputContract(channels=3, spatial_size=[32, 32])
+    seat = Seat(network=large, input=given, columns=[0])
+    assert len(CommitteeSpec(input=given, members=[seat] * 9, width=1, one_body=True).members) == 9

@@ -40,14 +40,16 @@ def test_too_many_models_classes_or_rows_are_refused(own, others, rows, classes,
 
 
 def test_models_that_are_too_deep_or_too_heavy_together_are_refused(own, monkeypatch):
-    deep = own.card.network.blocks
+    deep, other = own.card.network.blocks, CardedNetwork(own.card.network.build(3), own.card)
     monkeypatch.setattr(committee_limits, "MOST_BLOCKS", 2 * deep - 1)
     with pytest.raises(InputError, match=f"is too deep: {2 * deep} blocks, at most {2 * deep - 1} can be"):
-        require_room(own, [own], 6, 3)
+        require_room(own, [other], 6, 3)
+    require_room(own, [own], 6, 3)  # one body, which there is once
     monkeypatch.undo()
     monkeypatch.setattr(committee_limits, "MAX_TENSOR_BYTES", 2_000_000)
     with pytest.raises(InputError, match="3 MB of weights, at most 2 MB can be"):
-        require_room(own, [own], 6, 3)
+        require_room(own, [other], 6, 3)
+    require_room(own, [own], 6, 3)
 
 
 def test_a_transfer_refuses_before_it_probes(demo, tmp_path, monkeypatch):

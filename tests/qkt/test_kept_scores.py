@@ -13,7 +13,8 @@ from clinical_qkt.core.tensor_cache import OF
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.packages.card import KnowledgeMask
 from clinical_qkt.qkt import knowledge_masks
-from clinical_qkt.qkt.teachers import probe, read_teachers
+from clinical_qkt.qkt.probing import probe
+from clinical_qkt.qkt.teachers import read_teachers
 from tests.qkt.test_teachers import package
 
 HOW = {"seed": 0, "device": torch.device("cpu"), "count": 16}
@@ -23,13 +24,13 @@ HOW = {"seed": 0, "device": torch.device("cpu"), "count": 16}
 def probed(monkeypatch) -> list[int]:
     """How often a network was probed, with how many probes."""
     asked: list[int] = []
-    true = knowledge_masks.knowledge_scores
+    true = knowledge_masks.of_probes
 
     def counted(*given, **how):
         asked.append(how["count"])
         return true(*given, **how)
 
-    monkeypatch.setattr(knowledge_masks, "knowledge_scores", counted)
+    monkeypatch.setattr(knowledge_masks, "of_probes", counted)
     return asked
 
 

@@ -7,8 +7,9 @@ from clinical_qkt.bundle.stage import Stage
 from clinical_qkt.packages.model import load_model
 from clinical_qkt.qkt import method
 from clinical_qkt.qkt.images import OwnImages
+from clinical_qkt.qkt.probing import probe
 from clinical_qkt.qkt.settings import TransferSettings
-from clinical_qkt.qkt.teachers import probe, read_teachers
+from clinical_qkt.qkt.teachers import read_teachers
 from clinical_qkt.research.methods import qkt
 from clinical_qkt.research.methods.case import Case, CaseImages
 from clinical_qkt.site.launch import plan

@@ -9,8 +9,9 @@ from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.networks.spec import find_head, preset
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import load_model, save_model
+from clinical_qkt.qkt.probing import probe
 from clinical_qkt.qkt.targets import soft_targets
-from clinical_qkt.qkt.teachers import committee, probe, read_teachers, relevant_teachers, starting_point
+from clinical_qkt.qkt.teachers import committee, read_teachers, relevant_teachers, starting_point
 
 LABELS, QUERY = LabelSpace(["a", "b", "c", "q"]), [3]
 

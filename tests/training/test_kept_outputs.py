@@ -40,7 +40,7 @@ def test_only_what_is_the_very_same_is_not_asked_again(images, tmp_path, change)
             asked.append(what)
             return logits_of(network, images, CPU)
 
-        return KeptOutputs(tmp_path / "kept").of(network, spec, images, given, CPU, what, ask)
+        return KeptOutputs(tmp_path / "kept").of(network.state_dict(), spec, images, given, CPU, what, ask)
 
     first = said()
     if change == "weights":
@@ -63,5 +63,7 @@ def test_images_that_are_no_files_are_asked_about_each_time_and_without_a_folder
     asked = []
     for kept, shown in ((KeptOutputs(tmp_path / "kept"), listed), (KeptOutputs(), images)):
         for _ in range(2):
-            kept.of(network, spec, shown, GIVEN, CPU, "x", lambda: asked.append(1) or torch.zeros(3))
+            kept.of(
+                network.state_dict(), spec, shown, GIVEN, CPU, "x", lambda: asked.append(1) or torch.zeros(3)
+            )
     assert len(asked) == 4 and not (tmp_path / "kept").exists()

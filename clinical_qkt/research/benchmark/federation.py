@@ -28,7 +28,8 @@ from clinical_qkt.data.transforms import symmetries
 from clinical_qkt.networks.spec import NetworkSpec, find_head, preset, reshape_head
 from clinical_qkt.packages.card import Card
 from clinical_qkt.packages.model import Model, is_model, load_model, save_model
-from clinical_qkt.qkt.teachers import AlignedModel, Teacher, probe
+from clinical_qkt.qkt.probing import probe
+from clinical_qkt.qkt.teachers import AlignedModel, Teacher
 from clinical_qkt.research.benchmark.config import Scenario, in_turn
 from clinical_qkt.research.benchmark.known_numbers import KnownNumbers
 from clinical_qkt.research.benchmark.label_lists import LabelLists

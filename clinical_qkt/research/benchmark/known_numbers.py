@@ -20,9 +20,9 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.probes import probes
 from clinical_qkt.networks.committee import Committee
 from clinical_qkt.networks.extractor import Extractor, ExtractorSpec, Pooling
-from clinical_qkt.networks.joint_opinion import merged
 from clinical_qkt.networks.multihead import MultiHead
-from clinical_qkt.networks.spec import NetworkSpec, find_head, linear_head
+from clinical_qkt.networks.one_body import same_body
+from clinical_qkt.networks.spec import NetworkSpec, linear_head
 from clinical_qkt.packages.model import Model
 from clinical_qkt.qkt.knowledge_masks import knowledge_mask
 from clinical_qkt.qkt.teachers import Teacher
@@ -66,26 +66,22 @@ class KnownNumbers(Known):
     def logits(self, network: nn.Module, items: Sequence[dict[str, Any]]) -> Tensor:
         """``(N, classes)`` of such a network, by its head alone; or of several that are joined."""
         if isinstance(network, Committee):
-            seats = zip(network.members, network.spec.members, strict=True)
-            said = [merged(self.logits(member, items), seat.columns)[0] for member, seat in seats]
-            return network.answer(said)
+            return network.joined([self.logits(member, items) for member in network.members])
         if isinstance(network, MultiHead):
             pooled = self.pooled(network.body, items).float()
             return network.answer(self.logits(network.body.network, items), network.heads(pooled))
+        # A member with the body of the first is its head alone; its only linear layer is itself.
         found: Tensor = linear_head(network)(self.head_inputs(items))
         return found
 
     def knows(self, network: nn.Module) -> bool:
         """Whether a network, or each of several that are joined, is the known one but for its head."""
         if isinstance(network, Committee):
-            return all(self.knows(member) for member in network.members)
+            seeing = list(network.members)[: 1 if network.spec.one_body else None]
+            return all(self.knows(member) for member in seeing)
         if isinstance(network, MultiHead):
             return self.knows(network.body.network)
-        mine, theirs = self.network.state_dict(), network.state_dict()
-        head = f"{find_head(self.network)}."
-        return mine.keys() == theirs.keys() and all(
-            torch.equal(value, theirs[name]) for name, value in mine.items() if not name.startswith(head)
-        )
+        return same_body([self.network, network])
 
     def pooled(self, body: Pooling, items: Sequence[dict[str, Any]]) -> Tensor:
         """``(N, pooled)`` float64, before the map if there is one."""

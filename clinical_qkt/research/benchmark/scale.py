@@ -1,13 +1,14 @@
 """What memory and time stages take with so many images, and with twice as many.
 
     python -m clinical_qkt.research.benchmark.scale [--images 200] [--pixels 512] [--out DIR]
-        [--architecture NAME] [--image-cache disk]
+        [--architecture NAME] [--image-cache disk] [--pretrained FILE.safetensors] [--once]
 
 Generated pictures of two classes at a site that asks for a third, and at one that answers. Each stage runs in
 a process of its own, as `clinical-qkt` runs it, for one epoch; its peak is the most that the process held
 (VmHWM). From so many and twice as many follows what one more image takes. By default prepared images are on
 disk, as they are by themselves where there are many: in memory a section takes up to 0.5 GB on top, however
-many there are, see ``data.image_cache``.
+many there are, see ``data.image_cache``. With ``--pretrained`` the head alone is fitted, to what a network
+with these weights gives it. ``--once`` runs so many images and not twice as many.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import runpy
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -43,21 +44,28 @@ BUNDLE = "blood_cell_classification"
 
 
 def measure(
-    images: int, pixels: int, architecture: str, image_cache: ImageCache, out: Path
-) -> dict[str, Any]:
-    """Peak memory in MB and seconds of each stage, with so many and with twice as many images.
+    counts: Sequence[int],
+    pixels: int,
+    architecture: str,
+    image_cache: ImageCache,
+    pretrained: Path | None,
+    out: Path,
+) -> Iterator[dict[str, Any]]:
+    """Peak memory in MB and seconds of each stage, with each number of images; told anew after each stage.
 
     Raises:
         OutputError: a stage failed; names its log.
     """
     found: dict[str, Any] = {name: {} for name in STAGES}
-    for count in (images, 2 * images):
+    facts = {"images": counts[0], "pixels": pixels, "architecture": architecture, "image_cache": image_cache}
+    if pretrained is not None:
+        facts["pretrained"] = pretrained.name
+    for count in counts:
         folder = out / f"run_{count}"
         draw(folder, count, pixels)
-        for name, words in stages(folder, pixels, architecture, image_cache):
+        for name, words in stages(folder, pixels, architecture, image_cache, pretrained):
             found[name][str(count)] = run(words, folder)
-    facts = {"images": images, "pixels": pixels, "architecture": architecture, "image_cache": image_cache}
-    return {**facts, "stages": found}
+            yield {**facts, "stages": found}
 
 
 def draw(folder: Path, images: int, pixels: int) -> None:
@@ -77,7 +85,7 @@ def draw(folder: Path, images: int, pixels: int) -> None:
 
 
 def stages(
-    folder: Path, pixels: int, architecture: str, image_cache: ImageCache
+    folder: Path, pixels: int, architecture: str, image_cache: ImageCache, pretrained: Path | None
 ) -> Iterator[tuple[str, list[str]]]:
     """Each stage that is measured, as the words of its command; what they need besides is run on the way."""
     ours, theirs = folder / "prepared_1", folder / "prepared_2"
@@ -86,6 +94,15 @@ def stages(
     how = ["--bundle", BUNDLE, "--spatial_size", f"[{pixels},{pixels}]", "--architecture", architecture]
     how += ["--mlflow", f"sqlite:///{folder.absolute()}/mlflow.db", "--untrusted_packages", "accept"]
     how += ["--image_cache", image_cache, "--batch_size", "8"]
+    if pretrained is not None:
+        how += [
+            "--pretrained",
+            str(pretrained.absolute()),
+            "--trained_layers",
+            "head",
+            "--head_penalty",
+            "0.2",
+        ]
     asking = [str(ours / "site.yaml"), *how, "--output_dir", str(folder / "runs")]
     yield "train", ["run", "train", *asking, "--max_epochs", "1"]
     query = ["--query", "[c]", "--yes", "true", "--settings::mirror_axes", "[]"]
@@ -146,6 +163,8 @@ def _command(words: list[str], folder: Path, log: Path, told: Connection) -> Non
 def table(found: dict[str, Any]) -> str:
     """The figures as a table in Markdown; seconds and images a second by what one more image takes."""
     few, many = found["images"], 2 * found["images"]
+    if not any(str(many) in at for at in found["stages"].values()):
+        return _table_of_one(found)
     head = f"| stage | MB, {few} images | MB, {many} images | MB more an image | GB, {MANY:,} images |"
     lines = [f"{head} images a second |", "| --- " + "| ---: " * 5 + "|"]
     for name, at in found["stages"].items():
@@ -159,11 +178,23 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _table_of_one(found: dict[str, Any]) -> str:
+    few = found["images"]
+    lines = [f"| stage | GB, {few:,} images | minutes | images a second |", "| --- " + "| ---: " * 3 + "|"]
+    for name, at in found["stages"].items():
+        if one := at.get(str(few)):
+            took = f"{one['seconds'] / 60:.1f} | {few / one['seconds']:,.1f}"
+            lines.append(f"| {name} | {one['peak_mb'] / 1000:.1f} | {took} |")
+    return "\n".join(lines)
+
+
 def main(
-    images: Annotated[int, typer.Option(min=40, help="Of each site; and then twice as many.")] = 200,
+    images: Annotated[int, typer.Option(min=40, help="Of each site; then twice as many.")] = 200,
     pixels: Annotated[int, typer.Option(min=32, max=4096)] = 512,
     architecture: Annotated[str, typer.Option(help="As in a site's YAML.")] = "efficientnet_small",
     image_cache: Annotated[str, typer.Option(help="As in a site's YAML.")] = "disk",
+    pretrained: Annotated[Path | None, typer.Option(help="Its weights; the head alone is fitted.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Not twice as many, too.")] = False,
     out: Annotated[Path, typer.Option(help="What is drawn and run; emptied first.")] = Path("runs/scale"),
 ) -> None:
     """Print what memory and time each stage takes, and one more image."""
@@ -174,8 +205,10 @@ def main(
     shutil.rmtree(out, ignore_errors=True)
     require_writable(out, where="--out")
     write_json(out / "scale.json", {})
-    found = measure(images, pixels, architecture, image_cache, out)  # type: ignore[arg-type]
-    write_json(out / "scale.json", found)
+    counts = [images] if once else [images, 2 * images]
+    found: dict[str, Any] = {}
+    for found in measure(counts, pixels, architecture, image_cache, pretrained, out):  # type: ignore[arg-type]
+        write_json(out / "scale.json", found)
     Console().print(table(found), soft_wrap=True, markup=False, highlight=False)
 
 

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from clinical_qkt.networks.spec import find_head, linear_head, preset
-from clinical_qkt.qkt.teachers import AlignedModel, probe
+from clinical_qkt.qkt.probing import probe
+from clinical_qkt.qkt.teachers import AlignedModel
 from clinical_qkt.research.benchmark import known_numbers
 from clinical_qkt.research.benchmark.config import Scenario
 from clinical_qkt.research.methods.registry import METHODS
