@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,13 @@ import torch
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from clinical_qkt.core.errors import QKTError
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.evidence import failures
 from clinical_qkt.evidence.abstention import abstention
-from clinical_qkt.evidence.evaluation import Evaluation, Forgetting
+from clinical_qkt.evidence.evaluation import Agreement, Evaluation, Forgetting
 from clinical_qkt.evidence.gate import Door
 from clinical_qkt.evidence.in_use import compared
 from clinical_qkt.evidence.net_benefit import net_benefit
@@ -28,10 +28,11 @@ from clinical_qkt.evidence.parts import Abstention, Gate, InUse, NetBenefit, Pre
 from clinical_qkt.evidence.precision_recall import precision_recall
 from clinical_qkt.evidence.subgroups import subgroups
 from clinical_qkt.packages.model import CardedNetwork, load_model
-from clinical_qkt.qkt.gate import gated
+from clinical_qkt.qkt.gate import answers, gated
 from clinical_qkt.qkt.images import OwnImages
-from clinical_qkt.qkt.teachers import require_same_kind
-from clinical_qkt.qkt.test_set import TestSet, probabilities
+from clinical_qkt.qkt.student import OWN
+from clinical_qkt.qkt.teachers import Teacher, require_same_kind
+from clinical_qkt.qkt.test_set import TestSet, agreements, few_images, probabilities
 from clinical_qkt.review.tracking import registry
 from clinical_qkt.review.tracking.tracker import Tracker, evaluation_figures
 from clinical_qkt.site.config import Site
@@ -43,8 +44,10 @@ _Facts = tuple[NDArray[Any], NDArray[Any], int, str, float | None, NDArray[Any] 
 
 @dataclass(frozen=True)
 class Examined:
-    """What a model states on the test images, ``(N, classes)``, and the summary's part that follows."""
+    """What a model says of the test images, logits ``(N, its classes)`` and what it states for each class,
+    ``(N, classes)``; and the summary's part that follows."""
 
+    logits: Tensor
     states: NDArray[Any]
     part: Evaluation
 
@@ -86,19 +89,37 @@ class Evaluating:
     device: torch.device
     timed: Callable[[str], AbstractContextManager[None]]
 
-    def examined(self, when: str, network: nn.Module, given: InputContract, parent: Run) -> Examined:
-        """A model on the test images.
+    def before(self, parent: Run) -> Examined:
+        """The own model on the test images."""
+        return self._examined("before", lambda: self.images.logits([], "test")[OWN], parent)
+
+    def after(self, network: nn.Module, given: InputContract, parent: Run) -> Examined:
+        """The new model on the test images.
 
         Args:
-            when: ``before`` or ``after``.
             given: what it takes.
         """
+
+        def ask() -> Tensor:
+            return logits_of(network, self.images.prepared("test", given), self.device)
+
+        return self._examined("after", ask, parent)
+
+    def _examined(self, when: str, ask: Callable[[], Tensor], parent: Run) -> Examined:
         with self.timed(when), self.tracker.run(when, self.tags, parent=parent) as child:
-            images = self.images.prepared("test", given)
-            states = probabilities(network, images, len(self.tested.labels), self.device)
+            logits = ask()
+            states = probabilities(logits, len(self.tested.labels))
             part = self.tested.evaluation(states)
             self.tracker.log(child, evaluation_figures(when, part))
-        return Examined(states, part)
+        return Examined(logits, states, part)
+
+    def agreements(self, after: Examined, teachers: Sequence[Teacher]) -> dict[str, Agreement]:
+        """Evidence beside the test images of queried classes, where these are few."""
+        if not few_images(after.part, self.site.queried.names):
+            return {}
+        with self.timed("agreement"):
+            theirs = self.images.logits(teachers, "test")
+            return agreements(after.logits, self.tested.truth, teachers, theirs)
 
     def evidence(self, before: Examined, after: Examined) -> Evidence:
         """All that test images show.
@@ -187,12 +208,13 @@ class Evaluating:
             for prevalence in [None, *own]:
                 yield states, t.truth, q, name, prevalence, t.patients
 
-    def gate(self, network: nn.Module, start: CardedNetwork) -> tuple[Door, Gate] | None:
+    def gate(self, network: nn.Module, start: CardedNetwork, after: Examined) -> tuple[Door, Gate] | None:
         """When the new model says 'none of these', and what that is worth.
 
         Args:
             network: the new one's.
             start: what the network was before anything was trained.
+            after: the new model's.
         """
         training, validation, test = (
             self.images.prepared(section, start.card.input) for section in ("training", "validation", "test")
@@ -203,10 +225,9 @@ class Evaluating:
                 start.card,
                 training,
                 validation,
-                test,
+                answers(after.logits, test, self.tested.patients),
                 self.tested.labels.names,
                 self.tested.query,
                 self.device,
-                patients=self.tested.patients,
                 seed=self.site.seed,
             )

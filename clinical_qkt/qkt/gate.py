@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from clinical_qkt.core.batches import at_once
 from clinical_qkt.evidence import gate
@@ -25,12 +25,11 @@ def gated(
     card: Card,
     training: Images,
     validation: Images,
-    test: Images,
+    tested: Answers,
     names: Sequence[str],
     query: Sequence[int],
     device: torch.device,
     *,
-    patients: Array | None = None,
     seed: int = 0,
 ) -> tuple[Door, Gate] | None:
     """Open a gate with own training and validation images, and measure it on test images and strangers.
@@ -38,17 +37,17 @@ def gated(
     Args:
         network: gives logits for ``names``.
         card: of the model, or of the one that it was made of: its network and what it takes.
-        training, validation, test: prepared as the card's input says; labels are columns.
+        training, validation: prepared as the card's input says; labels are columns.
+        tested: what the network says of test images, see ``answers``.
         names: the label space: the retained classes, then the queried ones.
         query: the columns of the queried classes.
-        patients: ``(N,)`` of the test images; each image counts for itself if None.
         seed: of the images that show no class.
 
     Returns:
         None without validation images.
     """
     retained = [c for c in range(len(names)) if c not in query]
-    checked, tested = said(network, validation, device), said(network, test, device, patients)
+    checked = answers(logits_of(network, validation, device), validation)
     numbers, labels = picture_numbers(training), labels_of(training).numpy()
     own = np.isin(labels, retained)
     assert checked.numbers is not None
@@ -63,10 +62,14 @@ def gated(
     return door, gate.measured(door, candidates, checked, tested, retained, query, names, others)
 
 
-def said(network: nn.Module, images: Images, device: torch.device, patients: Array | None = None) -> Answers:
-    """What a network says of labelled images, and what these are like."""
-    logits = logits_of(network, images, device).numpy()
-    return Answers(logits, labels_of(images).numpy(), patients, picture_numbers(images))
+def answers(logits: Tensor, images: Images, patients: Array | None = None) -> Answers:
+    """What a network says of labelled images, and what these are like.
+
+    Args:
+        logits: ``(N, C)``.
+        patients: ``(N,)``; each image counts for itself if None.
+    """
+    return Answers(logits.numpy(), labels_of(images).numpy(), patients, picture_numbers(images))
 
 
 def picture_numbers(images: Images) -> Array:

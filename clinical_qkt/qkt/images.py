@@ -75,13 +75,13 @@ class OwnImages:
         require_same_kind(teacher.model.card, self.own.card.input)
         return self.prepared(section, teacher.model.card.input)
 
-    def logits(self, teachers: Sequence[Teacher]) -> dict[str, Tensor]:
-        """Each teacher's logits on the training images by site, and the own model's as ``OWN``.
+    def logits(self, teachers: Sequence[Teacher], section: Section = "training") -> dict[str, Tensor]:
+        """Each teacher's logits on a section's images by site, and the own model's as ``OWN``.
 
         Where several have one body, the images are shown to it once.
         """
-        asked = [(t.site, t.model, self.seen_by(t)) for t in teachers]
-        asked.append((OWN, self.own, self.prepared("training", self.own.card.input)))
+        asked = [(t.site, t.model, self.seen_by(t, section)) for t in teachers]
+        asked.append((OWN, self.own, self.prepared(section, self.own.card.input)))
         bodies = [body_of(model) for _, model, _ in asked] if teachers else []
         shared = {body for body in bodies if body is not None and bodies.count(body) > 1}
         return {

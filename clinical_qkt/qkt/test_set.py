@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor
 
 from clinical_qkt.core.files import digest_of, sha256
 from clinical_qkt.data.datalist import CheckedData
@@ -22,7 +21,6 @@ from clinical_qkt.evidence.losses import lost
 from clinical_qkt.qkt import targets
 from clinical_qkt.qkt.teachers import Teacher
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
-from clinical_qkt.training.inference import Images, labels_of, logits_of
 
 Array = NDArray[Any]
 
@@ -77,12 +75,12 @@ class TestSet:
         return lost(*called, self.truth, retained, self.patients)
 
 
-def probabilities(network: nn.Module, images: Images, classes: int, device: torch.device) -> Array:
+def probabilities(logits: Tensor, classes: int) -> Array:
     """What a model states for each class, ``(N, classes)``.
 
     A model without rows for the queried classes, as before the transfer, never names them.
     """
-    found = SINGLE_LABEL.probabilities(logits_of(network, images, device)).numpy()
+    found = SINGLE_LABEL.probabilities(logits).numpy()
     return np.pad(found, ((0, 0), (0, classes - found.shape[1])))
 
 
@@ -92,22 +90,17 @@ def few_images(after: Evaluation, queried: Sequence[str]) -> bool:
 
 
 def agreements(
-    network: nn.Module,
-    images: Images,
-    teachers: Sequence[tuple[Teacher, Images]],
-    labels: LabelSpace,
-    device: torch.device,
+    mine: Tensor, truth: Array, teachers: Sequence[Teacher], theirs: Mapping[str, Tensor]
 ) -> dict[str, Agreement]:
     """By teacher, how often the new model says what it says, on own images of classes that both know.
 
     Args:
-        images: as the new model takes them.
-        teachers: each with the same images as it takes them.
+        mine: ``(N, C)`` logits of the new model.
+        truth: ``(N,)``.
+        theirs: each teacher's logits on the same images by site, ``(N, its classes)``.
     """
-    mine, truth = logits_of(network, images, device).numpy(), labels_of(images).numpy()
     found = {}
-    for teacher, seen in teachers:
-        said = logits_of(teacher.model.network, seen, device)
-        theirs = targets.aligned(said, teacher.columns, teacher.known, len(labels))
-        found[teacher.site] = metrics.agreement(mine, theirs.numpy(), truth)
+    for teacher in teachers:
+        said = targets.aligned(theirs[teacher.site], teacher.columns, teacher.known, mine.shape[1])
+        found[teacher.site] = metrics.agreement(mine.numpy(), said.numpy(), truth)
     return found

@@ -22,8 +22,6 @@ from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.files import drop_unfinished, fingerprint, sha256, write_json
 from clinical_qkt.core.state_folder import state_folder
 from clinical_qkt.data.datalist import CheckedData
-from clinical_qkt.data.inputs import InputContract
-from clinical_qkt.evidence.evaluation import Agreement
 from clinical_qkt.packages.model import CardedNetwork, Model
 from clinical_qkt.qkt import method, mlflow_log, own_held_out
 from clinical_qkt.qkt.at_site import AtSite
@@ -40,7 +38,7 @@ from clinical_qkt.qkt.student import OWN, Student
 from clinical_qkt.qkt.summary import Made, fit_facts, summarise
 from clinical_qkt.qkt.teacher_looks import OwnLooks, in_own_looks
 from clinical_qkt.qkt.teachers import Teacher, read_teachers, seated
-from clinical_qkt.qkt.test_set import TestSet, agreements, few_images
+from clinical_qkt.qkt.test_set import TestSet
 from clinical_qkt.query.aggregate import Responses, TakenIn, read_responses, with_responses
 from clinical_qkt.query.published import in_own_map, read_published
 from clinical_qkt.review import report
@@ -128,17 +126,16 @@ class Transfer:
             test = Evaluating(
                 self.site, self.images, tested, self.tracker, self.tags, self.device, self.timed
             )
-            before = test.examined("before", self.own.network, self.own.card.input, run)
+            before = test.before(run)
             base, found = self.with_statistics(responses)
             learnt = method.learn(
                 self.student, self.images, base, participants, self.settings, self.around(participants, run)
             )
             network, start, given = learnt.network, learnt.start, learnt.start.card.input
             fit = self.within_budget(learnt, run)
-            after = test.examined("after", network, given, run)
-            measured, gate = test.evidence(before, after), test.gate(network, start)
-            few = few_images(after.part, self.site.queried.names)
-            agreed = self.agreements(network, given, participants) if few else {}
+            after = test.after(network, given, run)
+            measured, gate = test.evidence(before, after), test.gate(network, start, after)
+            agreed = test.agreements(after, participants)
             made = finish_transfer(self.site, self.labels, self.data, network, start, self.task, gate)
             named = self.site, tested.sha256, made.weights_sha256
             test.write_failures(before, after)
@@ -243,14 +240,6 @@ class Transfer:
             for site, doubt in ((s, seen.doubt) for s, seen in sites.items() if seen.doubt):
                 print(f"warning: the response of {site} for '{name}' {doubt}", file=sys.stderr)
         return method.statistics_base(self.student, self.images, model, found), found
-
-    def agreements(
-        self, network: nn.Module, given: InputContract, participants: Sequence[Teacher]
-    ) -> dict[str, Agreement]:
-        """Evidence beside the test images of queried classes, where these are few."""
-        with self.timed("agreement"):
-            seen = [(t, self.images.seen_by(t, "test")) for t in participants]
-            return agreements(network, self.images.prepared("test", given), seen, self.labels, self.device)
 
     def around(self, participants: Sequence[Teacher], run: Run) -> AtSite:
         """What goes on around the steps of the method."""

@@ -10,8 +10,9 @@ from torch import nn
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.packages.card import Card
-from clinical_qkt.qkt.gate import gated
+from clinical_qkt.qkt.gate import answers, gated
 from clinical_qkt.qkt.strangers import OtherModality, strangers, tomogram
+from clinical_qkt.training.inference import logits_of
 
 DEVICE = torch.device("cpu")
 COLOURS = torch.eye(3) * 1.2 - 0.6
@@ -33,6 +34,10 @@ def images(seed: int, *classes: int, each: int = 20) -> list[dict]:
     ]
 
 
+def asked_about(shown: list[dict]):
+    return answers(logits_of(Colour(), shown, DEVICE), shown)
+
+
 @pytest.fixture(scope="module")
 def card() -> Card:
     given = InputContract(channels=3, spatial_size=[8, 8])
@@ -41,7 +46,7 @@ def card() -> Card:
 
 
 def test_a_gate_is_made_of_own_images_and_refuses_drawings_and_noise(card):
-    made = images(0, 0, 1), images(1, 0, 1), images(2, 0, 1, 2)
+    made = images(0, 0, 1), images(1, 0, 1), asked_about(images(2, 0, 1, 2))
     door, found = gated(Colour(), card, *made, ["r", "g", "b"], [2], DEVICE)
     assert found.cost.queried.images == 20 and found.cost.retained.images == 40
     assert found.cost.retained.share < 0.2 and found.unlike
@@ -52,7 +57,7 @@ def test_a_gate_is_made_of_own_images_and_refuses_drawings_and_noise(card):
 
 
 def test_training_images_of_the_queried_class_change_nothing_of_the_gate(card):
-    made = images(1, 0, 1), images(2, 0, 1, 2)
+    made = images(1, 0, 1), asked_about(images(2, 0, 1, 2))
     one, two = (
         gated(Colour(), card, training, *made, ["r", "g", "b"], [2], DEVICE)[0]
         for training in (images(0, 0, 1), images(0, 0, 1) + images(5, 2))
