@@ -23,7 +23,11 @@ LARGE = 96
 """Pixels above which networks whose first layer looks at every pixel cost too much and see too little."""
 MANY = 2000
 """Training images that a network of some million weights needs, as a rule."""
-START = "docs/how-to/train.md, 'Starting from pretrained weights'"
+START = (
+    "'pretrained: FILE', 'architecture: efficientnet_lite0_stages', 'trained_layers: head' and "
+    "'head_penalty: 0.2', see docs/how-to/train.md, 'Starting from pretrained weights'"
+)
+"""What fits the head of a network with pretrained weights, on a CPU in one look at each image."""
 EPOCHS, SEEN = (8, 25), 9000
 """At least, at most; and images that a training sees in all, between these."""
 
@@ -116,8 +120,8 @@ def network(size: Sequence[int], training_images: int, gpu: bool = False) -> Cho
 
 def _few(training_images: int) -> str:
     return (
-        f"{training_images} training images of over {LARGE} pixels teach a network little: with "
-        f"'architecture: efficientnet_lite0' it can start from pretrained weights, see {START}"
+        f"{training_images} training images of over {LARGE} pixels teach a network little: it can start from "
+        f"pretrained weights with {START}"
     )
 
 
@@ -130,6 +134,7 @@ def _large(training_images: int, gpu: bool) -> Chosen:
         name,
         f"{weights} million weights, since there are {training_images} training images and {device}; not "
         f"resnet_small or resnet18, whose first layer is for pictures of up to {SMALL} pixels",
+        "" if gpu else f"without a GPU epochs take long: it can start from pretrained weights with {START}",
     )
 
 

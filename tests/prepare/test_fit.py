@@ -1,5 +1,6 @@
 """What a site's YAML says follows from its images."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from clinical_qkt.networks.registry import FOR_SMALL, LARGE
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.prepare import fit
 from clinical_qkt.prepare.findings import Found
+from clinical_qkt.research.simulated_sites import OF_STAGES, PENALTY
 
 
 def images(*shapes: tuple[int, ...], **facts: object) -> list[Found]:
@@ -71,9 +73,19 @@ def test_large_pictures_never_get_a_network_for_small_ones_and_it_is_said_why(si
     for gpu in (False, True):
         chosen = fit.network(size, count, gpu)
         assert chosen.value not in FOR_SMALL
-        assert count >= fit.MANY or "can start from pretrained weights" in chosen.note
+        assert ("can start from pretrained weights" in chosen.note) == (count < fit.MANY or not gpu)
         assert count < fit.MANY or "not resnet_small or resnet18" in chosen.why
     assert fit.LARGE == LARGE
+
+
+def test_what_is_recommended_instead_can_be_written_so():
+    keys = re.findall(r"'(\w+): (\S+)'", fit.START)
+    assert dict(keys) == {
+        "pretrained": "FILE",
+        "architecture": OF_STAGES,
+        "trained_layers": "head",
+        "head_penalty": str(PENALTY),
+    }
 
 
 @pytest.mark.parametrize("count", [*range(2, 70), 129, 1025, 4801])

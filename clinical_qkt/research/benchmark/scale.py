@@ -8,17 +8,20 @@ a process of its own, as `clinical-qkt` runs it, for one epoch; its peak is the 
 (VmHWM). From so many and twice as many follows what one more image takes. By default prepared images are on
 disk, as they are by themselves where there are many: in memory a section takes up to 0.5 GB on top, however
 many there are, see ``data.image_cache``. With ``--pretrained`` the head alone is fitted, to what a network
-with these weights gives it. ``--once`` runs so many images and not twice as many.
+with these weights gives it. ``--once`` runs so many images and not twice as many; ``--go-on`` goes on with
+what an earlier run left in ``--out``, after the last stage that it measured.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -41,31 +44,51 @@ ENOUGH = 200
 """Images below which nothing is extended: a section's batches are not full yet, and grow with the images."""
 STAGES = ("prepare", "train", "query", "answer", "transfer", "transfer again")
 BUNDLE = "blood_cell_classification"
+FIGURES = "scale.json"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the sites have.
+
+    Attributes:
+        pixels: along each side of their pictures.
+        architecture, image_cache: as in a site's YAML.
+        pretrained: weights, on which the head alone is fitted; None: all is trained.
+    """
+
+    pixels: int
+    architecture: str
+    image_cache: ImageCache
+    pretrained: Path | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the file of figures."""
+        told = {"pixels": self.pixels, "architecture": self.architecture, "image_cache": self.image_cache}
+        return told if self.pretrained is None else {**told, "pretrained": self.pretrained.name}
 
 
 def measure(
-    counts: Sequence[int],
-    pixels: int,
-    architecture: str,
-    image_cache: ImageCache,
-    pretrained: Path | None,
-    out: Path,
+    counts: Sequence[int], setting: Setting, out: Path, measured: dict[str, Any] | None = None
 ) -> Iterator[dict[str, Any]]:
     """Peak memory in MB and seconds of each stage, with each number of images; told anew after each stage.
+
+    Args:
+        measured: what an earlier run told last, of the same setting.
 
     Raises:
         OutputError: a stage failed; names its log.
     """
-    found: dict[str, Any] = {name: {} for name in STAGES}
-    facts = {"images": counts[0], "pixels": pixels, "architecture": architecture, "image_cache": image_cache}
-    if pretrained is not None:
-        facts["pretrained"] = pretrained.name
+    found: dict[str, Any] = {name: {} for name in STAGES} | (measured or {}).get("stages", {})
     for count in counts:
         folder = out / f"run_{count}"
-        draw(folder, count, pixels)
-        for name, words in stages(folder, pixels, architecture, image_cache, pretrained):
-            found[name][str(count)] = run(words, folder)
-            yield {**facts, "stages": found}
+        if str(count) not in found[STAGES[0]]:
+            draw(folder, count, setting.pixels)
+        for name, words in stages(folder, setting):
+            if str(count) not in found[name]:
+                found[name][str(count)] = run(words, folder)
+            yield {"images": counts[0], **setting.facts, "stages": found}
 
 
 def draw(folder: Path, images: int, pixels: int) -> None:
@@ -84,25 +107,19 @@ def draw(folder: Path, images: int, pixels: int) -> None:
             Image.fromarray(picture).save(file, quality=85)
 
 
-def stages(
-    folder: Path, pixels: int, architecture: str, image_cache: ImageCache, pretrained: Path | None
-) -> Iterator[tuple[str, list[str]]]:
+def stages(folder: Path, setting: Setting) -> Iterator[tuple[str, list[str]]]:
     """Each stage that is measured, as the words of its command; what they need besides is run on the way."""
     ours, theirs = folder / "prepared_1", folder / "prepared_2"
     yield "prepare", ["prepare", str(folder / "drawn_1"), "--out", str(ours), "--site", "asks"]
-    run(["prepare", str(folder / "drawn_2"), "--out", str(theirs), "--site", "answers"], folder)
-    how = ["--bundle", BUNDLE, "--spatial_size", f"[{pixels},{pixels}]", "--architecture", architecture]
+    if not (theirs / "site.yaml").is_file():
+        run(["prepare", str(folder / "drawn_2"), "--out", str(theirs), "--site", "answers"], folder)
+    size = f"[{setting.pixels},{setting.pixels}]"
+    how = ["--bundle", BUNDLE, "--spatial_size", size, "--architecture", setting.architecture]
     how += ["--mlflow", f"sqlite:///{folder.absolute()}/mlflow.db", "--untrusted_packages", "accept"]
-    how += ["--image_cache", image_cache, "--batch_size", "8"]
-    if pretrained is not None:
-        how += [
-            "--pretrained",
-            str(pretrained.absolute()),
-            "--trained_layers",
-            "head",
-            "--head_penalty",
-            "0.2",
-        ]
+    how += ["--image_cache", setting.image_cache, "--batch_size", "8"]
+    if setting.pretrained is not None:
+        how += ["--pretrained", str(setting.pretrained.absolute())]
+        how += ["--trained_layers", "head", "--head_penalty", "0.2"]
     asking = [str(ours / "site.yaml"), *how, "--output_dir", str(folder / "runs")]
     yield "train", ["run", "train", *asking, "--max_epochs", "1"]
     query = ["--query", "[c]", "--yes", "true", "--settings::mirror_axes", "[]"]
@@ -195,21 +212,30 @@ def main(
     image_cache: Annotated[str, typer.Option(help="As in a site's YAML.")] = "disk",
     pretrained: Annotated[Path | None, typer.Option(help="Its weights; the head alone is fitted.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Not twice as many, too.")] = False,
+    go_on: Annotated[bool, typer.Option("--go-on", help="With what an earlier run left.")] = False,
     out: Annotated[Path, typer.Option(help="What is drawn and run; emptied first.")] = Path("runs/scale"),
 ) -> None:
     """Print what memory and time each stage takes, and one more image."""
-    if out.is_dir() and not (out / "scale.json").is_file() and any(out.iterdir()):
+    if out.is_dir() and not (out / FIGURES).is_file() and any(out.iterdir()):
         raise OutputError(
             "holds files that are not this benchmark's", where=str(out), fix="name another folder"
         )
-    shutil.rmtree(out, ignore_errors=True)
+    setting = Setting(pixels, architecture, image_cache, pretrained)  # type: ignore[arg-type]
+    measured: dict[str, Any] = {}
+    if go_on and (out / FIGURES).is_file():
+        measured = json.loads((out / FIGURES).read_text(encoding="utf-8"))
+        told = {k: v for k, v in measured.items() if k != "stages"}
+        if told and told != {"images": images, **setting.facts}:
+            fix = "give the same options, or leave out --go-on to begin anew"
+            raise OutputError("was measured with other options", where=str(out / FIGURES), fix=fix)
+    else:
+        shutil.rmtree(out, ignore_errors=True)
     require_writable(out, where="--out")
-    write_json(out / "scale.json", {})
-    counts = [images] if once else [images, 2 * images]
-    found: dict[str, Any] = {}
-    for found in measure(counts, pixels, architecture, image_cache, pretrained, out):  # type: ignore[arg-type]
-        write_json(out / "scale.json", found)
-    Console().print(table(found), soft_wrap=True, markup=False, highlight=False)
+    write_json(out / FIGURES, measured)
+    for told in measure([images] if once else [images, 2 * images], setting, out, measured):
+        measured = told
+        write_json(out / FIGURES, measured)
+    Console().print(table(measured), soft_wrap=True, markup=False, highlight=False)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,9 @@ class Known(Protocol):
     def knows(self, network: nn.Module, /) -> bool:
         """Whether a network, or each of several that are joined, is that one but for its head."""
 
+    def head_inputs(self, items: Any, /) -> Tensor:
+        """``(N, features)``: what arrives at the network's head."""
+
     def pooled(self, body: Pooling, items: Any) -> Tensor:
         """``(N, pooled)`` float64, before the map of an extractor."""
 

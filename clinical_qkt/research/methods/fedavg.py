@@ -8,6 +8,8 @@ every site's images, round by round, and one architecture.
 With ``keep`` a site's batch norms stay its own, for sites whose images look different: all of them in FedBN
 (Li et al., ICLR 2021, arXiv 2102.07623), their means and variances alone in SiloBN (Andreux et al., 2020,
 arXiv 2008.07424). The student's model is then the average with the student's own batch norms.
+
+Where the sites froze one pretrained network and train its head, the head is what is trained and averaged.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,11 +32,12 @@ from tqdm import tqdm
 from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.core.files import fingerprint, write_whole
 from clinical_qkt.data.label_space import LabelSpace, align
+from clinical_qkt.networks.spec import linear_head
 from clinical_qkt.research.methods.adabn import require_batch_norm
 from clinical_qkt.research.methods.case import Case, Member, Outcome, TrainingSettings
 from clinical_qkt.research.methods.registry import method
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
-from clinical_qkt.training.inference import logits_of
+from clinical_qkt.training.inference import Images, logits_of
 
 Weights = dict[str, Tensor]
 Keep = Literal["none", "norms", "norm_statistics"]
@@ -96,18 +99,31 @@ def run(case: Case, settings: Settings) -> Outcome:
     columns = _columns(case, labels)
 
     torch.manual_seed(case.seed)
+    images = [_relabelled(m, labels) for m in members]
     network = case.own.card.network.build(len(labels))
+    known = case.known
+    if known is not None:
+        network = linear_head(network)
+        images = [_at_head(known.head_inputs(items), items) for items in images]
+        case = replace(case, augment=[])  # of images
     if settings.keep != "none":
         require_batch_norm(network, f"method '{name}': keep")
     started = time.monotonic()
     done = _rounds(
-        case, settings, network, members, labels, case.shared / _file(name, case, settings, members)
+        case, settings, network, members, images, case.shared / _file(name, case, settings, members)
     )
     mine = done.kept.get(case.own.card.site, {})
     network.load_state_dict(done.weights | mine)
     size = sum(4 * v.numel() for k, v in done.weights.items() if k not in mine)
+
+    def predict(shown: Images) -> Tensor:
+        if known is None:
+            return logits_of(network, shown, case.device)[:, columns]
+        with torch.no_grad():
+            return network.cpu()(known.head_inputs(shown))[:, columns]
+
     return Outcome(
-        lambda images: logits_of(network, images, case.device)[:, columns],
+        predict,
         teachers_used=len(members) - 1,
         bytes_received=settings.rounds * size,
         # Rounds that ran just now are in the caller's own time.
@@ -171,14 +187,13 @@ def _rounds(
     settings: Settings,
     network: nn.Module,
     members: Sequence[Member],
-    labels: LabelSpace,
+    images: Sequence[list[dict[str, Any]]],
     path: Path,
 ) -> Progress:
     """All rounds, kept in a file after each, from which a run that was cut off goes on."""
     progress = _read(path) or Progress(_state(network))
     if progress.rounds >= settings.rounds:
         return progress
-    images = [_relabelled(m, labels) for m in members]
     counts, stay = [len(i) for i in images], staying(network, settings.keep)
     for r in tqdm(
         range(progress.rounds, settings.rounds),
@@ -216,7 +231,12 @@ def _relabelled(member: Member, labels: LabelSpace) -> list[dict[str, Any]]:
     """A site's images with their labels' positions in the union."""
     to = align(member.model.card.labels, labels)
     items = (member.training[i] for i in range(len(member.training)))
-    return [{"image": item["image"], "label": to[int(item["label"])]} for item in items]
+    return [{**item, "label": to[int(item["label"])]} for item in items]
+
+
+def _at_head(inputs: Tensor, items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What arrives at a frozen network's head in the place of each image."""
+    return [{"image": row, "label": item["label"]} for row, item in zip(inputs, items, strict=True)]
 
 
 def _columns(case: Case, labels: LabelSpace) -> list[int]:

@@ -118,3 +118,20 @@ def test_a_frozen_network_sees_all_images_alike(changes, message):
 
 def test_earlier_scenarios_keep_their_names():
     assert not {"pretrained", "trained_layers"} & set(Scenario(name="x").model_dump())
+
+
+def test_averaging_trains_and_averages_the_head_alone(made, monkeypatch):
+    ask = made.queries(1)[0]
+    case, test = made.case(ask), made.test_items(ask)
+    case.known.head_inputs(test)
+
+    def no_more(*_, **__):
+        raise AssertionError("an image was looked at")
+
+    method = METHODS["fedavg"]
+    monkeypatch.setattr(case.known, "_table", lambda what, look, true=case.known._table: true(what, no_more))
+    outcome = method.run(case, method.settings(rounds=1))
+    logits, head = outcome.predict(test), linear_head(case.own.network)
+    assert logits.shape == (len(test), len(case.labels)) and outcome.cross_fitted is None
+    known = len({name for m in made.models for name in m.card.labels.names})
+    assert outcome.bytes_received == 4 * known * (head.in_features + 1)

@@ -26,9 +26,47 @@ def test_nothing_is_extended_from_fewer_images_than_fill_batches():
     assert "| 2.500 | too few | 4.0 |" in scale.table({"images": 40, "stages": {"train": at}})
 
 
-def test_the_page_shows_what_the_file_holds():
+def test_of_so_many_images_alone_what_they_took_is_told_as_far_as_it_was_measured():
+    found = {
+        "images": 20_000,
+        "stages": {"train": {"20000": {"peak_mb": 1240.0, "seconds": 1200.0}}, "query": {}},
+    }
+    assert scale.table(found).splitlines()[2:] == ["| train | 1.2 | 20.0 | 16.7 |"]
+
+
+def test_a_run_goes_on_after_the_last_stage_that_was_measured(tmp_path, monkeypatch):
+    done: list[str] = []
+
+    def run(words, folder):
+        done.append(next(w for w in words if w != "run"))
+        return {"peak_mb": 1.0, "seconds": 1.0}
+
+    monkeypatch.setattr(scale, "run", run)
+    monkeypatch.setattr(scale, "draw", lambda folder, *_: (done.append("draw"), folder.mkdir()))
+    monkeypatch.setattr(
+        scale, "STAGES", ("prepare", "train", "query", "answer", "transfer", "transfer again")
+    )
+    options = {"images": 40, "out": tmp_path, "once": True}
+    cut = scale.measure([40], scale.Setting(512, "efficientnet_small", "disk"), tmp_path)
+    told = [next(cut), next(cut)][-1]
+    (tmp_path / scale.FIGURES).write_text(json.dumps(told))
+    (tmp_path / "run_40/prepared_2").mkdir()
+    (tmp_path / "run_40/prepared_2/site.yaml").touch()
+    assert done == ["draw", "prepare", "prepare", "train"]
+    done.clear()
+    scale.main(**options, go_on=True)
+    assert done == ["query", "answer", "transfer", "transfer"]
+    with pytest.raises(OutputError, match="was measured with other options"):
+        scale.main(**options, go_on=True, pixels=64)
+    done.clear()
+    scale.main(**options)
+    assert done[0] == "draw"  # without the word it begins anew
+
+
+@pytest.mark.parametrize("name", ["scale_512.json", "scale_20000.json"])
+def test_the_page_shows_what_the_file_holds(name):
     page = (ROOT / "docs/results/scale.md").read_text()
-    file = ROOT / "docs/results/scale_512.json"
+    file = ROOT / "docs/results" / name
     shown = re.search(rf"<!-- made by \S+: {file.name} -->\n(.*?)\n<!-- end", page, re.S)
     assert shown and shown[1] == scale.table(json.loads(file.read_text()))
 
