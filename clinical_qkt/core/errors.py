@@ -128,6 +128,22 @@ _SAID = {
 """The same in the words of SQLite, safetensors and torch, whose errors carry no number."""
 
 
+_SHARED = (
+    "the shared memory (/dev/shm) is too small for worker processes",
+    "raise it, such as with `docker run --shm-size=2g`, or set 'num_workers' to 0",
+)
+_WORKERS = {
+    "shared memory": _SHARED,
+    "bus error": _SHARED,
+    "write to file </torch_": _SHARED,
+    "dataloader worker (pid": (
+        "a worker process was ended; the memory may not suffice",
+        "end other programs, or set 'num_workers' to 0",
+    ),
+}
+"""What PyTorch says of the processes of a loader; before ``_SAID``, since shared memory is no disk."""
+
+
 def explained(error: BaseException | None, folder: str | Path = "") -> QKTError | None:
     """The user's problem behind an error: itself, one of its causes, or a disk that could not take a file.
 
@@ -142,6 +158,8 @@ def explained(error: BaseException | None, folder: str | Path = "") -> QKTError 
     while error is not None:
         if isinstance(error, QKTError):
             return error
+        if told := _of_workers(error):
+            return OutputError(told[0], where="num_workers", fix=told[1])
         if (number := _number(error)) in _DISK:
             what, fix = _DISK[number]
             return OutputError(what, where=_folder(error) or str(folder), fix=fix)
@@ -153,6 +171,11 @@ def _behind(error: BaseException) -> BaseException | None:
     """A failed writing that another error hides: torch's writer raises one of its own when it is closed."""
     hidden = error.__context__
     return hidden if isinstance(hidden, OSError) and hidden.errno in _OF_WRITING else None
+
+
+def _of_workers(error: BaseException) -> tuple[str, str] | None:
+    text = str(error).lower() if isinstance(error, RuntimeError) else ""
+    return next((told for said, told in _WORKERS.items() if said in text), None)
 
 
 def _number(error: BaseException) -> int:

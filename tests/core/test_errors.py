@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
 
 import pytest
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from clinical_qkt.core.errors import InputError, OutputError, PackageError, explained, likeliest, one_of
 
@@ -48,6 +50,46 @@ def test_a_disk_or_memory_that_does_not_suffice_is_an_output_error(error, told):
     for found in (explained(error), explained(wrapped(error)), explained(wrapped(wrapped(error)))):
         assert isinstance(found, OutputError) and found.exit_code == 5
         assert told in found.problem and found.fix
+
+
+class Images(Dataset):
+    """Of which the third cannot be had in a worker."""
+
+    def __init__(self, trouble) -> None:
+        self.trouble = trouble
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        if index == 2:
+            self.trouble()
+        return torch.zeros(2)
+
+
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def no_room() -> None:
+    raise RuntimeError(
+        "unable to allocate shared memory(shm) for file </torch_1_2_0>: No space left on device (28)"
+    )
+
+
+def bus_error() -> None:
+    os.kill(os.getpid(), signal.SIGBUS)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"), [(killed, "was ended"), (no_room, "/dev/shm"), (bus_error, "/dev/shm")]
+)
+def test_what_befalls_a_loaders_workers_is_told_and_is_no_full_disk(trouble, told):
+    with pytest.raises(RuntimeError) as e:
+        list(DataLoader(Images(trouble), num_workers=1))
+    found = explained(wrapped(e.value))
+    assert isinstance(found, OutputError) and told in found.problem
+    assert found.where == "num_workers" and "set 'num_workers' to 0" in found.fix
 
 
 def test_a_file_is_not_named_since_it_may_be_a_telling_image():
