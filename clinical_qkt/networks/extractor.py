@@ -52,6 +52,10 @@ class Pooling(nn.Module):
         """
         return self._pass(image, stop=self._written_over is False and not torch.compiler.is_compiling())[1]
 
+    def in_all_views(self, image: Tensor) -> Tensor:
+        """As ``numbers``; of a network with views their mean over these."""
+        return self.numbers(image)
+
     def _pass(self, image: Tensor, *, stop: bool) -> tuple[Tensor | None, Tensor]:
         caught: dict[str, Tensor] = {}
         then: list[int] = []  # how often each had been written to when the last was there
@@ -105,11 +109,13 @@ class Extractor(Pooling):
             numbers = numbers + self.numbers(view)
         return logits, numbers / (1 + len(others))
 
+    def in_all_views(self, image: Tensor) -> Tensor:
+        first, *others = (self.numbers(view) for view in views(image, self.spec.mirror_axes))
+        return sum(others, first) / (1 + len(others))
+
     def features(self, image: Tensor) -> Tensor:
         """The features that ``forward`` gives, to the last bit; without later stages, see ``numbers``."""
-        first, *others = (self.numbers(view) for view in views(image, self.spec.mirror_axes))
-        pooled = sum(others, first) / (1 + len(others))
-        return (pooled.to(self.center.dtype) - self.center) @ self.projection
+        return (self.in_all_views(image).to(self.center.dtype) - self.center) @ self.projection
 
     def double_map(self) -> Extractor:
         """Centre and map in float64, for statistics; in place."""

@@ -21,6 +21,7 @@ from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.core.progress import bar
 from clinical_qkt.data.probes import COPIES, probes
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
+from clinical_qkt.training.inference import Rows
 
 THRESHOLD = 0.1
 """The least score of a class that counts as known, for the statistic ``peak``."""
@@ -114,12 +115,12 @@ def of_probes(
     size = batch_size or images_at_once(network, shape, device, **how)
     normalise = normalise or (lambda values: values)
     made = probes(count, channels, spatial_size, low, high, seed=seed, at_once=size)
-    parts: list[Tensor] = []
+    found = Rows(count)
     with bar(count, f"probes of {where}" if where else "probes") as told:
         for batch in made:
-            parts.append(see(normalise(batch).to(device)).float().cpu())
+            found.add(see(normalise(batch).to(device)).float())
             told.update(len(batch))
-    return torch.cat(parts)
+    return found.all()
 
 
 def knowledge_mask(scores: Tensor, threshold: float = THRESHOLD) -> Tensor:

@@ -42,7 +42,7 @@ def fit_head(
     Raises:
         InputError: there are not two classes, or no weights were found.
     """
-    rows, classes = features.double().cpu(), labels.cpu()
+    rows, classes = features.cpu().to(torch.float64, copy=True), labels.cpu()
     mean, spread = rows.mean(0), rows.std(0, correction=0)
     spread = spread.clamp_min(LEAST_SPREAD * float(spread.median()) + 1e-12)
     there = sorted(set(classes.tolist()))
@@ -60,7 +60,7 @@ def fit_head(
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         try:
-            found.fit(((rows - mean) / spread).numpy(), classes.numpy(), sample_weight=weigh)
+            found.fit(rows.sub_(mean).div_(spread).numpy(), classes.numpy(), sample_weight=weigh)
         except (ConvergenceWarning, ValueError) as e:
             raise InputError(
                 f"no weights of the head were found ({e})",

@@ -57,7 +57,10 @@ def logits_of(
     """
     network = network.to(device).eval()
     size = batch_size or for_images(network, images, device, where=what)
-    return torch.cat([network(batch).float() for batch in _batches(images, size, device, what)]).cpu()
+    said = Rows(len(images))
+    for batch in _batches(images, size, device, what):
+        said.add(network(batch).float())
+    return said.all()
 
 
 def _batches(images: Images, size: int, device: torch.device, what: str) -> Iterator[Tensor]:
@@ -78,9 +81,16 @@ def features_of(extractor: Extractor, images: Images, device: torch.device) -> T
     return outputs_of(extractor, images, device)[1].double()
 
 
+@torch.no_grad()
 def pooled_of(body: Pooling, images: Images, device: torch.device) -> Tensor:
-    """``(N, pooled)`` float64 on the CPU."""
-    return _all(body, body.pooled, images, device)[1].double()
+    """``(N, pooled)`` float64 on the CPU; the network's later stages are not run."""
+    body.to(device).eval()
+    size = for_images(body, images, device, step=body.in_all_views, where="features")
+    rows = Rows(len(images))
+    for batch in _batches(images, size, device, "features"):
+        rows.add(body.in_all_views(batch))
+    body.to("cpu")
+    return rows.all().double()
 
 
 def outputs_of(extractor: Extractor, images: Images, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -94,20 +104,47 @@ def _all(
 ) -> tuple[Tensor, Tensor]:
     body.to(device).eval()
     size = for_images(body, images, device, step=see, where="features")
-    seen = [see(batch) for batch in _batches(images, size, device, "features")]
+    logits, numbers = Rows(len(images)), Rows(len(images))
+    for batch in _batches(images, size, device, "features"):
+        for rows, seen in zip((logits, numbers), see(batch), strict=True):
+            rows.add(seen)
     body.to("cpu")
-    logits, numbers = (torch.cat(parts).cpu() for parts in zip(*seen, strict=True))
-    return logits, numbers
+    return logits.all(), numbers.all()
 
 
 @torch.no_grad()
 def head_inputs(network: nn.Module, images: Images, device: torch.device) -> Tensor:
     """The frozen features: what arrives at the head, ``(N, features)``, on the CPU."""
-    caught: list[Tensor] = []
+    caught = Rows(len(images))
     head = network.get_submodule(find_head(network))
-    with watching(lambda _, inputs, __: caught.append(inputs[0].float()), head):
+    with watching(lambda _, inputs, __: caught.add(inputs[0].float()), head):
         logits_of(network, images, device, what="features")
-    return torch.cat(caught).cpu()
+    return caught.all()
+
+
+class Rows:
+    """What is found batch by batch, in one tensor from the first on.
+
+    Many small tensors that stay, between large ones that go, would scatter the memory: at 512 pixels a pass
+    grew by 160 kB an image of which a few hundred bytes were kept.
+
+    Args:
+        count: of all rows, at most.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count, self.filled, self.rows = count, 0, torch.empty(0)
+
+    def add(self, batch: Tensor) -> None:
+        """The next ones, ``(B, …)``."""
+        if not self.filled:
+            self.rows = batch.new_empty(self.count, *batch.shape[1:])
+        self.rows[self.filled : self.filled + len(batch)] = batch
+        self.filled += len(batch)
+
+    def all(self) -> Tensor:
+        """``(N, …)`` on the CPU."""
+        return self.rows[: self.filled].cpu()
 
 
 class Each(Sequence[dict[str, Any]]):
