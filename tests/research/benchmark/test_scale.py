@@ -63,7 +63,7 @@ def test_a_run_goes_on_after_the_last_stage_that_was_measured(tmp_path, monkeypa
     assert done[0] == "draw"  # without the word it begins anew
 
 
-@pytest.mark.parametrize("name", ["scale_512.json", "scale_20000.json"])
+@pytest.mark.parametrize("name", ["scale_512.json", "scale_512_head.json", "scale_20000.json"])
 def test_the_page_shows_what_the_file_holds(name):
     page = (ROOT / "docs/results/scale.md").read_text()
     file = ROOT / "docs/results" / name
