@@ -83,10 +83,10 @@ class OwnImages:
         asked = [(t.site, t.model, self.seen_by(t, section)) for t in teachers]
         asked.append((OWN, self.own, self.prepared(section, self.own.card.input)))
         bodies = [body_of(model) for _, model, _ in asked] if teachers else []
-        shared = {body for body in bodies if body is not None and bodies.count(body) > 1}
+        shared = {found for found in bodies if found is not None and bodies.count(found) > 1}
         return {
-            name: self._by_head(model, shown) if body in shared else self._said(model, shown, name)
-            for (name, model, shown), body in zip_longest(asked, bodies)
+            name: self._by_head(model, shown) if found in shared else self._said(model, shown, name)
+            for (name, model, shown), found in zip_longest(asked, bodies)
         }
 
     def _said(self, model: Model, shown: Images, whose: str) -> Tensor:
