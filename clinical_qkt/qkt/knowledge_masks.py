@@ -69,7 +69,11 @@ def knowledge_scores(
 
 
 def scores_of(logits: Tensor, statistic: Statistic) -> Tensor:
-    """``(classes,)`` from the logits ``(probes, classes)``, see ``knowledge_scores``."""
+    """``(classes,)`` from the logits ``(probes, classes)``, see ``knowledge_scores``.
+
+    >>> [round(s, 2) for s in scores_of(torch.tensor([[4.0, 0.0], [0.0, 0.0]]), "peak").tolist()]
+    [0.98, 0.5]
+    """
     said = SINGLE_LABEL.probabilities(logits)
     return said.amax(0) if statistic == "peak" else said.mean(0)
 

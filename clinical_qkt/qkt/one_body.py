@@ -15,7 +15,9 @@ from clinical_qkt.packages.model import CardedNetwork
 
 def one_body(models: Sequence[CardedNetwork]) -> bool:
     """Whether two and more are one network of the closed list, given the same images, but for their heads."""
-    kinds = {(m.card.network.model_dump_json(), m.card.input.model_dump_json()) for m in models}
+    kinds = {
+        (type(m.network), m.card.network.model_dump_json(), m.card.input.model_dump_json()) for m in models
+    }
     single = all(isinstance(m.card.network, NetworkSpec) for m in models)
     return len(models) > 1 and single and len(kinds) == 1 and same_body([m.network for m in models])
 
