@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -132,16 +133,19 @@ _SHARED = (
     "the shared memory (/dev/shm) is too small for worker processes",
     "raise it, such as with `docker run --shm-size=2g`, or set 'num_workers' to 0",
 )
+_ENDED = (
+    "a worker process was ended; the memory may not suffice",
+    "end other programs, or set 'num_workers' to 0",
+)
 _WORKERS = {
     "shared memory": _SHARED,
     "bus error": _SHARED,
     "write to file </torch_": _SHARED,
-    "dataloader worker (pid": (
-        "a worker process was ended; the memory may not suffice",
-        "end other programs, or set 'num_workers' to 0",
-    ),
+    "dataloader worker (pid": _ENDED,
 }
 """What PyTorch says of the processes of a loader; before ``_SAID``, since shared memory is no disk."""
+_HANDING_OVER = "multiprocessing.resource_sharer"
+"""Asks a worker for its batch; of one that ended it tells a broken connection."""
 
 
 def explained(error: BaseException | None, folder: str | Path = "") -> QKTError | None:
@@ -174,8 +178,15 @@ def _behind(error: BaseException) -> BaseException | None:
 
 
 def _of_workers(error: BaseException) -> tuple[str, str] | None:
+    if isinstance(error, OSError | EOFError) and _HANDING_OVER in _modules(error):
+        return _ENDED
     text = str(error).lower() if isinstance(error, RuntimeError) else ""
     return next((told for said, told in _WORKERS.items() if said in text), None)
+
+
+def _modules(error: BaseException) -> set[str]:
+    """Names of those that the error came through."""
+    return {frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)}
 
 
 def _number(error: BaseException) -> int:

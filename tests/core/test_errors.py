@@ -8,6 +8,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from multiprocessing import Pipe, Process
+from multiprocessing.reduction import DupFd
 
 import pytest
 import torch
@@ -79,11 +81,31 @@ def no_room() -> None:
 
 @pytest.mark.parametrize(("trouble", "told"), [(killed, "was ended"), (no_room, "/dev/shm")])
 def test_what_befalls_a_loaders_workers_is_told_and_is_no_full_disk(trouble, told):
-    with pytest.raises(RuntimeError) as e:
-        list(DataLoader(Images(trouble), num_workers=1))
+    with pytest.raises(RuntimeError) as e:  # one at a time: none is on its way when it ends
+        list(DataLoader(Images(trouble), num_workers=1, prefetch_factor=1))
     found = explained(wrapped(e.value))
     assert isinstance(found, OutputError) and told in found.problem
     assert found.where == "num_workers" and "set 'num_workers' to 0" in found.fix
+
+
+def promise_and_end(promises) -> None:
+    """A worker that ends after it has told of a batch and before it has handed it over."""
+    read, _ = os.pipe()
+    promises.send(DupFd(read))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_ends_while_a_batch_is_on_its_way_is_told():
+    ours, theirs = Pipe()
+    worker = Process(target=promise_and_end, args=(theirs,))
+    worker.start()
+    promise = ours.recv()
+    worker.join()
+    with pytest.raises((OSError, EOFError)) as e:
+        promise.detach()
+    found = explained(wrapped(e.value))
+    assert isinstance(found, OutputError) and found.where == "num_workers" and "was ended" in found.problem
+    assert explained(ConnectionResetError(errno.ECONNRESET, "of a server")) is None
 
 
 def test_a_file_is_not_named_since_it_may_be_a_telling_image():
