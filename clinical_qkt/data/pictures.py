@@ -111,12 +111,12 @@ def _read(image: Image.Image, path: Path, bits: int | None) -> Picture:
     _tell_orientation(opened)
     image.load()  # Pillow turns a TIFF file here, and forgets its orientation
     refuse_lost_colours(image, entries)
-    opened.image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     _without_alpha(opened)
-    values = _brightness(opened, bits)
+    # Width before height, while they are bytes: Pillow turns them three times as fast as NumPy.
+    opened.image = opened.image.transpose(Image.Transpose.TRANSPOSE)
     deep = opened.image.mode.startswith("I;16")
-    # Bytes become numbers only where they change places: one pass over four times as many bytes, not three.
-    return Picture(np.ascontiguousarray(np.moveaxis(values, 0, 1), np.float32), tuple(opened.told), deep)
+    return Picture(np.ascontiguousarray(_brightness(opened, bits), np.float32), tuple(opened.told), deep)
 
 
 def _tell_orientation(opened: _Opened) -> None:
@@ -161,7 +161,7 @@ def _scale_key(image: Image.Image, bits: int) -> None:
 
 
 def _brightness(opened: _Opened, bits: int | None) -> Array:
-    """``(height, width)`` or ``(height, width, 3)``, 0 to 255; bytes where Pillow has bytes."""
+    """The image's pixels in its rows' order, 0 to 255; bytes where Pillow has bytes."""
     image, depth = opened.image, opened.depth
     if depth.signed:
         raise ImageRefused("holds numbers below zero, or may: that is no brightness", fix=EXPORT)
