@@ -135,7 +135,7 @@ def test_a_card_cannot_name_a_patient_whom_prepare_gave_another_name(dicom):
         header.save_as(path)
     out = prepared(dicom, "--labels", "BodyPartExamined")
     kept = (out / "local" / "names").read_text()
-    assert kept and all(re.fullmatch("[0-9a-f]{16}", line) for line in kept.split())  # digests: no name, no number
+    assert kept and all(re.fullmatch("[0-9a-f]{16}", line) for line in kept.split())  # no name
     values = yaml.safe_load((out / "site.yaml").read_text())
     places = dict.fromkeys(("package_dir", "query_dir", "transfer_dir", "ledger"), "x")
     about = {k: values[k] for k in ("site", "data", "classes", "output_dir")} | places
