@@ -137,7 +137,13 @@ _ENDED = (
     "a worker process was ended; the memory may not suffice",
     "end other programs, or set 'num_workers' to 0",
 )
+_OPEN = (
+    "too many files are open",
+    "raise the limit, such as with `ulimit -n 4096`, or set 'num_workers' to 0",
+)
 _WORKERS = {
+    "too many open files": _OPEN,
+    "items of ancdata": _OPEN,
     "shared memory": _SHARED,
     "bus error": _SHARED,
     "write to file </torch_": _SHARED,

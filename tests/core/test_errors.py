@@ -79,13 +79,28 @@ def no_room() -> None:
     )
 
 
-@pytest.mark.parametrize(("trouble", "told"), [(killed, "was ended"), (no_room, "/dev/shm")])
+def no_more_files() -> None:
+    raise RuntimeError(
+        "unable to open shared memory object </torch_1_2_0> in read-write mode: Too many open files (24)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [(killed, "was ended"), (no_room, "/dev/shm"), (no_more_files, "too many files are open")],
+)
 def test_what_befalls_a_loaders_workers_is_told_and_is_no_full_disk(trouble, told):
     with pytest.raises(RuntimeError) as e:  # one at a time: none is on its way when it ends
         list(DataLoader(Images(trouble), num_workers=1, prefetch_factor=1))
     found = explained(wrapped(e.value))
     assert isinstance(found, OutputError) and told in found.problem
     assert found.where == "num_workers" and "set 'num_workers' to 0" in found.fix
+
+
+def test_a_limit_on_open_files_that_a_batch_runs_into_is_told():
+    """As ``multiprocessing.reduction`` tells it."""
+    found = explained(RuntimeError("received 0 items of ancdata"))
+    assert isinstance(found, OutputError) and "ulimit -n" in found.fix
 
 
 def promise_and_end(promises) -> None:
