@@ -13,6 +13,7 @@ from multiprocessing.reduction import DupFd
 
 import pytest
 import torch
+from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader, Dataset
 
 from clinical_qkt.core.errors import InputError, OutputError, PackageError, explained, likeliest, one_of
@@ -55,52 +56,49 @@ def test_a_disk_or_memory_that_does_not_suffice_is_an_output_error(error, told):
 
 
 class Images(Dataset):
-    """Of which the third cannot be had in a worker."""
-
-    def __init__(self, trouble) -> None:
-        self.trouble = trouble
+    """Of which the third ends the worker that shall read it."""
 
     def __len__(self) -> int:
         return 4
 
     def __getitem__(self, index: int) -> torch.Tensor:
         if index == 2:
-            self.trouble()
+            os.kill(os.getpid(), signal.SIGKILL)
         return torch.zeros(2)
 
 
-def killed() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def of_a_worker(text: str) -> RuntimeError:
+    """As a loader tells what one of its workers ran into."""
+    wrapper = ExceptionWrapper((RuntimeError, RuntimeError(text), None), "in DataLoader worker process 0")
+    with pytest.raises(RuntimeError) as e:
+        wrapper.reraise()
+    return e.value
 
 
-def no_room() -> None:
-    raise RuntimeError(
-        "unable to allocate shared memory(shm) for file </torch_1_2_0>: No space left on device (28)"
-    )
+def told_of_workers(error: BaseException) -> str:
+    found = explained(wrapped(error))
+    assert isinstance(found, OutputError)
+    assert found.where == "num_workers" and "set 'num_workers' to 0" in found.fix
+    return found.problem
 
 
-def no_more_files() -> None:
-    raise RuntimeError(
-        "unable to open shared memory object </torch_1_2_0> in read-write mode: Too many open files (24)"
-    )
+def test_a_worker_that_the_system_ends_is_told():
+    with pytest.raises(RuntimeError) as e:  # one at a time: none is on its way when it ends
+        list(DataLoader(Images(), num_workers=1, prefetch_factor=1))
+    assert "was ended" in told_of_workers(e.value)
 
 
 @pytest.mark.parametrize(
-    ("trouble", "told"),
-    [(killed, "was ended"), (no_room, "/dev/shm"), (no_more_files, "too many files are open")],
+    ("text", "told"),
+    [
+        ("unable to allocate shared memory(shm) for file </torch>: No space left on device (28)", "/dev/shm"),
+        ("unable to write to file </torch_1>: No space left on device (28)", "/dev/shm"),
+        ("unable to open shared memory object </torch> in read mode: Too many open files (24)", "files"),
+        ("received 0 items of ancdata", "too many files are open"),
+    ],
 )
-def test_what_befalls_a_loaders_workers_is_told_and_is_no_full_disk(trouble, told):
-    with pytest.raises(RuntimeError) as e:  # one at a time: none is on its way when it ends
-        list(DataLoader(Images(trouble), num_workers=1, prefetch_factor=1))
-    found = explained(wrapped(e.value))
-    assert isinstance(found, OutputError) and told in found.problem
-    assert found.where == "num_workers" and "set 'num_workers' to 0" in found.fix
-
-
-def test_a_limit_on_open_files_that_a_batch_runs_into_is_told():
-    """As ``multiprocessing.reduction`` tells it."""
-    found = explained(RuntimeError("received 0 items of ancdata"))
-    assert isinstance(found, OutputError) and "ulimit -n" in found.fix
+def test_what_workers_run_into_is_no_full_disk(text, told):
+    assert told in told_of_workers(of_a_worker(text))
 
 
 def promise_and_end(promises) -> None:
@@ -118,8 +116,7 @@ def test_a_worker_that_ends_while_a_batch_is_on_its_way_is_told():
     worker.join()
     with pytest.raises((OSError, EOFError)) as e:
         promise.detach()
-    found = explained(wrapped(e.value))
-    assert isinstance(found, OutputError) and found.where == "num_workers" and "was ended" in found.problem
+    assert "was ended" in told_of_workers(e.value)
     assert explained(ConnectionResetError(errno.ECONNRESET, "of a server")) is None
 
 
