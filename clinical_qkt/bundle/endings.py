@@ -13,6 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.rows import Rows
 from clinical_qkt.core.shipped_bundles import bundle_folder
 from clinical_qkt.evidence import metrics
 from clinical_qkt.evidence.evaluation import Row
@@ -61,12 +62,11 @@ def validated(
 ) -> dict[str, Row]:
     """``metrics.per_class`` of a network on prepared batches ``{"image", "label"}``."""
     network.eval()
-    found = [
-        (SINGLE_LABEL.probabilities(network(b["image"].to(device)).float()).cpu(), b["label"].flatten())
-        for b in batches
-    ]
-    probabilities, labels = (torch.cat([torch.as_tensor(f[i]) for f in found]).numpy() for i in (0, 1))
-    return metrics.per_class(probabilities, labels, names)
+    states, labels = Rows(), Rows()
+    for batch in batches:
+        states.add(SINGLE_LABEL.probabilities(network(batch["image"].to(device)).float()))
+        labels.add(torch.as_tensor(batch["label"]).flatten())
+    return metrics.per_class(states.all().numpy(), labels.all().numpy(), names)
 
 
 def trained(launch: Launch, site: Site, rows: Mapping[str, Row]) -> None:

@@ -7,12 +7,12 @@ import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
 from clinical_qkt.bundle import endings
 from clinical_qkt.core.files import write_text
+from clinical_qkt.core.rows import Rows
 from clinical_qkt.core.spreadsheets import harmless
 from clinical_qkt.data.label_space import LabelSpace
 from clinical_qkt.evidence.gate import Door
@@ -32,8 +32,7 @@ class PredictionWriter:
 
     def __init__(self, path: Path, files: list[str], labels: LabelSpace, door: Door | None = None) -> None:
         self.path, self.files, self.labels, self.door = path, files, labels, door
-        self.parts: list[torch.Tensor] = []
-        self.numbers: list[Any] = []
+        self.logits, self.numbers = Rows(len(files)), Rows(len(files))
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
@@ -41,12 +40,13 @@ class PredictionWriter:
 
     def collect(self, engine: Engine) -> None:
         output: Any = engine.state.output
-        self.parts.append(output["pred"].float().cpu())
+        self.logits.add(output["pred"].float())
         if self.door:
-            self.numbers.append(numbers_of(torch.as_tensor(output["image"]).float().cpu()))
+            numbers = numbers_of(torch.as_tensor(output["image"]).float().cpu())
+            self.numbers.add(torch.from_numpy(numbers))
 
     def write(self, engine: Engine) -> None:
-        logits = torch.cat(self.parts)
+        logits = self.logits.all()
         probabilities = SINGLE_LABEL.probabilities(logits).numpy()
         called = [self.labels[int(i)].name for i in SINGLE_LABEL.decide(probabilities)]
         refused = self.refused(logits.numpy())
@@ -65,5 +65,5 @@ class PredictionWriter:
         """Of each image, whether it gets 'none of these'; None without a gate."""
         if self.door is None:
             return None
-        found: list[bool] = self.door.refused(logits, np.concatenate(self.numbers)).tolist()
+        found: list[bool] = self.door.refused(logits, self.numbers.all().numpy()).tolist()
         return found

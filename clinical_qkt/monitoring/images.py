@@ -19,6 +19,7 @@ from tqdm import tqdm
 from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.core.errors import InputError
 from clinical_qkt.core.refusals import sentences
+from clinical_qkt.core.rows import Rows
 from clinical_qkt.core.values import Strict
 from clinical_qkt.data.datalist import SECTIONS, parse_datalist
 from clinical_qkt.data.formats import ImageRefused, entries, missed
@@ -172,24 +173,25 @@ def looked_at(
     size = images_at_once(network, shape, device, most=BATCH, making=LOOK_COPIES, where="model")
     unreadable: list[str] = []
     kept: list[int] = []
-    parts: list[tuple[NDArray[Any], ...]] = []
+    parts = [Rows(len(paths)) for _ in range(4)]
     with watched(network) as caught:
         for batch, places in _batches(paths, read, given, unreadable, what, size):
             caught.clear()
             sure, named = SINGLE_LABEL.probabilities(network(batch.to(device)).float()).max(1)
-            features = torch.cat(caught, 1).float().cpu().numpy()
+            features = torch.cat(caught, 1).float().cpu()
             kept += places
-            reduced = features if axes is None else features @ axes
-            parts.append((look(batch).numpy(), reduced, named.cpu().numpy(), sure.cpu().double().numpy()))
-    if not parts:
+            reduced = features if axes is None else torch.from_numpy(features.numpy() @ axes)
+            for part, rows in zip(parts, (look(batch), reduced, named, sure.double()), strict=True):
+                part.add(rows)
+    if not kept:
         reason = max(set(unreadable), key=unreadable.count)
         raise InputError(
             f"not one of {len(paths)} images can be used: {reason}",
             where="images",
             fix="give images of the kind that the model was made for",
         )
-    looks, features, called, stated = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Raw(looks, features, called, stated, np.array(kept), unreadable)
+    looks, seen, called, stated = (part.all().numpy() for part in parts)
+    return Raw(looks, seen, called, stated, np.array(kept), unreadable)
 
 
 def _batches(

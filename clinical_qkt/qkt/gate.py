@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from clinical_qkt.core.batches import at_once
+from clinical_qkt.core.rows import Rows
 from clinical_qkt.evidence import gate
 from clinical_qkt.evidence.gate import Answers, Door
 from clinical_qkt.evidence.intervals import Array
@@ -76,9 +77,8 @@ def picture_numbers(images: Images) -> Array:
     """``pictures.numbers_of`` for a list of images, ``(N, D)``."""
     places = images[0]["image"].numel() if len(images) else 1
     batch = at_once(lambda n: NUMBERS_BYTES * places * n)
-    starts = range(0, len(images), batch)
-    stacked = (
-        torch.stack([torch.as_tensor(images[i]["image"]) for i in range(a, min(a + batch, len(images)))])
-        for a in starts
-    )
-    return np.concatenate([numbers_of(part) for part in stacked])
+    numbers = Rows(len(images))
+    for a in range(0, len(images), batch):
+        part = [torch.as_tensor(images[i]["image"]) for i in range(a, min(a + batch, len(images)))]
+        numbers.add(torch.from_numpy(numbers_of(torch.stack(part))))
+    return numbers.all().numpy()

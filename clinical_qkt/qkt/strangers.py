@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clinical_qkt.core.batches import FLOAT, at_once
+from clinical_qkt.core.rows import Rows
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.phantoms import RECIPES, draw_cell
 from clinical_qkt.data.probes import COPIES, Noise, Shapes
@@ -43,13 +44,13 @@ def strangers(
     low, high = given.value_range
 
     def said(name: str, kind: Kind, take: Callable[[int], Tensor]) -> Others:
-        logits, numbers = [], []
+        logits, numbers = Rows(count), Rows(count)
         for start in range(0, count, most):
             normalised = given.normalised(take(min(most, count - start)))
             images = [{"image": image} for image in normalised]
-            logits.append(logits_of(network, images, device, what="images of no class").numpy())
-            numbers.append(numbers_of(normalised))
-        return Others(name, kind, np.concatenate(logits), np.concatenate(numbers))
+            logits.add(logits_of(network, images, device, what="images of no class"))
+            numbers.add(torch.from_numpy(numbers_of(normalised)))
+        return Others(name, kind, logits.all().numpy(), numbers.all().numpy())
 
     return [
         said("noise", "noise and shapes", Noise(*made).take),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from clinical_qkt.core.rows import Rows
 from clinical_qkt.core.terms import Kind
 from clinical_qkt.privacy.mechanisms import Guarantee, Noise
 from clinical_qkt.query.looks import FEWEST
@@ -89,14 +90,14 @@ def measured(images: SiteImages, names: Mapping[int, str], *, private: bool) -> 
     given, meter = images.query.card.input, Meter(images.query.card.input)
     items = images.items({place: place for place in names})
     batches = images.batches(items, set(names) if private else (), meter, given, CPU)
-    rows: list[torch.Tensor] = [torch.zeros(0, meter.numbers, dtype=torch.float64)]
+    rows = Rows(len(items))
     classes: list[str] = []
     patients: list[str] = []
     left_out = 0
     for batch, found in images.seen_by(meter, given, batches, CPU, "looks"):
-        rows.append(found.features)
+        rows.add(found.features)
         classes += [names[batch.label]] * len(found.patients)
         patients += found.patients
         left_out += found.left_out
     warn_left_out(left_out, "classes that the asker knows, too,")
-    return Numbers(torch.cat(rows), classes, patients)
+    return Numbers(rows.all().view(len(patients), meter.numbers).double(), classes, patients)

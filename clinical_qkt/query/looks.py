@@ -15,6 +15,7 @@ from torch import Tensor
 
 from clinical_qkt.core.batches import at_once
 from clinical_qkt.core.progress import bar
+from clinical_qkt.core.rows import Rows
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.look_shared import ClassLook, Compared, Looks, compared, looks_of, spread_of
 from clinical_qkt.training.inference import Images, labels_of
@@ -48,12 +49,12 @@ def numbers_of(images: Images, given: InputContract) -> Tensor:
     batch = at_once(lambda n: BYTES * places * n)
     starts = range(0, len(images), batch)
     shown = ([images[i]["image"] for i in range(a, min(a + batch, len(images)))] for a in starts)
-    found: list[Tensor] = []
+    found = Rows(len(images))
     with bar(len(images), "looks") as told:
         for part in shown:
-            found.append(given.look_of(torch.stack([*map(torch.as_tensor, part)])))
+            found.add(given.look_of(torch.stack([*map(torch.as_tensor, part)])))
             told.update(len(part))
-    return torch.cat(found)
+    return found.all()
 
 
 def askers_looks(

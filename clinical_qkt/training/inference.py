@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from clinical_qkt.core.batches import for_images
 from clinical_qkt.core.progress import bar
+from clinical_qkt.core.rows import Rows
 from clinical_qkt.core.runtime import laid_out, loader, not_too_far_ahead, stacked
 from clinical_qkt.networks.extractor import Extractor, Pooling
 from clinical_qkt.networks.hooks import watching
@@ -120,31 +121,6 @@ def head_inputs(network: nn.Module, images: Images, device: torch.device) -> Ten
     with watching(lambda _, inputs, __: caught.add(inputs[0].float()), head):
         logits_of(network, images, device, what="features")
     return caught.all()
-
-
-class Rows:
-    """What is found batch by batch, in one tensor from the first on.
-
-    Many small tensors that stay, between large ones that go, would scatter the memory: at 512 pixels a pass
-    grew by 160 kB an image of which a few hundred bytes were kept.
-
-    Args:
-        count: of all rows, at most.
-    """
-
-    def __init__(self, count: int) -> None:
-        self.count, self.filled, self.rows = count, 0, torch.empty(0)
-
-    def add(self, batch: Tensor) -> None:
-        """The next ones, ``(B, …)``."""
-        if not self.filled:
-            self.rows = batch.new_empty(self.count, *batch.shape[1:])
-        self.rows[self.filled : self.filled + len(batch)] = batch
-        self.filled += len(batch)
-
-    def all(self) -> Tensor:
-        """``(N, …)`` on the CPU."""
-        return self.rows[: self.filled].cpu()
 
 
 class Each(Sequence[dict[str, Any]]):

@@ -9,7 +9,7 @@ from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.networks.extractor import Pooling, PoolingSpec, describe
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.training import inference
-from clinical_qkt.training.inference import Rows, head_inputs, logits_of, pooled_of
+from clinical_qkt.training.inference import head_inputs, logits_of, pooled_of
 
 CPU = torch.device("cpu")
 
@@ -27,13 +27,6 @@ def body():
     network = spec.build(3).eval()
     found = describe(network, spec, spec.early_depths, given)
     return Pooling(PoolingSpec(network=spec, depths=found.depths, pooled=found.pooled), network)
-
-
-def test_rows_are_those_of_all_batches_in_order():
-    rows = Rows(5)
-    for batch in torch.arange(10.0).reshape(5, 2).split([2, 2, 1]):
-        rows.add(batch)
-    assert torch.equal(rows.all(), torch.arange(10.0).reshape(5, 2))
 
 
 def test_pooled_numbers_are_those_of_a_whole_pass_whose_later_stages_are_left_out(body, images):
