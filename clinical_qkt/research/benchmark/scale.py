@@ -42,7 +42,9 @@ MANY = 20_000
 """Images to which figures are extended."""
 ENOUGH = 200
 """Images below which nothing is extended: a section's batches are not full yet, and grow with the images."""
-STAGES = ("prepare", "train", "query", "answer", "transfer", "transfer again")
+AGAIN = ("query again", "answer again", "transfer again")
+"""The next query of the same sites, with what is kept of the first one."""
+STAGES = ("prepare", "train", "query", "answer", "transfer", *AGAIN)
 BUNDLE = "blood_cell_classification"
 FIGURES = "scale.json"
 
@@ -122,22 +124,17 @@ def stages(folder: Path, setting: Setting) -> Iterator[tuple[str, list[str]]]:
         how += ["--trained_layers", "head", "--head_penalty", "0.2"]
     asking = [str(ours / "site.yaml"), *how, "--output_dir", str(folder / "runs")]
     yield "train", ["run", "train", *asking, "--max_epochs", "1"]
-    query = ["--query", "[c]", "--yes", "true", "--settings::mirror_axes", "[]"]
-    yield "query", ["run", "query", *asking, *query]
-    policy = [
-        "--policy",
-        "{kinds: [covariance], unit: image, minimum_patients: 2}",
-        "--new_ledger",
-        "true",
-        "--yes",
-        "true",
-    ]
+    query = ["run", "query", *asking, "--query", "[c]", "--yes", "true", "--settings::mirror_axes", "[]"]
+    yield "query", query
+    policy = ["--policy", "{kinds: [covariance], unit: image, minimum_patients: 2}", "--yes", "true"]
     answer = ["--request", str(folder / "runs/query"), "--response_dir", str(folder / "response"), *policy]
     answering = [str(theirs / "site.yaml"), *how, "--output_dir", str(folder / "their_runs")]
-    yield "answer", ["run", "answer", *answering, *answer]
+    answer = ["run", "answer", *answering, *answer]
+    yield "answer", [*answer, "--new_ledger", "true"]
     transfer = ["run", "transfer", *asking, "--query", "[c]", "--responses", f"['{folder / 'response'}']"]
     yield "transfer", transfer
-    yield "transfer again", [*transfer, "--overwrite", "true"]
+    for name, words in zip(AGAIN, (query, answer, transfer), strict=True):
+        yield name, [*words, "--overwrite", "true"]
 
 
 def run(words: list[str], folder: Path) -> dict[str, float]:
