@@ -13,7 +13,7 @@ class Rows:
     """What is found batch by batch, in one tensor from the first on.
 
     Many small tensors that stay, between large ones that go, would scatter the memory: a place that an image
-    left is then a little too small for the next one. At 512 pixels a pass grew by 0.2 to 1.6 MB an image, of
+    left is then a little too small for the next one. At 400 pixels a pass grew by 0.2 to 1.8 MB an image, of
     which a few hundred bytes were kept.
 
     Args:
