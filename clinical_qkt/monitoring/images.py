@@ -181,7 +181,8 @@ def looked_at(
             features = torch.cat(caught, 1).float().cpu()
             kept += places
             reduced = features if axes is None else torch.from_numpy(features.numpy() @ axes)
-            for part, rows in zip(parts, (look(batch), reduced, named, sure.double()), strict=True):
+            found = look(batch), reduced, named.cpu(), sure.cpu().double()
+            for part, rows in zip(parts, found, strict=True):
                 part.add(rows)
     if not kept:
         reason = max(set(unreadable), key=unreadable.count)
