@@ -8,9 +8,9 @@ a process of its own, as `clinical-qkt` runs it, for one epoch; its peak is the 
 (VmHWM). From so many and twice as many follows what one more image takes. By default prepared images are on
 disk, as they are by themselves where there are many: in memory a section takes up to 0.5 GB on top, however
 many there are, see ``data.image_cache``. With ``--pretrained`` the head alone is fitted, to what a network
-with these weights gives it. The stages that end in `again` are the sites' next query, with what is kept of the
-first. ``--once`` runs so many images and not twice as many; ``--go-on`` goes on with
-what an earlier run left in ``--out``, after the last stage that it measured.
+with these weights gives it. The stages that end in "again" are the sites' next query, with what is kept of
+the first. ``--once`` runs so many images and not twice as many; ``--go-on`` goes on with what an earlier run
+left in ``--out``, after the last stage that it measured.
 """
 
 from __future__ import annotations
