@@ -18,8 +18,8 @@ PACKAGE = "clinical_qkt"
 FLOORS = (
     ("core", "tasks"),
     ("data", "statistics"),
-    ("networks", "privacy", "prepare", "evidence"),
-    ("packages", "training"),
+    ("networks", "privacy", "evidence"),
+    ("packages", "training", "prepare"),
     ("site", "audit", "export"),
     ("review", "query"),
     ("qkt", "assessment"),

@@ -94,6 +94,15 @@ def prepare(
     allow_mixed_sizes: Annotated[
         bool, typer.Option("--allow-mixed-sizes", help="Images may differ in size.")
     ] = False,
+    longest_side: Annotated[
+        int | None,
+        typer.Option(
+            min=8,
+            max=4096,
+            help="Pixels to which larger images are shrunk; voxels of volumes.",
+            show_default="224; 64 of volumes",
+        ),
+    ] = None,
     bits: Annotated[
         int | None,
         typer.Option(min=9, max=16, help="Of grey pictures that use fewer than their files' 16, e.g. 12."),
@@ -129,6 +138,7 @@ def prepare(
         allow_burned_in=allow_burned_in,
         bits=bits,
         groups=columns_of(groups),
+        longest_side=longest_side,
     )
     Prepare(settings, console).run()
 

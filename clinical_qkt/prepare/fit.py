@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from clinical_qkt.core.memory import bytes_told
 from clinical_qkt.prepare.findings import Found
 
 LARGEST, LARGEST_3D, LEAST = 224, 64, 8
 """Pixels, or voxels, along an image's longest side to which larger ones are shrunk: what a small network can
 use and a machine without a GPU can train. No side is below the last."""
+LONGER = "a larger size costs time and memory, `--longest-side` of `prepare` gives it"
 SMALL = 64
 """Pixels up to which a small network looks at every one of them."""
 LARGE = 96
@@ -48,42 +50,48 @@ class Chosen:
     note: str = ""
 
 
-def sizes(images: Sequence[Found]) -> list[Chosen]:
-    """``spatial_size``, and for volumes the spacing on which it is counted."""
+def sizes(images: Sequence[Found], longest: int | None = None) -> list[Chosen]:
+    """``spatial_size``, and for volumes the spacing on which it is counted.
+
+    Args:
+        longest: side to which larger images are shrunk; by default ``LARGEST``, or ``LARGEST_3D``.
+    """
     usual = _usual_shape(images)
-    return _volume(images, usual) if len(usual) == 3 else [_flat(images, usual)]
+    if len(usual) == 3:
+        return _volume(images, usual, longest or LARGEST_3D)
+    return [_flat(images, usual, longest or LARGEST)]
 
 
-def _flat(images: Sequence[Found], usual: tuple[int, ...]) -> Chosen:
-    size = flat_size(usual)
+def _flat(images: Sequence[Found], usual: tuple[int, ...], longest: int) -> Chosen:
+    size = flat_size(usual, longest)
     mixed = len({f.shape[1:] for f in images}) > 1
     own = "the images' own" if not mixed else f"the usual one of {len({f.shape[1:] for f in images})} sizes"
     if size == list(usual):
         return Chosen("spatial_size", size, f"width and height: {own}", _resized(size) if mixed else "")
     told = f"images are shrunk from {_by(usual)} to {_by(size)} pixels, by {max(usual) / max(size):.2g}"
-    if max(usual) <= LARGEST:  # below LEAST along an axis
+    if max(usual) <= longest:  # below LEAST along an axis
         told = f"images are enlarged from {_by(usual)} to {_by(size)} pixels"
-    return Chosen("spatial_size", size, f"{told}: a larger size costs time and memory", told)
+    return Chosen("spatial_size", size, f"{told}; {LONGER}", told)
 
 
-def flat_size(usual: Sequence[int]) -> list[int]:
-    """The size that a picture is brought to: its own, or ``LARGEST`` along its longer side."""
-    factor = max(1.0, max(usual) / LARGEST)
+def flat_size(usual: Sequence[int], longest: int = LARGEST) -> list[int]:
+    """The size that a picture is brought to: its own, or ``longest`` along its longer side."""
+    factor = max(1.0, max(usual) / longest)
     return [max(LEAST, round(n / factor)) for n in usual]
 
 
-def _volume(images: Sequence[Found], usual: tuple[int, ...]) -> list[Chosen]:
+def _volume(images: Sequence[Found], usual: tuple[int, ...], longest: int) -> list[Chosen]:
     """A grid that covers the usual volume, at its own spacing if that is not too fine."""
     spacings = [f.spacing for f in images if f.spacing]
     own = [round(median(s[axis] for s in spacings), 3) for axis in range(3)]
-    factor = max(1.0, max(n for n in usual) / LARGEST_3D)
+    factor = max(1.0, max(usual) / longest)
     spacing = [round(s * factor, 3) for s in own]
     size = [max(LEAST, math.ceil(n / factor - 1e-6)) for n in usual]
     shrunk = f"volumes are shrunk from {_by(usual)} to {_by(size)} voxels, by {factor:.2g}"
     note = shrunk if factor > 1 else ""
     return [
         Chosen(
-            "spatial_size", size, f"voxels along each axis; {shrunk}" if note else "the volumes' own", note
+            "spatial_size", size, f"along each axis; {shrunk}; {LONGER}" if note else "the volumes' own", note
         ),
         Chosen("input::spacing", spacing, "millimetres between voxels, to which volumes are resampled"),
     ]
@@ -138,13 +146,27 @@ def _large(training_images: int, gpu: bool) -> Chosen:
     )
 
 
-def batch(size: Sequence[int], training_images: int) -> Chosen:
-    """``batch_size``: smaller for large images and for few of them."""
+def batch(
+    size: Sequence[int],
+    training_images: int,
+    needed: Callable[[int], float] | None = None,
+    room: float = math.inf,
+) -> Chosen:
+    """``batch_size``: smaller for large images and for few of them, and where memory is short.
+
+    Args:
+        size: of the images, in pixels or voxels.
+        needed: bytes that a step on so many images takes.
+        room: bytes that it may take.
+    """
     fits = 64 if math.prod(size) <= 96 * 96 else 32 if math.prod(size) <= 128 * 128 else 16
-    wanted = max(2, min(fits, training_images // 4))
+    wanted, why = max(2, min(fits, training_images // 4)), "images in a step of the training"
+    if needed is not None and (most := needed(wanted)) > room:
+        why += f"; {wanted} would take {bytes_told(most)} of memory"
+        wanted = next((n for n in (32, 16, 8, 4) if n < wanted and needed(n) <= room), 2)
     even = (n for n in (*range(wanted, 1, -1), *range(wanted + 1, 9)) if training_images % n != 1)
     steps = next(even, wanted)  # batch norm cannot learn from a last step of one image
-    return Chosen("batch_size", steps, "images in a step of the training")
+    return Chosen("batch_size", steps, why)
 
 
 def epochs(training_images: int) -> Chosen:

@@ -33,6 +33,8 @@ class PrepareSettings:
         salt: the file of an earlier salt.
         bits: of grey pictures whose files have 16 and use fewer.
         groups: columns of the table of labels by which results are told apart.
+        longest_side: in pixels or voxels, to which larger images are shrunk; None for what a machine without
+            a GPU can train.
     """
 
     source: Path
@@ -49,6 +51,7 @@ class PrepareSettings:
     allow_burned_in: bool = False
     bits: int | None = None
     groups: tuple[str, ...] = ()
+    longest_side: int | None = None
 
 
 def look_for(

@@ -245,6 +245,7 @@ class Prepare:
             seed=self.settings.seed,
             allow_mixed_sizes=self.settings.allow_mixed_sizes,
             hounsfield=self.settings.intensity == "HU",
+            longest_side=self.settings.longest_side,
         )
 
     def write(self, source: SourceFiles, sections: dict[Section, list[Found]]) -> None:

@@ -18,7 +18,7 @@ from clinical_qkt.core.files import write_text
 from clinical_qkt.core.terms import PSEUDONYM
 from clinical_qkt.core.version import __version__
 from clinical_qkt.data.made_for import ImageFacts, fitting
-from clinical_qkt.prepare import fit
+from clinical_qkt.prepare import fit, machine
 from clinical_qkt.prepare.findings import Found
 from clinical_qkt.prepare.fit import Chosen
 
@@ -60,6 +60,7 @@ class SiteFile:
         images: all that are used.
         training_images: how many of them are for training.
         intensity: what values mean, where that is not the bundle's default.
+        longest_side: to which larger images are shrunk; see ``fit.sizes``.
     """
 
     site: str
@@ -70,6 +71,7 @@ class SiteFile:
     seed: int
     allow_mixed_sizes: bool
     hounsfield: bool = False
+    longest_side: int | None = None
     chosen: list[Chosen] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -107,8 +109,10 @@ class SiteFile:
         write_text(path, "\n".join(lines) + "\n" + OTHERS.format(site=self.site))
 
     def _chosen(self) -> list[Chosen]:
-        sizes = fit.sizes(self.images)
-        size, images = sizes[0].value, self.training_images
+        sizes = fit.sizes(self.images, self.longest_side)
+        size, channels, images = sizes[0].value, self.images[0].shape[0], self.training_images
+        network = fit.network(size, images, gpu=machine.has_gpu())
+        step = machine.step(network.value, (channels, *size))
         bundle = Chosen("bundle", self.bundle, f"what `clinical-qkt run` runs; made for {self._wanted()}")
         if self.bundle is None:
             bundle = Chosen(
@@ -129,11 +133,11 @@ class SiteFile:
                 "other sites' names for them, and codes: docs/how-to/match-label-lists.md",
             ),
             Chosen(results.key, results.value, "where the model and all results go"),
-            Chosen("channels", self.images[0].shape[0], "1 grey, 3 colour"),
+            Chosen("channels", channels, "1 grey, 3 colour"),
             *sizes,
             *self._intensity(),
-            fit.network(size, images, gpu=_gpu()),
-            fit.batch(size, images),
+            network,
+            fit.batch(size, images, step, machine.room()),
             fit.epochs(images),
             Chosen("allow_mixed_sizes", self.allow_mixed_sizes, "whether images may differ in size"),
             Chosen("seed", self.seed, "the same seed gives the same figures"),
@@ -168,9 +172,3 @@ def _yaml(key: str, value: Any) -> str:
 
 def _key(key: str) -> str:
     return yaml.safe_dump(key, width=1000).splitlines()[0]
-
-
-def _gpu() -> bool:
-    import torch  # takes its time, and only this asks for it
-
-    return torch.cuda.is_available()

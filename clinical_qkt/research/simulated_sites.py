@@ -20,7 +20,7 @@ from clinical_qkt.data.sources import Source, open_source
 from clinical_qkt.exchange.sealing_keys import new_sealing_key
 from clinical_qkt.packages import backbones
 from clinical_qkt.packages.signing import new_key
-from clinical_qkt.prepare import fit
+from clinical_qkt.prepare import fit, machine
 from clinical_qkt.research.demo_exchange import Carrier
 from clinical_qkt.research.demo_exchange import section as at_desk
 from clinical_qkt.research.partitions import Ask, choose_query
@@ -163,7 +163,7 @@ def write_federation(
         write_datalist(root / "data" / f"{site}.json", source, files, share)
         usual = fit.epochs_for(len(share["training"]))
         epochs = settings.max_epochs or usual
-        own = {**of_images, "max_epochs": epochs}
+        own = {**of_images, "max_epochs": epochs, **_batch_keys(of_images, len(share["training"]))}
         values = _of_site(root, sites, i, [source.classes.names[c] for c in dealt[i]], own, settings)
         if i == ask.student:
             values |= _of_student(root, sites, i, [source.classes.names[c] for c in ask.classes], settings)
@@ -259,6 +259,16 @@ def _image_keys(source: Source) -> dict[str, Any]:
         network = fit.network(size, len(source.splits["training"]) // 2)
         keys |= {"spatial_size": size, network.key: network.value}
     return keys
+
+
+def _batch_keys(of_images: Mapping[str, Any], training_images: int) -> dict[str, Any]:
+    """What a site's YAML says of batches: of large pictures, unless the head alone is fitted, at once."""
+    if "spatial_size" not in of_images or "head_penalty" in of_images:
+        return {}
+    size = of_images["spatial_size"]
+    step = machine.step(of_images["architecture"], (of_images["channels"], *size))
+    chosen = fit.batch(size, training_images, step, machine.room())
+    return {chosen.key: chosen.value}
 
 
 def _with_backbone(keys: Mapping[str, Any], root: Path) -> dict[str, Any]:

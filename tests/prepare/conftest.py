@@ -10,9 +10,10 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
 from clinical_qkt.data.datalist import SECTIONS
-from tests.conftest import run
+from tests.conftest import COLOURS, run, square
 from tests.make_dicom import write_dicom, write_labels
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -28,6 +29,17 @@ def dicom(tmp_path):
     written = write_dicom(tmp_path / "scans", pictures(60), ["Head"] * 30 + ["Hand"] * 30, slices=3)
     write_labels(tmp_path / "labels.csv", written)
     return tmp_path / "scans"
+
+
+@pytest.fixture
+def large(tmp_path):
+    """Pictures of 300x200 pixels in folders of two classes."""
+    for kind in list(COLOURS)[:2]:
+        (tmp_path / "images" / kind).mkdir(parents=True)
+        for i in range(12):
+            picture = Image.fromarray(square(kind, i, size=40)).resize((300, 200), Image.Resampling.NEAREST)
+            picture.save(tmp_path / "images" / kind / f"{i:02d}.png")
+    return tmp_path / "images"
 
 
 def prepared(source: Path, *options: str, out: str = "site", code: int = 0) -> Path:

@@ -105,3 +105,28 @@ def test_a_window_is_that_of_most_headers_or_all_that_there_is():
     assert fit.window(named).value == [-160.0, 240.0]
     named[0].window = named[1].window = None
     assert fit.window(named).value == [-1024, 3000]
+
+
+@pytest.mark.parametrize("room, steps", [(16, 16), (15.9, 8), (7, 4), (3, 2), (0.1, 2)])
+def test_a_step_takes_no_more_memory_than_there_is_for_it_and_it_is_said_what_it_would(room, steps):
+    gigabytes = room * 1e9
+    chosen = fit.batch([224, 224], 1000, lambda images: images * 1e9, gigabytes)
+    assert chosen.value == steps
+    assert ("16 would take 16.0 GB" in chosen.why) == (steps < 16)
+
+
+@pytest.mark.parametrize("count", range(2, 70))
+def test_where_memory_is_short_no_step_has_a_single_image_either(count):
+    steps = fit.batch([224, 224], count, lambda images: images, 4).value
+    assert count % steps != 1
+    assert 2 <= steps <= 4 or all(count % fewer == 1 for fewer in (2, 3, 4))
+
+
+def test_images_keep_as_much_as_a_person_wants():
+    size, note = {c.key: (c.value, c.note) for c in fit.sizes(images((3, 512, 256)), 512)}["spatial_size"]
+    assert (size, note) == ([512, 256], "")
+    small = fit.sizes(images((3, 512, 256)), 128)[0]
+    assert small.value == [128, 64] and "by 4" in small.note and "--longest-side" in small.why
+    grid, spacing = fit.sizes(images((1, 128, 128, 64), spacing=(1.0, 1.0, 2.0)), 96)
+    assert grid.value == [96, 96, 48] and spacing.value == [1.333, 1.333, 2.667]
+    assert fit.sizes(images((3, 40, 40)), 512)[0].value == [40, 40]  # nothing is enlarged by it

@@ -16,17 +16,6 @@ from tests.make_dicom import write_dicom
 from .conftest import pictures, prepared, summary
 
 
-@pytest.fixture
-def large(tmp_path):
-    """Pictures of 300x200 pixels in folders of two classes."""
-    for kind in list(COLOURS)[:2]:
-        (tmp_path / "images" / kind).mkdir(parents=True)
-        for i in range(12):
-            picture = Image.fromarray(square(kind, i, size=40)).resize((300, 200), Image.Resampling.NEAREST)
-            picture.save(tmp_path / "images" / kind / f"{i:02d}.png")
-    return tmp_path / "images"
-
-
 def test_it_names_bundle_size_network_and_batch_with_a_reason_each(large, capfd):
     out = prepared(large, "--site", "ward_3")
     text = (out / "site.yaml").read_text()

@@ -38,6 +38,7 @@ from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.files import require_writable, write_json
 from clinical_qkt.core.state_folder import STATE
 from clinical_qkt.core.terms import ImageCache
+from clinical_qkt.prepare import fit, machine
 
 MANY = 20_000
 """Images to which figures are extended."""
@@ -66,10 +67,19 @@ class Setting:
     pretrained: Path | None = None
 
     @property
+    def batch_size(self) -> int:
+        """What ``prepare`` chooses for thousands of such images and this network."""
+        size = [self.pixels, self.pixels]
+        step = machine.step(self.architecture, (3, *size))
+        return fit.batch(size, MANY, step, machine.room()).value
+
+    @property
     def facts(self) -> dict[str, Any]:
         """For the file of figures."""
         told = {"pixels": self.pixels, "architecture": self.architecture, "image_cache": self.image_cache}
-        return told if self.pretrained is None else {**told, "pretrained": self.pretrained.name}
+        if self.pretrained is None:
+            return {**told, "batch_size": self.batch_size}
+        return {**told, "pretrained": self.pretrained.name}
 
 
 def measure(
@@ -119,7 +129,7 @@ def stages(folder: Path, setting: Setting) -> Iterator[tuple[str, list[str]]]:
     size = f"[{setting.pixels},{setting.pixels}]"
     how = ["--bundle", BUNDLE, "--spatial_size", size, "--architecture", setting.architecture]
     how += ["--mlflow", f"sqlite:///{folder.absolute()}/mlflow.db", "--untrusted_packages", "accept"]
-    how += ["--image_cache", setting.image_cache, "--batch_size", "8"]
+    how += ["--image_cache", setting.image_cache, "--batch_size", str(setting.batch_size)]
     if setting.pretrained is not None:
         how += ["--pretrained", str(setting.pretrained.absolute())]
         how += ["--trained_layers", "head", "--head_penalty", "0.2"]
