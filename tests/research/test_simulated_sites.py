@@ -16,10 +16,10 @@ from tests.conftest import COLOURS, square
 
 
 def of_first_hospital(folder: Path, size: int) -> dict:
-    """The YAML of a demo with 24 pictures of each class."""
+    """The YAML of a demo with 32 pictures of each class."""
     for kind in COLOURS:
         (folder / "images" / kind).mkdir(parents=True)
-        for i in range(24):
+        for i in range(32):
             picture = Image.fromarray(square(kind, i)).resize((size, size), Image.Resampling.NEAREST)
             picture.save(folder / "images" / kind / f"{i:02d}.png")
     source = open_source(folder / "images")
@@ -29,7 +29,7 @@ def of_first_hospital(folder: Path, size: int) -> dict:
     return yaml.safe_load((folder / "out/sites/hospital_1.yaml").read_text())
 
 
-@pytest.mark.parametrize("size, batch", [(28, None), (240, 6)])
+@pytest.mark.parametrize("size, batch", [(28, None), (240, 8)])
 def test_large_pictures_have_a_batch_that_fits(tmp_path, size, batch):
     told = of_first_hospital(tmp_path, size)
     assert told.get("batch_size") == batch and (told.get("spatial_size") is None) == (batch is None)
