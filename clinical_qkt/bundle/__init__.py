@@ -61,3 +61,4 @@ from clinical_qkt.training.best import Best as Best
 from clinical_qkt.training.handlers import FiniteLoss as FiniteLoss
 from clinical_qkt.training.handlers import Resume as Resume
 from clinical_qkt.training.handlers import SeedEachEpoch as SeedEachEpoch
+from clinical_qkt.training.inference import PartsInferer as PartsInferer

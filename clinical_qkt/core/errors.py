@@ -177,6 +177,15 @@ def explained(error: BaseException | None, folder: str | Path = "") -> QKTError 
     return None
 
 
+def memory_is_short(error: BaseException) -> bool:
+    """Whether the memory of the machine or of its GPU did not suffice, as far as PyTorch and Python tell.
+
+    >>> memory_is_short(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"))
+    True
+    """
+    return _number(error) == errno.ENOMEM
+
+
 def _behind(error: BaseException) -> BaseException | None:
     """A failed writing that another error hides: torch's writer raises one of its own when it is closed."""
     hidden = error.__context__

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from clinical_qkt.core.batches import images_at_once
 from clinical_qkt.core.errors import InputError
+from clinical_qkt.core.parts import InParts
 from clinical_qkt.core.refusals import sentences
 from clinical_qkt.core.rows import Rows
 from clinical_qkt.core.values import Strict
@@ -175,10 +176,16 @@ def looked_at(
     kept: list[int] = []
     parts = [Rows(len(paths)) for _ in range(4)]
     with watched(network) as caught:
-        for batch, places in _batches(paths, read, given, unreadable, what, size):
+
+        def asked(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             caught.clear()
-            sure, named = SINGLE_LABEL.probabilities(network(batch.to(device)).float()).max(1)
-            features = torch.cat(caught, 1).float().cpu()
+            said = network(images.to(device)).float()
+            return said, torch.cat(caught, 1).float().cpu()
+
+        answers = InParts(asked, what)
+        for batch, places in _batches(paths, read, given, unreadable, what, size):
+            said, features = answers(batch)
+            sure, named = SINGLE_LABEL.probabilities(said).max(1)
             kept += places
             reduced = features if axes is None else torch.from_numpy(features.numpy() @ axes)
             found = look(batch), reduced, named.cpu(), sure.cpu().double()

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from clinical_qkt.core.batches import images_at_once
+from clinical_qkt.core.parts import InParts
 from clinical_qkt.core.progress import bar
 from clinical_qkt.data.probes import COPIES, probes
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
@@ -119,10 +120,10 @@ def of_probes(
     size = batch_size or images_at_once(network, shape, device, **how)
     normalise = normalise or (lambda values: values)
     made = probes(count, channels, spatial_size, low, high, seed=seed, at_once=size)
-    found = Rows(count)
+    found, seen = Rows(count), InParts(see, f"probes of {where}" if where else "probes")
     with bar(count, f"probes of {where}" if where else "probes") as told:
         for batch in made:
-            found.add(see(normalise(batch).to(device)).float())
+            found.add(seen(normalise(batch).to(device)).float())
             told.update(len(batch))
     return found.all()
 

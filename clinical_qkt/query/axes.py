@@ -11,10 +11,13 @@ worth what they were.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from clinical_qkt.core.batches import images_at_once
+from clinical_qkt.core.parts import InParts
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.variations import variations
 from clinical_qkt.networks.extractor import Pooling
@@ -85,24 +88,23 @@ def moves(body: Pooling, images: Images, contract: InputContract, device: torch.
     rounds = _rounds(labels)
     size = images_at_once(body, images[0]["image"].shape, device, step=body.numbers, where="variations")
     body.to(device).eval()
-    found = torch.stack([_moved(body, _shown(images, mine), contract, size) for mine in rounds]).mean(0)
+    numbers = InParts(lambda part: body.numbers(part.to(device)).double().cpu(), "variations", size)
+    found = torch.stack([_moved(numbers, _shown(images, mine), contract) for mine in rounds]).mean(0)
     body.to("cpu")
     return found[torch.isfinite(found).all(1)]
 
 
-def _moved(body: Pooling, images: Tensor, contract: InputContract, size: int) -> Tensor:
+def _moved(numbers: Callable[[Tensor], Tensor], images: Tensor, contract: InputContract) -> Tensor:
     """``(variations * images, pooled)``: by what the numbers of each image move.
 
     Args:
+        numbers: ``(B, pooled)`` of what the network takes.
         images: ``(B, channels, *places)``, one of each class, so that an image's neighbour is of another one.
-        size: so many are looked at at once.
     """
     low, high = contract.intensity_range
-    device = next(body.parameters()).device
 
     def seen(unit: Tensor) -> Tensor:
-        raw = contract.plain.values(unit.clamp(0, 1) * (high - low) + low)
-        return torch.cat([body.numbers(part.to(device)).double().cpu() for part in raw.split(size)])
+        return numbers(contract.plain.values(unit.clamp(0, 1) * (high - low) + low))
 
     unit = (contract.intensities(images) - low) / (high - low)
     still = seen(unit)

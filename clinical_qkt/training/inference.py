@@ -7,9 +7,11 @@ from typing import Any, Protocol
 
 import torch
 from monai.data import Dataset
+from monai.inferers import SimpleInferer
 from torch import Tensor, nn
 
 from clinical_qkt.core.batches import for_images
+from clinical_qkt.core.parts import InParts
 from clinical_qkt.core.progress import bar
 from clinical_qkt.core.rows import Rows
 from clinical_qkt.core.runtime import laid_out, loader, not_too_far_ahead, stacked
@@ -58,9 +60,9 @@ def logits_of(
     """
     network = network.to(device).eval()
     size = batch_size or for_images(network, images, device, where=what)
-    said = Rows(len(images))
+    said, answers = Rows(len(images)), InParts(network, what)
     for batch in _batches(images, size, device, what):
-        said.add(network(batch).float())
+        said.add(answers(batch).float())
     return said.all()
 
 
@@ -87,9 +89,9 @@ def pooled_of(body: Pooling, images: Images, device: torch.device) -> Tensor:
     """``(N, pooled)`` float64 on the CPU; the network's later stages are not run."""
     body.to(device).eval()
     size = for_images(body, images, device, step=body.in_all_views, where="features")
-    rows = Rows(len(images))
+    rows, views = Rows(len(images)), InParts(body.in_all_views, "features")
     for batch in _batches(images, size, device, "features"):
-        rows.add(body.in_all_views(batch))
+        rows.add(views(batch))
     body.to("cpu")
     return rows.all().double()
 
@@ -105,9 +107,9 @@ def _all(
 ) -> tuple[Tensor, Tensor]:
     body.to(device).eval()
     size = for_images(body, images, device, step=see, where="features")
-    logits, numbers = Rows(len(images)), Rows(len(images))
+    logits, numbers, both = Rows(len(images)), Rows(len(images)), InParts(see, "features")
     for batch in _batches(images, size, device, "features"):
-        for rows, seen in zip((logits, numbers), see(batch), strict=True):
+        for rows, seen in zip((logits, numbers), both(batch), strict=True):
             rows.add(seen)
     body.to("cpu")
     return logits.all(), numbers.all()
@@ -121,6 +123,21 @@ def head_inputs(network: nn.Module, images: Images, device: torch.device) -> Ten
     with watching(lambda _, inputs, __: caught.add(inputs[0].float()), head):
         logits_of(network, images, device, what="features")
     return caught.all()
+
+
+class PartsInferer(SimpleInferer):
+    """MONAI's ``SimpleInferer``, with fewer images where the device's memory does not suffice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most: int | None = None
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Any:
+        """What the network says of a batch; see ``InParts``."""
+        parts = InParts(lambda images: network(images, *args, **kwargs), "evaluation", self.most)
+        said = parts(inputs)
+        self.most = parts.most
+        return said
 
 
 class Each(Sequence[dict[str, Any]]):

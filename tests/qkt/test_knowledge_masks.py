@@ -12,6 +12,7 @@ from clinical_qkt.networks.spec import preset
 from clinical_qkt.qkt.knowledge_masks import knowledge_mask, knowledge_scores, randomised
 from clinical_qkt.site.ledger.ledger import Ledger
 from tests.conftest import COLOURS, square
+from tests.little_memory import narrow
 
 
 class Knows(nn.Module):
@@ -44,6 +45,16 @@ def test_scores_do_not_depend_on_how_many_probes_come_at_once(statistic):
         for n in (1, 25)
     )
     assert torch.allclose(one, many, atol=1e-6)
+
+
+def test_a_device_that_runs_out_of_memory_is_shown_the_same_probes_fewer_at_once(capfd):
+    torch.manual_seed(0)
+    network = preset("resnet_small", 3, [12, 12]).build(4)
+    how = {"count": 20, "statistic": "peak", "batch_size": 8, "where": "hospital_b"}
+    expected = knowledge_scores(network, 3, (12, 12), -1, 1, **how)
+    found = knowledge_scores(narrow(network), 3, (12, 12), -1, 1, **how)
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert "warning: probes of hospital_b: the memory does not suffice for 8" in capfd.readouterr().err
 
 
 class Seldom(nn.Module):

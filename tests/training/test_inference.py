@@ -10,6 +10,7 @@ from clinical_qkt.networks.extractor import Pooling, PoolingSpec, describe
 from clinical_qkt.networks.spec import preset
 from clinical_qkt.training import inference
 from clinical_qkt.training.inference import head_inputs, logits_of, pooled_of
+from tests.little_memory import narrow
 
 CPU = torch.device("cpu")
 
@@ -42,3 +43,25 @@ def test_logits_and_features_come_of_one_pass(body, images):
     assert torch.allclose(logits, logits_of(body.network, images, CPU)) and len(numbers) == len(images)
     inputs = head_inputs(body.network, images, CPU)
     assert torch.allclose(body.network.fc(inputs), logits, atol=1e-6)
+
+
+def test_a_device_that_runs_out_of_memory_is_given_fewer_images_and_answers_the_same(body, images, capfd):
+    def passes():
+        logits, numbers = inference._all(body, body.pooled, images, CPU)
+        inputs, pooled = head_inputs(body.network, images, CPU), pooled_of(body, images, CPU)
+        return logits, numbers, inputs, pooled, logits_of(body.network, images, CPU, batch_size=7)
+
+    whole = passes()
+    assert "warning" not in capfd.readouterr().err
+    narrow(body.network)
+    for part, expected in zip(passes(), whole, strict=True):
+        assert torch.allclose(part, expected, atol=1e-5)
+    assert "the memory does not suffice for 7 images at once; going on with 4" in capfd.readouterr().err
+
+
+def test_an_evaluation_goes_on_likewise_and_remembers_it(images, capfd):
+    network = narrow(torch.nn.Flatten())
+    batch, inferer = torch.stack([item["image"] for item in images]), inference.PartsInferer()
+    for _ in range(2):
+        assert torch.equal(inferer(batch, network), batch.flatten(1))
+    assert capfd.readouterr().err.count("warning: evaluation") == 2  # 7 and 4, of the first batch

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from clinical_qkt.core.batches import images_at_once
+from clinical_qkt.core.parts import InParts
 from clinical_qkt.packages.model import Model, load_model
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
 
@@ -32,8 +33,8 @@ class Served:
             ``(N, classes)`` float32, classes in the order of the card.
         """
         given, network = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)), self.model.network
-        parts = given.split(images_at_once(network, given.shape[1:]))
-        return torch.cat([SINGLE_LABEL.probabilities(network(part)) for part in parts]).numpy()
+        said = InParts(network, "prediction", images_at_once(network, given.shape[1:]))(given)
+        return SINGLE_LABEL.probabilities(said).numpy()
 
 
 def _load_pyfunc(path: str) -> Served:
