@@ -85,7 +85,7 @@ def moves(body: Pooling, images: Images, contract: InputContract, device: torch.
         contract: how they were prepared.
     """
     labels = labels_of(images)
-    rounds = _rounds(labels)
+    rounds = rounds_of(labels)
     size = images_at_once(body, images[0]["image"].shape, device, step=body.numbers, where="variations")
     body.to(device).eval()
     numbers = InParts(lambda part: body.numbers(part.to(device)).double().cpu(), "variations", size)
@@ -112,8 +112,15 @@ def _moved(numbers: Callable[[Tensor], Tensor], images: Tensor, contract: InputC
     return torch.cat([seen(vary(unit)) - still for vary in changed])
 
 
-def _rounds(labels: Tensor) -> Tensor:
-    """``(rounds, classes)``: positions of some images, in each round one of each class."""
+def rounds_of(labels: Tensor) -> Tensor:
+    """``(rounds, classes)``: positions of some images, in each round one of each class.
+
+    Args:
+        labels: ``(N,)`` of all images.
+
+    >>> rounds_of(torch.tensor([0, 0, 1, 1, 1, 1])).tolist()
+    [[0, 2], [1, 4]]
+    """
     of_class = [(labels == c).nonzero().flatten() for c in labels.unique()]
     fewest = min(SHOWN, *(len(rows) for rows in of_class))
     return torch.stack([mine[torch.arange(fewest) * len(mine) // fewest] for mine in of_class], 1)

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from monai.networks.layers import GaussianFilter
 
-from clinical_qkt.data.variations import variations
+from clinical_qkt.data.variations import blurred, variations
 
 
 def images(channels: int, size: list[int]) -> torch.Tensor:
@@ -23,6 +24,14 @@ def test_every_variation_works_on_grey_colour_and_volumes_and_changes_the_image(
         assert torch.equal(changed, vary(unit)), name
     assert torch.equal(unit, before)
     assert len(found) == len(variations(1)) + (channels - 1) * 12
+
+
+@pytest.mark.parametrize("share", [0.01, 0.035, 0.12, 0.6])
+@pytest.mark.parametrize("size", [[1, 5], [33, 40], [12, 9, 14]])
+def test_a_blur_is_monais(size, share):
+    unit = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    expected = GaussianFilter(len(size), share * min(size))(unit)
+    assert torch.allclose(blurred(unit, share), expected, atol=1e-6)
 
 
 def test_an_image_of_one_value_stays_finite():

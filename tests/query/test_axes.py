@@ -67,7 +67,7 @@ def test_moves_are_of_every_class_under_every_variation(channels, size):
 
 def test_rounds_hold_one_image_of_each_class_and_as_many_as_the_rarest_has():
     labels = torch.tensor([0] * 40 + [1] * 3 + [2] * 40)
-    found = axes._rounds(labels)
+    found = axes.rounds_of(labels)
     assert found.shape == (3, 3) and torch.equal(labels[found], torch.tensor([[0, 1, 2]] * 3))
     assert found[:, 0].tolist() == [0, 13, 26]  # spread over the list
-    assert len(axes._rounds(torch.arange(300) % 2)) == axes.SHOWN
+    assert len(axes.rounds_of(torch.arange(300) % 2)) == axes.SHOWN

@@ -30,8 +30,10 @@ from clinical_qkt.core.exit_codes import exit_codes
 from clinical_qkt.core.files import write_json
 from clinical_qkt.data.inputs import InputContract
 from clinical_qkt.data.transforms import contract_transforms, reading
+from clinical_qkt.data.variations import variations
 from clinical_qkt.evidence.evaluate import evaluate
 from clinical_qkt.networks.extractor import Extractor
+from clinical_qkt.query import axes
 from clinical_qkt.research.benchmark.fixed_cost import fixed_cost
 from clinical_qkt.research.benchmark.gpu_training import WAYS, Case, Laps
 from clinical_qkt.research.benchmark.speed_cases import CLASSES, Cases
@@ -40,6 +42,8 @@ from clinical_qkt.statistics.class_statistics import class_statistics
 
 CPU = torch.device("cpu")
 TEACHERS = 4
+VARIED, TIMES = "varied images of a query", 1 + len(variations(3))
+"""Of each own image that a query shows: as it is, and in all variations."""
 Work = Callable[[], Any]
 
 
@@ -74,9 +78,11 @@ def measure(size: Size, repeats: int, seconds: float, folder: Path) -> list[dict
         folder: for pictures that are read.
     """
     cases = Cases.of(size.images, 1, CPU, size.network, size.pixels, networks=TEACHERS + 1)
+    shown = _shown(cases)
+    counts = {"probing a model": size.probes, VARIED: len(shown) * TIMES}
     found = {
-        what: (size.images if what != "probing a model" else size.probes, *least(ours, bare, repeats))
-        for what, (ours, bare) in _pairs(cases, size, folder).items()
+        what: (counts.get(what, size.images), *least(ours, bare, repeats))
+        for what, (ours, bare) in _pairs(cases, shown, size, folder).items()
     }
     found["training"] = (1, *_training(size, repeats, seconds))
     about = {"network": size.network, "pixels": size.pixels}
@@ -99,8 +105,18 @@ def _seconds(work: Work) -> float:
     return time.process_time() - start
 
 
-def _pairs(cases: Cases, size: Size, folder: Path) -> dict[str, tuple[Work, Work]]:
-    """By stage: as it is done here, and the work alone."""
+def _shown(cases: Cases) -> Tensor:
+    """``(N, 3, *places)``: the own images that a query varies."""
+    rounds = axes.rounds_of(torch.tensor([item["label"] for item in cases.items]))
+    return cases.pictures[rounds.flatten()]
+
+
+def _pairs(cases: Cases, shown: Tensor, size: Size, folder: Path) -> dict[str, tuple[Work, Work]]:
+    """By stage: as it is done here, and the work alone.
+
+    Args:
+        shown: as from ``_shown``.
+    """
     one, extractor = cases.networks[0], cases.extractor
     members = [cases.site.network, *cases.networks[:TEACHERS]]
     together, truth = cases.together(TEACHERS), np.arange(size.images) % CLASSES
@@ -120,6 +136,10 @@ def _pairs(cases: Cases, size: Size, folder: Path) -> dict[str, tuple[Work, Work
         ),
         "statistics of a class": (cases.statistics, lambda: _bare_statistics(extractor, cases.pictures)),
         "probing a model": (lambda: cases.probing(size.probes), lambda: bare_pass(one, noise)),
+        VARIED: (
+            lambda: axes.moves(extractor, cases.items, cases.site.card.input, CPU),
+            lambda: [bare_pass(extractor.eval(), shown, extractor.numbers) for _ in range(TIMES)],
+        ),
     }
 
 
