@@ -109,8 +109,8 @@ def zoomed(image: Tensor, size: float) -> Tensor:
 def blurred(image: Tensor, share: float) -> Tensor:
     """By a Gaussian whose standard deviation is a share of the shortest side; dark beyond the edges.
 
-    As MONAI's ``GaussianFilter`` does it, but by Fourier transforms, which for wide Gaussians takes a tenth to
-    a sixtieth of the time.
+    As MONAI's ``GaussianFilter`` does it, but by Fourier transforms: for wide Gaussians in a tenth to a
+    sixtieth of the time.
     """
     kernel = gaussian_1d(torch.tensor(share * min(image.shape[2:]), device=image.device))
     for axis in range(2, image.ndim):
