@@ -43,11 +43,11 @@ class EfficientNetLite0(EfficientNet):
     def __init__(self, spatial_dims: int, in_channels: int, num_classes: int) -> None:
         super().__init__(STAGES, spatial_dims, in_channels, num_classes, norm=NORM)
         self._swish = nn.ReLU6()
-        self._conv_stem_padding = Same(self._conv_stem)
+        self._conv_stem_padding = same(self._conv_stem)
         for block in self.modules():
             if isinstance(block, MBConvBlock):
                 block._swish = nn.ReLU6()
-                block._depthwise_conv_padding = Same(block._depthwise_conv)
+                block._depthwise_conv_padding = same(block._depthwise_conv)
 
 
 class EfficientNetLite0OfStages(EfficientNetLite0):
@@ -85,6 +85,18 @@ class EfficientNetLite0OfStages(EfficientNetLite0):
         return logits
 
 
+def same(convolution: nn.Module) -> nn.Module:
+    """What has to come before a convolution so that steps of s give one place in s, rounded up.
+
+    With steps of one nothing: the convolution adds the zeros by itself, without a copy of its images.
+    """
+    assert isinstance(convolution, nn.Conv2d | nn.Conv3d)
+    if any(step > 1 for step in convolution.stride):
+        return Same(convolution)
+    convolution.padding = tuple(kernel // 2 for kernel in convolution.kernel_size)  # all are odd
+    return nn.Identity()
+
+
 class Same(nn.Module):
     """Zeros around an image, so that a convolution with steps of s gives one in s places, rounded up.
 
@@ -92,9 +104,8 @@ class Same(nn.Module):
         convolution: that follows.
     """
 
-    def __init__(self, convolution: nn.Module) -> None:
+    def __init__(self, convolution: nn.Conv2d | nn.Conv3d) -> None:
         super().__init__()
-        assert isinstance(convolution, nn.Conv2d | nn.Conv3d)
         self.kernel, self.steps = convolution.kernel_size, convolution.stride
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from clinical_qkt.networks.efficientnet_lite import (
     EfficientNetLite0,
     EfficientNetLite0OfStages,
     Same,
+    same,
 )
 from clinical_qkt.networks.extractor import Pooling, PoolingSpec
 from clinical_qkt.networks.spec import preset
@@ -37,6 +38,18 @@ def test_a_convolution_over_any_size_gives_one_in_so_many_places_rounded_up(plac
     added = [padded.shape[2] - places, padded.shape[3] - places - 1]
     rows = padded[0, 0].sum(1).bool().tolist()
     assert rows == [False] * (added[0] // 2) + [True] * places + [False] * (added[0] - added[0] // 2)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.Conv3d])
+def test_with_steps_of_one_the_convolution_adds_the_same_zeros_by_itself(kind, kernel):
+    plain, convolution = kind(2, 3, kernel), kind(2, 3, kernel)
+    convolution.load_state_dict(plain.state_dict())
+    images = torch.randn(2, 2, *[7, 8, 9][: 2 if kind is nn.Conv2d else 3])
+    padding = same(convolution)
+    assert padding(images) is images
+    assert torch.allclose(convolution(images), plain(Same(plain)(images)), atol=1e-6)
+    assert isinstance(same(kind(2, 3, kernel, stride=2)), Same)
 
 
 @pytest.mark.parametrize("size", [224, 100])
