@@ -10,7 +10,7 @@ Images are ``(B, channels, *places)`` with values from 0 to 1; what a variation 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import partial, reduce
 
 import torch
 from monai.networks.layers import gaussian_1d
@@ -134,9 +134,11 @@ def sharpened(image: Tensor, much: float, share: float) -> Tensor:
 
 def dilated(image: Tensor, size: int) -> Tensor:
     """The largest value within a square or cube of so many places."""
-    pool = F.max_pool2d if image.ndim == 4 else F.max_pool3d
     padded = F.pad(image, [size // 2] * 2 * (image.ndim - 2), mode="replicate")
-    return pool(padded, size, 1)
+    for axis in range(2, image.ndim):  # PyTorch's max_pool takes ten times as long
+        places = image.shape[axis]
+        padded = reduce(torch.maximum, (padded.narrow(axis, k, places) for k in range(size)))
+    return padded
 
 
 def eroded(image: Tensor, size: int) -> Tensor:

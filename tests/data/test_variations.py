@@ -1,8 +1,9 @@
 import pytest
 import torch
 from monai.networks.layers import GaussianFilter
+from scipy.ndimage import grey_dilation
 
-from clinical_qkt.data.variations import blurred, variations
+from clinical_qkt.data.variations import blurred, dilated, variations
 
 
 def images(channels: int, size: list[int]) -> torch.Tensor:
@@ -32,6 +33,14 @@ def test_a_blur_is_monais(size, share):
     unit = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
     expected = GaussianFilter(len(size), share * min(size))(unit)
     assert torch.allclose(blurred(unit, share), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [[2, 7], [9, 12], [6, 5, 8]])
+@pytest.mark.parametrize("across", [3, 5])
+def test_dilation_takes_the_largest_value_within_a_square_or_cube(size, across):
+    unit = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    expected = grey_dilation(unit.numpy(), (1, 1, *[across] * len(size)), mode="nearest")
+    assert torch.equal(dilated(unit, across), torch.from_numpy(expected))
 
 
 def test_an_image_of_one_value_stays_finite():
