@@ -1,6 +1,7 @@
 """What prepare chooses by the machine: batches that a training there can hold."""
 
 import pytest
+import torch
 import yaml
 
 from clinical_qkt.core import memory
@@ -16,7 +17,7 @@ def free(monkeypatch):
     """So many bytes are free."""
 
     def told(bytes_: int | None) -> None:
-        monkeypatch.setattr(machine, "has_gpu", lambda: False)
+        monkeypatch.setattr(machine, "device_here", lambda: torch.device("cpu"))
         monkeypatch.setattr(memory, "free", lambda *_: bytes_)
 
     return told
@@ -26,6 +27,11 @@ def free(monkeypatch):
 def test_a_step_may_take_two_gigabytes_or_half_of_what_is_free(free, bytes_, room):
     free(bytes_)
     assert machine.room() == room
+
+
+def test_a_gpu_may_take_half_of_what_it_has_free(free):
+    free(80e9)
+    assert machine.room(torch.device("cuda")) == 40e9
 
 
 @pytest.mark.parametrize(
