@@ -21,7 +21,7 @@ from torch import Tensor
 
 WORKERS = 0
 """Processes of a loader beside its own. Images are in memory as tensors, as far as they fit, and are taken
-from a list; and an error keeps its type. Where images do not fit, reading and preparing them is 3 % of a
+from a list; and an error keeps its type. Where images do not fit, reading and preparing them is 2 % of a
 training's step at 512 pixels on a processor, see docs/results/speed.md; on a GPU it is not measured."""
 
 AHEAD = 2
