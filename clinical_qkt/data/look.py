@@ -13,6 +13,7 @@ leaves them as they are and changes the sharpness alone (a reconstruction kernel
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -119,11 +120,20 @@ def _sharpness(of_tones: Tensor) -> Tensor:
     places = tuple(range(1, grey.ndim))
     spectrum = torch.fft.rfftn(grey - grey.mean(places, keepdim=True), dim=places)
     power = spectrum.abs().square() / math.prod(grey.shape[1:])
-    at = frequencies(grey.shape[1:]).flatten()
-    band = torch.where(at > 0, (at * BANDS).floor(), -1)  # at zero lies the mean, which was taken off
-    flat, found = power.flatten(1), []
+    of_bands = [power.flatten(1)[:, band].mean(1) for band in _bands(tuple(grey.shape[1:]))]
+    return (torch.stack(of_bands, 1) + LEAST_POWER).log() / 2
+
+
+@lru_cache(maxsize=8)
+def _bands(places: tuple[int, ...]) -> list[Tensor]:
+    """Of each band where its frequencies lie in a half spectrum; kept, since all images have one size."""
+    at = frequencies(places).flatten()
+    band, found = (
+        torch.where(at > 0, (at * BANDS).floor(), -1),
+        [],
+    )  # at zero lies the mean, which is taken off
     for k in range(BANDS):
         while not (band == k).any():  # of few places none may be of a low band: the next stands for it
             k += 1
-        found.append(flat[:, band == k].mean(1))
-    return (torch.stack(found, 1) + LEAST_POWER).log() / 2
+        found.append((band == k).nonzero().flatten())
+    return found
