@@ -19,6 +19,7 @@ LARGEST, LARGEST_3D, LEAST = 224, 64, 8
 """Pixels, or voxels, along an image's longest side to which larger ones are shrunk: what a small network can
 use and a machine without a GPU can train. No side is below the last."""
 LONGER = "a larger size costs time and memory, `--longest-side` of `prepare` gives it"
+"""Beside every size that images are shrunk to."""
 SMALL = 64
 """Pixels up to which a small network looks at every one of them."""
 LARGE = 96
@@ -157,7 +158,7 @@ def batch(
     Args:
         size: of the images, in pixels or voxels.
         needed: bytes that a step on so many images takes.
-        room: bytes that it may take.
+        room: bytes that it may take; a few images more where each smaller batch would leave a single one.
     """
     fits = 64 if math.prod(size) <= 96 * 96 else 32 if math.prod(size) <= 128 * 128 else 16
     wanted, why = max(2, min(fits, training_images // 4)), "images in a step of the training"
