@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from torch import Tensor
 
 FOLDS = 3
-"""Of a site's own network, which is trained once more for each. Closed-form parts use ``CLOSED_FORM``."""
+"""Of a site's own network, which is trained once more for each. Ridge heads use ``CLOSED_FORM``."""
 CLOSED_FORM = 5
 
 
@@ -45,3 +45,15 @@ def folds_of(
     for fold, (_, mine) in enumerate(split.split(where, labels.numpy(), patients)):
         where[mine] = fold
     return where
+
+
+def fewest_of_a_class(labels: Tensor, patients: NDArray[Any] | None = None) -> int:
+    """Images, or patients, of the class that has fewest: with more folds, some would have none of it.
+
+    >>> import torch
+    >>> labels = torch.tensor([0, 0, 0, 1, 1])
+    >>> fewest_of_a_class(labels), fewest_of_a_class(labels, np.array(["a", "b", "c", "d", "d"]))
+    (2, 1)
+    """
+    units = np.arange(len(labels)) if patients is None else patients
+    return min(len(np.unique(units[labels.numpy() == c])) for c in labels.unique().tolist())

@@ -272,12 +272,17 @@ def whitening(raw: Tensor, labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
     scale = raw.std(0)
     scale = scale.clamp_min(1e-3 * float(scale.median()) + 1e-12)
     center, standard = raw.mean(0), (raw - raw.mean(0)) / scale
-    within = Moments(raw.shape[1])
-    for of_class in SINGLE_LABEL.by_class(standard, labels, labels.unique()):
-        within.update(of_class - of_class.mean(0))
-    covariance = within.statistics().covariance
-    assert covariance is not None
-    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = torch.linalg.eigh(within_classes(standard, labels))
     values = values.clamp_min(0) + MAP_RIDGE * values.mean()
     vectors, values = vectors[:, -most:], values[-most:]
     return center, vectors / values.sqrt() / scale[:, None]
+
+
+def within_classes(features: Tensor, labels: Tensor) -> Tensor:
+    """``(D, D)`` float64: how features ``(N, D)`` vary about the means of their classes."""
+    found = Moments(features.shape[1])
+    for of_class in SINGLE_LABEL.by_class(features, labels, labels.unique()):
+        found.update(of_class - of_class.mean(0))
+    covariance = found.statistics().covariance
+    assert covariance is not None
+    return covariance
