@@ -27,8 +27,9 @@ LARGE = 96
 MANY = 2000
 """Training images that a network of some million weights needs, as a rule."""
 START = (
-    "'pretrained: FILE', 'architecture: efficientnet_lite0_stages', 'trained_layers: head' and "
-    "'head_penalty: 0.2', see docs/how-to/train.md, 'Starting from pretrained weights'"
+    "'pretrained: FILE', 'architecture: efficientnet_lite0_stages', 'trained_layers: head', "
+    "'head_penalty: 0.2' and 'held_out_folds: 10', see docs/how-to/train.md, 'Starting from pretrained "
+    "weights'"
 )
 """What fits the head of a network with pretrained weights, on a CPU in one look at each image."""
 EPOCHS, SEEN = (8, 25), 9000

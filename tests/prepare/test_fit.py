@@ -85,6 +85,7 @@ def test_what_is_recommended_instead_can_be_written_so():
         "architecture": OF_STAGES,
         "trained_layers": "head",
         "head_penalty": str(PENALTY),
+        "held_out_folds": "10",
     }
 
 
