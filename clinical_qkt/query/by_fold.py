@@ -142,7 +142,7 @@ def _mapped(part: ClassStatistics, anew: Tensor, middle: Tensor) -> ClassStatist
     stays in the middle there; and what is not known stays with its axis.
     """
     if part.doubt is not None:
-        told = part.mean != middle
+        told = ~torch.isclose(part.mean, middle)
         mean = middle @ anew
         mean[told] += (part.mean - middle)[told] @ anew[told][:, told]
         return replace(part, mean=mean)
