@@ -11,11 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from clinical_qkt.core.errors import InputError, one_of
 from clinical_qkt.core.refusals import sentences
 from clinical_qkt.core.terms import LookAugmentation, TrainedLayers
+from clinical_qkt.data.folds import FOLDS
 from clinical_qkt.networks.registry import PRESETS
 from clinical_qkt.qkt.forgetting_budget import Promise
 from clinical_qkt.research.benchmark.rows import FIGURES
 from clinical_qkt.research.methods import METHODS
 from clinical_qkt.research.shift import USUAL, Part, Shift
+
+
+SITE_LEARNING_RATE = 3e-3
 
 
 class _Strict(BaseModel):  # not ``values.Strict``: the command line gives seeds as texts
@@ -79,6 +83,9 @@ class Scenario(_Strict):
         trained_layers: what of them is trained; of ``head`` what the rest gives is computed once for all.
         head_penalty: a head that is trained alone is fitted with it, see ``training.head_fit``; None: it is
             trained by epochs.
+        learning_rate: of a training by epochs, the highest of its schedule.
+        held_out_folds: a site's own network is trained once more without each of so many parts of its images,
+            see ``training.own_folds``.
     """
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
@@ -102,6 +109,8 @@ class Scenario(_Strict):
     pretrained: Path | None = later(None)
     trained_layers: TrainedLayers = later("all")
     head_penalty: float | None = later(None, gt=0)
+    learning_rate: float = later(SITE_LEARNING_RATE, gt=0)
+    held_out_folds: int = later(FOLDS, ge=2, le=10)
 
     @model_validator(mode="after")
     def _known_network(self) -> Scenario:

@@ -247,7 +247,7 @@ class Federation:
         """
         items, name = self._training(student), self.names[student]
         classes = SINGLE_LABEL.targets(items)
-        folds = folds_of(classes, seed=self.seed)
+        folds = folds_of(classes, count=self.scenario.held_out_folds, seed=self.seed)
         if missing_class(folds, classes) is not None:
             return None
 

@@ -19,8 +19,6 @@ from clinical_qkt.training.head_fit import fit_head
 from clinical_qkt.training.inference import logits_of
 from clinical_qkt.training.loop import train
 
-SITE_LEARNING_RATE = 3e-3
-
 
 def started(scenario: Scenario, spec: NetworkSpec, classes: int) -> nn.Module:
     """A site's network before its training, with a head of ``classes`` rows."""
@@ -63,7 +61,7 @@ def fitted(
         augment,
         SINGLE_LABEL.loss,
         max_epochs=scenario.max_epochs,
-        learning_rate=SITE_LEARNING_RATE,
+        learning_rate=scenario.learning_rate,
         batch_size=16,
         seed=seed,
         device=device,

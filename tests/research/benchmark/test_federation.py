@@ -76,19 +76,20 @@ def test_sites_train_with_looks_and_styles_where_the_scenario_says_so(npz, tmp_p
     seen = {}
 
     def instead(network, items, augment, loss, **how):
-        seen.update(augment=augment, network=network)
+        seen.update(how, augment=augment, network=network)
         return network
 
     monkeypatch.setattr(site_networks, "train", instead)
     made = federation(npz, tmp_path)
     assert made._trained(0, [], "plain") is seen["network"] and seen["augment"] == made.augment
+    assert seen["learning_rate"] == 3e-3
     assert not mixes_images(seen["network"])
-    changed = {"training_looks": "strong", "mix_style": True}
+    changed = {"training_looks": "strong", "mix_style": True, "learning_rate": 3e-4}
     made.scenario = made.scenario.model_copy(update=changed)
     made._trained(0, [], "robust")
     *plain, looks = seen["augment"]
     assert plain == made.augment and isinstance(looks, RandLookd) and looks.sizes == SIZES["strong"]
-    assert mixes_images(seen["network"])
+    assert mixes_images(seen["network"]) and seen["learning_rate"] == 3e-4
 
 
 def test_too_many_classes_at_once_are_refused(npz, tmp_path):
@@ -153,6 +154,18 @@ def test_a_students_images_are_told_of_by_networks_by_folds_which_are_trained_on
     assert not torch.isclose(case.own_held_out[:-2], case.own_logits[:-2]).all(1).any()
     found = again.case(ask).own_held_out
     assert found is not None and torch.equal(found, case.own_held_out)
+
+
+def test_a_scenario_says_without_how_many_parts_networks_are_trained_once_more(npz, tmp_path, monkeypatch):
+    seen = []
+    network = federation(npz, tmp_path).network(0)
+    monkeypatch.setattr(
+        site_networks, "train", lambda *_, what, **__: seen.append(what) or network.requires_grad_(False)
+    )
+    made = federation(npz, tmp_path, held_out_folds=5)
+    case = made.case(made.queries(1)[0])
+    assert len(case.own_held_out) == len(case.training)
+    assert len([what for what in seen if "without fold" in what]) == 5
 
 
 @pytest.fixture(scope="module")
