@@ -18,7 +18,6 @@ from clinical_qkt.research.benchmark.rows import FIGURES
 from clinical_qkt.research.methods import METHODS
 from clinical_qkt.research.shift import USUAL, Part, Shift
 
-
 SITE_LEARNING_RATE = 3e-3
 
 

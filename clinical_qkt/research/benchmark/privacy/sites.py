@@ -23,7 +23,6 @@ from clinical_qkt.privacy.statement import DifferentialPrivacy, PrivacyStatement
 from clinical_qkt.research.benchmark.config import in_turn
 from clinical_qkt.research.benchmark.federation import Federation
 from clinical_qkt.research.benchmark.privacy.config import AttackedScenario, PrivateTrainingSettings
-from clinical_qkt.research.benchmark.site_networks import SITE_LEARNING_RATE
 from clinical_qkt.research.methods.case import Case
 from clinical_qkt.research.partitions import Ask
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
@@ -130,7 +129,7 @@ class AttackedFederation(Federation):
         name = names[site % len(names)]
         spec = preset(name, contract.channels, contract.spatial_size)
         augment = [*self.augment, *look_augmentation(self.scenario.training_looks, contract)]
-        how = spec, self.scenario.max_epochs, 16, SITE_LEARNING_RATE, augment
+        how = spec, self.scenario.max_epochs, 16, self.scenario.learning_rate, augment
         plain = Recipe(*how, mix_style=self.scenario.mix_style)
         if private is None:
             return plain
