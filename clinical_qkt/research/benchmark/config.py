@@ -84,7 +84,7 @@ class Scenario(_Strict):
             trained by epochs.
         learning_rate: of a training by epochs, the highest of its schedule.
         held_out_folds: a site's own network is trained once more without each of so many parts of its images,
-            see ``training.own_folds``.
+            see ``training.own_folds``; 0: it is not, and validation images alone are held out.
     """
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
@@ -109,7 +109,7 @@ class Scenario(_Strict):
     trained_layers: TrainedLayers = later("all")
     head_penalty: float | None = later(None, gt=0)
     learning_rate: float = later(SITE_LEARNING_RATE, gt=0)
-    held_out_folds: int = later(FOLDS, ge=2, le=10)
+    held_out_folds: int = later(FOLDS, ge=0, le=10)
 
     @model_validator(mode="after")
     def _known_network(self) -> Scenario:
@@ -134,6 +134,12 @@ class Scenario(_Strict):
         looks = self.shift != "none" or self.other_site or self.training_looks != "none" or self.mix_style
         if self.trained_layers == "head" and (many or looks):
             raise ValueError("trained_layers: with 'head' all sites have one network, size and look")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_to_leave_out(self) -> Scenario:
+        if self.held_out_folds == 1:
+            raise ValueError("held_out_folds: without the only part nothing is left; say 2 or more, or 0")
         return self
 
     @model_validator(mode="after")

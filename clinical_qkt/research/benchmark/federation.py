@@ -87,6 +87,7 @@ class Federation:
         self.raw = contract_of(self.prepared[int(source.splits["training"][0])]["image"])
         self.augment = symmetries(self.raw.spatial_size)
         self.names = [f"hospital_{i + 1}" for i in range(scenario.sites)]
+        self._by_folds = scenario.held_out_folds > 0
         self.images = SiteImages(self.prepared, self.raw, [self.look(i) for i in range(scenario.sites)])
 
     @cached_property
@@ -178,7 +179,7 @@ class Federation:
             view=self.view,
             federation=lambda: self._members(ask.student),
             in_own_look=lambda: self._in_own_look(ask.student),
-            own_held_out=self._held_out(ask.student, own, extra, labels),
+            own_held_out=self._held_out(ask.student, own, extra, labels) if self._by_folds else None,
             known=self.frozen,
         )
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from clinical_qkt.core.errors import InputError, QueryError
 from clinical_qkt.data.inputs import converted
@@ -166,6 +167,11 @@ def test_a_scenario_says_without_how_many_parts_networks_are_trained_once_more(n
     case = made.case(made.queries(1)[0])
     assert len(case.own_held_out) == len(case.training)
     assert len([what for what in seen if "without fold" in what]) == 5
+
+    none = federation(npz, tmp_path, held_out_folds=0)
+    assert none.case(none.queries(1)[0]).own_held_out is None and len(seen) == 5 + 2 * 3
+    with pytest.raises(ValidationError, match="without the only part"):
+        federation(npz, tmp_path, held_out_folds=1)
 
 
 @pytest.fixture(scope="module")
