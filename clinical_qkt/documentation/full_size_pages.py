@@ -24,6 +24,8 @@ STAGES = (
     *("stages_epochs.json", "stages_three_classes.json"),
 )
 """Of heads that are fitted at once, and of what each of their two parts brings."""
+TRAINED = ("stages_trained.json",)
+"""Of networks of which more than the head is trained."""
 
 Rows = list[dict[str, Any]]
 
@@ -51,6 +53,8 @@ WANTED: dict[tuple[str, str], float] = {
     ("three_classes_224_stages", "statistics"): 94,
     ("three_classes_224_stages", "private"): 87,
     ("three_classes_224_stages", "private_48"): 87,
+    ("one_class_224_trained", "committee"): 96,
+    ("one_class_224_trained", "light"): 91,
 }
 """Query recall at 2 points, in percent, that was wanted before anything was measured."""
 ALARMS = 3.5
@@ -145,13 +149,11 @@ def _differs(pairs: list[dict[str, dict[str, Any]]], key: str) -> str:
 
 def blocks(folder: Path = PLACE) -> dict[str, str]:
     """By name, of what is there."""
-    rows, stages = (
-        [row for file in files if (folder / file).is_file() for row in _rows(folder / file)]
-        for files in (FILES, STAGES)
-    )
-    found = {"targets": targets(rows), "all": scenario_tables(rows)}
-    if stages:
-        found |= {"stages_targets": targets(stages), "stages": scenario_tables(stages)}
+    found: dict[str, str] = {}
+    for name, files in (("", FILES), ("stages", STAGES), ("trained", TRAINED)):
+        rows = [row for file in files if (folder / file).is_file() for row in _rows(folder / file)]
+        if rows:
+            found |= {f"{name}_targets".strip("_"): targets(rows), name or "all": scenario_tables(rows)}
     return found | ({"label_lists": label_lists(_rows(folder / LISTS))} if (folder / LISTS).is_file() else {})
 
 

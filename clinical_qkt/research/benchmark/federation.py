@@ -40,6 +40,7 @@ from clinical_qkt.research.benchmark.partition import (
     shares_of,
     site_models,
 )
+from clinical_qkt.research.benchmark.seen_once import SeenOnce
 from clinical_qkt.research.benchmark.site_images import SiteImages, contract_of, prepare
 from clinical_qkt.research.benchmark.site_networks import fitted, said_of, started
 from clinical_qkt.research.benchmark.sub_types import SubTypes
@@ -48,7 +49,6 @@ from clinical_qkt.research.methods.case import Case, Member
 from clinical_qkt.research.partitions import Ask
 from clinical_qkt.research.shift import Look, look_of
 from clinical_qkt.tasks.single_label import SINGLE_LABEL
-from clinical_qkt.training.inference import Images
 from clinical_qkt.training.own_folds import by_folds, missing_class
 
 
@@ -109,16 +109,6 @@ class Federation:
         size = self.raw.spatial_size if side is None else [side] * len(self.raw.spatial_size)
         return self.raw.model_copy(update={"spatial_size": size})
 
-    def view(self, images: Images, contract: InputContract) -> list[dict[str, Any]]:
-        """Images as a contract asks for them, in the look of the site whose they are; from the raw ones."""
-        items = [images[i] for i in range(len(images))]
-        seen: dict[tuple[int, int], Tensor] = {}
-        for site in {int(item["site"]) for item in items}:
-            mine = [int(item["position"]) for item in items if int(item["site"]) == site]
-            found = self.images.of(site, mine, contract)
-            seen.update({(site, i): image for i, image in zip(mine, found, strict=True)})
-        return [{**item, "image": seen[int(item["site"]), int(item["position"])]} for item in items]
-
     @cached_property
     def models(self) -> list[Model]:
         """The sites' models, trained on first use and kept; a row for each class of the data."""
@@ -132,6 +122,11 @@ class Federation:
         made = self._spec(0), self.network(0).eval(), self.contract(0)
         about = f"{sha256(self.scenario.pretrained)} {self.source.name} {len(self.source.labels)}"
         return KnownNumbers(*made, about, self.folder.parent / "known", self.prepared, self.device)
+
+    @cached_property
+    def _seen(self) -> SeenOnce | None:
+        dear = self.scenario.pretrained is not None and self.frozen is None
+        return SeenOnce([model.network for model in self.models], self.device) if dear else None
 
     @cached_property
     def probed(self) -> list[Teacher]:
@@ -176,11 +171,12 @@ class Federation:
             seed=self.seed,
             device=self.device,
             shared=self.folder / "shared",
-            view=self.view,
+            view=self.images.view,
             federation=lambda: self._members(ask.student),
             in_own_look=lambda: self._in_own_look(ask.student),
             own_held_out=self._held_out(ask.student, own, extra, labels) if self._by_folds else None,
             known=self.frozen,
+            seen=self._seen,
         )
 
     def test_items(self, ask: Ask) -> list[dict[str, Any]]:
@@ -194,12 +190,12 @@ class Federation:
         lists = self.label_lists
         told = [{"label": int(lists.shown[i]), "position": i, "site": site} for i in positions]
         found = [{**self.prepared[i], **item} for i, item in zip(positions, told, strict=True)]
-        return self.view(SINGLE_LABEL.relabelled(found, lists.places(labels)), self.raw)
+        return self.images.view(SINGLE_LABEL.relabelled(found, lists.places(labels)), self.raw)
 
     def _shown(
         self, positions: Sequence[int], labels: LabelSpace, site: int, contract: InputContract
     ) -> list[dict[str, Any]]:
-        return self.view(self._items(positions, labels, site), contract)
+        return self.images.view(self._items(positions, labels, site), contract)
 
     def _members(self, student: int, look: int | None = None) -> list[Member]:
         """All sites, the student's first; in their own looks, or all in one site's."""

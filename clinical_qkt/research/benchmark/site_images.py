@@ -17,6 +17,7 @@ from clinical_qkt.data.inputs import InputContract, converted
 from clinical_qkt.data.sources import Source
 from clinical_qkt.data.transforms import adapter, reading, show_progress
 from clinical_qkt.research.shift import Look
+from clinical_qkt.training.inference import Images
 
 AT_ONCE = 256
 """Images that are brought to another look together."""
@@ -51,6 +52,16 @@ class SiteImages:
             raw = self._shown(look, missing) if wanted == self.raw else self.of(site, missing)
             made.update((i, self._as(wanted, image)) for i, image in zip(missing, raw, strict=True))
         return [made[i] for i in positions]
+
+    def view(self, images: Images, contract: InputContract) -> list[dict[str, Any]]:
+        """Images as a contract asks for them, in the look of the site whose they are; from the raw ones."""
+        items = [images[i] for i in range(len(images))]
+        seen: dict[tuple[int, int], Tensor] = {}
+        for site in {int(item["site"]) for item in items}:
+            mine = [int(item["position"]) for item in items if int(item["site"]) == site]
+            found = self.of(site, mine, contract)
+            seen.update({(site, i): image for i, image in zip(mine, found, strict=True)})
+        return [{**item, "image": seen[int(item["site"]), int(item["position"])]} for item in items]
 
     def _shown(self, look: Look | None, positions: Sequence[int]) -> list[Tensor]:
         images = torch.stack([torch.as_tensor(self.prepared[i]["image"]) for i in positions])

@@ -41,14 +41,18 @@ class Member:
         return SiteList(self.model.card.labels, self.wholes)
 
 
-class Known(Protocol):
-    """What is known of images beforehand, where all sites have one frozen network, but for its head."""
+class Said(Protocol):
+    """What some networks say of images, which is not computed each time anew."""
 
     def logits(self, network: nn.Module, items: Any, /) -> Tensor:
         """``(N, classes)``, by the network's head alone."""
 
     def knows(self, network: nn.Module, /) -> bool:
-        """Whether a network, or each of several that are joined, is that one but for its head."""
+        """Whether a network, or each of several that are joined, is such a one but for its head."""
+
+
+class Known(Said, Protocol):
+    """What is known of images beforehand, where all sites have one frozen network, but for its head."""
 
     def head_inputs(self, items: Any, /) -> Tensor:
         """``(N, features)``: what arrives at the network's head."""
@@ -73,6 +77,7 @@ class Case(Student):
             looks could reach at best. Only a simulation of looks can tell.
         kept: for what several methods need of one case, so that it is computed once.
         known: what is known of images beforehand, since all sites have one frozen network; None: nothing.
+        seen: what the sites' networks said of images before, where they have several; None: nothing is kept.
         shared: a folder for what is the same for every query of the federation (rounds of averaging).
     """
 
@@ -85,6 +90,7 @@ class Case(Student):
     in_own_look: Callable[[], list[Member]] = field(default=list)
     kept: dict[Any, Any] = field(default_factory=dict)
     known: Known | None = None
+    seen: Said | None = None
 
     def numbers(self, extractor: Extractor, images: Images) -> tuple[Tensor, Tensor]:
         """Logits ``(N, own)`` and features ``(N, D)`` of images that are prepared for the own model.
@@ -99,9 +105,10 @@ class Case(Student):
 
     def said(self, network: nn.Module, images: Images, what: str = "logits") -> Tensor:
         """``(N, classes)``: what a network says of images prepared for it."""
-        if self.known is None or not self.known.knows(network):
+        before = self.seen if self.known is None else self.known
+        if before is None or not before.knows(network):
             return super().said(network, images, what)
-        return self.known.logits(network, images)
+        return before.logits(network, images)
 
     def in_views(self, body: Pooling, images: Images) -> Tensor:
         if self.known is None:

@@ -129,8 +129,8 @@ def test_every_view_is_made_from_the_raw_image(npz, tmp_path):
     made = federation(npz, tmp_path, **MIXED)
     items = made.test_items(made.queries(1)[0])
     small, large = (made.raw.model_copy(update={"spatial_size": [s, s]}) for s in (12, 40))
-    through = made.view(made.view(items, small), large)
-    direct = made.view(items, large)
+    through = made.images.view(made.images.view(items, small), large)
+    direct = made.images.view(items, large)
     assert all(torch.equal(a["image"], b["image"]) for a, b in zip(through, direct, strict=True))
 
 

@@ -97,7 +97,7 @@ class AttackedFederation(Federation):
     def known(self, site: int) -> Known:
         """What an attacker of a site's model has."""
         own, others = self.positions[site]["training"], self.held_out[site]
-        images = self.view(self._items((*own, *others), self.lists[site], site), self.contract(site))
+        images = self.images.view(self._items((*own, *others), self.lists[site], site), self.contract(site))
         labels = labels_of(images).numpy()
         return Known(
             images,
@@ -119,7 +119,7 @@ class AttackedFederation(Federation):
             [i for i in positions if self.whole.labels[i] == c]
             for positions in (self.positions[site]["training"], self.held_out[site])
         )
-        images = self.view(self._items((*own, *others), case.labels, site), case.own.card.input)
+        images = self.images.view(self._items((*own, *others), case.labels, site), case.own.card.input)
         return images, np.arange(len(images)) < len(own)
 
     def recipe(self, site: int) -> Recipe:
@@ -157,7 +157,7 @@ class AttackedFederation(Federation):
         if private is None or is_model(folder):
             return super()._model(site)
         images = self._items(self.positions[site]["training"], self.lists[site], site)
-        items = self.view(images, self.contract(site))
+        items = self.images.view(images, self.contract(site))
         recipe = self.recipe(site)
         torch.manual_seed(self.seed)
         network = self.network(site)
