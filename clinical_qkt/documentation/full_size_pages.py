@@ -26,6 +26,10 @@ STAGES = (
 """Of heads that are fitted at once, and of what each of their two parts brings."""
 TRAINED = ("stages_trained.json",)
 """Of networks of which more than the head is trained."""
+TEN_FOLDS = "stages_ten_folds.json"
+"""As the rows of ``STAGES``, with ten networks by folds instead of three."""
+PARTS = {"": FILES, "stages": STAGES, "trained": TRAINED}
+"""Of the page, by the name of its blocks."""
 
 Rows = list[dict[str, Any]]
 
@@ -89,9 +93,8 @@ def targets(rows: Rows) -> str:
             tables.mean_told(mine, key) for key in ("query_recall_at_budget", "false_alarms_at_budget")
         )
         missed = wanted - float(told.split(" ")[0])
-        mean, worst = (sum(bool(r[k]) for r in mine) for k in ("mean_kept_on_test", "worst_kept_on_test"))
         by = f"{missed:.1f}" if missed > 0 else "reached"
-        cells = (scenario, variant, f"{wanted:g}", told, by, alarms, f"{mean}, {worst} of {len(mine)}")
+        cells = (scenario, variant, f"{wanted:g}", told, by, alarms, _kept(mine))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -143,18 +146,66 @@ def _compared(rows: Rows) -> list[str]:
 
 def _differs(pairs: list[dict[str, dict[str, Any]]], key: str) -> str:
     """How much more it is with finer and coarser lists, in points."""
-    gaps = [100 * (pair[FINER][key] - pair[EQUAL][key]) for pair in pairs]
-    return in_points(gaps, [pair[EQUAL]["seed"] for pair in pairs]) if gaps else "–"
+    return _more([(pair[EQUAL], pair[FINER]) for pair in pairs], key)
+
+
+def _more(pairs: list[tuple[dict[str, Any], dict[str, Any]]], key: str) -> str:
+    gaps = [100 * (second[key] - first[key]) for first, second in pairs]
+    return in_points(gaps, [first["seed"] for first, _ in pairs]) if gaps else "–"
+
+
+def ten_folds(three: Rows, ten: Rows) -> str:
+    """Ten networks by folds against three, query by query.
+
+    >>> row = {"scenario": "s", "variant": "private", "seed": 3, "student": "a", "query": ["x"]}
+    >>> row |= {"query_recall": 0.9, "mean_kept_on_test": True, "worst_kept_on_test": True}
+    >>> shares = {"query_recall_at_budget": 0.9, "false_alarms_at_budget": 0.02}
+    >>> more = {"query_recall_at_budget": 0.91, "worst_kept_on_test": False}
+    >>> print(ten_folds([{**row, **shares}], [{**row, **shares, **more}]).splitlines()[-1])
+    | s | private | 90.0 | 1.0 (1.0 to 1.0) | 0.0 (0.0 to 0.0) | 1, 1 of 1 | 1, 0 of 1 |
+    """
+    heads = (
+        *("asked for", "method", "three", "ten: difference", "false alarms: difference"),
+        *("kept with three: mean, every class", "with ten"),
+    )
+    lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
+    found: dict[Any, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+    named = {_name(row): row for row in three}
+    for row in ten:
+        if row["query_recall"] is not None and _name(row) in named:
+            found.setdefault((row["scenario"], row["variant"]), []).append((named[_name(row)], row))
+    for case, pairs in found.items():
+        mean = sum(100 * first["query_recall_at_budget"] for first, _ in pairs) / len(pairs)
+        more = [_more(pairs, key) for key in ("query_recall_at_budget", "false_alarms_at_budget")]
+        kept = [_kept([pair[i] for pair in pairs]) for i in (0, 1)]
+        lines.append(f"| {' | '.join((*case, f'{mean:.1f}', *more, *kept))} |")
+    return "\n".join(lines)
+
+
+def _name(row: dict[str, Any]) -> Any:
+    return row["scenario"], row["variant"], row["seed"], row["student"], *row["query"]
+
+
+def _kept(rows: Rows) -> str:
+    """In how many queries both limits held on test images: the mean's, and a single class's."""
+    mean, worst = (sum(bool(r[k]) for r in rows) for k in ("mean_kept_on_test", "worst_kept_on_test"))
+    return f"{mean}, {worst} of {len(rows)}"
 
 
 def blocks(folder: Path = PLACE) -> dict[str, str]:
     """By name, of what is there."""
     found: dict[str, str] = {}
-    for name, files in (("", FILES), ("stages", STAGES), ("trained", TRAINED)):
-        rows = [row for file in files if (folder / file).is_file() for row in _rows(folder / file)]
-        if rows:
-            found |= {f"{name}_targets".strip("_"): targets(rows), name or "all": scenario_tables(rows)}
+    rows = {name: _all(folder, files) for name, files in PARTS.items()}
+    for name, mine in rows.items():
+        if mine:
+            found |= {f"{name}_targets".strip("_"): targets(mine), name or "all": scenario_tables(mine)}
+    if ten := _all(folder, (TEN_FOLDS,)):
+        found["ten_folds"] = ten_folds(rows["stages"], ten)
     return found | ({"label_lists": label_lists(_rows(folder / LISTS))} if (folder / LISTS).is_file() else {})
+
+
+def _all(folder: Path, files: tuple[str, ...]) -> Rows:
+    return [row for file in files if (folder / file).is_file() for row in _rows(folder / file)]
 
 
 def _rows(path: Path) -> Rows:

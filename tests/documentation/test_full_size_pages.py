@@ -37,6 +37,28 @@ def test_label_lists_are_compared_query_by_query():
     assert told.startswith("| private | 70.0 | 66.0 | -4.0 (-10.0 to 2.0) | no | -10.0 (-10.0 to -10.0) |")
 
 
+def test_ten_networks_by_folds_are_held_against_three_query_by_query():
+    three, ten = (
+        [
+            {**row("private", recall=recall, scenario="s", seed=seed), "query": [name], **kept}
+            for name, seed, recall in made
+        ]
+        for made, kept in (
+            (
+                [("neutrophil", 3, 0.9), ("monocyte", 4, 0.5), ("platelet", 4, 0.1)],
+                {"mean_kept_on_test": True, "worst_kept_on_test": False},
+            ),
+            (
+                [("monocyte", 4, 0.6), ("neutrophil", 3, 0.8)],
+                {"mean_kept_on_test": False, "worst_kept_on_test": True},
+            ),
+        )
+    )
+    told = pages.ten_folds(three, ten).splitlines()[-1]
+    assert told.startswith("| s | private | 70.0 | 0.0 (-10.0 to 10.0) | 0.0 (0.0 to 0.0) |")
+    assert told.endswith("| 2, 0 of 2 | 0, 2 of 2 |")
+
+
 @pytest.mark.skipif(not (ROOT / pages.PLACE / pages.FILES[0]).is_file(), reason="nothing is published yet")
 def test_the_page_is_made_of_what_is_published():
     page = (ROOT / pages.PAGE).read_text()
