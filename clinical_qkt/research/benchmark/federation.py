@@ -133,7 +133,8 @@ class Federation:
         """The models with what probes say of them."""
         if self.frozen:
             return self.frozen.probed(self.models, self.seed)
-        return [probe(AlignedModel(model, {}), seed=self.seed, device=self.device) for model in self.models]
+        how: dict[str, Any] = {"seed": self.seed, "device": self.device, "kept": self.folder / "probed"}
+        return [probe(AlignedModel(model, {}), **how) for model in self.models]
 
     def queries(self, count: int) -> list[Ask]:
         """A seeded sample of all queries that some other site can answer."""

@@ -12,6 +12,7 @@ from clinical_qkt.data.look_map import LookMap
 from clinical_qkt.data.sources import open_source
 from clinical_qkt.networks.mix_style import mixes_images
 from clinical_qkt.packages.model import load_model
+from clinical_qkt.qkt import knowledge_masks
 from clinical_qkt.research.benchmark import site_networks
 from clinical_qkt.research.benchmark.config import Scenario
 from clinical_qkt.research.benchmark.federation import Federation
@@ -71,6 +72,13 @@ def test_site_models_are_trained_once_and_know_more_rows_than_classes(npz, tmp_p
     assert [m.card.weights_sha256 for m in again.models] == [m.card.weights_sha256 for m in made.models]
     assert weights == {p: p.stat().st_mtime_ns for p in weights}
     assert len(made.models[0].card.label_space) == 5 and len(made.classes[0]) == 3
+
+
+def test_a_second_start_probes_nobody_again(npz, tmp_path, monkeypatch):
+    scores = [teacher.scores for teacher in federation(npz, tmp_path).probed]
+    monkeypatch.setattr(knowledge_masks, "of_probes", None)  # whoever probed now would fail
+    again = [teacher.scores for teacher in federation(npz, tmp_path).probed]
+    assert all(torch.equal(a, b) for a, b in zip(scores, again, strict=True))
 
 
 def test_sites_train_with_looks_and_styles_where_the_scenario_says_so(npz, tmp_path, monkeypatch):
