@@ -26,8 +26,8 @@ STAGES = (
 """Of heads that are fitted at once, and of what each of their two parts brings."""
 TRAINED = ("stages_trained.json",)
 """Of networks of which more than the head is trained."""
-TEN_FOLDS = "stages_ten_folds.json"
-"""As the rows of ``STAGES``, with ten networks by folds instead of three."""
+TEN_FOLDS, TEN, THREE = "stages_ten_folds.json", "_ten_folds", "_stages"
+"""As rows of ``STAGES``, with ten networks by folds instead of three; and how their scenarios' names end."""
 PARTS = {"": FILES, "stages": STAGES, "trained": TRAINED}
 """Of the page, by the name of its blocks."""
 
@@ -157,12 +157,12 @@ def _more(pairs: list[tuple[dict[str, Any], dict[str, Any]]], key: str) -> str:
 def ten_folds(three: Rows, ten: Rows) -> str:
     """Ten networks by folds against three, query by query.
 
-    >>> row = {"scenario": "s", "variant": "private", "seed": 3, "student": "a", "query": ["x"]}
+    >>> row = {"scenario": "s_stages", "variant": "private", "seed": 3, "student": "a", "query": ["x"]}
     >>> row |= {"query_recall": 0.9, "mean_kept_on_test": True, "worst_kept_on_test": True}
     >>> shares = {"query_recall_at_budget": 0.9, "false_alarms_at_budget": 0.02}
-    >>> more = {"query_recall_at_budget": 0.91, "worst_kept_on_test": False}
+    >>> more = {"scenario": "s_ten_folds", "query_recall_at_budget": 0.91, "worst_kept_on_test": False}
     >>> print(ten_folds([{**row, **shares}], [{**row, **shares, **more}]).splitlines()[-1])
-    | s | private | 90.0 | 1.0 (1.0 to 1.0) | 0.0 (0.0 to 0.0) | 1, 1 of 1 | 1, 0 of 1 |
+    | s_ten_folds | private | 90.0 | 1.0 (1.0 to 1.0) | 0.0 (0.0 to 0.0) | 1, 1 of 1 | 1, 0 of 1 |
     """
     heads = (
         *("asked for", "method", "three", "ten: difference", "false alarms: difference"),
@@ -183,7 +183,8 @@ def ten_folds(three: Rows, ten: Rows) -> str:
 
 
 def _name(row: dict[str, Any]) -> Any:
-    return row["scenario"], row["variant"], row["seed"], row["student"], *row["query"]
+    scenario = row["scenario"].replace(TEN, THREE)
+    return scenario, row["variant"], row["seed"], row["student"], *row["query"]
 
 
 def _kept(rows: Rows) -> str:

@@ -40,22 +40,24 @@ def test_label_lists_are_compared_query_by_query():
 def test_ten_networks_by_folds_are_held_against_three_query_by_query():
     three, ten = (
         [
-            {**row("private", recall=recall, scenario="s", seed=seed), "query": [name], **kept}
+            {**row("private", recall=recall, scenario=scenario, seed=seed), "query": [name], **kept}
             for name, seed, recall in made
         ]
-        for made, kept in (
+        for scenario, made, kept in (
             (
+                "s_stages",
                 [("neutrophil", 3, 0.9), ("monocyte", 4, 0.5), ("platelet", 4, 0.1)],
                 {"mean_kept_on_test": True, "worst_kept_on_test": False},
             ),
             (
+                "s_ten_folds",
                 [("monocyte", 4, 0.6), ("neutrophil", 3, 0.8)],
                 {"mean_kept_on_test": False, "worst_kept_on_test": True},
             ),
         )
     )
     told = pages.ten_folds(three, ten).splitlines()[-1]
-    assert told.startswith("| s | private | 70.0 | 0.0 (-10.0 to 10.0) | 0.0 (0.0 to 0.0) |")
+    assert told.startswith("| s_ten_folds | private | 70.0 | 0.0 (-10.0 to 10.0) | 0.0 (0.0 to 0.0) |")
     assert told.endswith("| 2, 0 of 2 | 0, 2 of 2 |")
 
 
